@@ -1,0 +1,495 @@
+//! Events: what has happened to an order, in the past tense. Stored in the event log in the transaction that made them true.
+
+use super::ids::Derived;
+use super::notice::notice_id;
+use super::{
+    Channel, CorrelationId, EventId, Line, Money, NoticeId, NoticeKind, Order, OrderId, PaymentId, ProductId, Quantity, ReservationId,
+    Shard, Text, Timestamp, WriterId,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The parts of the work; a node hosts all or some.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes orders and holds their sagas.
+    Order,
+    /// Keeps stock.
+    Inventory,
+    /// Takes payments.
+    Payment,
+    /// Tells customers.
+    Notification,
+    /// Counts.
+    Analytics,
+}
+
+impl Role {
+    /// All.
+    pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Analytics];
+
+    /// The name in settings, on the wire and in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Inventory => "inventory",
+            Self::Payment => "payment",
+            Self::Notification => "notification",
+            Self::Analytics => "analytics",
+        }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// Where events go; each role writes one, `Shipping` comes in from other teams.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Topic {
+    /// `order-events`
+    Order,
+    /// `inventory-events`
+    Inventory,
+    /// `payment-events`
+    Payment,
+    /// `notification-events`
+    Notification,
+    /// `shipping-events`
+    Shipping,
+}
+
+impl Topic {
+    /// All, in the order of their stored numbers.
+    pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Shipping];
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order-events",
+            Self::Inventory => "inventory-events",
+            Self::Payment => "payment-events",
+            Self::Notification => "notification-events",
+            Self::Shipping => "shipping-events",
+        }
+    }
+
+    /// The stored number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Order => 0,
+            Self::Inventory => 1,
+            Self::Payment => 2,
+            Self::Notification => 3,
+            Self::Shipping => 4,
+        }
+    }
+}
+
+/// One line of stock held for an order; its `reservationId` is derived from the order and the line's index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReservedLine {
+    /// Which product.
+    pub product: ProductId,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+impl From<&Line> for ReservedLine {
+    fn from(line: &Line) -> Self {
+        Self { product: line.product, quantity: line.quantity }
+    }
+}
+
+/// Why a line cannot be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Shortage {
+    /// Fewer are there than asked for.
+    OutOfStock {
+        /// Which product.
+        product: ProductId,
+        /// How many were asked for.
+        requested: u32,
+        /// How many were there.
+        available: u32,
+    },
+    /// The client's price is not the catalogue's.
+    PriceMismatch {
+        /// Which product.
+        product: ProductId,
+        /// What the client said.
+        asked: Money,
+        /// What the catalogue says.
+        price: Money,
+    },
+    /// Not in the catalogue.
+    UnknownProduct {
+        /// Which product.
+        product: ProductId,
+    },
+}
+
+impl Shortage {
+    /// A short code: `out-of-stock`, `price-mismatch`, `unknown-product`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfStock { .. } => "out-of-stock",
+            Self::PriceMismatch { .. } => "price-mismatch",
+            Self::UnknownProduct { .. } => "unknown-product",
+        }
+    }
+
+    /// The product it is about.
+    #[must_use]
+    pub fn product(&self) -> ProductId {
+        match self {
+            Self::OutOfStock { product, .. } | Self::PriceMismatch { product, .. } | Self::UnknownProduct { product } => *product,
+        }
+    }
+}
+
+/// Who asked for the end of an order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum CancelledBy {
+    /// The customer.
+    Customer,
+    /// An operator.
+    Operator,
+    /// The stock was held too long without payment.
+    Expiry,
+    /// The payment took too long.
+    PaymentDeadline,
+}
+
+impl CancelledBy {
+    /// The reason's name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "cancelled-by-customer",
+            Self::Operator => "cancelled-by-operator",
+            Self::Expiry => "expired",
+            Self::PaymentDeadline => "payment-deadline",
+        }
+    }
+}
+
+/// What an event says. The stored form of this enum is fixed: new variants and new versions go to the end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum EventBody {
+    /// The order was accepted.
+    OrderCreated(Arc<Order>),
+    /// Its stock is held.
+    InventoryReserved {
+        /// The held lines.
+        lines: Vec<ReservedLine>,
+    },
+    /// Its stock cannot be had.
+    InventoryInsufficient {
+        /// Every line that cannot be had, and why.
+        shortages: Vec<Shortage>,
+    },
+    /// Nothing is held any more (and nothing will be).
+    InventoryReleased {
+        /// What was held; empty when nothing was.
+        lines: Vec<ReservedLine>,
+    },
+    /// The held stock has left.
+    InventoryShipped {
+        /// What has left.
+        lines: Vec<ReservedLine>,
+    },
+    /// The charge succeeded.
+    PaymentProcessed {
+        /// Amount charged.
+        amount: Money,
+        /// How.
+        method: Text<50>,
+    },
+    /// The charge failed for good.
+    PaymentFailed {
+        /// The provider's word.
+        reason: Text<200>,
+    },
+    /// Nothing was or ever will be charged.
+    PaymentCancelled,
+    /// The charge was given back.
+    PaymentRefunded {
+        /// Amount given back.
+        amount: Money,
+    },
+    /// The order is paid.
+    OrderConfirmed,
+    /// The order is to be undone.
+    OrderCancelRequested {
+        /// Who asked.
+        by: CancelledBy,
+    },
+    /// The order is undone, or could not be had.
+    OrderCancelled {
+        /// Why.
+        reason: Text<200>,
+        /// Whether it had been paid, so that the customer is told.
+        was_paid: bool,
+    },
+    /// The payment failed and nothing is held any more.
+    OrderFailed {
+        /// Why.
+        reason: Text<200>,
+    },
+    /// The goods have left before the payment's answer: the stock must not be given back.
+    ShipmentHeld,
+    /// The goods are on their way.
+    OrderShipped {
+        /// Who carries them.
+        carrier: Option<Text<100>>,
+        /// The carrier's number.
+        tracking: Option<Text<100>>,
+    },
+    /// A notice went out.
+    NotificationSent {
+        /// What it told.
+        kind: NoticeKind,
+        /// How it went.
+        channel: Channel,
+    },
+    /// A try to send a notice failed.
+    NotificationFailed {
+        /// What it tells.
+        kind: NoticeKind,
+        /// How it goes.
+        channel: Channel,
+        /// Which try, from 1.
+        attempt: u32,
+        /// Whether it is given up.
+        last: bool,
+        /// What the provider said.
+        reason: Text<200>,
+    },
+}
+
+/// An event's name; see [`EventBody`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "each is named and documented in EventBody")]
+pub enum EventKind {
+    OrderCreated,
+    InventoryReserved,
+    InventoryInsufficient,
+    InventoryReleased,
+    InventoryShipped,
+    PaymentProcessed,
+    PaymentFailed,
+    PaymentCancelled,
+    PaymentRefunded,
+    OrderConfirmed,
+    OrderCancelRequested,
+    OrderCancelled,
+    OrderFailed,
+    ShipmentHeld,
+    OrderShipped,
+    NotificationSent,
+    NotificationFailed,
+}
+
+impl EventKind {
+    /// All, in the order of their stored numbers.
+    pub const ALL: [Self; 17] = [
+        Self::OrderCreated,
+        Self::InventoryReserved,
+        Self::InventoryInsufficient,
+        Self::InventoryReleased,
+        Self::InventoryShipped,
+        Self::PaymentProcessed,
+        Self::PaymentFailed,
+        Self::PaymentCancelled,
+        Self::PaymentRefunded,
+        Self::OrderConfirmed,
+        Self::OrderCancelRequested,
+        Self::OrderCancelled,
+        Self::OrderFailed,
+        Self::ShipmentHeld,
+        Self::OrderShipped,
+        Self::NotificationSent,
+        Self::NotificationFailed,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrderCreated => "OrderCreated",
+            Self::InventoryReserved => "InventoryReserved",
+            Self::InventoryInsufficient => "InventoryInsufficient",
+            Self::InventoryReleased => "InventoryReleased",
+            Self::InventoryShipped => "InventoryShipped",
+            Self::PaymentProcessed => "PaymentProcessed",
+            Self::PaymentFailed => "PaymentFailed",
+            Self::PaymentCancelled => "PaymentCancelled",
+            Self::PaymentRefunded => "PaymentRefunded",
+            Self::OrderConfirmed => "OrderConfirmed",
+            Self::OrderCancelRequested => "OrderCancelRequested",
+            Self::OrderCancelled => "OrderCancelled",
+            Self::OrderFailed => "OrderFailed",
+            Self::ShipmentHeld => "ShipmentHeld",
+            Self::OrderShipped => "OrderShipped",
+            Self::NotificationSent => "NotificationSent",
+            Self::NotificationFailed => "NotificationFailed",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The stored number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        u8::try_from(Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// The topic that carries it; the role that writes that topic has made it true.
+    #[must_use]
+    pub fn topic(self) -> Topic {
+        match self {
+            Self::OrderCreated
+            | Self::OrderConfirmed
+            | Self::OrderCancelRequested
+            | Self::OrderCancelled
+            | Self::OrderFailed
+            | Self::ShipmentHeld
+            | Self::OrderShipped => Topic::Order,
+            Self::InventoryReserved | Self::InventoryInsufficient | Self::InventoryReleased | Self::InventoryShipped => Topic::Inventory,
+            Self::PaymentProcessed | Self::PaymentFailed | Self::PaymentCancelled | Self::PaymentRefunded => Topic::Payment,
+            Self::NotificationSent | Self::NotificationFailed => Topic::Notification,
+        }
+    }
+}
+
+impl EventBody {
+    /// Its name.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::OrderCreated(_) => EventKind::OrderCreated,
+            Self::InventoryReserved { .. } => EventKind::InventoryReserved,
+            Self::InventoryInsufficient { .. } => EventKind::InventoryInsufficient,
+            Self::InventoryReleased { .. } => EventKind::InventoryReleased,
+            Self::InventoryShipped { .. } => EventKind::InventoryShipped,
+            Self::PaymentProcessed { .. } => EventKind::PaymentProcessed,
+            Self::PaymentFailed { .. } => EventKind::PaymentFailed,
+            Self::PaymentCancelled => EventKind::PaymentCancelled,
+            Self::PaymentRefunded { .. } => EventKind::PaymentRefunded,
+            Self::OrderConfirmed => EventKind::OrderConfirmed,
+            Self::OrderCancelRequested { .. } => EventKind::OrderCancelRequested,
+            Self::OrderCancelled { .. } => EventKind::OrderCancelled,
+            Self::OrderFailed { .. } => EventKind::OrderFailed,
+            Self::ShipmentHeld => EventKind::ShipmentHeld,
+            Self::OrderShipped { .. } => EventKind::OrderShipped,
+            Self::NotificationSent { .. } => EventKind::NotificationSent,
+            Self::NotificationFailed { .. } => EventKind::NotificationFailed,
+        }
+    }
+}
+
+/// One event of one order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Which order.
+    pub order: OrderId,
+    /// Its shard.
+    pub shard: Shard,
+    /// The request that placed the order.
+    pub correlation: CorrelationId,
+    /// When it became true.
+    pub at: Timestamp,
+    /// What it says.
+    pub body: EventBody,
+}
+
+impl Event {
+    /// An event of `order`.
+    #[must_use]
+    pub fn of(order: &Order, at: Timestamp, body: EventBody) -> Self {
+        Self { order: order.id, shard: order.shard, correlation: order.correlation, at, body }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        self.body.kind()
+    }
+
+    /// Its id: a function of the order and of what it says, so that a repeat has the same one.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        let detail = match &self.body {
+            EventBody::NotificationSent { kind, channel } => u32::from(kind.number()) * 2 + u32::from(channel.number()),
+            EventBody::NotificationFailed { kind, channel, attempt, .. } => {
+                (attempt << 3) | (u32::from(kind.number()) * 2 + u32::from(channel.number()))
+            }
+            EventBody::OrderCreated(_)
+            | EventBody::InventoryReserved { .. }
+            | EventBody::InventoryInsufficient { .. }
+            | EventBody::InventoryReleased { .. }
+            | EventBody::InventoryShipped { .. }
+            | EventBody::PaymentProcessed { .. }
+            | EventBody::PaymentFailed { .. }
+            | EventBody::PaymentCancelled
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::OrderConfirmed
+            | EventBody::OrderCancelRequested { .. }
+            | EventBody::OrderCancelled { .. }
+            | EventBody::OrderFailed { .. }
+            | EventBody::ShipmentHeld
+            | EventBody::OrderShipped { .. } => 0,
+        };
+        EventId(self.order.derive(Derived::Event((u32::from(self.kind().number()) << 24) | (detail & 0x00ff_ffff))))
+    }
+
+    /// The payment that it is about: the only one its order has.
+    #[must_use]
+    pub fn payment(&self) -> PaymentId {
+        self.order.payment()
+    }
+
+    /// The id of its reserved line `line`.
+    #[must_use]
+    pub fn reservation(&self, line: u32) -> ReservationId {
+        self.order.reservation(line)
+    }
+
+    /// The notice that a notification event is about.
+    #[must_use]
+    pub fn notice(&self, kind: NoticeKind, channel: Channel) -> NoticeId {
+        notice_id(self.order, kind, channel)
+    }
+}
+
+/// A taken shard's mark in the taker's log: who publishes that log stops here until `after_writer`'s log is published to `after_seq`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Marker {
+    /// For which role the shard was taken.
+    pub role: Role,
+    /// Which shard.
+    pub shard: Shard,
+    /// Whose it was; none for a shard never owned before.
+    pub after: Option<(WriterId, i64)>,
+}
+
+/// An event at its place in the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoggedEvent {
+    /// Its number in its writer's log, from 1 without gaps (markers take numbers too).
+    pub seq: i64,
+    /// The event.
+    pub event: Event,
+}

@@ -1,0 +1,75 @@
+//! The payment gateway's outcome row.
+
+use super::{Money, Order, OrderId, PaymentId, Text, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What the payment role knows of an order's payment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PaymentStatus {
+    /// An attempt after the first is under way.
+    Trying,
+    /// Charged.
+    Charged,
+    /// Declined for good.
+    Failed,
+    /// Nothing was or ever will be charged.
+    Cancelled,
+    /// Charged, and given back.
+    Refunded,
+}
+
+impl PaymentStatus {
+    /// All, in the order of their stored numbers.
+    pub const ALL: [Self; 5] = [Self::Trying, Self::Charged, Self::Failed, Self::Cancelled, Self::Refunded];
+
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trying => "TRYING",
+            Self::Charged => "CHARGED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+
+    /// The status of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// One row per order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Payment {
+    /// Whose payment.
+    pub order: OrderId,
+    /// The attempt that the status speaks of, from 1; the provider's key is order id + attempt.
+    pub attempt: u32,
+    /// What is charged.
+    pub amount: Money,
+    /// How.
+    pub method: Text<50>,
+    /// What is known.
+    pub status: PaymentStatus,
+    /// The provider's word when it failed.
+    pub reason: Option<Text<200>>,
+    /// When the row was last written.
+    pub updated_at: Timestamp,
+}
+
+impl Payment {
+    /// The payment's id, on every event about it.
+    #[must_use]
+    pub fn id(&self) -> PaymentId {
+        self.order.payment()
+    }
+
+    /// The row of `order`'s payment with this outcome.
+    #[must_use]
+    pub fn of(order: &Order, attempt: u32, status: PaymentStatus, now: Timestamp) -> Self {
+        Self { order: order.id, attempt, amount: order.total, method: order.payment_method.clone(), status, reason: None, updated_at: now }
+    }
+}

@@ -1,0 +1,2 @@
+//! ordermill: an order processor whose every order is a supervised actor that holds its saga.
+pub mod domain;
