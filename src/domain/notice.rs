@@ -1,6 +1,6 @@
 //! Notices to the customer.
 
-use super::{NoticeId, Order, OrderId, Text, Timestamp, ids::Derived};
+use super::{CorrelationId, Event, EventBody, NoticeId, Order, OrderId, Shard, Text, Timestamp, ids::Derived};
 use serde::{Deserialize, Serialize};
 
 /// What a notice tells.
@@ -183,4 +183,32 @@ impl NoticeTask {
 
 pub(crate) fn notice_id(order: OrderId, kind: NoticeKind, channel: Channel) -> NoticeId {
     NoticeId(order.derive(Derived::Notice(u32::from(kind.number()) * 2 + u32::from(channel.number()))))
+}
+
+impl NoticeTask {
+    /// Whether this state may take the place of `stored`: what was sent or withdrawn stays so.
+    #[must_use]
+    pub fn follows(&self, stored: Option<&Self>) -> bool {
+        match stored.map(|stored| stored.status) {
+            None | Some(NoticeStatus::Pending | NoticeStatus::GivenUp) => true,
+            Some(NoticeStatus::Sent | NoticeStatus::Withdrawn) => false,
+        }
+    }
+
+    /// The stored answer as the event that told it; none while nothing is decided.
+    #[must_use]
+    pub fn answer(&self, shard: Shard, correlation: CorrelationId, at: Timestamp) -> Option<Event> {
+        let body = match self.status {
+            NoticeStatus::Pending | NoticeStatus::Withdrawn => return None,
+            NoticeStatus::Sent => EventBody::NotificationSent { kind: self.kind, channel: self.channel },
+            NoticeStatus::GivenUp => EventBody::NotificationFailed {
+                kind: self.kind,
+                channel: self.channel,
+                attempt: self.attempt,
+                last: true,
+                reason: self.reason.clone().unwrap_or_else(|| Text::lossy("given up")),
+            },
+        };
+        Some(Event { order: self.order, shard, correlation, at, body })
+    }
 }

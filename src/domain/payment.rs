@@ -1,6 +1,6 @@
 //! The payment gateway's outcome row.
 
-use super::{Money, Order, OrderId, PaymentId, Text, Timestamp};
+use super::{CorrelationId, Event, EventBody, Money, Order, OrderId, PaymentId, Shard, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What the payment role knows of an order's payment.
@@ -71,5 +71,34 @@ impl Payment {
     #[must_use]
     pub fn of(order: &Order, attempt: u32, status: PaymentStatus, now: Timestamp) -> Self {
         Self { order: order.id, attempt, amount: order.total, method: order.payment_method.clone(), status, reason: None, updated_at: now }
+    }
+}
+
+impl Payment {
+    /// Whether this state may take the place of `stored`. Of final answers the first stays; a charge may be given back.
+    #[must_use]
+    pub fn follows(&self, stored: Option<&Self>) -> bool {
+        let Some(stored) = stored else { return true };
+        match (stored.status, self.status) {
+            (PaymentStatus::Trying, PaymentStatus::Trying) => self.attempt > stored.attempt,
+            (PaymentStatus::Trying, _) => self.attempt >= stored.attempt,
+            (PaymentStatus::Charged, PaymentStatus::Refunded) => true,
+            (PaymentStatus::Charged | PaymentStatus::Failed | PaymentStatus::Cancelled | PaymentStatus::Refunded, _) => false,
+        }
+    }
+
+    /// The stored answer as the event that told it; none while nothing is decided.
+    #[must_use]
+    pub fn answer(&self, shard: Shard, correlation: CorrelationId) -> Option<Event> {
+        let body = match self.status {
+            PaymentStatus::Trying => return None,
+            PaymentStatus::Charged => EventBody::PaymentProcessed { amount: self.amount, method: self.method.clone() },
+            PaymentStatus::Failed => {
+                EventBody::PaymentFailed { reason: self.reason.clone().unwrap_or_else(|| Text::lossy("payment failed")) }
+            }
+            PaymentStatus::Cancelled => EventBody::PaymentCancelled,
+            PaymentStatus::Refunded => EventBody::PaymentRefunded { amount: self.amount },
+        };
+        Some(Event { order: self.order, shard, correlation, at: self.updated_at, body })
     }
 }

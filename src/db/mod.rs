@@ -1,0 +1,15 @@
+//! Durable truth. Owns the [`Store`] (the writing side, one per journal) and [`Reads`] (the reading side, shared) and their
+//! implementations; one contract suite (`tests/contract`) holds for all.
+//!
+//! Promises: a batch is stored whole or not at all; its events get numbers without gaps in its writer's log; a writer that is
+//! not alive, or whose `commits` is not what the journal knows, writes nothing. Reads never wait for the writer. It knows
+//! nothing of actors, HTTP or Kafka.
+
+pub mod read;
+pub mod write;
+
+pub use read::{
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderAudit, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder,
+    WriterRow,
+};
+pub use write::{Batch, CommitError, Committed, IdempotencyKey, Outcome, StockStep, Store, StoreError, Undo, Write, WriterState};

@@ -1,0 +1,244 @@
+//! The reading side: committed rows, read without waiting for the writer.
+
+use super::write::StoreError;
+use crate::domain::{
+    CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Money, NoticeTask, Order, OrderId, OrderStatus, Payment,
+    Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
+};
+use crate::saga::Record;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An order with its owner's record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredOrder {
+    /// The order.
+    pub order: Arc<Order>,
+    /// What has happened to it.
+    pub record: Record,
+    /// The stored status.
+    pub status: OrderStatus,
+    /// Whether anything is owed.
+    pub open: bool,
+    /// When the record was last stored.
+    pub updated_at: Timestamp,
+}
+
+/// A line of a list of orders.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderRow {
+    /// Which order.
+    pub id: OrderId,
+    /// Who ordered.
+    pub customer: CustomerId,
+    /// Its status.
+    pub status: OrderStatus,
+    /// Its total.
+    pub total: Money,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Which orders to list: newest first, after `before` (exclusive).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OrderFilter {
+    /// Only this customer's.
+    pub customer: Option<CustomerId>,
+    /// Only those of this status.
+    pub status: Option<OrderStatus>,
+    /// Only those accepted at or after.
+    pub from: Option<Timestamp>,
+    /// Only those accepted before.
+    pub to: Option<Timestamp>,
+    /// Only those whose id is smaller: the last one of the page before.
+    pub before: Option<OrderId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which dead letters to list: newest first, after `before` (exclusive).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LetterFilter {
+    /// Only those in this state.
+    pub state: Option<LetterState>,
+    /// Only of this kind.
+    pub kind: Option<LetterKind>,
+    /// Only of this cause.
+    pub cause: Option<String>,
+    /// Only about this order.
+    pub order: Option<OrderId>,
+    /// The last one of the page before.
+    pub before: Option<(Timestamp, LetterId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// How many open letters have one cause.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LetterGroup {
+    /// The kind.
+    pub kind: LetterKind,
+    /// The cause.
+    pub cause: String,
+    /// The step.
+    pub step: String,
+    /// How many.
+    pub count: u64,
+    /// The oldest.
+    pub oldest: Timestamp,
+}
+
+/// One thing a person did at the desk or to the stock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// What: a letter's new state, `stock`.
+    pub action: String,
+    /// To what: a letter's or product's id.
+    pub subject: String,
+    /// Why, or how much.
+    pub note: Option<String>,
+}
+
+/// One number of the analytics: `value` for `metric` about `key` in the minute that starts at `minute`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AnalyticsRow {
+    /// Minutes since 1970.
+    pub minute: i64,
+    /// What is counted; the names are in `domain::analytics`.
+    pub metric: u8,
+    /// Of what: empty, or an id's bytes.
+    pub key: Vec<u8>,
+    /// The sum or count.
+    pub value: i64,
+}
+
+/// A writer's row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WriterRow {
+    /// Which.
+    pub writer: WriterId,
+    /// The node that runs it.
+    pub node: String,
+    /// Where that node listens.
+    pub url: String,
+    /// Whether it may write.
+    pub alive: bool,
+    /// Until when others leave it alone.
+    pub lease_until: Timestamp,
+    /// Its transactions so far.
+    pub commits: i64,
+    /// The end of its log.
+    pub last_seq: i64,
+    /// Up to where its log is in Kafka.
+    pub published_seq: i64,
+}
+
+/// A shard's row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShardRow {
+    /// For which role.
+    pub role: Role,
+    /// Which shard.
+    pub shard: Shard,
+    /// Whose it is; none when free.
+    pub writer: Option<WriterId>,
+}
+
+/// Everything stored of one order, for the invariants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderAudit {
+    /// The order and its owner's record.
+    pub stored: StoredOrder,
+    /// The stock keeper's lines that are still held.
+    pub held: Vec<ReservedLine>,
+    /// The stock keeper's lines that were given back.
+    pub released: Vec<ReservedLine>,
+    /// The stock keeper's lines that have left.
+    pub shipped: Vec<ReservedLine>,
+    /// The payment gateway's row.
+    pub payment: Option<Payment>,
+    /// The notifier's rows.
+    pub notices: Vec<NoticeTask>,
+}
+
+/// What readers can ask. Every answer is committed; none waits for the writer.
+pub trait Reads: Send + Sync {
+    /// How many shards the store has.
+    fn shards(&self) -> Shards;
+    /// An order, whole.
+    fn order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<StoredOrder>, StoreError>>;
+    /// A page of orders, newest first (by id, which is time-ordered).
+    fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>>;
+    /// A page of the open orders of `shards`, by id, after `after`.
+    fn open_orders(
+        &self,
+        shards: Vec<Shard>,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<StoredOrder>, StoreError>>;
+    /// The payment gateway's row of an order.
+    fn payment(&self, order: OrderId) -> BoxFuture<'static, Result<Option<Payment>, StoreError>>;
+    /// The notifier's rows of an order.
+    fn notices(&self, order: OrderId) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
+    /// The notices of `shards` that are still to be sent, by id of the order, after `after`.
+    fn pending_notices(
+        &self,
+        shards: Vec<Shard>,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
+    /// One product.
+    fn product(&self, id: ProductId) -> BoxFuture<'static, Result<Option<Product>, StoreError>>;
+    /// A page of products by id, after `after`.
+    fn products(&self, after: Option<ProductId>, limit: u32) -> BoxFuture<'static, Result<Vec<Product>, StoreError>>;
+    /// The products with the least available stock, at most `most` available, scarcest first.
+    fn low_stock(&self, most: i32, limit: u32) -> BoxFuture<'static, Result<Vec<Product>, StoreError>>;
+    /// A page of dead letters, newest first.
+    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Vec<DeadLetter>, StoreError>>;
+    /// The open letters by kind, cause and step, most first.
+    fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<LetterGroup>, StoreError>>;
+    /// One dead letter.
+    fn letter(&self, id: LetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>>;
+    /// What persons did to `subject` (a letter's or product's id), oldest first.
+    fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>>;
+    /// The events of a writer's log after number `after`, in order; markers are passed over.
+    fn events(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LoggedEvent>, StoreError>>;
+    /// All analytics numbers from minute `from` (inclusive) to `to` (exclusive).
+    fn analytics(&self, from: i64, to: i64) -> BoxFuture<'static, Result<Vec<AnalyticsRow>, StoreError>>;
+    /// Up to which number each writer's log is counted.
+    fn analytics_positions(&self) -> BoxFuture<'static, Result<Vec<(WriterId, i64)>, StoreError>>;
+    /// All writers.
+    fn writers(&self) -> BoxFuture<'static, Result<Vec<WriterRow>, StoreError>>;
+    /// All shards of all roles.
+    fn shard_rows(&self) -> BoxFuture<'static, Result<Vec<ShardRow>, StoreError>>;
+    /// One consistent view of everything, for `verify`.
+    fn snapshot(&self) -> BoxFuture<'static, Result<Box<dyn Snapshot>, StoreError>>;
+}
+
+/// One consistent view of the whole database, read in pages.
+pub trait Snapshot: Send {
+    /// All products.
+    fn products(&mut self) -> BoxFuture<'_, Result<Vec<Product>, StoreError>>;
+    /// Orders with all that the roles store of them, by id, after `after`.
+    fn orders(&mut self, after: Option<OrderId>, limit: u32) -> BoxFuture<'_, Result<Vec<OrderAudit>, StoreError>>;
+    /// Rows of roles whose order does not exist (`table order-id`), at most `limit`.
+    fn orphans(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+    /// All writers.
+    fn writers(&mut self) -> BoxFuture<'_, Result<Vec<WriterRow>, StoreError>>;
+    /// The numbers (events and markers alike) of a writer's log that are missing between 1 and its end, at most `limit`; numbers
+    /// that retention deleted at the front do not count.
+    fn gaps(&mut self, writer: WriterId, limit: u32) -> BoxFuture<'_, Result<Vec<i64>, StoreError>>;
+    /// The events of a writer's log after number `after`, in order; markers are passed over.
+    fn events(&mut self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
+    /// All analytics numbers.
+    fn analytics(&mut self) -> BoxFuture<'_, Result<Vec<AnalyticsRow>, StoreError>>;
+    /// Up to which number each writer's log is counted.
+    fn analytics_positions(&mut self) -> BoxFuture<'_, Result<Vec<(WriterId, i64)>, StoreError>>;
+}

@@ -1,0 +1,322 @@
+//! The writing side: typed writes, gathered by the journal into batches, each batch one transaction.
+
+use crate::domain::{
+    CorrelationId, DeadLetter, Event, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment,
+    Pricing, Product, ProductId, Role, Shard, Shards, StockError, Text, Timestamp, WriterId,
+};
+use crate::saga::Record;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+use super::read::AnalyticsRow;
+
+/// A request's identity, so that it is done once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdempotencyKey {
+    /// SHA-256 over key holder, route and the client's key.
+    pub key: [u8; 32],
+    /// SHA-256 over the parsed body.
+    pub body: [u8; 32],
+    /// From then on the key is free again.
+    pub expires_at: Timestamp,
+}
+
+/// Which order a stock keeper's step is for, and what its event needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StockStep {
+    /// Which order.
+    pub order: OrderId,
+    /// Its shard.
+    pub shard: Shard,
+    /// The request that placed it.
+    pub correlation: CorrelationId,
+    /// When the step is taken.
+    pub at: Timestamp,
+}
+
+/// Why stock is given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Undo {
+    /// The payment failed: a held shipment forbids the release.
+    PaymentFailed,
+    /// The order is being undone.
+    Cancelled,
+}
+
+/// One write of one role. Each is idempotent by its own rows.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A new order with its items, its `OrderCreated` event and its idempotency key. An id that exists is [`Outcome::Repeated`].
+    Place {
+        /// The order.
+        order: Arc<Order>,
+        /// Its first record.
+        record: Record,
+        /// The request's key, if the client sent one.
+        key: Option<IdempotencyKey>,
+    },
+    /// The owner's new record of an order, with the order role's events and dead letters.
+    Save {
+        /// Which order.
+        order: Arc<Order>,
+        /// The status that the record makes.
+        status: OrderStatus,
+        /// Whether anything is owed.
+        open: bool,
+        /// The record.
+        record: Record,
+        /// The order role's own events.
+        events: Vec<Event>,
+        /// What a person must look at.
+        letters: Vec<DeadLetter>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Hold an order's stock, all lines or none ([`crate::domain::reserve`]), unless a release came first (then a repeat of
+    /// `InventoryReleased`). Event: `InventoryReserved` or `InventoryInsufficient`.
+    Reserve {
+        /// The order.
+        order: Arc<Order>,
+        /// Whether prices are checked.
+        pricing: Pricing,
+        /// When.
+        at: Timestamp,
+    },
+    /// Give an order's stock back, or forbid its later reservation. Event: `InventoryReleased`. After [`Write::HoldStock`] a
+    /// release for [`Undo::PaymentFailed`] does nothing, after [`Write::ShipStock`] none does.
+    Release {
+        /// For which order.
+        step: StockStep,
+        /// Why.
+        undo: Undo,
+    },
+    /// The goods have left before payment: a release for [`Undo::PaymentFailed`] must not happen. No event.
+    HoldStock {
+        /// For which order.
+        step: StockStep,
+    },
+    /// Book an order's held stock out. Event: `InventoryShipped`. Nothing held: an event with no lines.
+    ShipStock {
+        /// For which order.
+        step: StockStep,
+    },
+    /// The payment's new state, if [`Payment::follows`] admits it, else [`Outcome::Repeated`] with the stored answer.
+    SavePayment {
+        /// The state.
+        payment: Payment,
+        /// Which shard the order is in.
+        shard: Shard,
+        /// What it makes true.
+        event: Option<Event>,
+        /// What a person must look at.
+        letter: Option<DeadLetter>,
+    },
+    /// A notice's new state; a notice that is sent stays sent ([`Outcome::Repeated`]).
+    SaveNotice {
+        /// The state.
+        task: NoticeTask,
+        /// Which shard the order is in.
+        shard: Shard,
+        /// The request that placed the order.
+        correlation: CorrelationId,
+        /// What it makes true.
+        event: Option<Event>,
+        /// What a person must look at.
+        letter: Option<DeadLetter>,
+    },
+    /// Creates a product, or sets its name, price and available quantity; what is held or has left stays. Answer: [`Outcome::Product`].
+    PutProduct {
+        /// Which.
+        id: ProductId,
+        /// Its name.
+        name: Text<255>,
+        /// Its price.
+        price: crate::domain::Money,
+        /// How many can be ordered from now on.
+        available: i32,
+    },
+    /// Puts stock in or takes it out. Answer: [`Outcome::Product`] or [`Outcome::Stock`].
+    AdjustStock {
+        /// Which.
+        id: ProductId,
+        /// How many more.
+        delta: i32,
+        /// Why, for the audit.
+        reason: Text<200>,
+        /// Who, for the audit.
+        by: Text<100>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Puts a letter of a role without an order of its own into the desk.
+    AddLetter(DeadLetter),
+    /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
+    CloseLetter {
+        /// Which.
+        id: LetterId,
+        /// How.
+        state: LetterState,
+        /// Who.
+        by: Text<100>,
+        /// Why.
+        note: Option<Text<200>>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The analytics numbers that changed, and up to where `source`'s log they count.
+    SaveAnalytics {
+        /// Rows whose `value` is added to what is stored.
+        add: Vec<AnalyticsRow>,
+        /// Whose log was counted.
+        source: WriterId,
+        /// Up to this number of it.
+        seq: i64,
+    },
+    /// Takes free shards, or those of writers that are not alive, and puts a [`Marker`] for each into the log.
+    /// Answer: [`Outcome::Taken`].
+    TakeShards {
+        /// For these roles.
+        roles: Vec<Role>,
+        /// These shards.
+        shards: Vec<Shard>,
+    },
+    /// Gives own shards back, so that another may take them.
+    ReleaseShards {
+        /// For these roles.
+        roles: Vec<Role>,
+        /// These shards.
+        shards: Vec<Shard>,
+    },
+}
+
+/// What became of one write.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// Stored.
+    Done,
+    /// It had been done before, nothing was written now: the stored answers (none where the write has none).
+    Repeated(Vec<Event>),
+    /// The idempotency key belongs to another order.
+    KeyTaken {
+        /// That order.
+        order: OrderId,
+        /// Whether it was placed with the same body.
+        same_body: bool,
+    },
+    /// The product as it is now.
+    Product(Product),
+    /// The stock change was refused.
+    Stock(StockError),
+    /// What the write is about does not exist (any more).
+    Missing,
+    /// The shards that were taken.
+    Taken(Vec<Marker>),
+    /// It is stored, but how it was decided is not known any more (the reply to COMMIT was lost): load again.
+    Recorded,
+    /// It is known not to be stored.
+    NotStored,
+    /// The database refuses this write, alone; the text says why.
+    Refused(Arc<str>),
+}
+
+/// One transaction.
+#[derive(Debug)]
+pub struct Batch {
+    /// Who writes.
+    pub writer: WriterId,
+    /// The writer's `commits` as the journal knows it; the transaction moves it by one.
+    pub commits: i64,
+    /// The writer's `last_seq` as the journal knows it; the transaction moves it by the number of its events.
+    pub last_seq: i64,
+    /// What is written, in the order of arrival.
+    pub writes: Vec<Write>,
+}
+
+/// A stored batch.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// What became of each write, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The events of the batch, in the log's order; their numbers follow `last_seq`, with gaps where markers stand.
+    pub events: Vec<LoggedEvent>,
+    /// The writer's `last_seq` now.
+    pub last_seq: i64,
+}
+
+/// Where a writer stands, read from its row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WriterState {
+    /// Which.
+    pub writer: WriterId,
+    /// Whether it may write.
+    pub alive: bool,
+    /// Its transactions so far.
+    pub commits: i64,
+    /// The end of its log.
+    pub last_seq: i64,
+}
+
+/// Why a batch was not stored, by what the journal does next.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was written; the same batch may be tried again when the cause is gone.
+    #[error("nothing was written: {0}")]
+    NotWritten(#[source] StoreError),
+    /// Whether it was written is not known: ask [`Store::state`].
+    #[error("the outcome of the commit is unknown: {0}")]
+    Unknown(#[source] StoreError),
+    /// The writer's row did not match: ask [`Store::state`].
+    #[error("the writer's row did not match")]
+    NoMatch,
+    /// A write of this batch is bad; nothing was written. Halve the batch to find it.
+    #[error("a write was refused: {0}")]
+    BadWrite(#[source] StoreError),
+}
+
+/// A database's error, with what an operator can do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds the data.
+    #[error("{0}: the data is in use by another process; stop it or choose another database")]
+    InUse(String),
+    /// It cannot be written or reached now.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The disk or a quota is full.
+    #[error("the disk is full: free some space; the node goes on by itself ({0})")]
+    Full(String),
+    /// It may not be written.
+    #[error("the database cannot be written: give this user write access to its file and folder ({0})")]
+    ReadOnly(String),
+    /// What is stored cannot be understood.
+    #[error("the database is damaged: restore it from a backup ({0})")]
+    Corrupt(String),
+    /// It was made by another version, or with other fixed settings.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A statement was refused.
+    #[error("a statement failed: {0}")]
+    Statement(String),
+}
+
+/// The writing side of a database: one connection, owned by one journal.
+pub trait Store: Send {
+    /// Starts a new writer: a row of its own, alive, with a lease. Every writer of a store that only one process may open
+    /// (SQLite, memory of one node) that is still alive is set not alive first.
+    fn start_writer<'a>(&'a mut self, node: &'a str, url: &'a str, lease_ms: u64) -> BoxFuture<'a, Result<WriterState, StoreError>>;
+
+    /// How many shards the store has; fixed when it was created.
+    fn shards(&self) -> Shards;
+
+    /// Stores `batch` in one transaction, durably, or nothing of it.
+    fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;
+
+    /// Reads a writer's row, with a new connection if need be; waits for a transaction of that writer that may still be open.
+    fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>>;
+
+    /// Moves the writer's lease to `lease_ms` from now by the database's clock. `false`: the writer is not alive.
+    fn renew(&mut self, writer: WriterId, lease_ms: u64) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Ends the writer: it is set not alive.
+    fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>>;
+}

@@ -1,0 +1,149 @@
+//! The facts of one saga: a set that only grows. Of alternatives the first recorded is the fact.
+
+use crate::domain::{CancelledBy, Channel, EventKind, Money, NoticeKind, OrderStatus, ReservedLine, Shortage, Text, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The stock's answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum StockFact {
+    /// Held.
+    Reserved(Vec<ReservedLine>),
+    /// Cannot be had.
+    Insufficient(Vec<Shortage>),
+}
+
+/// The payment's answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PaymentFact {
+    /// Charged.
+    Paid {
+        /// Amount charged.
+        amount: Money,
+        /// How.
+        method: Text<50>,
+    },
+    /// Failed for good.
+    Failed {
+        /// The provider's word.
+        reason: Text<200>,
+    },
+    /// Nothing was or ever will be charged.
+    Cancelled,
+}
+
+/// What is known of the goods' way.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Shipment {
+    /// Who carries them.
+    pub carrier: Option<Text<100>>,
+    /// The carrier's number.
+    pub tracking: Option<Text<100>>,
+}
+
+/// What became of one notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NoticeFact {
+    /// What it tells.
+    pub kind: NoticeKind,
+    /// How it goes.
+    pub channel: Channel,
+    /// Sent, or given up.
+    pub sent: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Everything that is known to have happened to an order since it was placed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Reserved or insufficient.
+    pub stock: Option<(StockFact, Timestamp)>,
+    /// Paid, failed or cancelled.
+    pub payment: Option<(PaymentFact, Timestamp)>,
+    /// Nothing is held any more.
+    pub released: Option<Timestamp>,
+    /// The charge was given back.
+    pub refunded: Option<Timestamp>,
+    /// Somebody or a deadline asked for the end.
+    pub cancel: Option<(CancelledBy, Timestamp)>,
+    /// The goods have left; held until the order is paid.
+    pub shipment: Option<(Shipment, Timestamp)>,
+    /// The stock keeper has booked the goods out.
+    pub stock_moved: Option<Timestamp>,
+    /// Notices that are done with.
+    pub notices: Vec<NoticeFact>,
+    /// A reservation that contradicts the stock's first answer; it owes its release.
+    pub stray_reservation: Option<Timestamp>,
+    /// A charge that contradicts the payment's first answer; it owes its refund.
+    pub stray_charge: Option<Timestamp>,
+    /// The roles were asked to undo (`OrderCancelRequested` was emitted).
+    pub undo_asked: bool,
+}
+
+impl Facts {
+    /// Whether the stock was held at some time.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        matches!(self.stock, Some((StockFact::Reserved(_), _)))
+    }
+
+    /// Whether the stock could not be had.
+    #[must_use]
+    pub fn is_insufficient(&self) -> bool {
+        matches!(self.stock, Some((StockFact::Insufficient(_), _)))
+    }
+
+    /// Whether the payment's answer is a charge.
+    #[must_use]
+    pub fn is_paid(&self) -> bool {
+        matches!(self.payment, Some((PaymentFact::Paid { .. }, _)))
+    }
+
+    /// Whether money was ever taken, so that a cancellation must be told. A refund proves it, whatever came first.
+    #[must_use]
+    pub fn was_ever_paid(&self) -> bool {
+        self.is_paid() || self.refunded.is_some() || self.stray_charge.is_some()
+    }
+
+    /// Whether the notice is done with: sent or given up.
+    #[must_use]
+    pub fn has_notice(&self, kind: NoticeKind, channel: Channel) -> bool {
+        self.notices.iter().any(|notice| notice.kind == kind && notice.channel == channel)
+    }
+}
+
+/// One line of an order's history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// The status after it.
+    pub status: OrderStatus,
+    /// The number of its event ([`EventKind::number`]).
+    event: u8,
+    /// When the event became true.
+    pub at: Timestamp,
+}
+
+impl HistoryEntry {
+    /// An entry.
+    #[must_use]
+    pub fn new(status: OrderStatus, event: EventKind, at: Timestamp) -> Self {
+        Self { status, event: event.number(), at }
+    }
+
+    /// The event that made it; none if it was written by a newer version that knows more events.
+    #[must_use]
+    pub fn event(&self) -> Option<EventKind> {
+        EventKind::ALL.get(usize::from(self.event)).copied()
+    }
+}
+
+/// All that the owner of an order stores of it beside the order itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// What has happened.
+    pub facts: Facts,
+    /// What has happened, told in order.
+    pub history: Vec<HistoryEntry>,
+    /// Why the order is parked: not driven on until a person closes its dead letter.
+    pub parked: Option<Text<64>>,
+}

@@ -1,0 +1,14 @@
+//! The verbs of the business: how an order's facts grow, what status they make, what is owed, what is emitted. Pure.
+//!
+//! Start reading at [`table`]: the transition table as functions of the facts. [`step`] applies answers and commands to a
+//! [`Record`]; [`policy`] says when to try again and when it is too late; [`invariants`] is what must always hold.
+
+mod facts;
+pub mod invariants;
+pub mod policy;
+pub mod step;
+pub mod table;
+
+pub use facts::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
+pub use step::{Effects, Rejection};
+pub use table::{Owed, owed, settled, status};

@@ -1,0 +1,118 @@
+//! When to try again and when it is too late.
+
+use super::{Facts, table};
+use crate::domain::{CancelledBy, OrderStatus, Timestamp};
+
+/// Doubling delays: `first_ms`, twice that, and so on up to `most_ms`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    /// The delay before the second try, in milliseconds.
+    pub first_ms: u64,
+    /// No delay is longer, in milliseconds.
+    pub most_ms: u64,
+}
+
+impl Backoff {
+    /// The delay after `failures` failures (at least 1), in milliseconds.
+    #[must_use]
+    pub fn after(self, failures: u32) -> u64 {
+        let doublings = failures.saturating_sub(1).min(32);
+        self.first_ms.saturating_mul(1 << doublings).min(self.most_ms)
+    }
+}
+
+/// A bounded number of tries with [`Backoff`] between them. The specification's: 3 retries after 1, 2 and 4 s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retry {
+    /// How many times a failed step is tried again.
+    pub retries: u32,
+    /// The delays.
+    pub backoff: Backoff,
+}
+
+impl Retry {
+    /// The delay before the next try after `failures` failures, in milliseconds; none when it is given up.
+    #[must_use]
+    pub fn next(self, failures: u32) -> Option<u64> {
+        (failures <= self.retries).then(|| self.backoff.after(failures))
+    }
+}
+
+/// How often something may be restarted within a window before it counts as broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RestartLimit {
+    /// The most restarts in the window.
+    pub restarts: u32,
+    /// The window, in milliseconds.
+    pub window_ms: u64,
+}
+
+/// The restarts of one actor; times are milliseconds of any steady clock.
+#[derive(Clone, Debug, Default)]
+pub struct Restarts {
+    recent: Vec<u64>,
+}
+
+impl Restarts {
+    /// Counts a restart at `now_ms` and says how many there were in the window, or that the limit is passed.
+    ///
+    /// # Errors
+    /// The limit is passed.
+    pub fn count(&mut self, limit: RestartLimit, now_ms: u64) -> Result<u32, RestartLimitPassed> {
+        self.recent.retain(|at| now_ms.saturating_sub(*at) < limit.window_ms);
+        self.recent.push(now_ms);
+        let count = u32::try_from(self.recent.len()).unwrap_or(u32::MAX);
+        if count > limit.restarts { Err(RestartLimitPassed) } else { Ok(count) }
+    }
+}
+
+/// An actor failed more often than its [`RestartLimit`] allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("restarted too often")]
+pub struct RestartLimitPassed;
+
+/// How long an order may stand still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Deadlines {
+    /// How long stock is held without payment, in milliseconds.
+    pub expiry_ms: u64,
+    /// How long the payment's answer is awaited, in milliseconds.
+    pub payment_ms: u64,
+}
+
+/// When the order is ended for want of payment, and for which reason; none while no such deadline is armed. Goods that have left
+/// disarm it.
+#[must_use]
+pub fn deadline(facts: &Facts, deadlines: Deadlines) -> Option<(Timestamp, CancelledBy)> {
+    if table::status(facts) != OrderStatus::InventoryReserved || facts.shipment.is_some() {
+        return None;
+    }
+    let (_, reserved_at) = facts.stock.as_ref()?;
+    if deadlines.payment_ms <= deadlines.expiry_ms {
+        Some((reserved_at.plus_ms(deadlines.payment_ms), CancelledBy::PaymentDeadline))
+    } else {
+        Some((reserved_at.plus_ms(deadlines.expiry_ms), CancelledBy::Expiry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specifications_retries_are_1_2_and_4_seconds() {
+        let retry = Retry { retries: 3, backoff: Backoff { first_ms: 1000, most_ms: 60_000 } };
+        let delays: Vec<_> = (1..=5).map(|failures| retry.next(failures)).collect();
+        assert_eq!(delays, [Some(1000), Some(2000), Some(4000), None, None]);
+    }
+
+    #[test]
+    fn restarts_are_counted_within_the_window_only() {
+        let limit = RestartLimit { restarts: 2, window_ms: 1000 };
+        let mut restarts = Restarts::default();
+        assert_eq!(restarts.count(limit, 0), Ok(1));
+        assert_eq!(restarts.count(limit, 500), Ok(2));
+        assert_eq!(restarts.count(limit, 1400), Ok(2));
+        assert_eq!(restarts.count(limit, 1401), Err(RestartLimitPassed));
+    }
+}

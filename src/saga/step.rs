@@ -1,0 +1,295 @@
+//! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
+
+use super::table::{is_dead, owed, reason, status};
+use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
+use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Order, OrderStatus, Role, Text, Timestamp};
+
+/// What a step asks of the world, to be stored in the transaction that stores the record.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The order role's own events.
+    pub events: Vec<Event>,
+    /// What a person must look at.
+    pub letters: Vec<DeadLetter>,
+    /// Whether the record changed, so that it must be stored.
+    pub changed: bool,
+}
+
+impl Effects {
+    /// Whether the change must be stored now; a fact from which nothing follows may wait for the next one.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        !self.events.is_empty() || !self.letters.is_empty()
+    }
+}
+
+/// Why a command was not admitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The goods have left.
+    #[error("the order has been shipped")]
+    Shipped,
+    /// The order is past the point where the command could do anything.
+    #[error("the order is {}", .0.name())]
+    TooLate(OrderStatus),
+}
+
+/// The record of an order that was just placed.
+#[must_use]
+pub fn placed(order: &Order) -> Record {
+    Record { history: vec![HistoryEntry::new(OrderStatus::Pending, EventKind::OrderCreated, order.created_at)], ..Record::default() }
+}
+
+/// A role's answer. A repeat changes nothing; a contradiction changes no status, is kept as an anomaly and owes its undo.
+pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
+    let before = Before::of(&record.facts);
+    let facts = &mut record.facts;
+    let at = event.at;
+    let grown = match &event.body {
+        EventBody::InventoryReserved { lines } => match &facts.stock {
+            None => set(&mut facts.stock, (StockFact::Reserved(lines.clone()), at)),
+            Some((StockFact::Reserved(_), _)) => false,
+            Some((StockFact::Insufficient(_), _)) => set(&mut facts.stray_reservation, at),
+        },
+        EventBody::InventoryInsufficient { shortages } => match &facts.stock {
+            None => set(&mut facts.stock, (StockFact::Insufficient(shortages.clone()), at)),
+            Some((StockFact::Insufficient(_), _)) => false,
+            Some((StockFact::Reserved(_), _)) => return anomaly(order, event, now, effects, "insufficient-after-reserved"),
+        },
+        EventBody::InventoryReleased { .. } => set(&mut facts.released, at),
+        EventBody::InventoryShipped { .. } => set(&mut facts.stock_moved, at),
+        EventBody::PaymentProcessed { amount, method } => match &facts.payment {
+            None => set(&mut facts.payment, (PaymentFact::Paid { amount: *amount, method: method.clone() }, at)),
+            Some((PaymentFact::Paid { .. }, _)) => false,
+            Some((PaymentFact::Failed { .. } | PaymentFact::Cancelled, _)) => set(&mut facts.stray_charge, at),
+        },
+        EventBody::PaymentFailed { reason } => match &facts.payment {
+            None => set(&mut facts.payment, (PaymentFact::Failed { reason: reason.clone() }, at)),
+            Some((PaymentFact::Failed { .. }, _)) => false,
+            Some((PaymentFact::Paid { .. } | PaymentFact::Cancelled, _)) => {
+                return anomaly(order, event, now, effects, "payment-failed-after-answer");
+            }
+        },
+        EventBody::PaymentCancelled => match &facts.payment {
+            None => set(&mut facts.payment, (PaymentFact::Cancelled, at)),
+            Some((PaymentFact::Cancelled, _)) => false,
+            Some((PaymentFact::Paid { .. } | PaymentFact::Failed { .. }, _)) => {
+                return anomaly(order, event, now, effects, "payment-cancelled-after-answer");
+            }
+        },
+        EventBody::PaymentRefunded { .. } => set(&mut facts.refunded, at),
+        EventBody::NotificationSent { kind, channel } => add_notice(facts, NoticeFact { kind: *kind, channel: *channel, sent: true, at }),
+        EventBody::NotificationFailed { kind, channel, last: true, .. } => {
+            add_notice(facts, NoticeFact { kind: *kind, channel: *channel, sent: false, at })
+        }
+        EventBody::NotificationFailed { last: false, .. } => false,
+        EventBody::OrderCreated(_)
+        | EventBody::OrderConfirmed
+        | EventBody::OrderCancelRequested { .. }
+        | EventBody::OrderCancelled { .. }
+        | EventBody::OrderFailed { .. }
+        | EventBody::ShipmentHeld
+        | EventBody::OrderShipped { .. } => false,
+    };
+    if !grown {
+        return;
+    }
+    if before.has_no_stray && (record.facts.stray_reservation.is_some() || record.facts.stray_charge.is_some()) {
+        anomaly(order, event, now, effects, "answer-after-the-contrary");
+    }
+    advance(order, record, &before, event.kind(), at, now, effects);
+}
+
+/// Somebody, or a deadline, asks for the end of the order.
+///
+/// # Errors
+/// The order is past that; nothing has changed.
+pub fn cancel(order: &Order, record: &mut Record, by: CancelledBy, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
+    if record.facts.shipment.is_some() {
+        return Err(Rejection::Shipped);
+    }
+    match status(&record.facts) {
+        OrderStatus::Pending | OrderStatus::InventoryReserved | OrderStatus::Confirmed => {}
+        OrderStatus::Cancelling | OrderStatus::Refunding => return Ok(()),
+        late @ (OrderStatus::Shipped | OrderStatus::PaymentFailed | OrderStatus::Failed | OrderStatus::Cancelled) => {
+            return Err(Rejection::TooLate(late));
+        }
+    }
+    end(order, record, by, now, effects);
+    Ok(())
+}
+
+/// A person ends a parked order: what a customer may no longer cancel is undone all the same, unless it has ended or was paid
+/// and shipped.
+///
+/// # Errors
+/// The order has ended or is shipped; nothing has changed.
+pub fn compensate(order: &Order, record: &mut Record, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
+    match status(&record.facts) {
+        OrderStatus::Pending | OrderStatus::InventoryReserved | OrderStatus::Confirmed | OrderStatus::PaymentFailed => {}
+        OrderStatus::Cancelling | OrderStatus::Refunding => return Ok(()),
+        late @ (OrderStatus::Failed | OrderStatus::Cancelled) => return Err(Rejection::TooLate(late)),
+        OrderStatus::Shipped => return Err(Rejection::Shipped),
+    }
+    end(order, record, CancelledBy::Operator, now, effects);
+    Ok(())
+}
+
+fn end(order: &Order, record: &mut Record, by: CancelledBy, now: Timestamp, effects: &mut Effects) {
+    let before = Before::of(&record.facts);
+    if set(&mut record.facts.cancel, (by, now)) {
+        record.parked = None;
+        advance(order, record, &before, EventKind::OrderCancelRequested, now, now, effects);
+    }
+}
+
+/// The goods have left. Before the order is paid this is held until it is.
+///
+/// # Errors
+/// The order is dying or dead; nothing has changed.
+pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
+    let current = status(&record.facts);
+    if is_dead(current) {
+        return Err(Rejection::TooLate(current));
+    }
+    let before = Before::of(&record.facts);
+    if set(&mut record.facts.shipment, (shipment, now)) {
+        let told = if status(&record.facts) == OrderStatus::Shipped { EventKind::OrderShipped } else { EventKind::ShipmentHeld };
+        advance(order, record, &before, told, now, now, effects);
+    }
+    Ok(())
+}
+
+/// Parks the order: it is not driven on until a person closes the letter.
+pub fn park(record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
+    if record.parked.is_none() {
+        record.parked = Some(Text::lossy(letter.cause.as_str()));
+        effects.changed = true;
+        effects.letters.push(letter);
+    }
+}
+
+/// The event to deliver again, with its old id, to whoever hosts the role whose answer is owed; none when nothing is owed.
+#[must_use]
+pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Option<Event> {
+    let debts = owed(facts, order.channels());
+    if debts.is_nothing() {
+        return None;
+    }
+    let undo = debts.released || debts.refunded || (debts.payment && facts.cancel.is_some());
+    let (body, at) = match (&facts.payment, &facts.stock) {
+        _ if undo && facts.undo_asked => {
+            let (by, at) = facts.cancel.unwrap_or((CancelledBy::Operator, order.created_at));
+            (EventBody::OrderCancelRequested { by }, at)
+        }
+        _ if debts.stock => (EventBody::OrderCreated(order.clone()), order.created_at),
+        _ if status(facts) == OrderStatus::Cancelled => {
+            let reason = Text::lossy(&reason(facts).unwrap_or_default());
+            (EventBody::OrderCancelled { reason, was_paid: facts.was_ever_paid() }, order.created_at)
+        }
+        _ if status(facts) == OrderStatus::Shipped => {
+            let (shipment, at) = facts.shipment.clone().unwrap_or((Shipment::default(), order.created_at));
+            (EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking }, at)
+        }
+        (Some((PaymentFact::Paid { amount, method }, at)), _) => {
+            (EventBody::PaymentProcessed { amount: *amount, method: method.clone() }, *at)
+        }
+        (Some((PaymentFact::Failed { reason }, at)), _) => (EventBody::PaymentFailed { reason: reason.clone() }, *at),
+        (Some((PaymentFact::Cancelled, at)), _) => (EventBody::PaymentCancelled, *at),
+        (None, Some((StockFact::Reserved(lines), at))) => (EventBody::InventoryReserved { lines: lines.clone() }, *at),
+        (None, Some((StockFact::Insufficient(_), _)) | None) => (EventBody::OrderCreated(order.clone()), order.created_at),
+    };
+    Some(Event::of(order, at, body))
+}
+
+/// What the emissions compare with.
+struct Before {
+    status: OrderStatus,
+    has_no_stray: bool,
+}
+
+impl Before {
+    fn of(facts: &Facts) -> Self {
+        Self { status: status(facts), has_no_stray: facts.stray_reservation.is_none() && facts.stray_charge.is_none() }
+    }
+}
+
+/// Tells the history and emits what follows from the growth.
+fn advance(order: &Order, record: &mut Record, before: &Before, cause: EventKind, at: Timestamp, now: Timestamp, effects: &mut Effects) {
+    let after = status(&record.facts);
+    effects.changed = true;
+    record.history.push(HistoryEntry::new(after, cause, at));
+    let mut emit = |record: &mut Record, body: EventBody| {
+        if body.kind() != cause {
+            record.history.push(HistoryEntry::new(after, body.kind(), now));
+        }
+        effects.events.push(Event::of(order, now, body));
+    };
+    if cause == EventKind::ShipmentHeld {
+        emit(record, EventBody::ShipmentHeld);
+    }
+    let newly = |wanted: OrderStatus| after == wanted && before.status != wanted;
+    if newly(OrderStatus::Confirmed) || (newly(OrderStatus::Shipped) && before.status != OrderStatus::Confirmed) {
+        emit(record, EventBody::OrderConfirmed);
+    }
+    if newly(OrderStatus::Shipped) {
+        let shipment = record.facts.shipment.clone().map(|(shipment, _)| shipment).unwrap_or_default();
+        emit(record, EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking });
+    }
+    let debts = owed(&record.facts, order.channels());
+    let must_ask = record.facts.cancel.is_some() || debts.refunded || record.facts.stray_reservation.is_some();
+    if must_ask && !record.facts.undo_asked && !record.facts.refund_is_all_in() {
+        record.facts.undo_asked = true;
+        let by = record.facts.cancel.map_or(CancelledBy::Operator, |(by, _)| by);
+        emit(record, EventBody::OrderCancelRequested { by });
+    }
+    if newly(OrderStatus::Cancelled) {
+        let reason = Text::lossy(&reason(&record.facts).unwrap_or_default());
+        emit(record, EventBody::OrderCancelled { reason, was_paid: record.facts.was_ever_paid() });
+    }
+    if newly(OrderStatus::Failed) {
+        let reason = Text::lossy(&reason(&record.facts).unwrap_or_default());
+        emit(record, EventBody::OrderFailed { reason });
+    }
+    if after == OrderStatus::PaymentFailed && record.facts.shipment.is_some() && record.parked.is_none() {
+        let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 1, Role::Order, "release", now).because(
+            "shipped-unpaid",
+            "the goods have left but the payment failed: collect the money, or get the goods back and compensate",
+            0,
+        );
+        park(record, letter, effects);
+    }
+}
+
+impl Facts {
+    /// Whether nothing is left that a request to undo could bring about.
+    fn refund_is_all_in(&self) -> bool {
+        self.released.is_some() && self.refunded.is_some()
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, value: T) -> bool {
+    if slot.is_some() {
+        return false;
+    }
+    *slot = Some(value);
+    true
+}
+
+fn add_notice(facts: &mut Facts, notice: NoticeFact) -> bool {
+    if facts.has_notice(notice.kind, notice.channel) {
+        return false;
+    }
+    facts.notices.push(notice);
+    true
+}
+
+fn anomaly(order: &Order, event: &Event, now: Timestamp, effects: &mut Effects, cause: &str) {
+    let number = u32::from(event.kind().number());
+    let detail = format!("{} contradicts what was recorded before; its undo, if it owes one, goes on", event.kind().name());
+    effects.letters.push(
+        DeadLetter::about(order.id, order.shard, LetterKind::Anomaly, number, Role::Order, event.kind().name(), now)
+            .because(cause, &detail, 1),
+    );
+    effects.changed = true;
+}
