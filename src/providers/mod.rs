@@ -3,10 +3,13 @@
 //! Promises: a call says whether the caller may try again, must ask first, or must give up ([`ProviderError`]). Time is tokio's, so all
 //! of it runs on a paused clock. It keeps no state that an order rests on: what was asked for and answered is the caller's to store.
 
+mod breaker;
 mod email;
 mod payment;
+pub mod sandbox;
 mod sms;
 
+pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Guarded, Permit, Snapshot, TRIAL_RETRY_MS};
 pub use email::{Email, Mailer};
 pub use payment::{Charge, ChargeKey, ChargeRequest, Found, NoChargeKey, PaymentProvider, Voided};
 pub use sms::{Sms, Texter};
