@@ -8,6 +8,7 @@ mod email;
 mod http;
 mod payment;
 pub mod sandbox;
+pub mod server;
 mod sms;
 mod smtp;
 mod wire;
