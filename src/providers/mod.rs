@@ -5,6 +5,7 @@
 
 mod breaker;
 mod email;
+mod guarded;
 mod http;
 mod payment;
 pub mod sandbox;
@@ -13,8 +14,9 @@ mod sms;
 mod smtp;
 mod wire;
 
-pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Guarded, Permit, Snapshot, TRIAL_RETRY_MS};
+pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, Snapshot, TRIAL_RETRY_MS};
 pub use email::{Email, Mailer};
+pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
 pub use payment::{Charge, ChargeKey, ChargeRequest, Found, NoChargeKey, PaymentProvider, Voided};
 pub use sms::{Sms, Texter};

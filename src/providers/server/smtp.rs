@@ -1,7 +1,6 @@
 //! Email over SMTP: as much of RFC 5321 as a client needs that only delivers, with limits on everything.
 
 use crate::domain::{CorrelationId, NoticeId, Text};
-use crate::providers::sandbox::SandboxMailer;
 use crate::providers::{Email, Mailer, ProviderError};
 use std::future::Future;
 use std::io;
@@ -32,7 +31,7 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 ///
 /// # Errors
 /// None at present; a connection that cannot be accepted is waited out.
-pub async fn serve_smtp(listener: TcpListener, mailer: SandboxMailer, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve_smtp(listener: TcpListener, mailer: Arc<dyn Mailer>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let seats = Arc::new(Semaphore::new(MAX_SESSIONS));
     let mut sessions = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -61,7 +60,7 @@ pub async fn serve_smtp(listener: TcpListener, mailer: SandboxMailer, shutdown: 
 
 struct Session {
     line: BufStream<TcpStream>,
-    mailer: SandboxMailer,
+    mailer: Arc<dyn Mailer>,
     stage: Stage,
     recipients: Vec<Text<254>>,
 }
@@ -81,7 +80,7 @@ enum Next {
 }
 
 impl Session {
-    fn new(stream: TcpStream, mailer: SandboxMailer) -> Self {
+    fn new(stream: TcpStream, mailer: Arc<dyn Mailer>) -> Self {
         Self { line: BufStream::new(stream), mailer, stage: Stage::Connected, recipients: Vec::new() }
     }
 
