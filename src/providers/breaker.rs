@@ -1,14 +1,11 @@
 //! The circuit breaker: leaves a party alone that keeps failing, and lets one call at a time find out whether it is back.
 //!
-//! [`Circuit`] is the state machine; it is told the time. [`Breaker`] is the shared handle on it, and [`Guarded`] puts one and a
-//! timeout before a provider. A failure is a call that did not get through; a party that says no is alive.
+//! [`Circuit`] is the state machine; it is told the time. [`Breaker`] is the shared handle on it. A failure is a call that did not
+//! get through; a party that says no is alive.
 
-use super::{Call, Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, ProviderError, Sms, Texter, Voided};
 use crate::config::providers::BreakerSettings;
-use crate::domain::Money;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// While a trial call is under way, others are told to ask again after so long, in milliseconds.
@@ -202,11 +199,11 @@ impl Breaker {
         self.circuit().reset();
     }
 
-    fn ms_at(&self, at: Instant) -> u64 {
+    pub(super) fn ms_at(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.shared.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+    pub(super) fn circuit(&self) -> MutexGuard<'_, Circuit> {
         self.shared.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -235,85 +232,77 @@ impl Breakers {
     }
 }
 
-/// A provider behind a breaker and a timeout.
-#[derive(Debug)]
-pub struct Guarded<P> {
-    inner: Arc<P>,
-    breaker: Breaker,
-    timeout: Duration,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<P> Guarded<P> {
-    /// Guards `inner`; a call that takes longer than `timeout_ms` is given up, its outcome unknown.
-    #[must_use]
-    pub fn new(inner: P, breaker: Breaker, timeout_ms: u64) -> Self {
-        Self { inner: Arc::new(inner), breaker, timeout: Duration::from_millis(timeout_ms) }
+    /// What happens to a circuit, at a time in milliseconds.
+    enum Step {
+        /// A call is let through; it is under way from now on.
+        Let(u64),
+        /// A call is refused for so long.
+        Refuse(u64, u64),
+        /// The oldest call under way ends.
+        End(u64, CallEnd),
+        Reset,
+    }
+    use CallEnd::{Dropped, Failure, Success};
+    use Step::{End, Let, Refuse, Reset};
+
+    /// One call that ends in its millisecond.
+    fn call(at: u64, end: CallEnd) -> [Step; 2] {
+        [Let(at), End(at, end)]
     }
 
-    fn guard<T: Send + 'static>(&self, call: impl FnOnce(&P) -> Call<T> + Send + 'static) -> Call<T>
-    where
-        P: Send + Sync + 'static,
-    {
-        let (inner, breaker, timeout) = (self.inner.clone(), self.breaker.clone(), self.timeout);
-        Box::pin(async move {
-            let now = Instant::now();
-            let permit = breaker.circuit().admit(breaker.ms_at(now)).map_err(|retry_in_ms| ProviderError::Open { retry_in_ms })?;
-            let mut watch = Watch { breaker: &breaker, permit, end: CallEnd::Dropped };
-            let answer = match tokio::time::timeout_at(now + timeout, call(&inner)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(ProviderError::unknown(format!("no answer within {} ms", timeout.as_millis()))),
-            };
-            watch.end = end_of(&answer);
-            answer
-        })
+    fn check(name: &str, opened_total: u64, steps: impl IntoIterator<Item = Step>) {
+        let mut circuit = Circuit::new(BreakerSettings::default());
+        let mut under_way = VecDeque::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Let(at) => under_way.push_back(circuit.admit(at).unwrap_or_else(|_| panic!("{name}: refused in step {number}"))),
+                Refuse(at, retry_in_ms) => assert_eq!(circuit.admit(at), Err(retry_in_ms), "{name}: step {number}"),
+                End(at, end) => circuit.record(under_way.pop_front().unwrap(), end, at),
+                Reset => circuit.reset(),
+            }
+        }
+        assert_eq!(circuit.opened_total, opened_total, "{name}: times opened");
     }
-}
 
-/// Records the end of a call, also when its future is dropped.
-struct Watch<'a> {
-    breaker: &'a Breaker,
-    permit: Permit,
-    end: CallEnd,
-}
+    #[test]
+    fn five_failures_in_the_window_open_it_then_one_trial_decides() {
+        let fail = |times: &[u64]| times.iter().flat_map(|at| call(*at, Failure)).collect::<Vec<_>>();
+        let opened = || fail(&[0, 1, 2, 3, 4]);
+        let after_open = |steps: Vec<Step>| opened().into_iter().chain(steps);
+        check("four failures", 0, fail(&[0, 1, 2, 3]).into_iter().chain([Let(4)]));
+        check("five failures", 1, after_open(vec![Refuse(4, 30_000), Refuse(30_003, 1)]));
+        check("the first has left the window", 0, fail(&[0, 1, 2, 3, 60_000]).into_iter().chain([Let(60_000)]));
+        check("the first is just in the window", 1, fail(&[0, 1, 2, 3, 59_999]).into_iter().chain([Refuse(60_000, 29_999)]));
+        check("the window slides on", 1, fail(&[0, 40_000, 50_000, 60_000, 61_000, 62_000]));
+        let mixed = [call(5, Success), call(6, Failure), call(7, Dropped), call(8, Failure)].into_iter().flatten();
+        check(
+            "successes clear nothing, the dropped count nothing",
+            1,
+            fail(&[0, 1, 2]).into_iter().chain(mixed).chain([Refuse(8, 30_000)]),
+        );
+        check("exactly one trial", 1, after_open(vec![Let(30_004), Refuse(30_004, TRIAL_RETRY_MS), Refuse(90_000, TRIAL_RETRY_MS)]));
+        check("a trial that succeeds closes it", 1, after_open(vec![Let(30_004), End(30_005, Success), Let(30_005), Let(30_005)]));
+        let again = [Let(30_004), End(30_010, Failure), Refuse(30_010, 30_000), Refuse(60_009, 1), Let(60_010)];
+        check("a trial that fails opens it again", 2, opened().into_iter().chain(again));
+        let dropped = [Let(30_004), End(30_010, Dropped), Let(30_010), Refuse(30_010, TRIAL_RETRY_MS)];
+        check("a trial that is dropped leaves the next one", 1, opened().into_iter().chain(dropped));
+        check("closed by hand", 1, after_open(vec![Reset, Let(5)]).chain(fail(&[])));
+        let forgotten = fail(&[0, 1, 2, 3]).into_iter().chain([Reset]).chain(fail(&[4]));
+        check("closed by hand it forgets", 0, forgotten.chain([Let(5)]));
+    }
 
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        let now_ms = self.breaker.ms_at(Instant::now());
-        self.breaker.circuit().record(self.permit, self.end, now_ms);
-    }
-}
-
-fn end_of<T>(answer: &Result<T, ProviderError>) -> CallEnd {
-    match answer {
-        Ok(_) | Err(ProviderError::Rejected { .. }) => CallEnd::Success,
-        Err(ProviderError::Failed { .. } | ProviderError::Unknown { .. }) => CallEnd::Failure,
-        Err(ProviderError::Open { .. }) => CallEnd::Dropped,
-    }
-}
-
-impl<P: PaymentProvider + 'static> PaymentProvider for Guarded<P> {
-    fn charge(&self, request: ChargeRequest) -> Call<Charge> {
-        self.guard(move |inner| inner.charge(request))
-    }
-    fn find(&self, key: ChargeKey) -> Call<Found> {
-        self.guard(move |inner| inner.find(key))
-    }
-    fn void(&self, key: ChargeKey) -> Call<Voided> {
-        self.guard(move |inner| inner.void(key))
-    }
-    fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
-        self.guard(move |inner| inner.refund(key, amount))
-    }
-}
-
-impl<P: Mailer + 'static> Mailer for Guarded<P> {
-    fn send(&self, email: Email) -> Call<()> {
-        self.guard(move |inner| inner.send(email))
-    }
-}
-
-impl<P: Texter + 'static> Texter for Guarded<P> {
-    fn send(&self, sms: Sms) -> Call<()> {
-        self.guard(move |inner| inner.send(sms))
+    #[test]
+    fn a_call_from_before_it_opened_decides_nothing_later() {
+        for late in [Success, Failure, Dropped] {
+            let before = [Let(0)].into_iter().chain((0..5).map(|_| Let(1)));
+            // The five that end first open it, the sixth ends while the trial is under way.
+            let ends = (0..5).map(|_| End(2, Failure));
+            let later = [Let(30_002), End(30_003, late), Refuse(30_003, TRIAL_RETRY_MS)];
+            check(&format!("{late:?} late"), 1, before.chain(ends).chain(later));
+        }
     }
 }

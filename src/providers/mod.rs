@@ -5,15 +5,18 @@
 
 mod breaker;
 mod email;
+mod guarded;
 mod http;
 mod payment;
 pub mod sandbox;
+pub mod server;
 mod sms;
 mod smtp;
 mod wire;
 
-pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Guarded, Permit, Snapshot, TRIAL_RETRY_MS};
+pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, Snapshot, TRIAL_RETRY_MS};
 pub use email::{Email, Mailer};
+pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
 pub use payment::{Charge, ChargeKey, ChargeRequest, Found, NoChargeKey, PaymentProvider, Voided};
 pub use sms::{Sms, Texter};

@@ -8,7 +8,7 @@ mod ledger;
 pub mod magic;
 mod recent;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use lane::{FLAKY_FAILURES, SLOW_MS, UNANSWERED_MS};
 pub use ledger::{ChargeAudit, ChargeState, LedgerTotals};
