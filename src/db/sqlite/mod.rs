@@ -5,16 +5,21 @@
 //! itself once the cause is gone. WAL with `synchronous=FULL`: a commit is on the disk when it returns.
 //!
 //! Inside: `batch` decides and writes one batch (`stock` and `desk` for their parts), `statement` keeps statements prepared,
-//! `rows` turns rows into the domain's types, `error` tells whose fault a failure is, `open` makes and checks files.
+//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, `open` makes and checks files.
 
 mod batch;
 mod desk;
 mod error;
+mod letters;
 mod open;
+mod queries;
+mod reads;
 mod rows;
+mod snapshot;
 mod statement;
 mod stock;
 mod store;
 
 pub use open::{SqliteOptions, Synchronous};
+pub use reads::SqliteReads;
 pub use store::SqliteStore;

@@ -71,15 +71,16 @@ impl SqliteOptions {
         }
     }
 
-    /// As SQLite takes it: a relative path may not be taken for a URI.
-    fn url(&self) -> Result<String, StoreError> {
+    /// As SQLite takes it; `mode` is `rw` (the file must be there) or `rwc` (it is made if need be).
+    fn url(&self, mode: &str) -> Result<String, StoreError> {
         let path = std::path::absolute(&self.path).map_err(|error| io(&self.path, &error))?;
         let text = path.to_str().ok_or_else(|| StoreError::Mismatch(format!("{}: the path is not UTF-8", path.display())))?;
-        Ok(text.to_owned())
+        let text = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        Ok(format!("file:{text}?mode={mode}"))
     }
 
-    /// Opens the writing connection to a file that exists.
-    pub(super) fn connect_writer(&self) -> Result<SqliteConnection, StoreError> {
+    /// Opens the writing connection; see [`Self::url`] for `mode`.
+    pub(super) fn connect_writer(&self, mode: &str) -> Result<SqliteConnection, StoreError> {
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA cache_size = -{}; \
              PRAGMA wal_autocheckpoint = {}; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;",
@@ -88,11 +89,23 @@ impl SqliteOptions {
             self.cache_kib,
             self.wal_autocheckpoint_pages
         );
-        self.connect(&pragmas)
+        self.connect(mode, &pragmas)
     }
 
-    fn connect(&self, pragmas: &str) -> Result<SqliteConnection, StoreError> {
-        let mut conn = SqliteConnection::establish(&self.url()?).map_err(|e| error::connect(&e, &self.path))?;
+    /// Opens a reading connection to a file that exists.
+    pub(super) fn connect_reader(&self) -> Result<SqliteConnection, StoreError> {
+        let pragmas = format!(
+            "PRAGMA busy_timeout = {}; PRAGMA query_only = ON; PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY;",
+            self.busy_timeout_ms,
+            (self.cache_kib / 16).max(2048)
+        );
+        let mut conn = self.connect("rw", &pragmas)?;
+        self.claim(&mut conn)?;
+        Ok(conn)
+    }
+
+    fn connect(&self, mode: &str, pragmas: &str) -> Result<SqliteConnection, StoreError> {
+        let mut conn = SqliteConnection::establish(&self.url(mode)?).map_err(|e| error::connect(&e, &self.path))?;
         conn.batch_execute(pragmas).map_err(|e| error::judge(e, &self.path).0)?;
         Ok(conn)
     }
@@ -103,7 +116,7 @@ impl SqliteOptions {
             std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
         }
         let lock = lock(&self.path)?;
-        let mut conn = self.connect_writer()?;
+        let mut conn = self.connect_writer("rwc")?;
         let judge = |failure: Failure| failure.judge(&self.path).0;
         self.claim(&mut conn)?;
         self.migrate(&mut conn)?;

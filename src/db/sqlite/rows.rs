@@ -60,8 +60,8 @@ pub(super) struct OrderStock {
     pub(super) shipped: Option<Timestamp>,
 }
 
-type ProductTypes = (Binary, SqlText, BigInt, BigInt, BigInt, BigInt, BigInt);
-type ProductRow = (Id, String, i64, i64, i64, i64, i64);
+pub(super) type ProductTypes = (Binary, SqlText, BigInt, BigInt, BigInt, BigInt, BigInt);
+pub(super) type ProductRow = (Id, String, i64, i64, i64, i64, i64);
 sql!(
     ProductsAmong,
     "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
@@ -112,7 +112,7 @@ pub(super) fn count(number: i64) -> Result<u32, Failure> {
     u32::try_from(number).map_err(|_| Failure::Column("a count"))
 }
 
-type PaymentTypes = (Binary, BigInt, BigInt, SqlText, SqlText, Nullable<SqlText>, BigInt);
+pub(super) type PaymentTypes = (Binary, BigInt, BigInt, SqlText, SqlText, Nullable<SqlText>, BigInt);
 type PaymentRow = (Id, i64, i64, String, String, Option<String>, i64);
 sql!(
     PaymentsAmong,
@@ -137,7 +137,7 @@ pub(super) fn payments_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Res
     Ok(payments)
 }
 
-type NoticeTypes = (Binary, SqlText, SqlText, SqlText, BigInt, Nullable<BigInt>, Nullable<SqlText>, BigInt, BigInt, BigInt);
+pub(super) type NoticeTypes = (Binary, SqlText, SqlText, SqlText, BigInt, Nullable<BigInt>, Nullable<SqlText>, BigInt, BigInt, BigInt);
 pub(super) type NoticeRow = (Id, String, String, String, i64, Option<i64>, Option<String>, i64, i64, i64);
 sql!(
     NoticesAmong,
@@ -178,19 +178,27 @@ sql!(
 type StepRow = (String, i64, Option<Vec<u8>>);
 sql!(StepsOf, "SELECT step, at, data FROM inventory_steps WHERE order_id = ?" => (SqlText, BigInt, Nullable<Binary>));
 
+/// The rows of an order's reservation, in the order of its lines.
+pub(super) fn reservations(conn: &mut SqliteConnection, order: OrderId) -> Result<Vec<(ReservedLine, StockRow, Timestamp)>, Failure> {
+    let [first, last] = half_range(order.reservation(0).0);
+    let values = [Value::Blob(&first), Value::Blob(&last), Value::id(&order.0)];
+    let mut rows = HashMap::new();
+    for (Id(id), product, quantity, status, at) in select::<_, LineRow, 3>(conn, ReservationsOf, values)? {
+        let quantity = Quantity::new(quantity).ok_or(Failure::Column("a reservation's quantity"))?;
+        let line = ReservedLine { product: ProductId(product.0), quantity };
+        rows.insert(id, (line, StockRow::from_name(&status)?, Timestamp(at)));
+    }
+    Ok((0..).map_while(|n| rows.remove(&order.reservation(n).0)).collect())
+}
+
 /// The stock keeper's rows of an order.
 pub(super) fn order_stock(conn: &mut SqliteConnection, order: OrderId) -> Result<OrderStock, Failure> {
     let mut stock = OrderStock::default();
-    let [first, last] = half_range(order.reservation(0).0);
-    let values = [Value::Blob(&first), Value::Blob(&last), Value::id(&order.0)];
-    let mut lines = HashMap::new();
-    for (Id(id), product, quantity, status, at) in select::<_, LineRow, 3>(conn, ReservationsOf, values)? {
-        stock.status = Some(StockRow::from_name(&status)?);
-        stock.reserved_at = Some(Timestamp(at));
-        let quantity = Quantity::new(quantity).ok_or(Failure::Column("a reservation's quantity"))?;
-        lines.insert(id, ReservedLine { product: ProductId(product.0), quantity });
+    for (line, status, at) in reservations(conn, order)? {
+        stock.status = Some(status);
+        stock.reserved_at = Some(at);
+        stock.lines.push(line);
     }
-    stock.lines = (0..).map_while(|n| lines.remove(&order.reservation(n).0)).collect();
     for (step, at, data) in select::<_, StepRow, 1>(conn, StepsOf, [Value::id(&order.0)])? {
         let at = Some(Timestamp(at));
         match step.as_str() {

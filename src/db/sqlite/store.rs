@@ -47,10 +47,7 @@ impl SqliteStore {
     /// The connection, opened again if the last one failed. A file that went away is not made anew.
     pub(super) fn conn(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         if self.conn.is_none() {
-            if !self.options.path.exists() {
-                return Err(StoreError::Unavailable(format!("{}: the file is gone", self.options.path.display())));
-            }
-            self.conn = Some(self.options.connect_writer()?);
+            self.conn = Some(self.options.connect_writer("rw")?);
         }
         self.conn.as_mut().ok_or_else(|| StoreError::Unavailable("no connection".to_owned()))
     }
