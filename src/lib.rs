@@ -4,6 +4,5 @@ pub mod actors;
 pub mod config;
 pub mod db;
 pub mod domain;
-pub mod http;
 pub mod providers;
 pub mod saga;
