@@ -4,5 +4,6 @@ pub mod actors;
 pub mod config;
 pub mod db;
 pub mod domain;
+pub mod http;
 pub mod providers;
 pub mod saga;
