@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 /// The circuit breakers of this node.
 #[derive(Serialize, ToSchema)]
-pub struct BreakersView {
+pub(super) struct BreakersView {
     /// One a provider.
     pub breakers: Vec<BreakerState>,
 }
@@ -23,7 +23,7 @@ pub struct BreakersView {
 /// The nodes and what they own.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ClusterView {
+pub(super) struct ClusterView {
     /// How many shards the store has.
     pub shards: u16,
     /// Shards of each role that nobody owns.
@@ -35,7 +35,7 @@ pub struct ClusterView {
 /// One writer: one journal connection of one run of a node.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct WriterView {
+pub(super) struct WriterView {
     /// Its number.
     pub writer: i64,
     /// The node that runs it.
@@ -58,7 +58,7 @@ pub struct WriterView {
 
 /// The shards that a writer owns for one role.
 #[derive(Serialize, ToSchema)]
-pub struct OwnedView {
+pub(super) struct OwnedView {
     /// The role.
     #[schema(value_type = String)]
     pub role: &'static str,
@@ -68,7 +68,7 @@ pub struct OwnedView {
 
 /// What is logged.
 #[derive(Serialize, ToSchema)]
-pub struct LogLevel {
+pub(super) struct LogLevel {
     /// A level, or directives such as `info,ordermill::http=debug`.
     pub filter: String,
 }
@@ -76,21 +76,21 @@ pub struct LogLevel {
 /// The circuit breakers of this node.
 #[utoipa::path(get, path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
-pub async fn breakers(call: Call) -> HttpResponse {
+pub(super) async fn breakers(call: Call) -> HttpResponse {
     HttpResponse::Ok().json(BreakersView { breakers: call.state.operations.breakers() })
 }
 
 /// The actors of this node.
 #[utoipa::path(get, path = "/api/v1/admin/actors", tag = "admin",
     responses((status = 200, description = "the actors of this node", body = ActorsReport)))]
-pub async fn actors(call: Call) -> HttpResponse {
+pub(super) async fn actors(call: Call) -> HttpResponse {
     HttpResponse::Ok().json(call.state.front.report())
 }
 
 /// The nodes, their shards and how far behind they are.
 #[utoipa::path(get, path = "/api/v1/admin/cluster", tag = "admin",
     responses((status = 200, description = "the nodes", body = ClusterView)))]
-pub async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
+pub(super) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
     let reads = call.state.front.reads();
     let (mut writers, rows) = futures_util::future::try_join(reads.writers(), reads.shard_rows()).await?;
     writers.sort_by_key(|writer| (!writer.alive, std::cmp::Reverse(writer.writer)));
@@ -122,14 +122,14 @@ pub async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
 /// What is logged.
 #[utoipa::path(get, path = "/api/v1/admin/log-level", tag = "admin",
     responses((status = 200, description = "what is logged", body = LogLevel)))]
-pub async fn log_level(call: Call) -> HttpResponse {
+pub(super) async fn log_level(call: Call) -> HttpResponse {
     HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() })
 }
 
 /// Sets what is logged on this node, until it stops.
 #[utoipa::path(put, path = "/api/v1/admin/log-level", tag = "admin", request_body = LogLevel,
     responses((status = 200, description = "what is logged now", body = LogLevel)))]
-pub async fn set_log_level(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub(super) async fn set_log_level(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
     let at = At::Field(&At::Root, "filter");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What a body may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Media {
+pub(super) enum Media {
     /// `application/json`, or a type that ends in `+json`.
     Json,
     /// `text/csv`.
@@ -22,7 +22,7 @@ pub enum Media {
 ///
 /// # Errors
 /// 415, 413, 408, or 400 when the client goes away.
-pub async fn json(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+pub(super) async fn json(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     check_type(request.headers(), Media::Json)?;
     read(request, payload, state.settings.server.body_limit_bytes, state.settings.server.body_timeout_ms).await
 }
@@ -31,7 +31,7 @@ pub async fn json(state: &HttpState, request: &HttpRequest, payload: Payload) ->
 ///
 /// # Errors
 /// As [`json`].
-pub async fn optional_json(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Option<Bytes>, Problem> {
+pub(super) async fn optional_json(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Option<Bytes>, Problem> {
     let body = read(request, payload, state.settings.server.body_limit_bytes, state.settings.server.body_timeout_ms).await?;
     if body.is_empty() {
         return Ok(None);
@@ -44,7 +44,7 @@ pub async fn optional_json(state: &HttpState, request: &HttpRequest, payload: Pa
 ///
 /// # Errors
 /// As [`json`].
-pub async fn csv(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+pub(super) async fn csv(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     check_type(request.headers(), Media::Csv)?;
     read(request, payload, state.settings.server.import_limit_bytes, state.settings.server.body_timeout_ms).await
 }

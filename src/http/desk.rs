@@ -38,7 +38,7 @@ const PAGE: u32 = 200;
         ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = LetterPage)))]
-pub async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request, &["state", "kind", "cause", "orderId", "limit", "cursor"]);
     let limit = params.limit();
     let filter = LetterFilter {
@@ -65,7 +65,7 @@ pub async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Prob
 /// The open dead letters, counted by what they have in common.
 #[utoipa::path(get, path = "/api/v1/admin/dlq/groups", tag = "admin",
     responses((status = 200, description = "the groups, largest first", body = GroupsView)))]
-pub async fn groups(call: Call) -> Result<HttpResponse, Problem> {
+pub(super) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
     let groups = call.state.front.reads().letter_groups().await?;
     Ok(HttpResponse::Ok().json(GroupsView { groups: groups.into_iter().map(Into::into).collect() }))
 }
@@ -73,7 +73,7 @@ pub async fn groups(call: Call) -> Result<HttpResponse, Problem> {
 /// One dead letter with what was done about it.
 #[utoipa::path(get, path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the letter", body = LetterWhole), (status = 404, description = "no such letter")))]
-pub async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = LetterId(path_id(&request)?);
     whole(&call, id).await
 }
@@ -90,7 +90,7 @@ async fn whole(call: &Call, id: LetterId) -> Result<HttpResponse, Problem> {
 #[utoipa::path(post, path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
     responses((status = 200, description = "the letter as it is now", body = LetterWhole), (status = 404, description = "no such letter"),
         (status = 409, description = "it is closed, or the action makes no sense for it")))]
-pub async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub(super) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let id = LetterId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -105,7 +105,7 @@ pub async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<H
 /// Does the same about many open dead letters, paced; or tells which it would be.
 #[utoipa::path(post, path = "/api/v1/admin/dlq", tag = "admin", request_body = BulkBody,
     responses((status = 200, description = "what was done", body = BulkView)))]
-pub async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub(super) async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let bytes = body::json(&call.state, &request, payload).await?;
     let bulk = read_bulk(&bytes)?;
     let ids = matching(&call, &bulk).await?;

@@ -23,7 +23,7 @@ const COLUMNS: [&str; 4] = ["productId", "name", "price", "availableQuantity"];
 
 /// What became of an import.
 #[derive(Serialize, ToSchema)]
-pub struct ImportView {
+pub(super) struct ImportView {
     /// Products that were created or replaced.
     pub imported: usize,
 }
@@ -32,7 +32,7 @@ pub struct ImportView {
 #[utoipa::path(post, path = "/api/v1/products/import", tag = "stock",
     request_body(content = String, content_type = "text/csv", description = "a header line, then one product a line"),
     responses((status = 200, description = "all were stored", body = ImportView)))]
-pub async fn products(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub(super) async fn products(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let bytes = body::csv(&call.state, &request, payload).await?;
     let rows = read(&bytes)?;
     drop(bytes);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// Where in a body something stands; the pointer is only made for an error.
 #[derive(Clone, Copy, Debug)]
-pub enum At<'p> {
+pub(super) enum At<'p> {
     /// The body itself.
     Root,
     /// A field of an object.
@@ -26,7 +26,7 @@ pub enum At<'p> {
 impl At<'_> {
     /// The JSON pointer (RFC 6901).
     #[must_use]
-    pub fn pointer(&self) -> String {
+    pub(super) fn pointer(&self) -> String {
         match self {
             Self::Root => String::new(),
             Self::Field(parent, name) => {
@@ -40,14 +40,14 @@ impl At<'_> {
 
 /// Reads a body, gathering what is broken.
 #[derive(Default)]
-pub struct Reader {
+pub(super) struct Reader {
     /// What is broken.
     pub errors: FieldErrors,
 }
 
 impl Reader {
     /// Adds a broken field.
-    pub fn fail(&mut self, at: &At<'_>, detail: impl Into<Cow<'static, str>>) {
+    pub(super) fn fail(&mut self, at: &At<'_>, detail: impl Into<Cow<'static, str>>) {
         self.errors.add(Place::Body, at.pointer(), detail);
     }
 
@@ -55,7 +55,7 @@ impl Reader {
     ///
     /// # Errors
     /// The body is not JSON.
-    pub fn body<'a, const N: usize>(&mut self, body: &'a [u8], names: &[&str; N]) -> Result<Option<[Option<&'a str>; N]>, Problem> {
+    pub(super) fn body<'a, const N: usize>(&mut self, body: &'a [u8], names: &[&str; N]) -> Result<Option<[Option<&'a str>; N]>, Problem> {
         let text = std::str::from_utf8(body).map_err(|error| {
             Problem::new(ProblemKind::MalformedBody, format!("the body is not UTF-8 after byte {}", error.valid_up_to()))
         })?;
@@ -72,7 +72,7 @@ impl Reader {
     }
 
     /// The fields of an object, in the order of `names`; `null` counts as absent.
-    pub fn object<'a, const N: usize>(&mut self, raw: &'a str, names: &[&str; N], at: &At<'_>) -> Option<[Option<&'a str>; N]> {
+    pub(super) fn object<'a, const N: usize>(&mut self, raw: &'a str, names: &[&str; N], at: &At<'_>) -> Option<[Option<&'a str>; N]> {
         let fields = if raw.starts_with('{') { self.parse_object(raw, names, at).ok() } else { None };
         if fields.is_none() {
             self.fail(at, "must be an object");
@@ -93,7 +93,7 @@ impl Reader {
     }
 
     /// The elements of a list, each given to `take`.
-    pub fn list<'a>(&mut self, raw: &'a str, at: &At<'_>, take: &mut dyn FnMut(&mut Self, usize, &'a str)) -> Option<usize> {
+    pub(super) fn list<'a>(&mut self, raw: &'a str, at: &At<'_>, take: &mut dyn FnMut(&mut Self, usize, &'a str)) -> Option<usize> {
         let mut json = serde_json::Deserializer::from_str(raw);
         let count = if raw.starts_with('[') { json.deserialize_seq(Elements { reader: self, take }).ok() } else { None };
         if count.is_none() {
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// A text.
-    pub fn string<'a>(&mut self, raw: &'a str, at: &At<'_>) -> Option<Cow<'a, str>> {
+    pub(super) fn string<'a>(&mut self, raw: &'a str, at: &At<'_>) -> Option<Cow<'a, str>> {
         let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
             self.fail(at, "must be a text");
             return None;
@@ -121,13 +121,13 @@ impl Reader {
     }
 
     /// A bounded text.
-    pub fn text<const MAX: usize>(&mut self, raw: &str, at: &At<'_>) -> Option<Text<MAX>> {
+    pub(super) fn text<const MAX: usize>(&mut self, raw: &str, at: &At<'_>) -> Option<Text<MAX>> {
         let text = self.string(raw, at)?;
         Text::new(&text).map_err(|error| self.fail(at, error.to_string())).ok()
     }
 
     /// An id in its hyphenated form.
-    pub fn uuid(&mut self, raw: &str, at: &At<'_>) -> Option<Uuid> {
+    pub(super) fn uuid(&mut self, raw: &str, at: &At<'_>) -> Option<Uuid> {
         let text = self.string(raw, at)?;
         let id = parse_uuid(&text);
         if id.is_none() {
@@ -137,7 +137,7 @@ impl Reader {
     }
 
     /// A whole number.
-    pub fn integer(&mut self, raw: &str, at: &At<'_>) -> Option<i64> {
+    pub(super) fn integer(&mut self, raw: &str, at: &At<'_>) -> Option<i64> {
         let number = raw.parse().ok();
         if number.is_none() {
             let digits = raw.strip_prefix('-').unwrap_or(raw);
@@ -148,7 +148,7 @@ impl Reader {
     }
 
     /// True or false.
-    pub fn flag(&mut self, raw: &str, at: &At<'_>) -> Option<bool> {
+    pub(super) fn flag(&mut self, raw: &str, at: &At<'_>) -> Option<bool> {
         match raw {
             "true" => Some(true),
             "false" => Some(false),
@@ -160,7 +160,7 @@ impl Reader {
     }
 
     /// An amount: a decimal text or a number, taken exactly.
-    pub fn money(&mut self, raw: &str, at: &At<'_>) -> Option<Money> {
+    pub(super) fn money(&mut self, raw: &str, at: &At<'_>) -> Option<Money> {
         let amount = match raw.as_bytes().first() {
             Some(b'"') => self.string(raw, at)?.parse(),
             Some(b'-' | b'0'..=b'9') => raw.parse(),
@@ -170,7 +170,7 @@ impl Reader {
     }
 
     /// A field that must be there.
-    pub fn required<'a>(&mut self, raw: Option<&'a str>, at: &At<'_>) -> Option<&'a str> {
+    pub(super) fn required<'a>(&mut self, raw: Option<&'a str>, at: &At<'_>) -> Option<&'a str> {
         if raw.is_none() {
             self.fail(at, "is required");
         }
@@ -179,11 +179,11 @@ impl Reader {
 }
 
 /// What an id that is none is told.
-pub const NOT_A_UUID: &str = "must be a UUID such as \"0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f\"";
+pub(super) const NOT_A_UUID: &str = "must be a UUID such as \"0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f\"";
 
 /// An id in its hyphenated form, and no other: what is shown is what was sent.
 #[must_use]
-pub fn parse_uuid(text: &str) -> Option<Uuid> {
+pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }
 

@@ -76,7 +76,7 @@ pub struct NodeInfo {
 
 /// The health of a node.
 #[derive(Serialize, ToSchema)]
-pub struct HealthView {
+pub(super) struct HealthView {
     /// `UP` or `DOWN`.
     #[schema(value_type = String)]
     pub status: &'static str,
@@ -90,7 +90,7 @@ pub struct HealthView {
 
 /// The health of a part.
 #[derive(Serialize, ToSchema)]
-pub struct ComponentView {
+pub(super) struct ComponentView {
     /// `UP` or `DOWN`.
     #[schema(value_type = String)]
     pub status: &'static str,
@@ -102,7 +102,7 @@ pub struct ComponentView {
 /// Who a node is.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct InfoView {
+pub(super) struct InfoView {
     /// Its name.
     pub node: String,
     /// The version of the program.
@@ -124,7 +124,7 @@ pub struct InfoView {
 /// All parts and how they fare.
 #[utoipa::path(get, path = "/health", tag = "node", responses(
     (status = 200, description = "everything works", body = HealthView), (status = 503, description = "something does not", body = HealthView)))]
-pub async fn health(call: Call) -> HttpResponse {
+pub(super) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
     let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
     for breaker in state.operations.breakers() {
@@ -141,14 +141,14 @@ pub async fn health(call: Call) -> HttpResponse {
 
 /// Whether the process lives; asks nobody else.
 #[utoipa::path(get, path = "/health/live", tag = "node", responses((status = 200, description = "it lives", body = HealthView)))]
-pub async fn live() -> HttpResponse {
+pub(super) async fn live() -> HttpResponse {
     answer(true, HealthView { status: "UP", components: BTreeMap::new(), reasons: Vec::new() })
 }
 
 /// Whether the node takes orders.
 #[utoipa::path(get, path = "/health/ready", tag = "node", responses(
     (status = 200, description = "it takes orders", body = HealthView), (status = 503, description = "it does not, and why", body = HealthView)))]
-pub async fn ready(call: Call) -> HttpResponse {
+pub(super) async fn ready(call: Call) -> HttpResponse {
     let reasons = not_ready(&call.state);
     answer(reasons.is_empty(), HealthView { status: up(reasons.is_empty()), components: BTreeMap::new(), reasons })
 }
@@ -178,7 +178,7 @@ fn answer(is_up: bool, view: HealthView) -> HttpResponse {
 
 /// Who the node is.
 #[utoipa::path(get, path = "/info", tag = "node", responses((status = 200, description = "who the node is", body = InfoView)))]
-pub async fn info(call: Call) -> HttpResponse {
+pub(super) async fn info(call: Call) -> HttpResponse {
     let node = &call.state.node;
     HttpResponse::Ok().json(InfoView {
         node: node.name.clone(),
@@ -193,7 +193,7 @@ pub async fn info(call: Call) -> HttpResponse {
 
 /// The metrics, as Prometheus reads them.
 #[utoipa::path(get, path = "/metrics", tag = "node", responses((status = 200, description = "the metrics", body = String, content_type = "text/plain")))]
-pub async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
+pub(super) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };
     let in_progress = u32::try_from(call.state.in_progress()).unwrap_or(u32::MAX);
     metrics::gauge!("http_server_active_requests").set(in_progress);

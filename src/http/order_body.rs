@@ -12,7 +12,7 @@ const PAYMENT_METHOD: &str = "CARD";
 
 /// An order that keeps all rules of form.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OrderBody {
+pub(super) struct OrderBody {
     /// Who orders.
     pub customer: CustomerId,
     /// What.
@@ -32,7 +32,7 @@ impl OrderBody {
     ///
     /// # Errors
     /// The body is not JSON.
-    pub fn read(body: &[u8], reader: &mut Reader) -> Result<Option<Self>, Problem> {
+    pub(super) fn read(body: &[u8], reader: &mut Reader) -> Result<Option<Self>, Problem> {
         let fields = reader.body(body, &["customerId", "items", "paymentMethod", "contact", "shippingAddress"])?;
         let Some([customer, items, method, contact, address]) = fields else { return Ok(None) };
         let at = |name| At::Field(&At::Root, name);
@@ -60,7 +60,7 @@ impl OrderBody {
 
     /// SHA-256 over what the body means, whatever its spelling.
     #[must_use]
-    pub fn fingerprint(&self) -> [u8; 32] {
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update([1]);
         hash.update(self.customer.0.as_bytes());
@@ -220,7 +220,7 @@ fn looks_like_locale(text: &str) -> bool {
 ///
 /// # Errors
 /// The body is not JSON, or fields are broken.
-pub fn read_shipment(body: Option<&[u8]>) -> Result<Shipment, Problem> {
+pub(super) fn read_shipment(body: Option<&[u8]>) -> Result<Shipment, Problem> {
     let Some(body) = body else { return Ok(Shipment::default()) };
     let mut reader = Reader::default();
     let fields = reader.body(body, &["carrier", "trackingNumber"])?;

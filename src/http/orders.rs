@@ -38,7 +38,7 @@ type Answer = Result<HttpResponse, Problem>;
         (status = 422, description = "the key was used with another body"),
         (status = 503, description = "nothing was stored; try again after Retry-After"),
         (status = 504, description = "the outcome is not known yet; ask for orderId later")))]
-pub async fn place(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn place(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     let state = &call.state;
     let bytes = body::json(state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -95,7 +95,7 @@ fn key_hash(holder: &str, key: &str) -> [u8; 32] {
 /// Shows a whole order.
 #[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the order", body = OrderView), (status = 404, description = "no such order")))]
-pub async fn show(call: Call, request: HttpRequest) -> Answer {
+pub(super) async fn show(call: Call, request: HttpRequest) -> Answer {
     Params::of(&request, &[]).done(())?;
     let id = OrderId(path_id(&request)?);
     let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
@@ -106,7 +106,7 @@ pub async fn show(call: Call, request: HttpRequest) -> Answer {
 #[utoipa::path(get, path = "/api/v1/orders/{id}/status", tag = "orders",
     params(("id" = Uuid, Path), ("wait" = Option<String>, Query, description = "30s, 500ms or 30: answer when the order is settled, or then")),
     responses((status = 200, description = "its status", body = OrderStatusView), (status = 404, description = "no such order")))]
-pub async fn status(call: Call, request: HttpRequest) -> Answer {
+pub(super) async fn status(call: Call, request: HttpRequest) -> Answer {
     let id = OrderId(path_id(&request)?);
     let mut params = Params::of(&request, &["wait"]);
     let wait = params.take("wait", |text| parse_wait(text).ok_or_else(|| "must be a time such as 30s or 500ms".to_owned()));
@@ -127,7 +127,7 @@ pub async fn status(call: Call, request: HttpRequest) -> Answer {
         ("to" = Option<String>, Query, description = "accepted before (RFC 3339)"),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = OrderPage)))]
-pub async fn list(call: Call, request: HttpRequest) -> Answer {
+pub(super) async fn list(call: Call, request: HttpRequest) -> Answer {
     let mut params = Params::of(&request, &["customerId", "status", "from", "to", "limit", "cursor"]);
     let time = |text: &str| Timestamp::parse(text).map_err(|_| "must be a time such as 2026-11-23T17:10:00Z".to_owned());
     let limit = params.limit();
@@ -161,7 +161,7 @@ fn status_names() -> String {
 #[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", tag = "orders", params(("id" = Uuid, Path)),
     responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
         (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled")))]
-pub async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
     if let Some(bytes) = bytes {
@@ -180,7 +180,7 @@ pub async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answe
 #[utoipa::path(post, path = "/api/v1/orders/{id}/ship", tag = "orders", params(("id" = Uuid, Path)), request_body = Option<ShipRequest>,
     responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
         (status = 409, description = "it is dead or dying")))]
-pub async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+pub(super) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
     let shipment = read_shipment(bytes.as_deref())?;
@@ -200,7 +200,7 @@ async fn command(call: &Call, id: OrderId, command: Command) -> Answer {
 ///
 /// # Errors
 /// 404.
-pub fn seen(call: &Call, stored: Option<StoredOrder>) -> Result<StoredOrder, Problem> {
+pub(super) fn seen(call: &Call, stored: Option<StoredOrder>) -> Result<StoredOrder, Problem> {
     stored.filter(|stored| call.caller.sees(stored.order.customer)).ok_or_else(|| Problem::not_found("there is no such order"))
 }
 

@@ -11,19 +11,19 @@ const ASSETS: [(&str, &str, &str); 2] = [
 ];
 
 /// The dashboard.
-pub async fn dashboard() -> HttpResponse {
+pub(super) async fn dashboard() -> HttpResponse {
     page(HttpResponse::Ok(), "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'").body(DASHBOARD)
 }
 
 /// A part of the dashboard.
-pub async fn asset(request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn asset(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let name = request.match_info().get("file").unwrap_or_default();
     let (_, kind, text) = ASSETS.into_iter().find(|(known, _, _)| *known == name).ok_or_else(|| Problem::not_found("no such file"))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).insert_header((CACHE_CONTROL, "no-cache")).body(text))
 }
 
 /// What a problem's `type` means.
-pub async fn problem(request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn problem(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let path = request.path();
     let kind = ProblemKind::ALL.into_iter().find(|kind| kind.uri() == path).ok_or_else(|| Problem::not_found("no such problem"))?;
     let text = format!("{}\n\nStatus {}. The detail of each answer says what happened.\n", kind.title(), kind.status());

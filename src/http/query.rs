@@ -19,7 +19,7 @@ const LIMIT_MAX: u32 = 200;
 const KEY_MAX: usize = 255;
 
 /// The parameters of a query.
-pub struct Params {
+pub(super) struct Params {
     pairs: Vec<(String, String)>,
     /// What is broken.
     pub errors: FieldErrors,
@@ -28,7 +28,7 @@ pub struct Params {
 impl Params {
     /// Reads the query; only `names` are known.
     #[must_use]
-    pub fn of(request: &HttpRequest, names: &[&str]) -> Self {
+    pub(super) fn of(request: &HttpRequest, names: &[&str]) -> Self {
         let mut errors = FieldErrors::default();
         let text = request.query_string();
         if text.is_empty() {
@@ -52,7 +52,7 @@ impl Params {
     }
 
     /// The parameter as `take` reads it; empty counts as absent.
-    pub fn take<T>(&mut self, name: &str, take: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, name: &str, take: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let (_, value) = self.pairs.iter().find(|(known, value)| known == name && !value.is_empty())?;
         match take(value) {
             Ok(value) => Some(value),
@@ -64,12 +64,12 @@ impl Params {
     }
 
     /// An id.
-    pub fn uuid(&mut self, name: &str) -> Option<Uuid> {
+    pub(super) fn uuid(&mut self, name: &str) -> Option<Uuid> {
         self.take(name, |text| parse_uuid(text).ok_or_else(|| NOT_A_UUID.to_owned()))
     }
 
     /// The size of a page.
-    pub fn limit(&mut self) -> u32 {
+    pub(super) fn limit(&mut self) -> u32 {
         let limit = self.take("limit", |text| match text.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
             Ok(_) | Err(_) => Err(format!("must be 1 to {LIMIT_MAX}")),
@@ -78,7 +78,7 @@ impl Params {
     }
 
     /// Where the page before ended.
-    pub fn cursor<const N: usize>(&mut self, kind: u8) -> Option<[u8; N]> {
+    pub(super) fn cursor<const N: usize>(&mut self, kind: u8) -> Option<[u8; N]> {
         self.take("cursor", |text| read_cursor(kind, text).ok_or_else(|| "is not a cursor of this list".to_owned()))
     }
 
@@ -86,7 +86,7 @@ impl Params {
     ///
     /// # Errors
     /// The broken parameters.
-    pub fn done<T>(self, value: T) -> Result<T, Problem> {
+    pub(super) fn done<T>(self, value: T) -> Result<T, Problem> {
         self.errors.none_or(Some(value))
     }
 }
@@ -100,7 +100,7 @@ fn pointer(name: &str) -> String {
 ///
 /// # Errors
 /// 400: it is no UUID.
-pub fn path_id(request: &HttpRequest) -> Result<Uuid, Problem> {
+pub(super) fn path_id(request: &HttpRequest) -> Result<Uuid, Problem> {
     let text = request.match_info().get("id").unwrap_or_default();
     parse_uuid(text).ok_or_else(|| Problem::field(Place::Path, "/id", NOT_A_UUID))
 }
@@ -110,7 +110,7 @@ const CURSOR_VERSION: u8 = 1;
 
 /// An opaque mark of where a page of the list `kind` ended.
 #[must_use]
-pub fn cursor(kind: u8, place: &[u8]) -> String {
+pub(super) fn cursor(kind: u8, place: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(place.len() + 2);
     bytes.extend_from_slice(&[CURSOR_VERSION, kind]);
     bytes.extend_from_slice(place);
@@ -127,7 +127,7 @@ fn read_cursor<const N: usize>(kind: u8, text: &str) -> Option<[u8; N]> {
 
 /// `30s`, `500ms`, `2m` or a number of seconds.
 #[must_use]
-pub fn parse_wait(text: &str) -> Option<Duration> {
+pub(super) fn parse_wait(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;
@@ -141,7 +141,7 @@ pub fn parse_wait(text: &str) -> Option<Duration> {
 
 /// The wait that a `Prefer` header asks for (RFC 7240); what cannot be understood is passed over, as the standard says.
 #[must_use]
-pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let mut preferences = headers.get_all("prefer").filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     preferences.find_map(|preference| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
@@ -152,7 +152,7 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The client's idempotency key, a quoted text (RFC 9651) or bare.
-pub fn idempotency_key(headers: &HeaderMap, errors: &mut FieldErrors) -> Option<String> {
+pub(super) fn idempotency_key(headers: &HeaderMap, errors: &mut FieldErrors) -> Option<String> {
     const NAME: HeaderName = HeaderName::from_static("idempotency-key");
     let mut fail = |detail: &'static str| {
         errors.add(Place::Header, "/Idempotency-Key".to_owned(), detail);

@@ -31,7 +31,7 @@ const RETRY: &str = "retry: 2000\n\n";
 /// One event of an order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderEventView {
+pub(super) struct OrderEventView {
     /// Which order.
     pub order_id: Uuid,
     /// What happened.
@@ -44,7 +44,7 @@ pub struct OrderEventView {
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u32>, Header, description = "the last event that was seen")),
     responses((status = 200, description = "events; the last one, `end`, says that nothing more can happen", body = OrderEventView, content_type = "text/event-stream"),
         (status = 204, description = "all was seen and nothing more can happen"), (status = 404, description = "no such order")))]
-pub async fn order_events(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn order_events(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = OrderId(path_id(&request)?);
     let place = call.state.streams.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many live streams are open"))?;

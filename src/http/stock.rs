@@ -22,7 +22,7 @@ const PRODUCTS: u8 = b'p';
 /// A product of the catalogue.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ProductView {
+pub(super) struct ProductView {
     /// Which.
     pub product_id: Uuid,
     /// What it is called.
@@ -53,7 +53,7 @@ impl From<&Product> for ProductView {
 /// A page of products.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ProductPage {
+pub(super) struct ProductPage {
     /// The products, by id.
     pub items: Vec<ProductView>,
     /// The `cursor` of the next page; none on the last.
@@ -64,7 +64,7 @@ pub struct ProductPage {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub struct ProductBody {
+pub(super) struct ProductBody {
     /// What it is called, 1 to 255 characters.
     pub name: String,
     /// What one costs.
@@ -77,7 +77,7 @@ pub struct ProductBody {
 /// A change of stock.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub struct StockBody {
+pub(super) struct StockBody {
     /// How many more (or, below zero, fewer) can be ordered.
     pub delta: i32,
     /// Why, for the audit; 1 to 200 characters.
@@ -86,7 +86,7 @@ pub struct StockBody {
 
 /// What a product is set to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewProduct {
+pub(super) struct NewProduct {
     /// What it is called.
     pub name: Text<255>,
     /// What one costs.
@@ -98,7 +98,7 @@ pub struct NewProduct {
 impl NewProduct {
     /// The write that sets the product `id` to this.
     #[must_use]
-    pub fn into_write(self, id: ProductId) -> Write {
+    pub(super) fn into_write(self, id: ProductId) -> Write {
         Write::PutProduct { id, name: self.name, price: self.price, available: self.available }
     }
 }
@@ -107,7 +107,7 @@ impl NewProduct {
 #[utoipa::path(get, path = "/api/v1/products", tag = "stock",
     params(("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = ProductPage)))]
-pub async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request, &["limit", "cursor"]);
     let limit = params.limit();
     let after = params.cursor(PRODUCTS).map(|bytes| ProductId(Uuid::from_bytes(bytes)));
@@ -123,7 +123,7 @@ pub async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Prob
 /// One product.
 #[utoipa::path(get, path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the product", body = ProductView), (status = 404, description = "no such product")))]
-pub async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
     let product = call.state.front.reads().product(id).await?.ok_or_else(no_such_product)?;
     Ok(HttpResponse::Ok().json(ProductView::from(&product)))
@@ -132,7 +132,7 @@ pub async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Prob
 /// Creates a product, or replaces its name, price and available quantity.
 #[utoipa::path(put, path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)), request_body = ProductBody,
     responses((status = 200, description = "the product as it is now", body = ProductView)))]
-pub async fn put(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub(super) async fn put(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -145,7 +145,7 @@ pub async fn put(call: Call, request: HttpRequest, payload: Payload) -> Result<H
 #[utoipa::path(post, path = "/api/v1/products/{id}/stock", tag = "stock", params(("id" = Uuid, Path)), request_body = StockBody,
     responses((status = 200, description = "the product as it is now", body = ProductView),
         (status = 409, description = "fewer are available"), (status = 404, description = "no such product")))]
-pub async fn adjust(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub(super) async fn adjust(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -191,7 +191,7 @@ async fn write(call: &Call, write: Write) -> Result<HttpResponse, Problem> {
 ///
 /// # Errors
 /// The stock's refusal, or the database's.
-pub fn product_of(outcome: Outcome) -> Result<Product, Problem> {
+pub(super) fn product_of(outcome: Outcome) -> Result<Product, Problem> {
     match outcome {
         Outcome::Product(product) => Ok(product),
         Outcome::Stock(StockError::Unknown) | Outcome::Missing => Err(no_such_product()),

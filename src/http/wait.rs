@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Leave to wait; there is only so much of it.
-pub struct Wait {
+pub(super) struct Wait {
     until: Instant,
     applied: Duration,
     _place: OwnedSemaphorePermit,
@@ -24,7 +24,7 @@ impl Wait {
     ///
     /// # Errors
     /// Too many wait.
-    pub fn begin(state: &Arc<HttpState>, wait: Duration) -> Result<Self, Problem> {
+    pub(super) fn begin(state: &Arc<HttpState>, wait: Duration) -> Result<Self, Problem> {
         let place = state.waiting.clone().try_acquire_owned().map_err(|error| match error {
             TryAcquireError::NoPermits | TryAcquireError::Closed => {
                 Problem::new(ProblemKind::Overloaded, "too many requests wait; ask without wait")
@@ -36,7 +36,7 @@ impl Wait {
 
     /// How long it is, after the cut.
     #[must_use]
-    pub fn applied(&self) -> Duration {
+    pub(super) fn applied(&self) -> Duration {
         self.applied
     }
 }
@@ -45,7 +45,7 @@ impl Wait {
 ///
 /// # Errors
 /// The order cannot be read.
-pub async fn order(state: &HttpState, id: OrderId, wait: Option<&Wait>) -> Result<Option<StoredOrder>, Problem> {
+pub(super) async fn order(state: &HttpState, id: OrderId, wait: Option<&Wait>) -> Result<Option<StoredOrder>, Problem> {
     let Some(wait) = wait else { return Ok(state.front.reads().order(id).await?) };
     // Watched before it is read, so that no change falls between.
     let mut watch = state.front.live().watch(id);

@@ -92,7 +92,7 @@ pub struct FieldProblem {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
-pub struct ProblemBody<'a> {
+pub(super) struct ProblemBody<'a> {
     /// What kind of problem; stable.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "/problems/invalid-request")]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// A dead letter.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LetterView {
+pub(super) struct LetterView {
     /// Which.
     pub letter_id: Uuid,
     /// `STEP`, `NOTICE`, `ANOMALY` or `MESSAGE`.
@@ -71,7 +71,7 @@ impl From<&DeadLetter> for LetterView {
 /// A page of dead letters, newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LetterPage {
+pub(super) struct LetterPage {
     /// The letters.
     pub items: Vec<LetterView>,
     /// The `cursor` of the next page; none on the last.
@@ -80,7 +80,7 @@ pub struct LetterPage {
 
 /// A dead letter with what was done about it.
 #[derive(Serialize, ToSchema)]
-pub struct LetterWhole {
+pub(super) struct LetterWhole {
     /// The letter.
     #[serde(flatten)]
     pub letter: LetterView,
@@ -90,7 +90,7 @@ pub struct LetterWhole {
 
 /// One thing that a person did.
 #[derive(Serialize, ToSchema)]
-pub struct AuditView {
+pub(super) struct AuditView {
     /// When.
     pub at: Time,
     /// Who.
@@ -110,14 +110,14 @@ impl From<AuditEntry> for AuditView {
 
 /// The open letters, counted.
 #[derive(Serialize, ToSchema)]
-pub struct GroupsView {
+pub(super) struct GroupsView {
     /// The groups, largest first.
     pub groups: Vec<GroupView>,
 }
 
 /// Open letters that have kind, cause and step in common.
 #[derive(Serialize, ToSchema)]
-pub struct GroupView {
+pub(super) struct GroupView {
     /// The kind.
     #[schema(value_type = String)]
     pub kind: &'static str,
@@ -140,7 +140,7 @@ impl From<LetterGroup> for GroupView {
 /// What a person decided about a letter.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub struct ActionBody {
+pub(super) struct ActionBody {
     /// `reprocess`, `skip`, `compensate` or `discard`.
     pub action: String,
     /// Why, for the audit.
@@ -151,7 +151,7 @@ pub struct ActionBody {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub struct BulkBody {
+pub(super) struct BulkBody {
     /// `reprocess`, `skip`, `compensate` or `discard`.
     pub action: String,
     /// Why, for the audit.
@@ -170,7 +170,7 @@ pub struct BulkBody {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub struct BulkFilter {
+pub(super) struct BulkFilter {
     /// Of this kind.
     pub kind: Option<String>,
     /// Of this cause.
@@ -182,7 +182,7 @@ pub struct BulkFilter {
 /// What was done about many letters.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct BulkView {
+pub(super) struct BulkView {
     /// Whether nothing was done.
     pub dry_run: bool,
     /// Letters that the filter and the limit let through.
@@ -199,7 +199,7 @@ pub struct BulkView {
 /// A letter that an action could not be done about.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct FailedLetter {
+pub(super) struct FailedLetter {
     /// Which.
     pub letter_id: Uuid,
     /// Why.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Where an order's parts are.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Links {
+pub(super) struct Links {
     /// The whole order.
     #[serde(rename = "self")]
     #[schema(value_type = String, example = "/api/v1/orders/0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f")]
@@ -29,7 +29,7 @@ pub struct Links {
 
 /// An address under an order's.
 #[derive(Clone, Copy)]
-pub struct OrderLink(pub OrderId, pub &'static str);
+pub(super) struct OrderLink(pub OrderId, pub &'static str);
 
 impl std::fmt::Display for OrderLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,7 +57,7 @@ impl Links {
 /// The answer to a placed order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderAccepted {
+pub(super) struct OrderAccepted {
     /// The order.
     pub order_id: Uuid,
     /// What it has come to.
@@ -75,7 +75,7 @@ pub struct OrderAccepted {
 impl OrderAccepted {
     /// The answer for an order of this status.
     #[must_use]
-    pub fn of(order: &Order, status: Status) -> Self {
+    pub(super) fn of(order: &Order, status: Status) -> Self {
         Self {
             order_id: order.id.0,
             status,
@@ -90,7 +90,7 @@ impl OrderAccepted {
 /// What an order has come to.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderStatusView {
+pub(super) struct OrderStatusView {
     /// The order.
     pub order_id: Uuid,
     /// What it has come to.
@@ -119,7 +119,7 @@ impl From<&StoredOrder> for OrderStatusView {
 /// The answer to a command.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct CommandAccepted {
+pub(super) struct CommandAccepted {
     /// The order.
     pub order_id: Uuid,
     /// What it has come to by the command.
@@ -131,7 +131,7 @@ pub struct CommandAccepted {
 impl CommandAccepted {
     /// The answer for an order of this status.
     #[must_use]
-    pub fn of(id: OrderId, status: Status) -> Self {
+    pub(super) fn of(id: OrderId, status: Status) -> Self {
         Self { order_id: id.0, status, links: Links::of(id) }
     }
 }
@@ -139,7 +139,7 @@ impl CommandAccepted {
 /// A line of a list of orders.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderSummary {
+pub(super) struct OrderSummary {
     /// The order.
     pub order_id: Uuid,
     /// Who ordered.
@@ -170,7 +170,7 @@ impl From<&OrderRow> for OrderSummary {
 /// A page of orders, newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderPage {
+pub(super) struct OrderPage {
     /// The orders.
     pub items: Vec<OrderSummary>,
     /// The `cursor` of the next page; none on the last.
@@ -180,7 +180,7 @@ pub struct OrderPage {
 /// One line of an order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ItemView {
+pub(super) struct ItemView {
     /// Which product.
     pub product_id: Uuid,
     /// How many.
@@ -192,7 +192,7 @@ pub struct ItemView {
 /// What is known of an order's payment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PaymentView {
+pub(super) struct PaymentView {
     /// The payment.
     pub payment_id: Uuid,
     /// `PENDING`, `CHARGED`, `FAILED`, `CANCELLED` (nothing was or will be charged) or `REFUNDED`.
@@ -213,7 +213,7 @@ pub struct PaymentView {
 /// Stock that is or was held.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ReservationView {
+pub(super) struct ReservationView {
     /// The reservation.
     pub reservation_id: Uuid,
     /// Which product.
@@ -228,7 +228,7 @@ pub struct ReservationView {
 /// Stock that could not be had.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ShortageView {
+pub(super) struct ShortageView {
     /// Which product.
     pub product_id: Uuid,
     /// `out-of-stock`, `price-mismatch` or `unknown-product`.
@@ -248,7 +248,7 @@ pub struct ShortageView {
 /// One notice to the customer.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct NoticeView {
+pub(super) struct NoticeView {
     /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
     #[schema(value_type = String)]
     pub kind: &'static str,
@@ -266,7 +266,7 @@ pub struct NoticeView {
 /// One line of an order's history.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct HistoryView {
+pub(super) struct HistoryView {
     /// What the order had come to after it.
     pub status: Status,
     /// The event that made it.
@@ -279,7 +279,7 @@ pub struct HistoryView {
 /// What is known of the goods' way.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ShipmentView {
+pub(super) struct ShipmentView {
     /// Who carries them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
@@ -293,7 +293,7 @@ pub struct ShipmentView {
 /// Where the customer wants to hear of the order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ContactView {
+pub(super) struct ContactView {
     /// Address for email.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -308,8 +308,7 @@ pub struct ContactView {
 /// Where the goods go.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct AddressView {
+pub(super) struct AddressView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -327,7 +326,7 @@ pub struct AddressView {
 /// A whole order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct OrderView {
+pub(super) struct OrderView {
     /// The order.
     pub order_id: Uuid,
     /// Who ordered.
@@ -509,7 +508,7 @@ fn notices(stored: &StoredOrder) -> Vec<NoticeView> {
 
 /// An order's history on the wire.
 #[must_use]
-pub fn history(stored: &StoredOrder) -> Vec<HistoryView> {
+pub(super) fn history(stored: &StoredOrder) -> Vec<HistoryView> {
     let view = |entry: &crate::saga::HistoryEntry| HistoryView {
         status: entry.status.into(),
         event: entry.event().map_or("Unknown", crate::domain::EventKind::name),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// An order to place.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct OrderRequest {
+pub(super) struct OrderRequest {
     /// Who orders.
     pub customer_id: Uuid,
     /// What: 1 to 1,000 items, no product twice, at most 99,999,999.99 in all.
@@ -27,7 +27,7 @@ pub struct OrderRequest {
 /// One line of an order to place.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct ItemRequest {
+pub(super) struct ItemRequest {
     /// Which product.
     pub product_id: Uuid,
     /// How many.
@@ -40,7 +40,7 @@ pub struct ItemRequest {
 /// The goods' way.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub struct ShipRequest {
+pub(super) struct ShipRequest {
     /// Who carries them.
     #[schema(max_length = 100)]
     pub carrier: Option<String>,
