@@ -193,7 +193,7 @@ impl Default for BreakerSettings {
 pub struct SandboxSettings {
     /// Whether amounts and addresses with a meaning (see the sandbox's table) have it.
     pub magic: bool,
-    /// Charges remembered; the oldest are forgotten.
+    /// Charges remembered; the oldest are forgotten. The default is what two hash tables of 2^19 places hold, about 45 MB.
     pub max_charges: usize,
     /// Notices remembered for audits, the oldest forgotten; 0 remembers none.
     pub max_notices: usize,
@@ -205,7 +205,7 @@ pub struct SandboxSettings {
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { magic: true, max_charges: 1_000_000, max_notices: 0, seed: 1, behaviour: Behaviour::default() }
+        Self { magic: true, max_charges: 900_000, max_notices: 0, seed: 1, behaviour: Behaviour::default() }
     }
 }
 
