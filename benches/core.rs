@@ -36,29 +36,47 @@ fn main() {
         let actors = Actors::start(parts, Where::Threads).await.unwrap();
         let front = actors.front().clone();
         for n in 0..100 {
-            let write = Write::PutProduct { id: ProductId(Uuid::from_u128(n)), name: Text::lossy("thing"), price: Money::from_minor(1000).unwrap(), available: 1_000_000_000 };
+            let write = Write::PutProduct {
+                id: ProductId(Uuid::from_u128(n)),
+                name: Text::lossy("thing"),
+                price: Money::from_minor(1000).unwrap(),
+                available: 1_000_000_000,
+            };
             front.write(write, LIMIT).await.unwrap();
         }
         for concurrency in [64, 256] {
             let (commits, writes, _) = front.journal();
             let began = Instant::now();
             let each = orders / concurrency;
-            let tasks: Vec<_> = (0..concurrency).map(|task| {
-                let front = front.clone();
-                actix::spawn(async move {
-                    for n in 0..each {
-                        let seed = (task * each + n) as u128;
-                        let line = |k: u128| Line { product: ProductId(Uuid::from_u128((seed * 7 + k * 31) % 100)), quantity: Quantity::new(1).unwrap(), price: Money::from_minor(1000).unwrap() };
-                        let lines = vec![line(0), line(1)];
-                        let new = NewOrder {
-                            customer: CustomerId(Uuid::from_u128(seed % 10_000)), total: Order::total_of(&lines).unwrap(), lines,
-                            payment_method: Text::lossy("card"), contact: None, address: None, correlation: CorrelationId(Uuid::new_v4()),
-                        };
-                        front.place(new, None, LIMIT).await.unwrap();
-                    }
+            let tasks: Vec<_> = (0..concurrency)
+                .map(|task| {
+                    let front = front.clone();
+                    actix::spawn(async move {
+                        for n in 0..each {
+                            let seed = (task * each + n) as u128;
+                            let line = |k: u128| Line {
+                                product: ProductId(Uuid::from_u128((seed * 7 + k * 31) % 100)),
+                                quantity: Quantity::new(1).unwrap(),
+                                price: Money::from_minor(1000).unwrap(),
+                            };
+                            let lines = vec![line(0), line(1)];
+                            let new = NewOrder {
+                                customer: CustomerId(Uuid::from_u128(seed % 10_000)),
+                                total: Order::total_of(&lines).unwrap(),
+                                lines,
+                                payment_method: Text::lossy("card"),
+                                contact: None,
+                                address: None,
+                                correlation: CorrelationId(Uuid::new_v4()),
+                            };
+                            front.place(new, None, LIMIT).await.unwrap();
+                        }
+                    })
                 })
-            }).collect();
-            for task in tasks { task.await.unwrap(); }
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
             let accepted = began.elapsed();
             while front.report().actors.iter().any(|actor| actor.kind == "order" && actor.alive > 0) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -66,7 +84,13 @@ fn main() {
             let took = began.elapsed();
             let done = (each * concurrency) as f64;
             let (commits_now, writes_now, _) = front.journal();
-            println!("{concurrency} at once: {:.0} orders/s accepted, {:.0}/s settled, {:.1} writes/commit, {:.2} writes/order", done / accepted.as_secs_f64(), done / took.as_secs_f64(), (writes_now - writes) as f64 / (commits_now - commits) as f64, (writes_now - writes) as f64 / done);
+            println!(
+                "{concurrency} at once: {:.0} orders/s accepted, {:.0}/s settled, {:.1} writes/commit, {:.2} writes/order",
+                done / accepted.as_secs_f64(),
+                done / took.as_secs_f64(),
+                (writes_now - writes) as f64 / (commits_now - commits) as f64,
+                (writes_now - writes) as f64 / done
+            );
         }
         actors.stop(Duration::from_secs(5)).await;
     });
