@@ -94,7 +94,14 @@ pub(super) struct LogLevel {
 #[utoipa::path(get, path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
 pub(super) async fn breakers(call: Call) -> HttpResponse {
-    HttpResponse::Ok().json(BreakersView { breakers: call.state.front.breakers().snapshots().into_iter().map(Into::into).collect() })
+    let views = call.state.front.breakers().snapshots().into_iter().map(|breaker| BreakerView {
+        provider: breaker.name,
+        state: breaker.state.name(),
+        failures: breaker.failures_in_window,
+        retry_in_ms: breaker.retry_in_ms,
+        opened_total: breaker.opened_total,
+    });
+    HttpResponse::Ok().json(BreakersView { breakers: views.collect() })
 }
 
 /// The actors of this node.
