@@ -232,6 +232,11 @@ impl Node {
         self.world.now()
     }
 
+    /// How the store's orders are sliced; known since the journal's start.
+    pub(crate) fn shards(&self) -> Shards {
+        self.shards.get().copied().unwrap_or_else(|| self.reads.shards())
+    }
+
     /// The thread on which a shard's actors live.
     pub(crate) fn arbiter_of(&self, shard: Shard) -> usize {
         usize::from(shard.0) % self.inboxes.len().max(1)

@@ -16,7 +16,7 @@ use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{DeadLetter, LetterKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::policy::deadline;
 use crate::saga::{Effects, Owed, Record, Rejection, owed, status, step};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -131,8 +131,11 @@ impl OrderActor {
                 Ok(())
             }
             OrderCommand::Park { step, cause, detail, tries, role } => {
-                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now)
-                    .because(cause.as_str(), detail.as_str(), tries);
+                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now).because(
+                    cause.as_str(),
+                    detail.as_str(),
+                    tries,
+                );
                 step::park(&mut self.record, letter, effects);
                 Ok(())
             }
