@@ -6,6 +6,7 @@
 //! nothing of actors, HTTP or Kafka.
 
 pub mod codec;
+pub mod memory;
 pub mod read;
 pub mod sqlite;
 pub mod write;
