@@ -8,6 +8,7 @@ use super::analytics::Logged;
 use super::faults::Point;
 use super::inbox::Inbound;
 use super::node::{ActorKind, Node};
+use super::step_times::Step;
 use crate::db::{Batch, CommitError, Committed, Outcome, Store, StoreError, Write, WriterState};
 use crate::domain::{LoggedEvent, OrderId, Role, Shard, Shards, WriterId};
 use futures_util::FutureExt;
@@ -30,10 +31,6 @@ impl Ticket {
     /// Withdraws the write: `true` means that it is known never to be stored.
     pub(crate) fn withdraw(&self) -> bool {
         self.0.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    pub(crate) fn is_withdrawn(&self) -> bool {
-        self.0.load(Ordering::Acquire) == WITHDRAWN
     }
 
     fn send(&self) -> bool {
@@ -59,7 +56,7 @@ struct Queued {
 }
 
 /// The handle to the journal, shared by all who write.
-pub struct Journal {
+pub(crate) struct Journal {
     queue: Mutex<Vec<Queued>>,
     wake: Notify,
     stop: AtomicBool,
@@ -274,6 +271,7 @@ impl Running {
                     let journal = &self.node.journal;
                     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                     journal.last_commit_us.store(took, Ordering::Relaxed);
+                    self.node.times.record(Step::Commit, took);
                     journal.commits.fetch_add(1, Ordering::Relaxed);
                     journal.writes.fetch_add(batch.writes.len() as u64, Ordering::Relaxed);
                     metrics::histogram!("ordermill_journal_commit_seconds").record(began.elapsed().as_secs_f64());

@@ -31,9 +31,9 @@ mod payment_gateway;
 mod reading;
 mod router;
 mod start;
+mod step_times;
 mod stock_keeper;
 mod supervisor;
-mod times;
 
 pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
 pub use death::watch_panics;
@@ -43,4 +43,4 @@ pub use front::{
 pub use live::{Change, Live, Watch};
 pub use node::{ActorKind, ActorSettings, RealWorld, World};
 pub use start::{Actors, Parts, Where};
-pub use times::StepTimes;
+pub use step_times::{Step, StepSummary, StepTimes};

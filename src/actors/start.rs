@@ -84,7 +84,7 @@ impl Actors {
             routed: AtomicU64::new(0),
             beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
             courses: (0..count).map(|_| Default::default()).collect(),
-            retries: Mutex::default(),
+            retries: super::node::Retries::default(),
         });
         let analytics: Slot = Slot::default();
         let (started, start_of_journal) = oneshot::channel();
@@ -187,7 +187,7 @@ async fn run_journal(
         Err(error) => drop(started.send(Err(error))),
     }
     // Whoever waits for the end may have given up.
-    drop(ended.send(()));
+    let _gone = ended.send(());
 }
 
 fn counter(analytics: &Slot) -> Counter {
