@@ -1,8 +1,8 @@
 //! The router of a cell: takes what comes onto the arbiter, in lists, and hands each thing to who takes it. After a commit it
 //! is the only way from the journal to the roles; with all roles here a saga never leaves the arbiter.
 
-use super::cell::{CellRef, refuse, subscribers};
-use super::faults::Point;
+use super::cell::{CellRef, pause, refuse, subscribers};
+use super::faults::{Delivery, Point};
 use super::front::CommandError;
 use super::inbox::{Ask, Inbound};
 use super::journal::Origin;
@@ -153,6 +153,19 @@ impl Router {
     }
 
     fn deliver(&self, event: &EventRef, repeat: bool) {
+        match self.cell.node.faults.delivery(event.get()) {
+            Delivery::Once => {}
+            Delivery::Lost => return,
+            Delivery::Twice => self.cell.again(event.get().clone()),
+            Delivery::Late { ms } => {
+                let (cell, event) = (self.cell.clone(), event.get().clone());
+                actix::spawn(async move {
+                    pause(ms).await;
+                    cell.again(event);
+                });
+                return;
+            }
+        }
         for role in subscribers(event.get().kind()) {
             if *role == Role::Order {
                 self.answer(event);
