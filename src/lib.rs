@@ -6,3 +6,4 @@ pub mod db;
 pub mod domain;
 pub mod providers;
 pub mod saga;
+pub mod verify;

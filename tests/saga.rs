@@ -170,7 +170,7 @@ impl World {
     }
 
     fn redrive(&mut self) {
-        let events: Vec<Event> = redrive(&self.order, &self.record.facts).into_iter().collect();
+        let events: Vec<Event> = redrive(&self.order, &self.record.facts);
         assert_eq!(events.is_empty(), settled(&self.record.facts, self.order.channels()), "what is owed is asked for");
         if self.record.parked.is_none() {
             for event in events {
@@ -542,7 +542,7 @@ proptest! {
     fn any_facts_have_a_status_and_debts(facts in any_facts(), both in any::<bool>()) {
         let order = order(both);
         let debts = owed(&facts, order.channels());
-        prop_assert_eq!(redrive(&order, &facts).into_iter().count() == 0, debts.is_nothing(), "what is owed is asked for");
+        prop_assert_eq!(redrive(&order, &facts).is_empty(), debts.is_nothing(), "what is owed is asked for");
         let _ = (table::reason(&facts), deadline(&facts, Deadlines { expiry_ms: 5, payment_ms: 5 }));
         if table::is_dead(status(&facts)) && debts.is_nothing() {
             prop_assert!(!facts.is_paid() || facts.refunded.is_some(), "a settled dead order keeps no charge");
