@@ -150,7 +150,10 @@ impl Cell {
         let entries: Vec<Entry> = self.orders.borrow_mut().drain().map(|(_, entry)| entry).collect();
         for entry in entries {
             if entry.addr.try_send(Quit).is_err() && entry.addr.connected() {
-                actix::spawn(async move { drop(entry.addr.send(Quit).await) });
+                actix::spawn(async move {
+                    // It may end by itself meanwhile.
+                    let _gone = entry.addr.send(Quit).await;
+                });
             }
         }
         self.alarms.borrow_mut().clear();

@@ -77,7 +77,13 @@ pub(crate) enum OrderCommand {
     /// A person lets a parked order go on.
     Unpark,
     /// A step failed past its policy.
-    Park { step: &'static str, cause: Text<64>, detail: Text<1000>, tries: u32, role: crate::domain::Role },
+    Park {
+        step: &'static str,
+        cause: Text<64>,
+        detail: Text<1000>,
+        tries: u32,
+        role: crate::domain::Role,
+    },
 }
 
 /// The list of one arbiter.

@@ -4,18 +4,19 @@
 //! it reports as stored is durable; outcomes are reported in commit order, each with its batch's events; after an unknown COMMIT
 //! the very same batch is settled before anything else is written. Runs on a thread of its own, or as a task in a simulation.
 
-use super::analytics::Counted;
+use super::analytics::Logged;
 use super::faults::Point;
 use super::inbox::Inbound;
 use super::node::{ActorKind, Node};
+use super::step_times::Step;
 use crate::db::{Batch, CommitError, Committed, Outcome, Store, StoreError, Write, WriterState};
 use crate::domain::{LoggedEvent, OrderId, Role, Shard, Shards, WriterId};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 /// Whether a write may still be withdrawn by who asked for it.
@@ -30,10 +31,6 @@ impl Ticket {
     /// Withdraws the write: `true` means that it is known never to be stored.
     pub(crate) fn withdraw(&self) -> bool {
         self.0.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    pub(crate) fn is_withdrawn(&self) -> bool {
-        self.0.load(Ordering::Acquire) == WITHDRAWN
     }
 
     fn send(&self) -> bool {
@@ -59,7 +56,7 @@ struct Queued {
 }
 
 /// The handle to the journal, shared by all who write.
-pub struct Journal {
+pub(crate) struct Journal {
     queue: Mutex<Vec<Queued>>,
     wake: Notify,
     stop: AtomicBool,
@@ -69,7 +66,7 @@ pub struct Journal {
     writes: AtomicU64,
     /// Microseconds that the last commit took.
     pub(crate) last_commit_us: AtomicU64,
-    writer: AtomicI64,
+    writer: watch::Sender<WriterId>,
 }
 
 impl Journal {
@@ -82,7 +79,7 @@ impl Journal {
             commits: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             last_commit_us: AtomicU64::new(0),
-            writer: AtomicI64::new(0),
+            writer: watch::Sender::new(WriterId(0)),
         }
     }
 
@@ -125,7 +122,12 @@ impl Journal {
 
     /// Whose log is being written now.
     pub(crate) fn writer(&self) -> WriterId {
-        WriterId(self.writer.load(Ordering::Relaxed))
+        *self.writer.borrow()
+    }
+
+    /// Tells when a new writer has started.
+    pub(crate) fn writers(&self) -> watch::Receiver<WriterId> {
+        self.writer.subscribe()
     }
 
     /// Ends the journal once its queue is empty.
@@ -159,7 +161,7 @@ impl Journal {
 }
 
 /// Where the analytics actor takes committed batches.
-pub(crate) type Counter = Arc<dyn Fn(Counted) + Send + Sync>;
+pub(crate) type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
 
 /// The running journal: the store and what it knows of its writer.
 pub(crate) struct Running {
@@ -180,7 +182,7 @@ impl Running {
         counter: Counter,
     ) -> Result<Self, StoreError> {
         let state = store.start_writer(&name.0, &name.1, node.settings.lease_ms).await?;
-        node.journal.writer.store(state.writer.0, Ordering::Relaxed);
+        node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
         Ok(Self { node, store, state, counter, renew_at, name })
     }
@@ -222,8 +224,7 @@ impl Running {
         let mut parts = vec![taken];
         while let Some(part) = parts.pop() {
             let (origins, writes): (Vec<_>, Vec<_>) = part.into_iter().map(|queued| ((queued.origin, queued.ticket), queued.write)).unzip();
-            let batch =
-                Batch { writer: self.state.writer, commits: self.state.commits, last_seq: self.state.last_seq, writes };
+            let batch = Batch { writer: self.state.writer, commits: self.state.commits, last_seq: self.state.last_seq, writes };
             match self.settle(&batch).await {
                 Settled::Stored(committed) => self.report(origins, committed),
                 Settled::Bad(error) if batch.writes.len() == 1 => {
@@ -270,6 +271,7 @@ impl Running {
                     let journal = &self.node.journal;
                     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                     journal.last_commit_us.store(took, Ordering::Relaxed);
+                    self.node.times.record(Step::Commit, took);
                     journal.commits.fetch_add(1, Ordering::Relaxed);
                     journal.writes.fetch_add(batch.writes.len() as u64, Ordering::Relaxed);
                     metrics::histogram!("ordermill_journal_commit_seconds").record(began.elapsed().as_secs_f64());
@@ -382,7 +384,7 @@ impl Running {
         self.state.last_seq = committed.last_seq;
         let events = Arc::new(committed.events);
         if from != committed.last_seq {
-            (self.counter)(Counted { writer: self.state.writer, after: from, upto: committed.last_seq, events: events.clone() });
+            (self.counter)(Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() });
         }
         let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
         for ((origin, _), outcome) in origins.into_iter().zip(committed.outcomes) {
@@ -438,7 +440,7 @@ impl Running {
             match self.store.start_writer(&self.name.0, &self.name.1, self.node.settings.lease_ms).await {
                 Ok(state) => {
                     self.state = state;
-                    self.node.journal.writer.store(state.writer.0, Ordering::Relaxed);
+                    self.node.journal.writer.send_replace(state.writer);
                     return;
                 }
                 Err(error) => {
@@ -493,10 +495,7 @@ fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
 }
 
 /// The origins of placements, and everything else.
-fn split_placing(
-    origins: Vec<(Origin, Option<Arc<Ticket>>)>,
-    writes: Vec<Write>,
-) -> (Vec<(Origin, Option<Arc<Ticket>>)>, Vec<Queued>) {
+fn split_placing(origins: Vec<(Origin, Option<Arc<Ticket>>)>, writes: Vec<Write>) -> (Vec<(Origin, Option<Arc<Ticket>>)>, Vec<Queued>) {
     let mut placing = Vec::new();
     let mut rest = Vec::new();
     for ((origin, ticket), write) in origins.into_iter().zip(writes) {

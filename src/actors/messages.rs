@@ -4,7 +4,7 @@ use super::cell::Alarm;
 use super::inbox::Ask;
 use super::node::ActorKind;
 use crate::db::Outcome;
-use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Role, Shard};
+use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Shard};
 use actix::Message;
 use std::sync::Arc;
 
@@ -101,14 +101,6 @@ pub(crate) struct RoleRestarted(pub(crate) ActorKind);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Load(pub(crate) Vec<Shard>);
-
-/// A role's write about an order was refused.
-pub(crate) struct WriteFailed {
-    pub(crate) role: Role,
-    pub(crate) order: OrderId,
-    pub(crate) shard: Shard,
-    pub(crate) detail: String,
-}
 
 /// For the notifier: try a notice again, a person asks for it.
 #[derive(Message)]

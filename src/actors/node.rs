@@ -204,6 +204,10 @@ impl Counters {
     }
 }
 
+/// When each payment that waits is tried again.
+#[derive(Default)]
+pub(crate) struct Retries(Mutex<HashMap<OrderId, Timestamp>>);
+
 /// Shared by all actors of a node.
 pub(crate) struct Node {
     pub(crate) settings: ActorSettings,
@@ -224,12 +228,17 @@ pub(crate) struct Node {
     /// Courses under way, by arbiter: payments and notices.
     pub(crate) courses: Vec<(AtomicUsize, AtomicUsize)>,
     /// When a payment that waits is tried again, for who asks.
-    retries: Mutex<HashMap<OrderId, Timestamp>>,
+    pub(crate) retries: Retries,
 }
 
 impl Node {
     pub(crate) fn now(&self) -> Timestamp {
         self.world.now()
+    }
+
+    /// How the store's orders are sliced; known since the journal's start.
+    pub(crate) fn shards(&self) -> Shards {
+        self.shards.get().copied().unwrap_or_else(|| self.reads.shards())
     }
 
     /// The thread on which a shard's actors live.
@@ -256,16 +265,16 @@ impl Node {
     }
 
     pub(crate) fn remember_retry(&self, order: OrderId, at: Timestamp) {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner).insert(order, at);
+        self.retries.0.lock().unwrap_or_else(PoisonError::into_inner).insert(order, at);
     }
 
     /// Called at each payment's end: a lock only where something waits.
     pub(crate) fn forget_retry(&self, order: OrderId) {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner).remove(&order);
+        self.retries.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&order);
     }
 
     pub(crate) fn next_retry(&self, order: OrderId) -> Option<Timestamp> {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner).get(&order).copied()
+        self.retries.0.lock().unwrap_or_else(PoisonError::into_inner).get(&order).copied()
     }
 
     pub(crate) fn inbox_of(&self, shard: Shard) -> Option<&Arc<Inbox>> {

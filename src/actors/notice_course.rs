@@ -157,13 +157,8 @@ impl Course {
         task.reason = Some(reason.clone());
         task.next_try_at = next.map(|delay| now.plus_ms(delay));
         task.status = if next.is_some() { NoticeStatus::Pending } else { NoticeStatus::GivenUp };
-        let body = EventBody::NotificationFailed {
-            kind: self.kind,
-            channel: self.channel,
-            attempt: task.attempt,
-            last: next.is_none(),
-            reason,
-        };
+        let body =
+            EventBody::NotificationFailed { kind: self.kind, channel: self.channel, attempt: task.attempt, last: next.is_none(), reason };
         let letter = next.is_none().then(|| self.letter(order, error, task.attempt, now));
         self.store(order, task.clone(), Some(Event::of(order, now, body)), letter).await;
         next.is_some()
@@ -177,8 +172,11 @@ impl Course {
             ProviderError::Rejected { .. } => "notice-rejected",
             ProviderError::Failed { .. } | ProviderError::Open { .. } => "notice-failed",
         };
-        DeadLetter::about(order.id, order.shard, LetterKind::Notice, number, Role::Notification, &step, now)
-            .because(cause, &error.to_string(), tries)
+        DeadLetter::about(order.id, order.shard, LetterKind::Notice, number, Role::Notification, &step, now).because(
+            cause,
+            &error.to_string(),
+            tries,
+        )
     }
 
     async fn store(&self, order: &Order, task: NoticeTask, event: Option<Event>, letter: Option<DeadLetter>) {

@@ -12,11 +12,12 @@ use super::journal::{Origin, Ticket};
 use super::live::Change;
 use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, Wake, WakeWith};
 use super::node::ActorKind;
+use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{DeadLetter, LetterKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::policy::deadline;
-use crate::saga::{Effects, Owed, Record, Rejection, owed, status, step};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, owed, status, step};
+use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -131,8 +132,11 @@ impl OrderActor {
                 Ok(())
             }
             OrderCommand::Park { step, cause, detail, tries, role } => {
-                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now)
-                    .because(cause.as_str(), detail.as_str(), tries);
+                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now).because(
+                    cause.as_str(),
+                    detail.as_str(),
+                    tries,
+                );
                 step::park(&mut self.record, letter, effects);
                 Ok(())
             }
@@ -169,14 +173,27 @@ impl OrderActor {
     }
 
     /// After a write: tells who waits, and lets the open orders' bound know when stock and payment have answered.
-    fn stored(&mut self, now: Timestamp) {
+    fn stored(&mut self) {
         let debts = self.debts();
         let change = Change { status: status(&self.record.facts), settled: debts.is_nothing() };
         self.cell.node.live.tell(self.order.id, change);
         self.answer_waiting();
         self.count_open(debts.is_more_than_a_notice());
         if change.settled {
-            self.cell.node.times.record("settled", now.0.saturating_sub(self.order.created_at.0));
+            self.time_confirmation();
+        }
+    }
+
+    /// What the way to CONFIRMED took, part by part.
+    fn time_confirmation(&self) {
+        let facts = &self.record.facts;
+        let (Some((_, reserved)), Some((PaymentFact::Paid { .. }, paid))) = (&facts.stock, &facts.payment) else { return };
+        let times = &self.cell.node.times;
+        times.record(Step::Reserve, micros(self.order.created_at, *reserved));
+        times.record(Step::Pay, micros(*reserved, *paid));
+        times.record(Step::Confirm, micros(self.order.created_at, *paid));
+        if let Some(notice) = facts.notices.first() {
+            times.record(Step::Notify, micros(*paid, notice.at));
         }
     }
 
@@ -258,6 +275,11 @@ impl OrderActor {
         }
         self.cell.wake_after(delay, self.order.id, Alarm::Redrive);
     }
+}
+
+/// Microseconds between two times.
+fn micros(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0)
 }
 
 fn reply(to: Waiting, result: Result<OrderStatus, CommandError>) {
@@ -355,9 +377,9 @@ impl Handler<Stored> for OrderActor {
             Outcome::Recorded if is_placing => self.begin_anew(ctx),
             Outcome::Done | Outcome::Recorded | Outcome::Repeated(_) => {
                 if is_placing {
-                    self.cell.node.times.record("accepted", now.0.saturating_sub(self.order.created_at.0));
+                    self.cell.node.times.record(Step::Answer, micros(self.order.created_at, now));
                 }
-                self.stored(now);
+                self.stored();
                 self.proceed(ctx);
             }
             Outcome::KeyTaken { .. } | Outcome::NotStored => self.leave(ctx),

@@ -226,7 +226,14 @@ impl Course {
                 super::check::broken("a payment was refused by the database", &why);
                 Err(GivenUp)
             }
-            Ok(Outcome::NotStored | Outcome::KeyTaken { .. } | Outcome::Product(_) | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_))
+            Ok(
+                Outcome::NotStored
+                | Outcome::KeyTaken { .. }
+                | Outcome::Product(_)
+                | Outcome::Stock(_)
+                | Outcome::Missing
+                | Outcome::Taken(_),
+            )
             | Err(_) => Err(GivenUp),
         }
     }

@@ -6,7 +6,7 @@ use super::faults::Point;
 use super::front::CommandError;
 use super::inbox::{Ask, Inbound};
 use super::journal::Origin;
-use super::messages::{Answer, Do, EventRef, Load, Quit, RetryNotice, Stored, Wake, WakeWith, WriteFailed};
+use super::messages::{Answer, Do, EventRef, Load, Quit, RetryNotice, Stored, Wake, WakeWith};
 use super::node::ActorKind;
 use super::order::{Begin, park_command};
 use super::supervisor::{refuse, spawn_order};
@@ -101,18 +101,21 @@ impl Router {
                     Some((Ok(()), _)) => {}
                     // Its word must not be lost: the actor waits for it. The wait is a task of its own and holds nobody up.
                     Some((Err(refused), addr)) => {
-                        actix::spawn(async move { drop(addr.send(refused.into_inner()).await) });
+                        actix::spawn(async move {
+                            // It may end while it is waited for; its order is woken then.
+                            let _gone = addr.send(refused.into_inner()).await;
+                        });
                     }
                     None => self.wake(id, WakeWith::Stored),
                 }
             }
-            Origin::Role(role, shard, order) => match outcome {
+            Origin::Role(role, _, order) => match outcome {
                 Outcome::Repeated(answers) => {
                     for answer in answers {
                         self.deliver(&EventRef::alone(answer), true);
                     }
                 }
-                Outcome::Refused(why) => self.refused(&WriteFailed { role, order, shard, detail: why.to_string() }),
+                Outcome::Refused(why) => self.refused(role, order, &why),
                 Outcome::Done
                 | Outcome::KeyTaken { .. }
                 | Outcome::Product(_)
@@ -127,10 +130,10 @@ impl Router {
     }
 
     /// A role's write that the database refuses can never be done: its order is parked.
-    fn refused(&self, failed: &WriteFailed) {
-        let command = park_command(failed.role, "store", "write-refused", &failed.detail, 1);
+    fn refused(&self, role: Role, order: OrderId, why: &str) {
+        let command = park_command(role, "store", "write-refused", why, 1);
         let (reply, _nobody_waits) = oneshot::channel();
-        self.command(failed.order, Ask { what: command, reply });
+        self.command(order, Ask { what: command, reply });
     }
 
     fn deliver(&self, event: &EventRef, repeat: bool) {

@@ -26,9 +26,7 @@ impl StockKeeper {
         let at = self.cell.node.now();
         let step = StockStep { order: event.order, shard: event.shard, correlation: event.correlation, at };
         match &event.body {
-            EventBody::OrderCreated(order) => {
-                Some(Write::Reserve { order: order.clone(), pricing: self.cell.node.settings.pricing, at })
-            }
+            EventBody::OrderCreated(order) => Some(Write::Reserve { order: order.clone(), pricing: self.cell.node.settings.pricing, at }),
             EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => Some(Write::Release { step, undo: Undo::PaymentFailed }),
             EventBody::OrderCancelRequested { .. } => Some(Write::Release { step, undo: Undo::Cancelled }),
             EventBody::ShipmentHeld => Some(Write::HoldStock { step }),

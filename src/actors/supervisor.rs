@@ -15,7 +15,6 @@ use crate::saga::{Effects, owed, status, step};
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How many messages an order's actor may have waiting; beyond that they are left to re-drive.
@@ -119,8 +118,11 @@ impl Supervisor {
             let order = stored.order;
             let mut record = stored.record;
             let mut effects = Effects::default();
-            let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 2, Role::Order, "order-actor", now)
-                .because("restart-limit", &cause, cell.node.settings.restart_limit.restarts);
+            let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 2, Role::Order, "order-actor", now).because(
+                "restart-limit",
+                &cause,
+                cell.node.settings.restart_limit.restarts,
+            );
             step::park(&mut record, letter, &mut effects);
             let write = Write::Save {
                 status: status(&record.facts),
