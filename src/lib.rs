@@ -3,4 +3,5 @@
 pub mod actors;
 pub mod db;
 pub mod domain;
+pub mod http;
 pub mod saga;
