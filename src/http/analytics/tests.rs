@@ -204,3 +204,11 @@ async fn a_stream_tells_changes_only_and_ends_with_the_node() {
     node.api.close();
     assert_eq!(next(&mut body).await, None);
 }
+
+#[actix_rt::test]
+async fn every_route_is_described() {
+    let document = <AnalyticsDoc as utoipa::OpenApi>::openapi();
+    let mut described: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
+    described.sort_unstable();
+    assert_eq!(described, ROUTES);
+}
