@@ -6,7 +6,11 @@
 //! nothing of actors, HTTP or Kafka.
 
 pub mod memory;
+
+pub mod codec;
+
 pub mod read;
+pub mod sqlite;
 pub mod write;
 
 pub use read::{
