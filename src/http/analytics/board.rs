@@ -1,16 +1,19 @@
 //! Reads the numbers for the handlers, the dashboard at most once a second however many look at it.
 
+use super::view;
 use super::wire::{Dashboard, DashboardNumbers, LowStock, Point, QueueDepth, Report, SystemMetrics, TopProduct};
-use super::{AnalyticsError, view};
-use crate::actors::{ActorsReport, Front, StepTimes};
+use crate::actors::{ActorCount, ActorsReport, Front, StepSummary};
+use crate::config::Settings;
 use crate::db::{Reads, StoreError};
 use crate::domain::analytics::{Bucket, HOURS, Numbers, PRODUCT_TOTAL, TOTAL, minute_of, report, top_products};
 use crate::domain::{AnalyticsRow, OrderStatus, Timestamp};
+use crate::http::now;
+use crate::http::problem::{Problem, ProblemKind};
 use actix_web::web::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// Minutes of the dashboard's time series.
@@ -20,45 +23,28 @@ const RATE_MINUTES: i64 = 5;
 /// Orders of a page while the orders in progress are counted.
 const PAGE: u32 = 200;
 
-/// What the handlers need beside the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AnalyticsView {
-    /// A product with at most so many available is low on stock.
-    pub low_stock: i32,
-    /// Products in lists.
-    pub top: u32,
-    /// Milliseconds for which a dashboard is shown again as it is.
-    pub refresh_ms: u64,
-    /// Milliseconds for which the list of best sellers is: it reads every product's sums.
-    pub top_refresh_ms: u64,
-    /// Streams at once.
-    pub streams: usize,
-    /// With more open orders than this the orders in progress are told as one number.
-    pub in_progress: u32,
-}
+/// With more open orders than this the orders in progress are told as one number.
+const IN_PROGRESS_MAX: u32 = 600;
+/// For so long a dashboard is shown again as it is.
+const REFRESH: Duration = Duration::from_secs(1);
+/// For so long the list of best sellers is: it reads every product's sums.
+const TOP_REFRESH: Duration = Duration::from_secs(10);
 
-impl Default for AnalyticsView {
-    fn default() -> Self {
-        Self { low_stock: 10, top: 10, refresh_ms: 1000, top_refresh_ms: 10_000, streams: 100, in_progress: 600 }
-    }
-}
+/// How the node's actors fare, and the times of their steps with the time that they cover.
+pub(super) type Watch = Arc<dyn Fn() -> (ActorsReport, Duration, Vec<StepSummary>) + Send + Sync>;
 
-/// How the node's actors fare, as [`Front::report`] tells it.
-pub type Queues = Arc<dyn Fn() -> ActorsReport + Send + Sync>;
-
-/// The analytics as the handlers use them; shared by all workers.
-pub struct AnalyticsApi {
+/// Reads the numbers; shared by all HTTP threads.
+pub(in crate::http) struct Board {
     reads: Arc<dyn Reads>,
-    queues: Queues,
-    times: Arc<StepTimes>,
-    view: AnalyticsView,
-    board: Mutex<Board>,
-    streams: Arc<Semaphore>,
+    watch: Watch,
+    low_stock: i32,
+    top: u32,
+    last: Mutex<Last>,
 }
 
 /// The dashboard as it was last read.
 #[derive(Default)]
-struct Board {
+struct Last {
     read_at: Option<Instant>,
     numbers: DashboardNumbers,
     shown: Shown,
@@ -73,62 +59,50 @@ pub(super) struct Shown {
     pub(super) json: Bytes,
 }
 
-impl AnalyticsApi {
-    /// From its parts.
-    #[must_use]
-    pub fn new(reads: Arc<dyn Reads>, queues: Queues, times: Arc<StepTimes>, view: AnalyticsView) -> Self {
-        let streams = Arc::new(Semaphore::new(view.streams));
-        Self { reads, queues, times, view, board: Mutex::default(), streams }
+impl Board {
+    /// Of a node.
+    pub(in crate::http) fn of(front: &Front, settings: &Settings) -> Self {
+        let (reads, front) = (front.reads().clone(), front.clone());
+        let watch = move || {
+            let (window, times) = front.times().summary();
+            (front.report(), window, times)
+        };
+        Self::new(reads, Arc::new(watch), settings.analytics.low_stock, settings.analytics.top)
     }
 
-    /// From a node's front.
-    #[must_use]
-    pub fn of(front: Front, times: Arc<StepTimes>, view: AnalyticsView) -> Self {
-        Self::new(front.reads().clone(), Arc::new(move || front.report()), times, view)
+    pub(super) fn new(reads: Arc<dyn Reads>, watch: Watch, low_stock: i32, top: u32) -> Self {
+        Self { reads, watch, low_stock, top, last: Mutex::default() }
     }
 
-    /// Ends the open streams within a second, and admits no more; for a node that stops.
-    pub fn close(&self) {
-        self.streams.close();
-    }
-
-    pub(super) fn admit_stream(&self) -> Option<OwnedSemaphorePermit> {
-        self.streams.clone().try_acquire_owned().ok()
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.streams.is_closed()
-    }
-
-    /// The dashboard, at most [`AnalyticsView::refresh_ms`] old.
-    pub(super) async fn dashboard(&self) -> Result<Shown, AnalyticsError> {
+    /// The dashboard, at most [`REFRESH`] old.
+    pub(super) async fn dashboard(&self) -> Result<Shown, Problem> {
         // Held while reading: who comes meanwhile gets the same answer instead of reading the same.
-        let mut board = self.board.lock().await;
-        if is_fresh(board.read_at, self.view.refresh_ms) {
-            return Ok(board.shown.clone());
+        let mut last = self.last.lock().await;
+        if is_fresh(last.read_at, REFRESH) {
+            return Ok(last.shown.clone());
         }
         let now = now();
         let mut numbers = self.read(now).await?;
-        if !is_fresh(board.top_read_at, self.view.top_refresh_ms) {
-            board.top = self.top().await?;
-            board.top_read_at = Some(Instant::now());
+        if !is_fresh(last.top_read_at, TOP_REFRESH) {
+            last.top = self.top().await?;
+            last.top_read_at = Some(Instant::now());
         }
-        numbers.top_products.clone_from(&board.top);
-        board.read_at = Some(Instant::now());
-        if board.shown.version == 0 || numbers != board.numbers {
+        numbers.top_products.clone_from(&last.top);
+        last.read_at = Some(Instant::now());
+        if last.shown.version == 0 || numbers != last.numbers {
             let dashboard = Dashboard { as_of: now.to_string(), numbers };
-            let json = serde_json::to_vec(&dashboard).map_err(AnalyticsError::Encode)?.into();
-            board.shown = Shown { version: board.shown.version + 1, json };
-            board.numbers = dashboard.numbers;
+            let json = serde_json::to_vec(&dashboard).map_err(|error| unwritten(&error))?.into();
+            last.shown = Shown { version: last.shown.version + 1, json };
+            last.numbers = dashboard.numbers;
         }
-        Ok(board.shown.clone())
+        Ok(last.shown.clone())
     }
 
     async fn read(&self, now: Timestamp) -> Result<DashboardNumbers, StoreError> {
         let totals: Numbers = self.reads.analytics(TOTAL, TOTAL + 1).await?.iter().collect();
         let minute = minute_of(now);
         let minutes = self.reads.analytics(minute - SERIES_MINUTES + 1, minute + 1).await?;
-        let low_stock = self.reads.low_stock(self.view.low_stock, self.view.top).await?;
+        let low_stock = self.reads.low_stock(self.low_stock, self.top).await?;
         let in_progress = self.in_progress().await?;
         let mut numbers = view::dashboard(&totals, in_progress.as_deref());
         numbers.time_series = series(&minutes, minute);
@@ -158,7 +132,7 @@ impl AnalyticsApi {
             if found < PAGE {
                 return Ok(Some(counts.into_iter().collect()));
             }
-            if seen >= self.view.in_progress {
+            if seen >= IN_PROGRESS_MAX {
                 return Ok(None);
             }
         }
@@ -167,7 +141,7 @@ impl AnalyticsApi {
     async fn top(&self) -> Result<Vec<TopProduct>, StoreError> {
         let rows = self.reads.analytics(PRODUCT_TOTAL, PRODUCT_TOTAL + 1).await?;
         let mut top = Vec::new();
-        for sales in top_products(&rows, usize::try_from(self.view.top).unwrap_or(0)) {
+        for sales in top_products(&rows, usize::try_from(self.top).unwrap_or(0)) {
             let product = self.reads.product(sales.product).await?;
             let name = product.map(|product| product.name.to_string());
             top.push(TopProduct { product_id: sales.product.0, name, units: sales.units, value: view::amount(sales.value) });
@@ -176,15 +150,14 @@ impl AnalyticsApi {
     }
 
     /// How the node fares.
-    pub(super) async fn metrics(&self) -> Result<SystemMetrics, AnalyticsError> {
+    pub(super) async fn metrics(&self) -> Result<SystemMetrics, Problem> {
         let now = now();
         let minute = minute_of(now);
         let first = minute - RATE_MINUTES + 1;
         let numbers: Numbers = self.reads.analytics(first, minute + 1).await?.iter().collect();
         let seconds = now.0.div_euclid(1_000_000) - first * 60;
-        let (window, latencies) = self.times.summary();
-        let actors = (self.queues)();
-        let depth = |actor: crate::actors::ActorCount| QueueDepth { kind: actor.kind, waiting: actor.waiting, capacity: actor.capacity };
+        let (actors, window, latencies) = (self.watch)();
+        let depth = |actor: ActorCount| QueueDepth { kind: actor.kind, waiting: actor.waiting, capacity: actor.capacity };
         Ok(SystemMetrics {
             as_of: now.to_string(),
             throughput: view::throughput(&numbers, seconds),
@@ -199,7 +172,7 @@ impl AnalyticsApi {
     }
 
     /// The hours from `from` to `to` (exclusive) in buckets.
-    pub(super) async fn report(&self, from: i64, to: i64, bucket: Bucket) -> Result<Report, AnalyticsError> {
+    pub(super) async fn report(&self, from: i64, to: i64, bucket: Bucket) -> Result<Report, Problem> {
         let rows = self.reads.analytics(HOURS + from, HOURS + to).await?;
         let periods = report(&rows, from, to, bucket);
         let hour = |hour: i64| Timestamp(hour.saturating_mul(3_600_000_000)).to_string();
@@ -212,12 +185,14 @@ impl AnalyticsApi {
     }
 }
 
-pub(super) fn now() -> Timestamp {
-    chrono::Utc::now().into()
+/// An answer that cannot be written is a bug.
+pub(super) fn unwritten(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(%error, "an answer of the analytics could not be written");
+    Problem::new(ProblemKind::Internal, "the answer could not be written; the log says why")
 }
 
-fn is_fresh(read_at: Option<Instant>, for_ms: u64) -> bool {
-    read_at.is_some_and(|at| at.elapsed() < Duration::from_millis(for_ms))
+fn is_fresh(read_at: Option<Instant>, period: Duration) -> bool {
+    read_at.is_some_and(|at| at.elapsed() < period)
 }
 
 /// The minutes up to `last`, those in which nothing happened too.

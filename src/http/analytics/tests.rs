@@ -1,4 +1,4 @@
-//! The handlers over the memory store.
+//! The handlers' insides over the memory store.
 
 use super::*;
 use crate::actors::{ActorCount, ActorsReport, Step, StepTimes};
@@ -7,35 +7,33 @@ use crate::db::{Batch, Store, Write, WriterState};
 use crate::domain::{
     CorrelationId, CustomerId, Event, EventBody, Line, Money, Order, OrderId, ProductId, Quantity, Shard, Shards, Tally, Text, WriterId,
 };
-use actix_web::body::MessageBody;
-use actix_web::http::header::HeaderValue;
-use actix_web::{App, test};
+use actix_web::test::TestRequest;
 use serde_json::Value;
-use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 struct Node {
     store: MemoryStore,
     state: WriterState,
-    api: Data<AnalyticsApi>,
+    board: Arc<Board>,
     counted: i64,
 }
 
 impl Node {
-    async fn new(view: AnalyticsView) -> Self {
+    async fn new() -> Self {
         let database = MemoryDatabase::new(Shards::new(4).unwrap(), Nodes::One, Arc::new(|| Timestamp(0)));
         let mut store = database.store();
         let state = store.start_writer("node", "url", 1000).await.unwrap();
-        let report = || ActorsReport {
-            actors: vec![ActorCount { kind: "journal".to_owned(), alive: 1, restarts: 0, last_cause: None, waiting: 3, capacity: 10 }],
-            open_orders: 5,
-            open_orders_limit: 100,
-            not_ready: Vec::new(),
-        };
-        let times = Arc::new(StepTimes::default());
+        let times = StepTimes::default();
         times.record(Step::Pay, 2000);
-        let api = Data::new(AnalyticsApi::new(Arc::new(database.clone()), Arc::new(report), times, view));
-        Self { store, state, api, counted: 0 }
+        let watch = move || {
+            let journal = ActorCount { kind: "journal".to_owned(), alive: 1, restarts: 0, last_cause: None, waiting: 3, capacity: 10 };
+            let report = ActorsReport { actors: vec![journal], open_orders: 5, open_orders_limit: 100, not_ready: Vec::new() };
+            let (window, times) = times.summary();
+            (report, window, times)
+        };
+        let board = Arc::new(Board::new(Arc::new(database.clone()), Arc::new(watch), 10, 10));
+        Self { store, state, board, counted: 0 }
     }
 
     async fn write(&mut self, write: Write) {
@@ -57,19 +55,22 @@ impl Node {
         self.write(Write::PutProduct { id: ProductId(Uuid::from_u128(7)), name, price, available }).await;
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, String, String) {
-        let app = test::init_service(App::new().configure(routes(self.api.clone()))).await;
-        let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
-        let content = response.headers().get(CONTENT_TYPE).map_or("", |value: &HeaderValue| value.to_str().unwrap()).to_owned();
-        let status = response.status();
-        (status, content, String::from_utf8(test::read_body(response).await.to_vec()).unwrap())
+    async fn dashboard(&self) -> Value {
+        serde_json::from_slice(&self.board.dashboard().await.unwrap().json).unwrap()
     }
 
-    async fn json(&self, path: &str) -> Value {
-        let (status, content, body) = self.get(path).await;
-        assert_eq!((status, content.as_str()), (StatusCode::OK, "application/json"), "{body}");
-        serde_json::from_str(&body).unwrap()
+    async fn report(&self, query: &str) -> Report {
+        let wanted = wanted(query).unwrap();
+        self.board.report(wanted.from, wanted.to, wanted.bucket).await.unwrap()
     }
+}
+
+fn now() -> Timestamp {
+    crate::http::now()
+}
+
+fn wanted(query: &str) -> Result<Wanted, Problem> {
+    Wanted::of(&TestRequest::with_uri(&format!("/?{query}")).to_http_request(), now())
 }
 
 /// A confirmed order of two teapots that was placed at `at`.
@@ -97,8 +98,8 @@ fn confirmed(at: Timestamp) -> Vec<Event> {
 
 #[actix_rt::test]
 async fn an_empty_node_has_a_dashboard() {
-    let node = Node::new(AnalyticsView::default()).await;
-    let dashboard = node.json("/api/v1/analytics/dashboard").await;
+    let node = Node::new().await;
+    let dashboard = node.dashboard().await;
     assert_eq!(dashboard["orders"]["placed"], 0);
     assert_eq!(dashboard["revenue"], "0.00");
     assert_eq!(dashboard["averageOrderValue"], Value::Null);
@@ -107,10 +108,10 @@ async fn an_empty_node_has_a_dashboard() {
 
 #[actix_rt::test]
 async fn the_dashboard_shows_what_was_counted() {
-    let mut node = Node::new(AnalyticsView::default()).await;
+    let mut node = Node::new().await;
     node.put_product(3).await;
-    node.count(&[confirmed(board::now()), confirmed(board::now())].concat()).await;
-    let dashboard = node.json("/api/v1/analytics/dashboard").await;
+    node.count(&[confirmed(now()), confirmed(now())].concat()).await;
+    let dashboard = node.dashboard().await;
     assert_eq!(dashboard["orders"]["byStatus"]["CONFIRMED"], 2);
     assert_eq!(dashboard["orders"]["byStatusExact"], true);
     assert_eq!(dashboard["revenue"], "79.96");
@@ -126,9 +127,9 @@ async fn the_dashboard_shows_what_was_counted() {
 
 #[actix_rt::test]
 async fn the_metrics_show_rates_times_and_queues() {
-    let mut node = Node::new(AnalyticsView::default()).await;
-    node.count(&confirmed(board::now())).await;
-    let metrics = node.json("/api/v1/analytics/metrics").await;
+    let mut node = Node::new().await;
+    node.count(&confirmed(now())).await;
+    let metrics = serde_json::to_value(node.board.metrics().await.unwrap()).unwrap();
     assert!(metrics["throughput"]["placedPerSecond"].as_f64().unwrap() > 0.0);
     assert_eq!(metrics["errorRates"]["payments"], 0.0);
     assert_eq!(metrics["errorRates"]["notifications"], Value::Null);
@@ -140,16 +141,13 @@ async fn the_metrics_show_rates_times_and_queues() {
 
 #[actix_rt::test]
 async fn a_report_has_the_same_rows_as_json_and_as_csv() {
-    let mut node = Node::new(AnalyticsView::default()).await;
+    let mut node = Node::new().await;
     node.count(&confirmed(Timestamp::parse("2026-01-05T23:59:59Z").unwrap())).await;
     node.count(&confirmed(Timestamp::parse("2026-01-07T00:00:00Z").unwrap())).await;
-    let query = "/api/v1/analytics/reports?from=2026-01-05&to=2026-01-07T00:00:00%2B00:00&bucket=day";
-    let report = node.json(query).await;
-    let placed: Vec<_> = report["rows"].as_array().unwrap().iter().map(|row| row["placed"].as_i64().unwrap()).collect();
-    assert_eq!(placed, [1, 0]);
-    assert_eq!(report["from"], "2026-01-05T00:00:00.000000Z");
-    let (_, content, csv) = node.get(&format!("{query}&format=csv")).await;
-    assert_eq!(content, "text/csv; charset=utf-8");
+    let report = node.report("from=2026-01-05&to=2026-01-07T00:00:00%2B00:00&bucket=day").await;
+    assert_eq!(report.rows.iter().map(|row| row.placed).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!((report.from.as_str(), report.to.as_str()), ("2026-01-05T00:00:00.000000Z", "2026-01-07T00:00:00.000000Z"));
+    let csv = String::from_utf8(view::csv(&report.rows).unwrap()).unwrap();
     insta::assert_snapshot!(csv.replace('\r', ""), @r"
     start,placed,confirmed,shipped,failed,cancelled,revenue,orderValue,averageOrderValue,conversion,paymentsCharged,paymentsFailed,paymentsRefunded,noticesSent,noticesGivenUp
     2026-01-05T00:00:00.000000Z,1,1,0,0,0,39.98,39.98,39.98,1,1,0,0,0,0
@@ -159,8 +157,8 @@ async fn a_report_has_the_same_rows_as_json_and_as_csv() {
 
 #[actix_rt::test]
 async fn the_csv_columns_are_the_json_fields() {
-    let node = Node::new(AnalyticsView::default()).await;
-    let report = node.json("/api/v1/analytics/reports?bucket=week").await;
+    let node = Node::new().await;
+    let report = serde_json::to_value(node.report("bucket=week").await).unwrap();
     let mut fields: Vec<&str> = report["rows"][0].as_object().unwrap().keys().map(String::as_str).collect();
     let mut columns = view::CSV_COLUMNS.to_vec();
     fields.sort_unstable();
@@ -168,47 +166,50 @@ async fn the_csv_columns_are_the_json_fields() {
     assert_eq!(fields, columns);
 }
 
-#[actix_rt::test]
-async fn a_broken_query_names_every_parameter() {
-    let node = Node::new(AnalyticsView::default()).await;
+#[test]
+fn a_broken_query_names_every_parameter() {
     let cases: &[(&str, &[&str])] = &[
-        ("from=yesterday&to=never&bucket=month&format=xml&page=2", &["from", "to", "bucket", "format", ""]),
-        ("from=2026-01-02&to=2026-01-02", &["to"]),
-        ("from=2020-01-01&to=2026-01-02", &["from"]),
-        ("from=-1-01-01T00:00:00Z", &["from"]),
+        ("from=yesterday&to=never&bucket=month&format=xml&page=2", &["/page", "/bucket", "/format", "/to", "/from"]),
+        ("from=2026-01-02&to=2026-01-02", &["/to"]),
+        ("from=2020-01-01&to=2026-01-02", &["/from"]),
+        ("from=-1-01-01T00:00:00Z", &["/from"]),
     ];
     for (query, want) in cases {
-        let (status, content, body) = node.get(&format!("/api/v1/analytics/reports?{query}")).await;
-        assert_eq!((status, content.as_str()), (StatusCode::BAD_REQUEST, "application/problem+json"), "{query}");
-        let problem: Value = serde_json::from_str(&body).unwrap();
-        let named: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
-        assert_eq!(named, *want, "{query}");
+        let problem = format!("{:?}", wanted(query).unwrap_err());
+        let at = |pointer: &&str| problem.find(&format!("pointer: \"{pointer}\""));
+        assert!(want.iter().map(at).is_sorted() && want.iter().all(|pointer| at(pointer).is_some()), "{query}: {problem}");
+        assert_eq!(problem.matches("pointer: ").count(), want.len(), "{query}: {problem}");
     }
 }
 
-async fn next(body: &mut (impl MessageBody<Error: std::fmt::Debug> + Unpin)) -> Option<String> {
-    let bytes = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_next(cx)).await?;
-    Some(String::from_utf8(bytes.unwrap().to_vec()).unwrap())
+#[test]
+fn a_report_reaches_back_from_now_unless_told() {
+    let hours = |query: &str| wanted(query).map(|wanted| (wanted.to - wanted.from, wanted.format)).unwrap();
+    assert!((720..=721).contains(&hours("").0));
+    assert!((24..=25).contains(&hours("bucket=hour").0));
+    assert_eq!(hours("bucket=week&to=2026-01-05&format=csv"), (12 * 7 * 24, Format::Csv));
+    assert_eq!(hours("from=2026-01-05T00:00:00+01:00&to=2026-01-05"), (1, Format::Json));
 }
 
 #[actix_rt::test]
 async fn a_stream_tells_changes_only_and_ends_with_the_node() {
     tokio::time::pause();
-    let mut node = Node::new(AnalyticsView { streams: 1, ..AnalyticsView::default() }).await;
-    let mut body = stream(node.api.clone()).await.unwrap().into_body();
-    assert!(next(&mut body).await.unwrap().starts_with("event: dashboard\ndata: {"));
-    assert!(matches!(stream(node.api.clone()).await, Err(AnalyticsError::Streams)));
-    node.count(&confirmed(board::now())).await;
-    let told = next(&mut body).await.unwrap();
+    let mut node = Node::new().await;
+    let stop = watch::Sender::new(false);
+    let mut looking = Looking {
+        board: node.board.clone(),
+        stopping: stop.subscribe(),
+        first: Some(node.board.dashboard().await.unwrap()),
+        version: 0,
+        heartbeat: Duration::from_secs(5),
+        end: Instant::now() + Duration::from_secs(3600),
+        _place: Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap(),
+    };
+    let text = |bytes: Option<Bytes>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    assert!(text(looking.next().await).starts_with("event: dashboard\ndata: {"));
+    node.count(&confirmed(now())).await;
+    let told = text(looking.next().await);
     assert!(told.contains("\"placed\":1") && told.ends_with("}\n\n"), "{told}");
-    node.api.close();
-    assert_eq!(next(&mut body).await, None);
-}
-
-#[actix_rt::test]
-async fn every_route_is_described() {
-    let document = <AnalyticsDoc as utoipa::OpenApi>::openapi();
-    let mut described: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
-    described.sort_unstable();
-    assert_eq!(described, ROUTES);
+    stop.send_replace(true);
+    assert_eq!(looking.next().await, None);
 }
