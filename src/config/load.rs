@@ -12,7 +12,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "ORDERMILL_";
 
 /// Variables of the command line itself.
-const NOT_SETTINGS: [&str; 1] = ["ORDERMILL_CONFIG"];
+const NOT_SETTINGS: [&str; 3] = ["ORDERMILL_CONFIG", "ORDERMILL_KEY", "ORDERMILL_URL"];
 
 /// How unlike a key may be to be proposed in place of an unknown one; 1 is the same.
 const LIKE: f64 = 0.5;

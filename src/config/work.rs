@@ -115,6 +115,14 @@ pub struct OrderSettings {
     pub lazy_save_ms: u64,
     /// How long a settled order's actor lives on, in milliseconds.
     pub passivate_ms: u64,
+    /// Tries of a charge, after the first, that failed for technical reasons.
+    pub payment_retries: u32,
+    /// Wait before the second try of a charge, in milliseconds; then doubling.
+    pub payment_retry_first_ms: u64,
+    /// Longest wait between two tries of a charge, in milliseconds.
+    pub payment_retry_most_ms: u64,
+    /// Charges that are under way at the same time and thread.
+    pub payment_calls: usize,
 }
 
 impl Default for OrderSettings {
@@ -129,6 +137,10 @@ impl Default for OrderSettings {
             payment_deadline_ms: 3_600_000,
             lazy_save_ms: 200,
             passivate_ms: 0,
+            payment_retries: 3,
+            payment_retry_first_ms: 1_000,
+            payment_retry_most_ms: 60_000,
+            payment_calls: 4_096,
         }
     }
 }
@@ -145,7 +157,7 @@ pub struct JournalSettings {
 
 impl Default for JournalSettings {
     fn default() -> Self {
-        Self { max_batch: 2_000, queue_limit: 400_000 }
+        Self { max_batch: 1_000, queue_limit: 400_000 }
     }
 }
 
@@ -214,7 +226,7 @@ impl Default for AnalyticsSettings {
 }
 
 /// Notices to customers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotificationSettings {
     /// Tries after the first; then the notice is given up.
@@ -223,13 +235,15 @@ pub struct NotificationSettings {
     pub retry_first_ms: u64,
     /// Longest wait between two tries, in milliseconds.
     pub retry_most_ms: u64,
-    /// Notices that are sent at the same time.
-    pub concurrency: usize,
+    /// Notices that are sent at the same time and thread.
+    pub calls: usize,
+    /// The domain of the address of a customer who gave no contact.
+    pub customer_domain: String,
 }
 
 impl Default for NotificationSettings {
     fn default() -> Self {
-        Self { retries: 6, retry_first_ms: 1_000, retry_most_ms: 300_000, concurrency: 64 }
+        Self { retries: 3, retry_first_ms: 1_000, retry_most_ms: 60_000, calls: 1_024, customer_domain: "customers.invalid".to_owned() }
     }
 }
 
@@ -292,7 +306,12 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(journal.max_batch > 0, "journal.max_batch must be at least 1");
     need(journal.queue_limit >= journal.max_batch, "journal.queue_limit must not be below journal.max_batch");
     need(actors.restart_window_ms > 0, "actors.restart_window_ms must be at least 1");
-    need(notification.concurrency > 0, "notification.concurrency must be at least 1");
+    need(notification.calls > 0, "notification.calls must be at least 1");
+    need(order.payment_calls > 0, "order.payment_calls must be at least 1");
+    need(
+        order.payment_retry_first_ms <= order.payment_retry_most_ms,
+        "order.payment_retry_first_ms must not be above order.payment_retry_most_ms",
+    );
     need(
         notification.retry_first_ms <= notification.retry_most_ms,
         "notification.retry_first_ms must not be above notification.retry_most_ms",

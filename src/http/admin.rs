@@ -3,7 +3,6 @@
 use super::body;
 use super::gate::Call;
 use super::json::{At, Reader};
-use super::node::BreakerState;
 use super::problem::Problem;
 use super::wire::{Place, Time};
 use crate::actors::ActorsReport;
@@ -17,7 +16,25 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(super) struct BreakersView {
     /// One a provider.
-    pub breakers: Vec<BreakerState>,
+    pub breakers: Vec<BreakerView>,
+}
+
+/// One circuit breaker.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BreakerView {
+    /// Of which provider.
+    #[schema(value_type = String)]
+    pub provider: &'static str,
+    /// `CLOSED`, `OPEN` or `HALF_OPEN`.
+    #[schema(value_type = String)]
+    pub state: &'static str,
+    /// Failures in the window.
+    pub failures: u32,
+    /// After how many milliseconds the next call may be tried; 0 while it is closed.
+    pub retry_in_ms: u64,
+    /// How often it has opened since the node started.
+    pub opened_total: u64,
 }
 
 /// The nodes and what they own.
@@ -77,7 +94,14 @@ pub(super) struct LogLevel {
 #[utoipa::path(get, path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
 pub(super) async fn breakers(call: Call) -> HttpResponse {
-    HttpResponse::Ok().json(BreakersView { breakers: call.state.operations.breakers() })
+    let views = call.state.front.breakers().snapshots().into_iter().map(|breaker| BreakerView {
+        provider: breaker.name,
+        state: breaker.state.name(),
+        failures: breaker.failures_in_window,
+        retry_in_ms: breaker.retry_in_ms,
+        opened_total: breaker.opened_total,
+    });
+    HttpResponse::Ok().json(BreakersView { breakers: views.collect() })
 }
 
 /// The actors of this node.

@@ -29,12 +29,13 @@ mod stock;
 mod wait;
 mod wire;
 mod wire_desk;
+mod wire_order;
 mod wire_orders;
 mod wire_requests;
 
 pub use access::{Access, BadKey, Caller, Need};
 pub use gate::{Call, Gate};
-pub use node::{BreakerState, Component, NodeInfo, Operations};
+pub use node::{Component, NodeInfo, Operations};
 pub use problem::{FieldErrors, Problem, ProblemKind};
 pub use server::{ServeError, serve};
 pub use wire::{Amount, FieldProblem, Place, Status, Time};

@@ -17,9 +17,6 @@ pub trait Operations: Send + Sync {
     /// The parts that the node needs, beside its actors: database, Kafka.
     fn components(&self) -> Vec<Component>;
 
-    /// The circuit breakers.
-    fn breakers(&self) -> Vec<BreakerState>;
-
     /// What is logged now.
     fn log_filter(&self) -> String;
 
@@ -39,22 +36,6 @@ pub struct Component {
     pub is_up: bool,
     /// What is wrong with it, or how far behind it is.
     pub detail: Option<String>,
-}
-
-/// One circuit breaker.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BreakerState {
-    /// Of which provider: `payment`, `email`, `sms`.
-    pub provider: String,
-    /// `CLOSED`, `OPEN` or `HALF_OPEN`.
-    pub state: String,
-    /// Failures in the window.
-    pub failures: u32,
-    /// When the next trial call may be made, in milliseconds from now; while it is open.
-    pub retry_in_ms: Option<u64>,
-    /// How often it has opened since the node started.
-    pub opened_total: u64,
 }
 
 /// Who a node is.
@@ -127,10 +108,11 @@ pub(super) struct InfoView {
 pub(super) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
     let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
-    for breaker in state.operations.breakers() {
-        let detail = (breaker.state != "CLOSED").then(|| format!("the circuit breaker is {}", breaker.state));
+    for breaker in state.front.breakers().snapshots() {
+        let breaker_state = breaker.state.name();
+        let detail = (breaker_state != "CLOSED").then(|| format!("the circuit breaker is {breaker_state}"));
         // An open breaker holds payments or notices up; the node itself works.
-        components.insert(breaker.provider, ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
+        components.insert(breaker.name.to_owned(), ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
     }
     let reasons = not_ready(state);
     let actors = ComponentView { status: up(reasons.is_empty()), detail: None };
@@ -154,7 +136,7 @@ pub(super) async fn ready(call: Call) -> HttpResponse {
 }
 
 fn not_ready(state: &HttpState) -> Vec<String> {
-    let mut reasons = state.front.report().not_ready;
+    let mut reasons = state.front.not_ready();
     let down = state.operations.components().into_iter().filter(|component| !component.is_up);
     reasons.extend(down.map(|component| format!("{} is down", component.name)));
     if state.is_draining() {

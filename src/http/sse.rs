@@ -7,7 +7,7 @@ use super::gate::Call;
 use super::orders::seen;
 use super::problem::{Problem, ProblemKind};
 use super::query::path_id;
-use super::wire_orders::{HistoryView, history};
+use super::wire_order::{HistoryView, history};
 use super::{HttpState, wait};
 use crate::actors::Watch;
 use crate::db::StoredOrder;

@@ -2,7 +2,7 @@
 #![expect(dead_code, reason = "the shapes for the documents")]
 
 use super::wire::Amount;
-use super::wire_orders::{AddressView, ContactView};
+use super::wire_order::{AddressView, ContactView};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

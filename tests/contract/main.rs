@@ -13,6 +13,7 @@ mod payments;
 mod reading;
 mod sample;
 mod shards;
+mod sqlite;
 mod stock;
 mod verifying;
 
@@ -47,6 +48,11 @@ fn the_memory_store_keeps_the_contract() {
 #[test]
 fn the_memory_store_of_many_nodes_keeps_the_contract() {
     keeps_the_contract(&memory::Many);
+}
+
+#[test]
+fn the_sqlite_store_keeps_the_contract() {
+    keeps_the_contract(&sqlite::Sqlite);
 }
 
 /// Runs every case, or those whose name contains the text of `CASE`, and names all that fail.

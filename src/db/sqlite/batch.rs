@@ -174,7 +174,7 @@ impl<'a> Work<'a> {
                 Ok(self.stock_outcome(answer))
             }
             Write::SavePayment { payment, shard, event, letter } => {
-                let outcome = self.save_payment(payment, *shard, event.as_ref());
+                let outcome = self.save_payment(payment, *shard, event.as_ref())?;
                 self.add_letters(&outcome, letter.as_slice())?;
                 Ok(outcome)
             }
@@ -269,17 +269,23 @@ impl<'a> Work<'a> {
         Ok(Outcome::Done)
     }
 
-    fn save_payment(&mut self, payment: &'a Payment, shard: Shard, event: Option<&Event>) -> Outcome {
+    fn save_payment(&mut self, payment: &'a Payment, shard: Shard, event: Option<&Event>) -> Result<Outcome, Failure> {
         let stored = self.payments.get(&payment.order).copied().or_else(|| self.stored_payments.get(&payment.order));
         if !payment.follows(stored) {
-            let correlation = event.map_or(CorrelationId(Uuid::nil()), |event| event.correlation);
-            return Outcome::Repeated(stored.and_then(|stored| stored.answer(shard, correlation)).into_iter().collect());
+            let Some(stored) = stored.cloned() else { return Ok(Outcome::Repeated(Vec::new())) };
+            let correlation = match event {
+                Some(event) => event.correlation,
+                None => {
+                    super::queries::order(self.conn, payment.order)?.map_or(CorrelationId(Uuid::nil()), |known| known.order.correlation)
+                }
+            };
+            return Ok(Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect()));
         }
         self.payments.insert(payment.order, payment);
         if let Some(event) = event {
             self.log_event(event.clone());
         }
-        Outcome::Done
+        Ok(Outcome::Done)
     }
 
     fn save_notice(&mut self, task: &'a NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<&Event>) -> Outcome {

@@ -7,8 +7,8 @@ use super::statement::{Id, Value, among, insert, run, sql};
 use crate::db::codec;
 use crate::db::write::{Outcome, StockStep, Undo, Write};
 use crate::domain::{
-    CorrelationId, Event, EventBody, Money, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, Shard, StockError,
-    Text, Timestamp, reserve,
+    Event, EventBody, Money, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, StockError, Text, Timestamp,
+    reserve,
 };
 use diesel::sql_types::Binary;
 use diesel::sqlite::SqliteConnection;
@@ -90,9 +90,9 @@ impl StockDesk {
 
     pub(super) fn reserve(&mut self, order: &Order, pricing: Pricing, at: Timestamp) -> Answer {
         let touched = self.orders.entry(order.id).or_default();
-        let answers = answers(order.id, order.shard, order.correlation, &touched.stock);
-        if !answers.is_empty() {
-            return Answer::Repeated(answers);
+        let step = StockStep { order: order.id, shard: order.shard, correlation: order.correlation, at };
+        if let Some(answer) = answer(&touched.stock).or_else(|| released(&touched.stock)) {
+            return Answer::Repeated(vec![told(&step, answer)]);
         }
         let body = match reserve(&mut self.products, &order.lines, pricing) {
             ReserveDecision::Reserved => {
@@ -100,6 +100,10 @@ impl StockDesk {
                 touched.stock.lines.clone_from(&lines);
                 touched.stock.status = Some(StockRow::Reserved);
                 touched.stock.reserved_at = Some(at);
+                if touched.stock.shipped.is_some() {
+                    // The goods left before their reservation was recorded: what is held now is out of the house already.
+                    move_lines(&mut self.products, &mut touched.stock, StockRow::Shipped);
+                }
                 EventBody::InventoryReserved { lines }
             }
             ReserveDecision::Insufficient(shortages) => {
@@ -114,21 +118,23 @@ impl StockDesk {
     pub(super) fn release(&mut self, step: &StockStep, undo: Undo) -> Answer {
         let touched = self.orders.entry(step.order).or_default();
         let stock = &mut touched.stock;
-        let forbidden = stock.shipped.is_some() || (undo == Undo::PaymentFailed && stock.held.is_some());
-        if stock.released.is_some() || forbidden {
-            return Answer::Repeated(final_answers(step, stock));
+        if let Some(answer) = released(stock).or_else(|| shipped(stock)) {
+            return Answer::Repeated(vec![told(step, answer)]);
+        }
+        if stock.held.is_some() && undo == Undo::PaymentFailed {
+            return Answer::Repeated(Vec::new());
         }
         let lines = move_lines(&mut self.products, stock, StockRow::Released);
         stock.released = Some(step.at);
         touched.steps.push((rows::RELEASED, step.at));
-        Answer::New(Some(event(step, EventBody::InventoryReleased { lines })))
+        Answer::New(Some(told(step, (step.at, EventBody::InventoryReleased { lines }))))
     }
 
     pub(super) fn hold(&mut self, step: &StockStep) -> Answer {
         let touched = self.orders.entry(step.order).or_default();
         let stock = &mut touched.stock;
-        if stock.held.is_some() || stock.released.is_some() || stock.shipped.is_some() {
-            return Answer::Repeated(final_answers(step, stock));
+        if stock.held.is_some() {
+            return Answer::Repeated(Vec::new());
         }
         stock.held = Some(step.at);
         touched.steps.push((rows::HELD, step.at));
@@ -138,13 +144,13 @@ impl StockDesk {
     pub(super) fn ship(&mut self, step: &StockStep) -> Answer {
         let touched = self.orders.entry(step.order).or_default();
         let stock = &mut touched.stock;
-        if stock.shipped.is_some() {
-            return Answer::Repeated(final_answers(step, stock));
+        if let Some(answer) = shipped(stock) {
+            return Answer::Repeated(vec![told(step, answer)]);
         }
         let lines = move_lines(&mut self.products, stock, StockRow::Shipped);
         stock.shipped = Some(step.at);
         touched.steps.push((rows::SHIPPED, step.at));
-        Answer::New(Some(event(step, EventBody::InventoryShipped { lines })))
+        Answer::New(Some(told(step, (step.at, EventBody::InventoryShipped { lines }))))
     }
 
     pub(super) fn adjust(&mut self, id: ProductId, delta: i32) -> Outcome {
@@ -166,7 +172,8 @@ impl StockDesk {
     ) -> Result<Outcome, Failure> {
         let product = match self.products.get(&id) {
             Some(stored) => {
-                let Some(supplied) = available.checked_sub(stored.available).and_then(|more| stored.supplied.checked_add(more)) else {
+                // What is held or has left was supplied too.
+                let Some(supplied) = stored.reserved.checked_add(stored.shipped).and_then(|gone| gone.checked_add(available)) else {
                     return Ok(Outcome::Stock(StockError::TooLarge));
                 };
                 Product { name: name.clone(), price, available, supplied, ..stored.clone() }
@@ -265,27 +272,32 @@ fn move_lines(products: &mut BTreeMap<ProductId, Product>, stock: &mut OrderStoc
     stock.lines.clone()
 }
 
-fn event(step: &StockStep, body: EventBody) -> Event {
-    Event { order: step.order, shard: step.shard, correlation: step.correlation, at: step.at, body }
+/// What a stored row says and since when, as the event that told it.
+type Told = (Timestamp, EventBody);
+
+fn told(step: &StockStep, (at, body): Told) -> Event {
+    Event { order: step.order, shard: step.shard, correlation: step.correlation, at, body }
 }
 
-/// The answers that say that nothing is held any more.
-fn final_answers(step: &StockStep, stock: &OrderStock) -> Vec<Event> {
-    let mut answers = answers(step.order, step.shard, step.correlation, stock);
-    answers.retain(|event| matches!(event.body, EventBody::InventoryReleased { .. } | EventBody::InventoryShipped { .. }));
-    answers
+/// The stock's answer.
+fn answer(stock: &OrderStock) -> Option<Told> {
+    let reserved = stock.reserved_at.map(|at| (at, EventBody::InventoryReserved { lines: stock.lines.clone() }));
+    reserved.or_else(|| {
+        let (shortages, at) = stock.insufficient.clone()?;
+        Some((at, EventBody::InventoryInsufficient { shortages }))
+    })
 }
 
-/// All that the stored rows of an order say, as the events that told it.
-fn answers(order: OrderId, shard: Shard, correlation: CorrelationId, stock: &OrderStock) -> Vec<Event> {
-    let moved = |to: StockRow| if stock.status == Some(to) { stock.lines.clone() } else { Vec::new() };
-    let told = [
-        stock.reserved_at.map(|at| (at, EventBody::InventoryReserved { lines: stock.lines.clone() })),
-        stock.insufficient.clone().map(|(shortages, at)| (at, EventBody::InventoryInsufficient { shortages })),
-        stock.released.map(|at| (at, EventBody::InventoryReleased { lines: moved(StockRow::Released) })),
-        stock.shipped.map(|at| (at, EventBody::InventoryShipped { lines: moved(StockRow::Shipped) })),
-    ];
-    told.into_iter().flatten().map(|(at, body)| Event { order, shard, correlation, at, body }).collect()
+fn released(stock: &OrderStock) -> Option<Told> {
+    stock.released.map(|at| (at, EventBody::InventoryReleased { lines: lines_in(stock, StockRow::Released) }))
+}
+
+fn shipped(stock: &OrderStock) -> Option<Told> {
+    stock.shipped.map(|at| (at, EventBody::InventoryShipped { lines: lines_in(stock, StockRow::Shipped) }))
+}
+
+fn lines_in(stock: &OrderStock, status: StockRow) -> Vec<ReservedLine> {
+    if stock.status == Some(status) { stock.lines.clone() } else { Vec::new() }
 }
 
 /// What must be read before the batch is decided.
