@@ -2,6 +2,7 @@
 
 use super::Expect;
 use serde::Serialize;
+use std::fmt;
 
 /// One thing that must hold.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -194,5 +195,26 @@ impl Report {
 
     fn get(&mut self, check: Check) -> Option<&mut CheckReport> {
         self.checks.iter_mut().find(|report| report.name == check.name())
+    }
+}
+
+/// One line a check, its violations below it, the verdict last.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.checks {
+            let mark = if check.violations == 0 { "ok  " } else { "FAIL" };
+            writeln!(f, "{mark} {:<24} {:>10} examined  {}", check.name, check.examined, check.about)?;
+            for text in &check.shown {
+                writeln!(f, "       {text}")?;
+            }
+            let more = check.violations.saturating_sub(check.shown.len() as u64);
+            if more > 0 {
+                writeln!(f, "       and {more} more")?;
+            }
+        }
+        match self.violations() {
+            0 => writeln!(f, "clean: every invariant holds"),
+            count => writeln!(f, "{count} violations"),
+        }
     }
 }
