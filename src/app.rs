@@ -10,7 +10,8 @@ use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{Reads, Store, StoreError};
 use crate::domain::{Role, Shards};
 use crate::http::{self, Component, HttpParts, HttpState, NodeInfo, Operations};
-use crate::providers::{Providers, SetupError};
+use crate::providers::sandbox::SandboxControl;
+use crate::providers::{Providers, SetupError, server};
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
@@ -150,6 +151,27 @@ pub fn serve(settings: Settings) -> Result<(), AppError> {
         });
         node.stop().await;
         Ok(())
+    })
+}
+
+/// Serves the stand-ins of the payment provider and the SMS gateway on `listen` (HTTP), of the mail server on `smtp`, until a
+/// signal.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn sandbox(settings: &Settings, listen: &str, smtp: &str) -> Result<(), AppError> {
+    telemetry(settings)?;
+    let control = SandboxControl::new(&settings.providers.sandbox);
+    let http = TcpListener::bind(listen).map_err(|error| AppError::Listen(listen.to_owned(), error))?;
+    actix_web::rt::System::new().block_on(async move {
+        let bound = tokio::net::TcpListener::bind(smtp).await.map_err(|error| AppError::Listen(smtp.to_owned(), error))?;
+        tracing::info!("payment and SMS on http://{listen}, mail on {smtp}");
+        let mailer = Arc::new(control.mailer());
+        let both = futures_util::future::try_join(
+            server::serve_http(http, control, stop_signal()),
+            server::serve_smtp(bound, mailer, stop_signal()),
+        );
+        both.await.map(drop).map_err(|error| AppError::Listen(listen.to_owned(), error))
     })
 }
 

@@ -3,7 +3,8 @@
 use crate::app;
 use crate::cli::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 use crate::config::{Settings, Sources};
-use anyhow::{Context, bail};
+use crate::verify::{self, Expect};
+use anyhow::{Context, anyhow, bail};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -24,12 +25,38 @@ impl Node for Local {
         Ok(())
     }
 
-    fn verify(&self, _args: &VerifyArgs) -> anyhow::Result<bool> {
-        bail!("verify is not wired yet")
+    fn verify(&self, args: &VerifyArgs) -> anyhow::Result<bool> {
+        let settings = database_settings(&args.database)?;
+        let recorded = match &args.record {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+                let ids = verify::read_record(&text).map_err(|line| anyhow!("{}:{line}: not an order id", path.display()))?;
+                Some(ids)
+            }
+            None => None,
+        };
+        let options = verify::Options {
+            expect: if args.allow_open { Expect::Live } else { Expect::Settled },
+            recorded,
+            ..verify::Options::default()
+        };
+        let runtime = app::database_runtime(&settings)?;
+        let reads = app::open_reads(&settings, &runtime)?;
+        let report = runtime.block_on(async {
+            let mut snapshot = reads.snapshot().await?;
+            verify::verify(snapshot.as_mut(), &options).await
+        })?;
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(report.is_sound())
     }
 
-    fn sandbox(&self, _args: &SandboxArgs) -> anyhow::Result<()> {
-        bail!("sandbox is not wired yet")
+    fn sandbox(&self, args: &SandboxArgs) -> anyhow::Result<()> {
+        let settings = load(Vec::new(), &args.config)?;
+        Ok(app::sandbox(&settings, &args.listen, &args.smtp)?)
     }
 
     fn config(&self, args: &NodeArgs) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@
 //! | [`actors`] | who runs what: supervisor, order, router, journal, roles |
 //! | [`db`] | durable truth: the store's traits and its implementations |
 //! | [`providers`] | payment, email, SMS, each behind a circuit breaker |
+//! | [`verify`] | the invariants, checked over one snapshot of a database |
 //! | [`http`] | the front door |
 //! | [`config`], [`telemetry`] | settings; logs and metrics |
 //! | [`app`] | the composition root |
@@ -23,3 +24,4 @@ pub mod http;
 pub mod providers;
 pub mod saga;
 pub mod telemetry;
+pub mod verify;

@@ -255,10 +255,11 @@ impl OrderActor {
             }
             return;
         }
-        if self.record.parked.is_none()
-            && let Some(event) = step::redrive(&self.order, &self.record.facts)
-        {
+        let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
+        if !events.is_empty() {
             self.redrives += 1;
+        }
+        for event in events {
             metrics::counter!("ordermill_redrives_total", "event" => event.kind().name()).increment(1);
             self.cell.again(event);
         }

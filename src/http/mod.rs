@@ -8,6 +8,7 @@
 
 pub mod access;
 mod admin;
+mod analytics;
 mod body;
 mod correlation;
 mod desk;
@@ -72,6 +73,7 @@ pub struct HttpState {
     /// Who the node is.
     pub node: NodeInfo,
     access: Access,
+    analytics: Arc<analytics::Board>,
     metrics: Option<PrometheusHandle>,
     in_progress: AtomicUsize,
     waiting: Arc<Semaphore>,
@@ -87,6 +89,7 @@ impl HttpState {
     pub fn new(parts: HttpParts) -> Result<Self, BadKey> {
         let server = &parts.settings.server;
         Ok(Self {
+            analytics: Arc::new(analytics::Board::of(&parts.front, &parts.settings)),
             access: Access::new(&parts.settings.access, server.open_metrics)?,
             in_progress: AtomicUsize::new(0),
             waiting: Arc::new(Semaphore::new(server.max_waiting.min(Semaphore::MAX_PERMITS))),

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::wire::{FieldProblem, Place, ProblemBody};
-use super::{admin, desk, import, node, orders, pages, sse, stock};
+use super::{admin, analytics, desk, import, node, orders, pages, sse, stock};
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use std::sync::{Arc, LazyLock};
@@ -24,6 +24,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
     paths(
         orders::place, orders::list, orders::show, orders::status, sse::order_events, orders::cancel, orders::ship,
         stock::list, stock::show, stock::put, stock::adjust, import::products,
+        analytics::dashboard, analytics::metrics, analytics::reports, analytics::stream,
         desk::list, desk::act_on_many, desk::groups, desk::show, desk::act,
         admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
         node::health, node::live, node::ready, node::info, node::metrics,

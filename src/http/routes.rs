@@ -3,7 +3,7 @@
 use super::access::Need;
 use super::gate::Gate;
 use super::problem::{Problem, ProblemKind};
-use super::{HttpState, admin, desk, import, node, openapi, orders, pages, sse, stock};
+use super::{HttpState, admin, analytics, desk, import, node, openapi, orders, pages, sse, stock};
 use crate::config::AccessRole::{Admin, Customer, Operator};
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
@@ -45,6 +45,10 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/api/v1/products/{id}", CUSTOMER, || web::to(stock::show)),
     entry(Method::PUT, "/api/v1/products/{id}", OPERATOR, || web::to(stock::put)),
     entry(Method::POST, "/api/v1/products/{id}/stock", OPERATOR, || web::to(stock::adjust)),
+    entry(Method::GET, "/api/v1/analytics/dashboard", OPERATOR, || web::to(analytics::dashboard)),
+    entry(Method::GET, "/api/v1/analytics/metrics", OPERATOR, || web::to(analytics::metrics)),
+    entry(Method::GET, "/api/v1/analytics/reports", OPERATOR, || web::to(analytics::reports)),
+    entry(Method::GET, "/api/v1/analytics/stream", OPERATOR, || web::to(analytics::stream)),
     entry(Method::GET, "/api/v1/admin/dlq", ADMIN, || web::to(desk::list)),
     entry(Method::POST, "/api/v1/admin/dlq", ADMIN, || web::to(desk::act_on_many)),
     entry(Method::GET, "/api/v1/admin/dlq/groups", ADMIN, || web::to(desk::groups)),

@@ -35,14 +35,12 @@ fn lines(order: &Order) -> Vec<ReservedLine> {
 /// The bodies of the events that a write made, or of those that it repeats.
 async fn told(f: &mut Fixture, write: Write) -> (bool, Vec<EventBody>) {
     let committed = f.commit(vec![write]).await;
-    match &committed.outcomes[0] {
-        Outcome::Done => (true, committed.events.into_iter().map(|logged| logged.event.body).collect()),
-        Outcome::Repeated(events) => {
-            assert!(committed.events.is_empty(), "a repeat logs nothing");
-            (false, events.iter().map(|event| event.body.clone()).collect())
-        }
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Repeated(events) = &committed.outcomes[0] else {
+        assert_eq!(committed.outcomes, [Outcome::Done]);
+        return (true, committed.events.into_iter().map(|logged| logged.event.body).collect());
+    };
+    assert!(committed.events.is_empty(), "a repeat logs nothing");
+    (false, events.iter().map(|event| event.body.clone()).collect())
 }
 
 async fn reserves(f: &mut Fixture) {

@@ -71,7 +71,7 @@ impl Model {
     fn load(&self, book: &mut Book, own: &BTreeSet<WriterId>) {
         let positions: Vec<_> = self.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect();
         let writers: Vec<_> = self.ends.iter().map(|(writer, end)| writer_row(*writer, own.contains(writer), *end)).collect();
-        book.loaded(&positions, &writers, own);
+        assert!(book.loaded(&positions, &writers, own));
     }
 }
 
@@ -143,6 +143,17 @@ fn counts_each_event_once(seed: u64) {
     }
     let want: usize = model.ends.iter().map(|(writer, end)| model.events(*writer, 0, *end).len()).sum();
     assert_eq!(usize::try_from(model.confirmed).unwrap(), want, "seed {seed}");
+}
+
+#[test]
+fn a_writer_that_began_after_the_rows_were_read_is_loaded_again() {
+    let (writer, mut model) = (WriterId(2), Model::default());
+    let mut book = Book::new(BOUNDS);
+    assert!(!book.take(model.append(writer, 4)));
+    assert!(!book.loaded(&[], &[], &BTreeSet::from([writer])));
+    assert!(!book.is_complete());
+    model.load(&mut book, &BTreeSet::from([writer]));
+    assert_eq!(book.behind(), Some(Stretch { writer, after: 0, end: 4 }));
 }
 
 #[test]
