@@ -409,6 +409,25 @@ impl Front {
         self.node.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
     }
 
+    /// Writes the numbers of the moment into the metrics; called when somebody reads them, so that no order pays for it.
+    pub fn publish(&self) {
+        let report = self.report();
+        metrics::gauge!("ordermill_open_orders").set(report.open_orders as f64);
+        metrics::gauge!("ordermill_ready").set(if report.not_ready.is_empty() { 1.0 } else { 0.0 });
+        let (commits, writes, _) = self.journal();
+        metrics::counter!("ordermill_journal_commits_total").absolute(commits);
+        metrics::counter!("ordermill_journal_writes_total").absolute(writes);
+        for actor in report.actors {
+            metrics::gauge!("ordermill_actors", "kind" => actor.kind.clone()).set(actor.alive as f64);
+            metrics::gauge!("ordermill_actor_waiting", "kind" => actor.kind.clone()).set(actor.waiting as f64);
+            metrics::counter!("ordermill_actor_restarts_total", "kind" => actor.kind).absolute(actor.restarts);
+        }
+        for breaker in self.breakers().snapshots() {
+            let is_open = if breaker.state == crate::providers::CircuitState::Closed { 0.0 } else { 1.0 };
+            metrics::gauge!("ordermill_breaker_open", "provider" => breaker.name).set(is_open);
+        }
+    }
+
     /// From now on nothing new is taken.
     pub fn stop_taking(&self) {
         self.node.counters.stopping.store(true, Ordering::Release);
