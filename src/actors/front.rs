@@ -1,11 +1,20 @@
 //! The front of a node's actors: what HTTP, the consumer and the command line may ask of them.
 
-use super::Live;
+use super::inbox::{Ask, Inbound, NewPlace, OpenSlot, OrderCommand};
+use super::journal::Ticket;
+use super::node::{ActorKind, Node};
+use super::{Live, StepTimes};
 use crate::db::{IdempotencyKey, Outcome, Reads, Write};
-use crate::domain::{Address, CancelledBy, Contact, CorrelationId, CustomerId, LetterId, Line, Money, Order, OrderId, OrderStatus, Text};
+use crate::domain::{
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, Line, Money,
+    NoticeKind, Order, OrderId, OrderStatus, Text, Timestamp,
+};
+use crate::providers::Breakers;
 use crate::saga::{Rejection, Shipment};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// An order as a client wants it; every part is within its bounds, `total` is [`Order::total_of`] the lines.
 #[derive(Clone, Debug)]
@@ -163,65 +172,309 @@ pub struct ActorsReport {
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Front {
-    reads: Arc<dyn Reads>,
-    live: Live,
+    node: Arc<Node>,
 }
 
 impl Front {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
     /// Places an order and returns when it is stored, or at `limit`.
     ///
     /// # Errors
     /// See [`PlaceError`].
-    pub async fn place(&self, _order: NewOrder, _key: Option<IdempotencyKey>, _limit: Duration) -> Result<Placed, PlaceError> {
-        todo!()
+    pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>, limit: Duration) -> Result<Placed, PlaceError> {
+        if self.is_stopping() {
+            return Err(PlaceError::Overloaded);
+        }
+        let created_at = self.node.now();
+        let id = self.node.world.order_id(created_at);
+        let order = Arc::new(Order {
+            id,
+            shard: self.node.shards().of(id),
+            customer: new.customer,
+            lines: new.lines,
+            total: new.total,
+            payment_method: new.payment_method,
+            contact: new.contact,
+            address: new.address,
+            correlation: new.correlation,
+            created_at,
+        });
+        let ticket = Arc::new(Ticket::default());
+        let placing = self.place_until_known(&order, key, &ticket);
+        match tokio::time::timeout(limit, placing).await {
+            Ok(result) => result,
+            Err(_) if ticket.withdraw() => Err(PlaceError::NotStored),
+            Err(_) => Err(PlaceError::Unknown(id)),
+        }
+    }
+
+    async fn place_until_known(&self, order: &Arc<Order>, key: Option<IdempotencyKey>, ticket: &Arc<Ticket>) -> Result<Placed, PlaceError> {
+        loop {
+            let slot = OpenSlot::try_take(&self.node).ok_or(PlaceError::Overloaded)?;
+            let (reply, outcome) = oneshot::channel();
+            let new = NewPlace { order: order.clone(), key: key.clone(), ticket: ticket.clone(), reply, slot };
+            let inbox = self.node.inbox_of(order.shard).ok_or(PlaceError::NotStored)?;
+            inbox.push(Inbound::Place(new));
+            match outcome.await {
+                Ok(Outcome::Done | Outcome::Repeated(_)) => return Ok(Placed { order: order.clone(), replayed: false }),
+                Ok(Outcome::KeyTaken { order: first, same_body }) => return self.replay(first, same_body).await,
+                Ok(Outcome::NotStored) => return Err(PlaceError::NotStored),
+                Ok(Outcome::Refused(why)) => {
+                    tracing::error!(order.id = %order.id, error = %why, "an order was refused by the database");
+                    return Err(PlaceError::NotStored);
+                }
+                Ok(Outcome::Recorded) => {}
+                Ok(Outcome::Product(_) | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
+                    super::check::broken("a placement got another kind's answer", "front");
+                    return Err(PlaceError::Unknown(order.id));
+                }
+                // Its actor died. Unsent it is known not to be stored; else what is stored tells.
+                Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
+                Err(_) => {}
+            }
+            let read = super::reading::insist(&self.node, || self.node.reads.order(order.id)).await;
+            if let Some(stored) = read.flatten() {
+                return Ok(Placed { order: stored.order, replayed: false });
+            }
+            // Not there (yet): placing it again is safe, its id is the same.
+            super::cell::pause(self.node.settings.tick_ms).await;
+        }
+    }
+
+    /// The order that the key's first request placed.
+    async fn replay(&self, first: OrderId, same_body: bool) -> Result<Placed, PlaceError> {
+        if !same_body {
+            return Err(PlaceError::KeyReused);
+        }
+        let read = super::reading::insist(&self.node, || self.node.reads.order(first)).await;
+        match read.flatten() {
+            Some(stored) => Ok(Placed { order: stored.order, replayed: true }),
+            None => Err(PlaceError::KeyInProgress),
+        }
     }
 
     /// Gives a command to an order and returns when it is stored, with the status then, or at `limit`. A settled order is woken.
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub async fn command(&self, _order: OrderId, _command: Command, _limit: Duration) -> Result<OrderStatus, CommandError> {
-        todo!()
+    pub async fn command(&self, order: OrderId, command: Command, limit: Duration) -> Result<OrderStatus, CommandError> {
+        let what = match command {
+            Command::Cancel { by } => OrderCommand::Cancel(by),
+            Command::Ship(shipment) => OrderCommand::Ship(shipment),
+        };
+        self.tell(order, what, limit).await
+    }
+
+    /// A command whose actor dies is given again: each is idempotent.
+    async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
+        if self.is_stopping() {
+            return Err(CommandError::Unavailable);
+        }
+        let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
+        let telling = async {
+            loop {
+                let (reply, result) = oneshot::channel();
+                inbox.push(Inbound::Command(order, Ask { what: what.clone(), reply }));
+                if let Ok(result) = result.await {
+                    return result;
+                }
+                super::cell::pause(self.node.settings.tick_ms).await;
+            }
+        };
+        tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
     }
 
     /// Writes something that belongs to no order (catalogue, stock, desk) and returns what became of it.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn write(&self, _write: Write, _limit: Duration) -> Result<Outcome, WriteError> {
-        todo!()
+    pub async fn write(&self, write: Write, limit: Duration) -> Result<Outcome, WriteError> {
+        if self.is_stopping() {
+            return Err(WriteError::NotStored);
+        }
+        let ticket = Arc::new(Ticket::default());
+        let outcome = self.node.journal.ask(write, Some(ticket.clone()));
+        match tokio::time::timeout(limit, outcome).await {
+            Ok(Ok(Outcome::NotStored)) => Err(WriteError::NotStored),
+            Ok(Ok(Outcome::Refused(why))) => Err(WriteError::Refused(why)),
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) | Err(_) if ticket.withdraw() => Err(WriteError::NotStored),
+            Ok(Err(_)) | Err(_) => Err(WriteError::Unknown),
+        }
     }
 
-    /// Does what a person decided about a dead letter, audited as `by`.
+    /// Does what a person decided about a dead letter, audited as `by`. The order is told first, the letter closed after: a crash
+    /// between leaves the letter open, and closing it again changes nothing.
     ///
     /// # Errors
     /// See [`LetterError`].
     pub async fn act(
         &self,
-        _letter: LetterId,
-        _action: LetterAction,
-        _by: Text<100>,
-        _note: Option<Text<200>>,
-        _limit: Duration,
+        letter: LetterId,
+        action: LetterAction,
+        by: Text<100>,
+        note: Option<Text<200>>,
+        limit: Duration,
     ) -> Result<(), LetterError> {
-        todo!()
+        let read = self.node.reads.letter(letter).await.map_err(|_| LetterError::Unavailable)?;
+        let letter = read.ok_or(LetterError::NotFound)?;
+        if letter.state != LetterState::Open {
+            return Err(LetterError::Closed);
+        }
+        let command = order_command(&letter, action)?;
+        if let (Some(command), Some(order)) = (command, letter.order) {
+            match self.tell(order, command, limit).await {
+                Ok(_) => {}
+                Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
+                Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
+                Err(CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
+            }
+        }
+        let state = match action {
+            LetterAction::Reprocess => LetterState::Reprocessed,
+            LetterAction::Skip => LetterState::Skipped,
+            LetterAction::Compensate => LetterState::Compensated,
+            LetterAction::Discard => LetterState::Discarded,
+        };
+        let close = Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() };
+        match self.write(close, limit).await {
+            Ok(Outcome::Missing) => return Err(LetterError::Closed),
+            Ok(_) => {}
+            Err(_) => return Err(LetterError::Unavailable),
+        }
+        if letter.kind == LetterKind::Notice && action == LetterAction::Reprocess {
+            self.retry_notice(&letter);
+        }
+        Ok(())
+    }
+
+    fn retry_notice(&self, letter: &DeadLetter) {
+        let named = letter.step.as_str().split_once('/');
+        let notice = named.and_then(|(kind, channel)| Some((NoticeKind::from_name(kind)?, Channel::from_name(channel)?)));
+        let inbox = letter.shard.and_then(|shard| self.node.inbox_of(shard));
+        if let (Some(order), Some((kind, channel)), Some(inbox)) = (letter.order, notice, inbox) {
+            inbox.push(Inbound::RetryNotice { order, kind, channel });
+        }
     }
 
     /// The reading side of the store.
     #[must_use]
     pub fn reads(&self) -> &Arc<dyn Reads> {
-        &self.reads
+        &self.node.reads
     }
 
     /// Who waits for orders to change.
     #[must_use]
     pub fn live(&self) -> &Live {
-        &self.live
+        &self.node.live
+    }
+
+    /// How long the steps take.
+    #[must_use]
+    pub fn times(&self) -> &StepTimes {
+        &self.node.times
+    }
+
+    /// The providers' breakers.
+    #[must_use]
+    pub fn breakers(&self) -> &Breakers {
+        &self.node.providers.breakers
+    }
+
+    /// When the payment of an order is tried again, while it waits for that.
+    #[must_use]
+    pub fn next_payment_try(&self, order: OrderId) -> Option<Timestamp> {
+        self.node.next_retry(order)
+    }
+
+    /// Orders that owe stock or payment.
+    #[must_use]
+    pub fn open_orders(&self) -> usize {
+        self.node.counters.open.load(Ordering::Relaxed)
+    }
+
+    /// Transactions and writes since the start, and the microseconds that the last commit took.
+    #[must_use]
+    pub fn journal(&self) -> (u64, u64, u64) {
+        let (commits, writes) = self.node.journal.totals();
+        (commits, writes, self.node.journal.last_commit_us.load(Ordering::Relaxed))
+    }
+
+    /// How often each arbiter has shown that it lives.
+    #[must_use]
+    pub fn heartbeats(&self) -> Vec<u64> {
+        self.node.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
+    }
+
+    /// From now on nothing new is taken.
+    pub fn stop_taking(&self) {
+        self.node.counters.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing new is taken any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.node.counters.stopping.load(Ordering::Acquire)
+    }
+
+    /// Why the node is not ready; empty when it is.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        self.node.counters.not_ready()
     }
 
     /// The actors and how they fare.
     #[must_use]
     pub fn report(&self) -> ActorsReport {
-        todo!()
+        let node = &self.node;
+        let limit = node.settings.open_limit as u64;
+        let courses = |pick: fn(&(AtomicUsize, AtomicUsize)) -> &AtomicUsize| {
+            node.courses.iter().map(|pair| pick(pair).load(Ordering::Relaxed) as u64).sum::<u64>()
+        };
+        let actors = ActorKind::ALL.map(|kind| {
+            let fare = node.counters.fare(kind);
+            let (waiting, capacity) = match kind {
+                ActorKind::Journal => (node.journal.waiting(), limit),
+                ActorKind::Router => (node.inboxes.iter().map(|inbox| inbox.len() as u64).sum(), limit),
+                ActorKind::PaymentGateway => (courses(|pair| &pair.0), node.role_mailbox() as u64),
+                ActorKind::Notifier => (courses(|pair| &pair.1), node.role_mailbox() as u64),
+                ActorKind::Order => (0, limit),
+                ActorKind::StockKeeper | ActorKind::Supervisor | ActorKind::Analytics => (0, node.role_mailbox() as u64),
+            };
+            ActorCount {
+                kind: kind.name().to_owned(),
+                alive: u64::try_from(fare.alive.load(Ordering::Relaxed)).unwrap_or(0),
+                restarts: fare.restarts.load(Ordering::Relaxed),
+                last_cause: fare.last_cause.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                waiting,
+                capacity,
+            }
+        });
+        ActorsReport {
+            actors: actors.into(),
+            open_orders: self.open_orders() as u64,
+            open_orders_limit: limit,
+            not_ready: self.not_ready(),
+        }
+    }
+}
+
+/// What an action asks of the letter's order; none where it asks nothing.
+fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
+    match (letter.kind, action) {
+        (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
+        (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
+        (LetterKind::Step, LetterAction::Discard) => {
+            Err(LetterError::NotApplicable("its order is parked: reprocess, skip or compensate it"))
+        }
+        (LetterKind::Notice | LetterKind::Message, LetterAction::Compensate) => {
+            Err(LetterError::NotApplicable("there is nothing to compensate"))
+        }
+        (LetterKind::Anomaly, LetterAction::Reprocess) => Err(LetterError::NotApplicable("an anomaly cannot be tried again")),
+        (LetterKind::Notice | LetterKind::Message, LetterAction::Reprocess | LetterAction::Skip | LetterAction::Discard)
+        | (LetterKind::Anomaly, LetterAction::Skip | LetterAction::Discard) => Ok(None),
     }
 }

@@ -1,9 +1,46 @@
 //! Who runs what: the actors of a node and the [`Front`] by which the outside reaches them. actix lives here.
+//!
+//! A node has a few arbiters (threads); shard s lives on arbiter s modulo their number. On each arbiter a keeper (a plain task)
+//! holds a cell: router, supervisor, stock keeper, payment gateway, notifier, and one actor per open order. One journal per
+//! database and one analytics actor serve all cells.
+//!
+//! What is guaranteed: an event is delivered only after the transaction that holds it has committed; messages between two actors
+//! keep their order; an actor handles one message at a time. What is not: any message may be lost with the actor that had it, or
+//! for want of room, so nothing durable rests on a mailbox; the order actor asks again for what it is owed. Nobody awaits an
+//! actor from within an actor: outcomes come back as messages.
 
+mod analytics;
+mod cell;
+mod check;
+mod courses;
+mod death;
+pub mod faults;
 mod front;
+mod inbox;
+mod journal;
+mod keeper;
 mod live;
+mod messages;
+mod node;
+mod notice_course;
+mod notifier;
+mod order;
+mod ownership;
+mod payment_course;
+mod payment_gateway;
+mod reading;
+mod router;
+mod start;
+mod step_times;
+mod stock_keeper;
+mod supervisor;
 
+pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
+pub use death::watch_panics;
 pub use front::{
     ActorCount, ActorsReport, Command, CommandError, Front, LetterAction, LetterError, NewOrder, PlaceError, Placed, WriteError,
 };
 pub use live::{Change, Live, Watch};
+pub use node::{ActorKind, ActorSettings, RealWorld, World};
+pub use start::{Actors, Parts, Where};
+pub use step_times::{Step, StepSummary, StepTimes};

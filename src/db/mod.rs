@@ -5,7 +5,10 @@
 //! not alive, or whose `commits` is not what the journal knows, writes nothing. Reads never wait for the writer. It knows
 //! nothing of actors, HTTP or Kafka.
 
+pub mod codec;
+pub mod memory;
 pub mod read;
+pub mod sqlite;
 pub mod write;
 
 pub use read::{

@@ -1,13 +1,13 @@
 //! The reading side: committed rows, read without waiting for the writer.
 
 use super::write::StoreError;
+pub use crate::domain::AnalyticsRow;
 use crate::domain::{
     CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Money, NoticeTask, Order, OrderId, OrderStatus, Payment,
     Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// An order with its owner's record.
@@ -104,19 +104,6 @@ pub struct AuditEntry {
     pub subject: String,
     /// Why, or how much.
     pub note: Option<String>,
-}
-
-/// One number of the analytics: `value` for `metric` about `key` in the minute that starts at `minute`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct AnalyticsRow {
-    /// Minutes since 1970.
-    pub minute: i64,
-    /// What is counted; the names are in `domain::analytics`.
-    pub metric: u8,
-    /// Of what: empty, or an id's bytes.
-    pub key: Vec<u8>,
-    /// The sum or count.
-    pub value: i64,
 }
 
 /// A writer's row.

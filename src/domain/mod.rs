@@ -3,6 +3,7 @@
 //! Everything here is valid by construction: a [`Quantity`], a [`Money`] or an [`Order`] that exists is within its bounds, so the
 //! rest of the program validates nothing again.
 
+pub mod analytics;
 mod event;
 mod ids;
 mod letter;
@@ -15,6 +16,7 @@ mod stock;
 mod text;
 mod time;
 
+pub use analytics::{AnalyticsRow, Metric, Tally};
 pub use event::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Marker, ReservedLine, Role, Shortage, Topic};
 pub use ids::{CorrelationId, CustomerId, EventId, NoticeId, OrderId, PaymentId, ProductId, ReservationId, WriterId};
 pub use letter::{DeadLetter, LetterId, LetterKind, LetterState};

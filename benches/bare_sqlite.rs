@@ -1,0 +1,62 @@
+//! What SQLite can do, and what of it the store takes: `cargo bench --bench bare_sqlite -- [FOLDER] [ORDERS] [GROUP]`.
+//!
+//! Every order goes through its five durable transactions (create, reserve, pay, confirm, notify and settle) in groups, once by
+//! the bare loop and once through `SqliteStore::commit`; the rows are the same.
+
+#![expect(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a bench may panic")]
+
+mod support;
+
+use futures_util::FutureExt as _;
+use ordermill::db::sqlite::{SqliteOptions, SqliteStore};
+use ordermill::db::{Batch, Outcome, Store as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::{bare, workload};
+
+const STEPS: [&str; 5] = ["create", "reserve", "pay", "confirm", "notify+settle"];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let folder = arguments.next().map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    let orders: u64 = arguments.next().map_or(100_000, |text| text.parse().expect("a number of orders"));
+    let group: u64 = arguments.next().map_or(500, |text| text.parse().expect("the size of a group"));
+    let folder = tempfile::tempdir_in(folder).expect("a folder to write to");
+    println!("{orders} orders, {group} a transaction, in {}", folder.path().display());
+
+    let options = SqliteOptions::new(folder.path().join("bare.db"), workload::shards());
+    let bare = rate(orders, bare::run(&options, orders, group));
+    println!("bare loop    {bare:>8.0} orders/s  {:>5.1} µs an order", 1e6 / bare);
+
+    let options = SqliteOptions::new(folder.path().join("store.db"), workload::shards());
+    let steps = through_store(&options, orders, group);
+    let store = rate(orders, steps.iter().sum());
+    println!("Store.commit {store:>8.0} orders/s  {:>5.1} µs an order  ratio {:.2}", 1e6 / store, bare / store);
+    for (name, spent) in STEPS.iter().zip(steps) {
+        println!("  {name:<14} {:>5.2} µs an order", 1e6 / rate(orders, spent));
+    }
+}
+
+fn rate(orders: u64, spent: Duration) -> f64 {
+    orders as f64 / spent.as_secs_f64()
+}
+
+fn through_store(options: &SqliteOptions, orders: u64, group: u64) -> [Duration; 5] {
+    bare::prepare(options);
+    let mut store = SqliteStore::open(options.clone()).expect("the store opens");
+    let mut writer = store.start_writer("bench", "", 60_000).now_or_never().expect("inline").expect("a writer");
+    let mut steps = [Duration::ZERO; 5];
+    for first in (0..orders).step_by(usize::try_from(group).expect("a group")) {
+        let group: Vec<_> = (first..first + group).map(workload::order).collect();
+        for (writes, spent) in workload::transactions(&group).into_iter().zip(&mut steps) {
+            let batch = Batch { writer: writer.writer, commits: writer.commits, last_seq: writer.last_seq, writes };
+            let start = Instant::now();
+            let committed = store.commit(&batch).now_or_never().expect("inline").expect("it is stored");
+            *spent += start.elapsed();
+            assert!(committed.outcomes.iter().all(|outcome| *outcome == Outcome::Done));
+            writer.commits += 1;
+            writer.last_seq = committed.last_seq;
+        }
+    }
+    steps
+}

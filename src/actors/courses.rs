@@ -1,0 +1,91 @@
+//! Courses: the long ways of a service actor, each a future of its own under a bound, so that orders interleave but one step of
+//! one order is under way at a time.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::hash::Hash;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+
+/// Tells a running course that its order is to be undone.
+#[derive(Clone, Default)]
+pub(crate) struct Signal(Rc<(Cell<bool>, Notify)>);
+
+impl Signal {
+    pub(crate) fn raise(&self) {
+        self.0.0.set(true);
+        self.0.1.notify_waiters();
+    }
+
+    pub(crate) fn is_raised(&self) -> bool {
+        self.0.0.get()
+    }
+
+    async fn raised(&self) {
+        let notified = self.0.1.notified();
+        if !self.is_raised() {
+            notified.await;
+        }
+    }
+
+    /// Waits `ms`, or until the signal is raised.
+    pub(crate) async fn pause(&self, ms: u64) {
+        tokio::select! {
+            () = super::cell::pause(ms) => {}
+            () = self.raised() => {}
+        }
+    }
+}
+
+/// What a service actor has under way.
+pub(crate) struct Courses<K, T> {
+    running: HashMap<K, Signal>,
+    waiting: VecDeque<(K, T)>,
+    limit: usize,
+}
+
+impl<K: Copy + Eq + Hash, T> Courses<K, T> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { running: HashMap::new(), waiting: VecDeque::new(), limit: limit.max(1) }
+    }
+
+    pub(crate) fn signal(&self, key: &K) -> Option<&Signal> {
+        self.running.get(key)
+    }
+
+    /// Takes a course on: it may begin now (with its signal), or waits for its turn; none when it runs already.
+    pub(crate) fn admit(&mut self, key: K, task: T) -> Option<(T, Signal)> {
+        if self.running.contains_key(&key) {
+            return None;
+        }
+        let signal = Signal::default();
+        self.running.insert(key, signal.clone());
+        if self.running.len() - self.waiting.len() > self.limit {
+            self.waiting.push_back((key, task));
+            return None;
+        }
+        Some((task, signal))
+    }
+
+    /// A course has ended; the next that waits may begin.
+    pub(crate) fn end(&mut self, key: &K) -> Option<(K, T, Signal)> {
+        self.running.remove(key);
+        let (key, task) = self.waiting.pop_front()?;
+        let signal = self.running.get(&key).cloned().unwrap_or_default();
+        Some((key, task, signal))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+}
+
+/// Polls once: a provider that answers at once needs no course.
+pub(crate) fn at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    match std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}

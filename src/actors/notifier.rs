@@ -1,0 +1,247 @@
+//! The notifier: tells the customer, at most once per order, kind and channel. Holds nothing up: what fails is stored, tried
+//! again with growing delays, and given up into a dead letter.
+
+use super::cell::CellRef;
+use super::courses::{Courses, Signal, at_once};
+use super::death;
+use super::faults::Point;
+use super::journal::Origin;
+use super::messages::{Deliver, EventRef, Load, Quit, RetryNotice};
+use super::node::ActorKind;
+use super::notice_course::{Course, Way, message, save, sent};
+use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard};
+use crate::providers::ProviderError;
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use futures_util::FutureExt;
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+type Key = (OrderId, NoticeKind, Channel);
+
+/// One notice's turn.
+pub(crate) struct Turn {
+    order: Option<Arc<Order>>,
+    way: Way,
+}
+
+/// See the module.
+pub(crate) struct Notifier {
+    cell: CellRef,
+    era: u64,
+    courses: Courses<Key, Turn>,
+    /// Orders that are being cancelled: their confirmation is not sent any more. A repeat asks the stored rows instead.
+    withdrawn: HashSet<OrderId>,
+}
+
+impl Notifier {
+    pub(crate) fn new(cell: CellRef) -> Self {
+        let era = cell.era.get();
+        let courses = Courses::new(cell.node.settings.notice_calls);
+        Self { cell, era, courses, withdrawn: HashSet::new() }
+    }
+
+    fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
+        let event = deliver.event.get();
+        let (kind, repeat) = match &event.body {
+            EventBody::PaymentProcessed { .. } if self.withdrawn.contains(&event.order) => return,
+            EventBody::PaymentProcessed { .. } => (NoticeKind::Confirmation, deliver.repeat),
+            EventBody::PaymentFailed { .. } => (NoticeKind::Failure, deliver.repeat),
+            // The payment's own event has most likely brought it already.
+            EventBody::OrderFailed { .. } => (NoticeKind::Failure, true),
+            EventBody::OrderShipped { .. } => (NoticeKind::Shipping, deliver.repeat),
+            EventBody::OrderCancelRequested { .. } => return self.withdraw(&deliver),
+            EventBody::OrderCancelled { was_paid, .. } => {
+                self.withdrawn.remove(&event.order);
+                if !was_paid {
+                    return;
+                }
+                (NoticeKind::Cancellation, deliver.repeat)
+            }
+            EventBody::OrderCreated(_)
+            | EventBody::InventoryReserved { .. }
+            | EventBody::InventoryInsufficient { .. }
+            | EventBody::InventoryReleased { .. }
+            | EventBody::InventoryShipped { .. }
+            | EventBody::PaymentCancelled
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::OrderConfirmed
+            | EventBody::ShipmentHeld
+            | EventBody::NotificationSent { .. }
+            | EventBody::NotificationFailed { .. } => return,
+        };
+        let way = if repeat { Way::AskFirst } else { Way::Fresh };
+        match &deliver.order {
+            Some(order) => {
+                for channel in order.channels().iter() {
+                    self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way }, ctx);
+                }
+            }
+            None => self.find_order(deliver.event.clone(), ctx),
+        }
+    }
+
+    /// The order's actor is not here: read the order, then take the event again, as a repeat.
+    fn find_order(&self, event: EventRef, ctx: &mut Context<Self>) {
+        let cell = self.cell.clone();
+        let id = event.get().order;
+        let reading = async move { super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten() };
+        ctx.spawn(reading.into_actor(self).map(move |found, actor, ctx| {
+            if let Some(stored) = found {
+                actor.take(Deliver { event, order: Some(stored.order), repeat: true }, ctx);
+            }
+        }));
+    }
+
+    /// A confirmation that was not sent yet is not sent any more; its row says so to whoever asks later.
+    fn withdraw(&mut self, deliver: &Deliver) {
+        let event = deliver.event.get();
+        self.withdrawn.insert(event.order);
+        let channels = deliver.order.as_ref().map_or(crate::domain::Channels::BOTH, |order| order.channels());
+        for channel in channels.iter() {
+            let key = (event.order, NoticeKind::Confirmation, channel);
+            if let Some(signal) = self.courses.signal(&key) {
+                signal.raise();
+                continue;
+            }
+            let task = NoticeTask {
+                order: event.order,
+                kind: NoticeKind::Confirmation,
+                channel,
+                status: NoticeStatus::Withdrawn,
+                attempt: 0,
+                next_try_at: None,
+                reason: None,
+                created_at: self.cell.node.now(),
+            };
+            let write = save(task, event.shard, event.correlation, None, None);
+            self.cell.node.journal.submit(Origin::Role(Role::Notification, event.shard, event.order), write);
+        }
+    }
+
+    fn admit(&mut self, key: Key, turn: Turn, ctx: &mut Context<Self>) {
+        if let Some((turn, signal)) = self.courses.admit(key, turn) {
+            self.begin(key, turn, signal, ctx);
+        }
+    }
+
+    /// A provider that takes the notice at once is done with here; the rest is a course.
+    fn begin(&mut self, key: Key, turn: Turn, signal: Signal, ctx: &mut Context<Self>) {
+        let mut failed = None;
+        if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
+            let mut call = message(&self.cell.node, order, key.1, key.2);
+            match at_once(&mut call) {
+                Some(Ok(())) => {
+                    let write = sent(order, key.1, key.2, 1, self.cell.node.now());
+                    self.cell.node.journal.submit(Origin::Role(Role::Notification, order.shard, order.id), write);
+                    return self.ended(&key, ctx);
+                }
+                Some(Err(error)) => failed = Some(error),
+                None => return self.run(key, turn, Some(Begun::Call(call)), signal, ctx),
+            }
+        }
+        self.run(key, turn, failed.map(Begun::Failed), signal, ctx);
+    }
+
+    fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal, ctx: &mut Context<Self>) {
+        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal };
+        let running = AssertUnwindSafe(course.run(turn.order, turn.way, begun)).catch_unwind();
+        ctx.spawn(running.into_actor(self).map(move |result, actor, ctx| {
+            if result.is_err() {
+                let cause = death::take_cause();
+                actor.cell.node.counters.fare(ActorKind::Notifier).restarted(&cause);
+                tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; its order asks again");
+            }
+            actor.ended(&key, ctx);
+        }));
+    }
+
+    fn ended(&mut self, key: &Key, ctx: &mut Context<Self>) {
+        if let Some((key, turn, signal)) = self.courses.end(key) {
+            self.run(key, turn, None, signal, ctx);
+        }
+        self.cell.node.set_waiting(ActorKind::Notifier, self.cell.index, self.courses.len());
+    }
+
+    /// Takes up what an earlier life of this actor had stored but not sent.
+    fn resume(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
+        if shards.is_empty() {
+            return;
+        }
+        let cell = self.cell.clone();
+        let reading = async move {
+            let page = cell.node.settings.load_page;
+            let mut all = Vec::new();
+            let mut after = None;
+            loop {
+                let read = super::reading::insist(&cell.node, || cell.node.reads.pending_notices(shards.clone(), after, page)).await;
+                let Some(found) = read else { break };
+                after = found.last().map(|task| task.order);
+                let is_last = found.len() < page as usize;
+                all.extend(found.into_iter().map(|task| (task.order, task.kind, task.channel)));
+                if is_last {
+                    break;
+                }
+            }
+            all
+        };
+        ctx.spawn(reading.into_actor(self).map(|keys, actor, ctx| {
+            for key in keys {
+                actor.admit(key, Turn { order: None, way: Way::AskFirst }, ctx);
+            }
+        }));
+    }
+}
+
+/// A first try that the actor has begun already.
+pub(crate) enum Begun {
+    Call(crate::providers::Call<()>),
+    Failed(ProviderError),
+}
+
+impl Actor for Notifier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        self.cell.count(ActorKind::Notifier, 1);
+        self.cell.node.faults.pass(Point::NotifierStarted, None);
+        let owned = self.cell.owned.borrow().iter().copied().collect();
+        self.resume(owned, ctx);
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::Notifier, -1);
+        self.cell.report_end(ActorKind::Notifier, self.era);
+    }
+}
+
+impl Handler<Deliver> for Notifier {
+    type Result = ();
+    fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
+        self.cell.node.faults.pass(Point::NotifierMessage, Some(deliver.event.get().order));
+        self.take(deliver, ctx);
+    }
+}
+
+impl Handler<RetryNotice> for Notifier {
+    type Result = ();
+    fn handle(&mut self, retry: RetryNotice, ctx: &mut Self::Context) {
+        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskedFor }, ctx);
+    }
+}
+
+impl Handler<Load> for Notifier {
+    type Result = ();
+    fn handle(&mut self, Load(shards): Load, ctx: &mut Self::Context) {
+        self.resume(shards, ctx);
+    }
+}
+
+impl Handler<Quit> for Notifier {
+    type Result = ();
+    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,403 @@
+//! The order actor: the one live owner of one open order. It holds the saga, stores each step before it says or does anything
+//! that rests on it, and asks again for what it is owed.
+//!
+//! One write is in flight at a time; what comes meanwhile waits and is taken in one step after it. It knows no provider and no
+//! product: it only hears answers.
+
+use super::cell::{Alarm, CellRef};
+use super::faults::Point;
+use super::front::CommandError;
+use super::inbox::{Ask, OpenSlot, OrderCommand};
+use super::journal::{Origin, Ticket};
+use super::live::Change;
+use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, Wake, WakeWith};
+use super::node::ActorKind;
+use super::step_times::Step;
+use crate::db::{IdempotencyKey, Outcome, Write};
+use crate::domain::{DeadLetter, LetterKind, Order, OrderStatus, Role, Timestamp};
+use crate::saga::policy::deadline;
+use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, owed, status, step};
+use actix::{Actor, ActorContext, Context, Handler};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How an order's actor begins.
+pub(crate) enum Begin {
+    /// It was just posted.
+    New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Outcome>, slot: OpenSlot },
+    /// From the store.
+    Loaded(Record),
+}
+
+enum Input {
+    Answer(EventRef),
+    Do(Ask),
+}
+
+type Waiting = oneshot::Sender<Result<OrderStatus, CommandError>>;
+
+/// See the module.
+pub(crate) struct OrderActor {
+    cell: CellRef,
+    order: Arc<Order>,
+    record: Record,
+    begin: Option<Begin>,
+    placing: Option<oneshot::Sender<Outcome>>,
+    in_flight: bool,
+    /// The record has facts that are not stored yet.
+    dirty: bool,
+    stash: Vec<Input>,
+    /// Commands whose effect is in the write in flight.
+    waiting: Vec<Waiting>,
+    redrives: u32,
+    /// Held while it owes more than a notice.
+    slot: Option<OpenSlot>,
+    /// The notifier has stored what it still has to send.
+    notice_stored: bool,
+    life: u64,
+    done: bool,
+}
+
+impl OrderActor {
+    pub(crate) fn new(cell: CellRef, order: Arc<Order>, begin: Begin, life: u64) -> Self {
+        Self {
+            cell,
+            order,
+            record: Record::default(),
+            begin: Some(begin),
+            placing: None,
+            in_flight: false,
+            dirty: false,
+            stash: Vec::new(),
+            waiting: Vec::new(),
+            redrives: 0,
+            slot: None,
+            notice_stored: false,
+            life,
+            done: false,
+        }
+    }
+
+    fn debts(&self) -> Owed {
+        owed(&self.record.facts, self.order.channels())
+    }
+
+    fn pass(&self, point: Point) {
+        self.cell.node.faults.pass(point, Some(self.order.id));
+    }
+
+    /// Takes all that waits, in one step, unless a write is in flight.
+    fn proceed(&mut self, ctx: &mut Context<Self>) {
+        if self.in_flight || self.done {
+            return;
+        }
+        let now = self.cell.node.now();
+        let mut effects = Effects::default();
+        for input in std::mem::take(&mut self.stash) {
+            match input {
+                Input::Answer(event) => self.take_answer(&event, now, &mut effects),
+                Input::Do(ask) => self.take_command(ask, now, &mut effects),
+            }
+        }
+        self.dirty |= effects.changed;
+        let debts = self.debts();
+        if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
+            self.save(effects, debts, now);
+        } else if effects.changed {
+            self.cell.wake_after(self.cell.node.settings.lazy_save_ms, self.order.id, Alarm::Save);
+        } else {
+            self.answer_waiting();
+        }
+        self.rest_if_done(ctx);
+    }
+
+    fn take_answer(&mut self, event: &EventRef, now: Timestamp, effects: &mut Effects) {
+        use crate::domain::EventBody;
+        let event = event.get();
+        if let EventBody::NotificationFailed { last: false, .. } = event.body {
+            self.notice_stored = true;
+        }
+        step::answer(&self.order, &mut self.record, event, now, effects);
+    }
+
+    fn take_command(&mut self, ask: Ask, now: Timestamp, effects: &mut Effects) {
+        let result = match ask.what {
+            OrderCommand::Cancel(by) => step::cancel(&self.order, &mut self.record, by, now, effects),
+            OrderCommand::Ship(shipment) => step::ship(&self.order, &mut self.record, shipment, now, effects),
+            OrderCommand::Compensate => step::compensate(&self.order, &mut self.record, now, effects),
+            OrderCommand::Unpark => {
+                effects.changed |= self.record.parked.take().is_some();
+                self.redrives = 0;
+                self.cell.wake_after(0, self.order.id, Alarm::Redrive);
+                Ok(())
+            }
+            OrderCommand::Park { step, cause, detail, tries, role } => {
+                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now).because(
+                    cause.as_str(),
+                    detail.as_str(),
+                    tries,
+                );
+                step::park(&mut self.record, letter, effects);
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => self.waiting.push(ask.reply),
+            Err(rejection) => reply(ask.reply, Err(CommandError::Rejected(rejection))),
+        }
+    }
+
+    fn save(&mut self, effects: Effects, debts: Owed, now: Timestamp) {
+        self.in_flight = true;
+        self.dirty = false;
+        let write = Write::Save {
+            order: self.order.clone(),
+            status: status(&self.record.facts),
+            open: !debts.is_nothing(),
+            record: self.record.clone(),
+            events: effects.events,
+            letters: effects.letters,
+            at: now,
+        };
+        self.cell.node.journal.submit(Origin::Order(self.order.shard, self.order.id), write);
+    }
+
+    fn answer_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let status = status(&self.record.facts);
+        for waiting in self.waiting.drain(..) {
+            reply(waiting, Ok(status));
+        }
+    }
+
+    /// After a write: tells who waits, and lets the open orders' bound know when stock and payment have answered.
+    fn stored(&mut self) {
+        let debts = self.debts();
+        let change = Change { status: status(&self.record.facts), settled: debts.is_nothing() };
+        self.cell.node.live.tell(self.order.id, change);
+        self.answer_waiting();
+        self.count_open(debts.is_more_than_a_notice());
+        if change.settled {
+            self.time_confirmation();
+        }
+    }
+
+    /// What the way to CONFIRMED took, part by part.
+    fn time_confirmation(&self) {
+        let facts = &self.record.facts;
+        let (Some((_, reserved)), Some((PaymentFact::Paid { .. }, paid))) = (&facts.stock, &facts.payment) else { return };
+        let times = &self.cell.node.times;
+        times.record(Step::Reserve, micros(self.order.created_at, *reserved));
+        times.record(Step::Pay, micros(*reserved, *paid));
+        times.record(Step::Confirm, micros(self.order.created_at, *paid));
+        if let Some(notice) = facts.notices.first() {
+            times.record(Step::Notify, micros(*paid, notice.at));
+        }
+    }
+
+    fn count_open(&mut self, open: bool) {
+        match (open, &self.slot) {
+            (true, None) => self.slot = Some(OpenSlot::take(&self.cell.node)),
+            (false, Some(_)) => self.slot = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// A settled order's actor ends; so does one that only waits for a notice which the notifier has stored.
+    fn rest_if_done(&mut self, ctx: &mut Context<Self>) {
+        if self.in_flight || self.dirty || !self.stash.is_empty() || !self.waiting.is_empty() || self.placing.is_some() {
+            return;
+        }
+        let debts = self.debts();
+        let only_a_stored_notice = self.notice_stored && !debts.is_more_than_a_notice();
+        if debts.is_nothing() || only_a_stored_notice {
+            self.leave(ctx);
+        }
+    }
+
+    fn leave(&mut self, ctx: &mut Context<Self>) {
+        self.done = true;
+        self.count_open(false);
+        let mut orders = self.cell.orders.borrow_mut();
+        if orders.get(&self.order.id).is_some_and(|entry| entry.life == self.life) {
+            orders.remove(&self.order.id);
+        }
+        drop(orders);
+        ctx.stop();
+    }
+
+    /// Ends, and has the supervisor start the order from what is stored.
+    fn begin_anew(&mut self, ctx: &mut Context<Self>) {
+        self.leave(ctx);
+        let addresses = self.cell.addresses.borrow();
+        if let Some(supervisor) = &addresses.supervisor {
+            drop(supervisor.try_send(Wake { order: self.order.id, with: WakeWith::Stored }));
+        }
+    }
+
+    /// Something is owed for too long: end the order when its deadline has passed, else ask again.
+    fn redrive(&mut self, ctx: &mut Context<Self>) {
+        let node = self.cell.node.clone();
+        let now = node.now();
+        if self.in_flight {
+            return self.rearm(now);
+        }
+        if let Some((at, by)) = deadline(&self.record.facts, node.settings.deadlines)
+            && at <= now
+        {
+            let mut effects = Effects::default();
+            let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
+            if ended.is_ok() && effects.changed {
+                let debts = self.debts();
+                self.save(effects, debts, now);
+            }
+            return self.rearm(now);
+        }
+        let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
+        if !events.is_empty() {
+            self.redrives += 1;
+        }
+        for event in events {
+            metrics::counter!("ordermill_redrives_total", "event" => event.kind().name()).increment(1);
+            self.cell.again(event);
+        }
+        self.rearm(now);
+        self.proceed(ctx);
+    }
+
+    fn rearm(&mut self, now: Timestamp) {
+        let node = &self.cell.node;
+        let mut delay = node.settings.redrive.after(self.redrives + 1);
+        if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines) {
+            delay = delay.min(at.ms_since(now).max(node.settings.tick_ms));
+        }
+        self.cell.wake_after(delay, self.order.id, Alarm::Redrive);
+    }
+}
+
+/// Microseconds between two times.
+fn micros(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0)
+}
+
+fn reply(to: Waiting, result: Result<OrderStatus, CommandError>) {
+    // Who asked may have gone away; what was stored stays.
+    drop(to.send(result));
+}
+
+impl Actor for OrderActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::Order, 1);
+        self.pass(Point::OrderStarted);
+        match self.begin.take() {
+            Some(Begin::New { key, ticket, reply, slot }) => {
+                self.slot = Some(slot);
+                self.record = step::placed(&self.order);
+                self.in_flight = true;
+                self.placing = Some(reply);
+                let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
+                self.cell.node.journal.submit_with(Origin::Order(self.order.shard, self.order.id), write, ticket);
+                self.cell.wake_after(self.cell.node.settings.redrive.after(1), self.order.id, Alarm::Redrive);
+            }
+            Some(Begin::Loaded(record)) => {
+                self.record = record;
+                self.count_open(self.debts().is_more_than_a_notice());
+                self.cell.wake_after(0, self.order.id, Alarm::Redrive);
+            }
+            None => ctx.stop(),
+        }
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::Order, -1);
+        if std::thread::panicking() {
+            self.cell.report_death(ActorKind::Order, Some((self.order.id, self.life)));
+        }
+    }
+}
+
+impl Handler<Answer> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Answer(event): Answer, ctx: &mut Self::Context) {
+        self.pass(Point::OrderMessage);
+        self.stash.push(Input::Answer(event));
+        self.proceed(ctx);
+    }
+}
+
+impl Handler<Do> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Do(ask): Do, ctx: &mut Self::Context) {
+        self.pass(Point::OrderMessage);
+        self.stash.push(Input::Do(ask));
+        self.proceed(ctx);
+    }
+}
+
+impl Handler<Ring> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Ring(alarm): Ring, ctx: &mut Self::Context) {
+        self.pass(Point::OrderTimer);
+        match alarm {
+            Alarm::Save if self.dirty && !self.in_flight => {
+                let debts = self.debts();
+                self.save(Effects::default(), debts, self.cell.node.now());
+            }
+            Alarm::Save => {}
+            Alarm::Redrive => self.redrive(ctx),
+        }
+    }
+}
+
+impl Handler<Quit> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
+        self.leave(ctx);
+    }
+}
+
+impl Handler<Stored> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Stored(outcome): Stored, ctx: &mut Self::Context) {
+        self.pass(Point::OrderStored);
+        let now = self.cell.node.now();
+        self.in_flight = false;
+        let placing = self.placing.take();
+        let is_placing = placing.is_some();
+        if let Some(reply) = placing {
+            drop(reply.send(outcome.clone()));
+        }
+        match outcome {
+            // Stored or, if its key was taken, not: what is stored says it.
+            Outcome::Recorded if is_placing => self.begin_anew(ctx),
+            Outcome::Done | Outcome::Recorded | Outcome::Repeated(_) => {
+                if is_placing {
+                    self.cell.node.times.record(Step::Answer, micros(self.order.created_at, now));
+                }
+                self.stored();
+                self.proceed(ctx);
+            }
+            Outcome::KeyTaken { .. } | Outcome::NotStored => self.leave(ctx),
+            Outcome::Refused(_) if is_placing => self.leave(ctx),
+            // The record does not say what is stored any more: start again from what is.
+            Outcome::Refused(why) => {
+                super::check::broken("an order's record was refused by the database", &why);
+                self.begin_anew(ctx);
+            }
+            Outcome::Product(_) | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
+                super::check::broken("an order's write got another kind's answer", "order");
+            }
+        }
+    }
+}
+
+/// The role whose part of the saga an order's parking is about.
+pub(crate) fn park_command(role: Role, step: &'static str, cause: &str, detail: &str, tries: u32) -> OrderCommand {
+    use crate::domain::Text;
+    OrderCommand::Park { step, cause: Text::lossy(cause), detail: Text::lossy(detail), tries, role }
+}

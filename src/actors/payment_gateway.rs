@@ -1,0 +1,166 @@
+//! The payment gateway: charges when the stock is held, undoes when the order is to end. One step per order is under way at a
+//! time; orders interleave. What was decided is in its rows; a repeat is answered from them.
+
+use super::cell::{Alarm, CellRef};
+use super::courses::{Courses, Signal, at_once};
+use super::death;
+use super::faults::Point;
+use super::journal::Origin;
+use super::messages::{Deliver, Quit};
+use super::node::ActorKind;
+use super::payment_course::{self, Begun, Goal};
+use crate::domain::{Event, EventBody, Order, OrderId, Role, Shard};
+use crate::providers::{Call, Charge};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// One order's turn.
+pub(crate) struct Turn {
+    shard: Shard,
+    order: Option<Arc<Order>>,
+    goal: Goal,
+}
+
+/// See the module.
+pub(crate) struct PaymentGateway {
+    cell: CellRef,
+    era: u64,
+    courses: Courses<OrderId, Turn>,
+}
+
+impl PaymentGateway {
+    pub(crate) fn new(cell: CellRef) -> Self {
+        let era = cell.era.get();
+        let courses = Courses::new(cell.node.settings.payment_calls);
+        Self { cell, era, courses }
+    }
+
+    fn take(&mut self, deliver: &Deliver, ctx: &mut Context<Self>) {
+        let event = deliver.event.get();
+        let goal = match &event.body {
+            EventBody::InventoryReserved { .. } => Goal::Charge { ask_first: deliver.repeat },
+            EventBody::OrderCancelRequested { .. } => {
+                if let Some(signal) = self.courses.signal(&event.order) {
+                    return signal.raise();
+                }
+                Goal::Undo
+            }
+            EventBody::OrderCreated(_)
+            | EventBody::InventoryInsufficient { .. }
+            | EventBody::InventoryReleased { .. }
+            | EventBody::InventoryShipped { .. }
+            | EventBody::PaymentProcessed { .. }
+            | EventBody::PaymentFailed { .. }
+            | EventBody::PaymentCancelled
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::OrderConfirmed
+            | EventBody::OrderCancelled { .. }
+            | EventBody::OrderFailed { .. }
+            | EventBody::ShipmentHeld
+            | EventBody::OrderShipped { .. }
+            | EventBody::NotificationSent { .. }
+            | EventBody::NotificationFailed { .. } => return,
+        };
+        let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
+        if let Some((turn, signal)) = self.courses.admit(event.order, turn) {
+            self.begin(event.order, turn, signal, ctx);
+        }
+    }
+
+    /// A provider that answers at once is done with here; the rest is a course.
+    fn begin(&mut self, id: OrderId, turn: Turn, signal: Signal, ctx: &mut Context<Self>) {
+        let mut begun = None;
+        if let (Some(order), Goal::Charge { ask_first: false }) = (&turn.order, turn.goal)
+            && !signal.is_raised()
+        {
+            let mut call = self.cell.node.providers.payment.charge(payment_course::request(order, 1));
+            match at_once(&mut call) {
+                Some(Ok(charge)) => {
+                    self.decided(order, charge);
+                    return self.ended(id, ctx);
+                }
+                Some(Err(error)) => begun = Some(Begun::Failed(error)),
+                None => begun = Some(Begun::Call(call)),
+            }
+        }
+        self.run(id, turn, begun, signal, ctx);
+    }
+
+    fn decided(&self, order: &Arc<Order>, charge: Charge) {
+        let now = self.cell.node.now();
+        let (payment, event) = payment_course::charged(order, 1, charge, now);
+        let write = crate::db::Write::SavePayment { payment, shard: order.shard, event: Some(event), letter: None };
+        self.cell.node.journal.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
+    }
+
+    fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal, ctx: &mut Context<Self>) {
+        let course = payment_course::Course { cell: self.cell.clone(), id, shard: turn.shard, signal };
+        let running = AssertUnwindSafe(course.run(turn.order, turn.goal, begun)).catch_unwind();
+        let ending = running.into_actor(self).map(move |result, actor, ctx| {
+            if result.is_err() {
+                actor.panicked(id);
+            }
+            actor.ended(id, ctx);
+        });
+        ctx.spawn(ending);
+    }
+
+    fn ended(&mut self, id: OrderId, ctx: &mut Context<Self>) {
+        self.cell.node.forget_retry(id);
+        if let Some((id, turn, signal)) = self.courses.end(&id) {
+            self.run(id, turn, None, signal, ctx);
+        }
+        self.cell.node.set_waiting(ActorKind::PaymentGateway, self.cell.index, self.courses.len());
+    }
+
+    /// One order's course has panicked: the others go on, and this order is driven again.
+    fn panicked(&self, id: OrderId) {
+        let cause = death::take_cause();
+        self.cell.node.counters.fare(ActorKind::PaymentGateway).restarted(&cause);
+        tracing::error!(actor = "payment-gateway", order.id = %id, cause = %cause, "a payment's course panicked; its order is driven again");
+        self.cell.wake_after(self.cell.node.settings.restart_backoff.after(1), id, Alarm::Redrive);
+    }
+}
+
+impl Actor for PaymentGateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        self.cell.count(ActorKind::PaymentGateway, 1);
+        self.cell.node.faults.pass(Point::PaymentGatewayStarted, None);
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::PaymentGateway, -1);
+        self.cell.report_end(ActorKind::PaymentGateway, self.era);
+    }
+}
+
+impl Handler<Deliver> for PaymentGateway {
+    type Result = ();
+    fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
+        self.cell.node.faults.pass(Point::PaymentGatewayMessage, Some(deliver.event.get().order));
+        self.take(&deliver, ctx);
+    }
+}
+
+impl Handler<Quit> for PaymentGateway {
+    type Result = ();
+    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// A call under way, or the error that it ended with at once.
+pub(crate) type ChargeCall = Call<Charge>;
+
+/// An answer to tell again.
+pub(crate) fn tell_again(cell: &CellRef, event: Option<Event>) {
+    if let Some(event) = event {
+        cell.again(event);
+    }
+}

@@ -1,0 +1,273 @@
+//! The supervisor of a cell's orders: loads them, wakes them, rings their alarms, starts them again when they die, and parks
+//! those that die too often.
+
+use super::cell::{Alarm, CellRef, Entry, pause};
+use super::faults::Point;
+use super::front::CommandError;
+use super::inbox::Ask;
+use super::messages::{Answer, Do, Load, OrderDied, Quit, Ring, RoleRestarted, Wake, WakeWith};
+use super::node::ActorKind;
+use super::order::{Begin, OrderActor};
+use crate::db::{StoredOrder, Write};
+use crate::domain::{DeadLetter, LetterKind, Order, OrderId, Role, Shard};
+use crate::saga::policy::Restarts;
+use crate::saga::{Effects, owed, status, step};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many messages an order's actor may have waiting; beyond that they are left to re-drive.
+const ORDER_MAILBOX: usize = 64;
+
+/// See the module.
+pub(crate) struct Supervisor {
+    cell: CellRef,
+    era: u64,
+    waking: HashMap<OrderId, Vec<WakeWith>>,
+    restarts: HashMap<OrderId, Restarts>,
+}
+
+/// Starts an order's actor.
+pub(crate) fn spawn_order(cell: &CellRef, order: Arc<Order>, begin: Begin) -> Addr<OrderActor> {
+    let life = cell.next_life();
+    let actor = OrderActor::new(cell.clone(), order.clone(), begin, life);
+    let mut ctx = Context::new();
+    ctx.set_mailbox_capacity(ORDER_MAILBOX);
+    let addr = ctx.run(actor);
+    cell.orders.borrow_mut().insert(order.id, Entry { addr: addr.clone(), order, life });
+    addr
+}
+
+impl Supervisor {
+    pub(crate) fn new(cell: CellRef) -> Self {
+        let era = cell.era.get();
+        Self { cell, era, waking: HashMap::new(), restarts: HashMap::new() }
+    }
+
+    fn tick(&mut self, _ctx: &mut Context<Self>) {
+        let node = &self.cell.node;
+        node.faults.pass(Point::SupervisorTimer, None);
+        node.beat(self.cell.index);
+        // Behind a full journal everything is late, nothing is lost: asking again would only add to it.
+        if node.journal.waiting() > (node.settings.max_batch as u64) * 4 {
+            return;
+        }
+        for (id, alarm) in self.cell.due_alarms(node.settings.alarms_per_tick) {
+            let orders = self.cell.orders.borrow();
+            if let Some(entry) = orders.get(&id)
+                && entry.addr.try_send(Ring(alarm)).is_err()
+            {
+                self.cell.wake_after(node.settings.redrive.after(1), id, alarm);
+            }
+        }
+    }
+
+    /// Gives something to an order that has no actor: reads it first.
+    fn wake(&mut self, id: OrderId, with: WakeWith, ctx: &mut Context<Self>) {
+        let live = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.clone());
+        if let Some(addr) = live {
+            return give(&addr, with);
+        }
+        if let Some(waiting) = self.waking.get_mut(&id) {
+            return waiting.push(with);
+        }
+        self.waking.insert(id, vec![with]);
+        self.read(id, 0, ctx);
+    }
+
+    fn read(&self, id: OrderId, delay_ms: u64, ctx: &mut Context<Self>) {
+        let cell = self.cell.clone();
+        let reading = async move {
+            if delay_ms > 0 {
+                pause(delay_ms).await;
+            }
+            super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten()
+        };
+        ctx.spawn(reading.into_actor(self).map(move |found, actor, _| actor.was_read(id, found)));
+    }
+
+    fn was_read(&mut self, id: OrderId, found: Option<StoredOrder>) {
+        let waiting = self.waking.remove(&id).unwrap_or_default();
+        let Some(stored) = found else {
+            for with in waiting {
+                if let WakeWith::Ask(ask) = with {
+                    refuse(ask, CommandError::NotFound);
+                }
+            }
+            return;
+        };
+        let live = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.clone());
+        let wanted = stored.open || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
+        if live.is_none() && !wanted {
+            return;
+        }
+        let addr = live.unwrap_or_else(|| spawn_order(&self.cell, stored.order, Begin::Loaded(stored.record)));
+        for with in waiting {
+            give(&addr, with);
+        }
+    }
+
+    /// An order that dies again and again is parked from outside, so that the step that kills it is not taken.
+    fn park(&self, id: OrderId, cause: String, ctx: &mut Context<Self>) {
+        let cell = self.cell.clone();
+        let parking = async move {
+            let found = super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten();
+            let Some(stored) = found else { return };
+            let now = cell.node.now();
+            let order = stored.order;
+            let mut record = stored.record;
+            let mut effects = Effects::default();
+            let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 2, Role::Order, "order-actor", now).because(
+                "restart-limit",
+                &cause,
+                cell.node.settings.restart_limit.restarts,
+            );
+            step::park(&mut record, letter, &mut effects);
+            let write = Write::Save {
+                status: status(&record.facts),
+                open: !owed(&record.facts, order.channels()).is_nothing(),
+                record,
+                events: effects.events,
+                letters: effects.letters,
+                at: now,
+                order: order.clone(),
+            };
+            // Nobody waits: once stored, the order stays as it is until a person comes.
+            let _stored = cell.node.journal.ask(write, None).await;
+            tracing::error!(order.id = %id, cause = %cause, "an order was restarted too often and is parked");
+        };
+        ctx.spawn(parking.into_actor(self));
+    }
+
+    /// Loads the open orders of `shards`, page by page, and drives them on.
+    fn load(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
+        let cell = self.cell.clone();
+        let part = format!("orders of cell {}", cell.index);
+        cell.node.counters.set_not_ready(&part, Some("loading"));
+        let loading = async move {
+            let page = cell.node.settings.load_page;
+            let mut after = None;
+            let mut loaded = 0_usize;
+            loop {
+                let read = super::reading::insist(&cell.node, || cell.node.reads.open_orders(shards.clone(), after, page)).await;
+                let Some(found) = read else { return };
+                after = found.last().map(|stored| stored.order.id);
+                let is_last = found.len() < page as usize;
+                for stored in found {
+                    if !cell.orders.borrow().contains_key(&stored.order.id) {
+                        loaded += 1;
+                        spawn_order(&cell, stored.order, Begin::Loaded(stored.record));
+                    }
+                }
+                if is_last {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            cell.node.counters.set_not_ready(&part, None);
+            if loaded > 0 {
+                tracing::info!(orders = loaded, cell = cell.index, "open orders were loaded and are driven on");
+            }
+        };
+        ctx.spawn(loading.into_actor(self));
+    }
+}
+
+fn give(addr: &Addr<OrderActor>, with: WakeWith) {
+    match with {
+        // What is lost here comes again by re-drive.
+        WakeWith::Answer(event) => drop(addr.try_send(Answer(event))),
+        WakeWith::Ask(ask) => {
+            if let Err(refused) = addr.try_send(Do(ask)) {
+                refuse(refused.into_inner().0, CommandError::Unavailable);
+            }
+        }
+        WakeWith::Stored => {}
+    }
+}
+
+pub(crate) fn refuse(ask: Ask, error: CommandError) {
+    // Who asked may have gone away.
+    drop(ask.reply.send(Err(error)));
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        self.cell.count(ActorKind::Supervisor, 1);
+        self.cell.node.faults.pass(Point::SupervisorStarted, None);
+        ctx.run_interval(Duration::from_millis(self.cell.node.settings.tick_ms.max(1)), Self::tick);
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::Supervisor, -1);
+        self.cell.report_end(ActorKind::Supervisor, self.era);
+    }
+}
+
+impl Handler<Wake> for Supervisor {
+    type Result = ();
+    fn handle(&mut self, wake: Wake, ctx: &mut Self::Context) {
+        self.cell.node.faults.pass(Point::SupervisorMessage, Some(wake.order));
+        self.wake(wake.order, wake.with, ctx);
+    }
+}
+
+impl Handler<OrderDied> for Supervisor {
+    type Result = ();
+    fn handle(&mut self, died: OrderDied, ctx: &mut Self::Context) {
+        let mut orders = self.cell.orders.borrow_mut();
+        if orders.get(&died.order).is_some_and(|entry| entry.life == died.life) {
+            orders.remove(&died.order);
+        }
+        drop(orders);
+        let settings = &self.cell.node.settings;
+        let limit = settings.restart_limit;
+        // A bound on what is remembered: an order that died long ago begins at zero again.
+        if self.restarts.len() > settings.open_limit {
+            self.restarts.clear();
+        }
+        match self.restarts.entry(died.order).or_default().count(limit, self.cell.steady_ms()) {
+            Ok(count) => {
+                if !self.waking.contains_key(&died.order) {
+                    self.waking.insert(died.order, vec![WakeWith::Stored]);
+                    self.read(died.order, settings.restart_backoff.after(count), ctx);
+                }
+            }
+            Err(_) => self.park(died.order, died.cause, ctx),
+        }
+    }
+}
+
+impl Handler<RoleRestarted> for Supervisor {
+    type Result = ();
+    fn handle(&mut self, RoleRestarted(kind): RoleRestarted, _ctx: &mut Self::Context) {
+        tracing::info!(actor = kind.name(), "a service actor was started again; open orders ask again");
+        for id in self.cell.orders.borrow().keys() {
+            self.cell.wake_after(0, *id, Alarm::Redrive);
+        }
+    }
+}
+
+impl Handler<Load> for Supervisor {
+    type Result = ();
+    fn handle(&mut self, Load(shards): Load, ctx: &mut Self::Context) {
+        self.load(shards, ctx);
+    }
+}
+
+impl Handler<Quit> for Supervisor {
+    type Result = ();
+    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
+        for with in self.waking.drain().flat_map(|(_, waiting)| waiting) {
+            if let WakeWith::Ask(ask) = with {
+                refuse(ask, CommandError::Unavailable);
+            }
+        }
+        ctx.stop();
+    }
+}

@@ -1,0 +1,246 @@
+//! The outside parties: which one stands behind payment, email and SMS, its breaker, and the sandboxes.
+
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// What is printed in place of a secret.
+const MASK: &str = "***";
+
+/// A secret: read from settings, never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the secret.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+
+    /// The secret itself, for the party that it was shared with.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// Masked: settings in force are printed by serialising them.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(MASK)
+    }
+}
+
+/// All settings of the outside parties.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderSettings {
+    /// The payment provider.
+    pub payment: PaymentSettings,
+    /// The mail server.
+    pub email: EmailSettings,
+    /// The SMS provider.
+    pub sms: SmsSettings,
+    /// The circuit breakers; each party has its own, all with these settings.
+    pub breaker: BreakerSettings,
+    /// The parties that are stand-ins.
+    pub sandbox: SandboxSettings,
+}
+
+/// Who answers calls over HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpParty {
+    /// The stand-in in this process.
+    #[default]
+    Sandbox,
+    /// A service at `url`.
+    Http,
+}
+
+/// Who takes email.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailParty {
+    /// The stand-in in this process.
+    #[default]
+    Sandbox,
+    /// A mail server at `host`.
+    Smtp,
+}
+
+/// How the line to the mail server is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// Not at all; for a server on the same machine.
+    None,
+    /// Upgraded before anything is said; refused where the server cannot.
+    #[default]
+    Starttls,
+    /// From the first byte (port 465).
+    Implicit,
+}
+
+/// The payment provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaymentSettings {
+    /// Who it is.
+    pub provider: HttpParty,
+    /// Where it is, when `provider` is `http`; `/charges` is added to it.
+    pub url: String,
+    /// Longest wait for one answer, in milliseconds; after it the outcome is unknown.
+    pub timeout_ms: u64,
+    /// Sent as a bearer token.
+    pub api_key: Option<Secret>,
+}
+
+impl Default for PaymentSettings {
+    fn default() -> Self {
+        Self { provider: HttpParty::Sandbox, url: "http://127.0.0.1:8090".to_owned(), timeout_ms: 5_000, api_key: None }
+    }
+}
+
+/// The mail server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmailSettings {
+    /// Who it is.
+    pub provider: MailParty,
+    /// Where it is, when `provider` is `smtp`.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The sender of all notices, such as `Shop <orders@example.com>`.
+    pub from: String,
+    /// How the line is protected.
+    pub tls: MailTls,
+    /// Name to log in with; none: no login.
+    pub username: Option<String>,
+    /// Password to log in with.
+    pub password: Option<Secret>,
+    /// Longest wait for one email to be taken, in milliseconds; half of it for all that comes before the text.
+    pub timeout_ms: u64,
+    /// Connections kept open for the next email.
+    pub max_idle_connections: usize,
+}
+
+impl Default for EmailSettings {
+    fn default() -> Self {
+        Self {
+            provider: MailParty::Sandbox,
+            host: "127.0.0.1".to_owned(),
+            port: 587,
+            from: "ordermill <orders@localhost>".to_owned(),
+            tls: MailTls::Starttls,
+            username: None,
+            password: None,
+            timeout_ms: 10_000,
+            max_idle_connections: 8,
+        }
+    }
+}
+
+/// The SMS provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SmsSettings {
+    /// Who it is.
+    pub provider: HttpParty,
+    /// Where it is, when `provider` is `http`; `/messages` is added to it.
+    pub url: String,
+    /// Longest wait for one answer, in milliseconds.
+    pub timeout_ms: u64,
+    /// Sent as a bearer token.
+    pub api_key: Option<Secret>,
+}
+
+impl Default for SmsSettings {
+    fn default() -> Self {
+        Self { provider: HttpParty::Sandbox, url: "http://127.0.0.1:8090".to_owned(), timeout_ms: 5_000, api_key: None }
+    }
+}
+
+/// When a party that fails is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerSettings {
+    /// So many failures within the window open the breaker; at least 1.
+    pub failures: u32,
+    /// The window, in milliseconds.
+    pub window_ms: u64,
+    /// How long it stays open before one trial call, in milliseconds.
+    pub open_ms: u64,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 5, window_ms: 60_000, open_ms: 30_000 }
+    }
+}
+
+/// The stand-ins for all parties.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SandboxSettings {
+    /// Whether amounts and addresses with a meaning (see the sandbox's table) have it.
+    pub magic: bool,
+    /// Charges remembered; the oldest are forgotten. The default is what two hash tables of 2^19 places hold, about 45 MB.
+    pub max_charges: usize,
+    /// Notices remembered for audits, the oldest forgotten; 0 remembers none.
+    pub max_notices: usize,
+    /// Seed of jitter and faults.
+    pub seed: u64,
+    /// How the stand-ins answer at first; can be changed while they run.
+    pub behaviour: Behaviour,
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        Self { magic: true, max_charges: 900_000, max_notices: 0, seed: 1, behaviour: Behaviour::default() }
+    }
+}
+
+/// How fast and how well a stand-in answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Behaviour {
+    /// Wait before every answer, in milliseconds.
+    pub latency_ms: u64,
+    /// At most so much is added to it, in milliseconds.
+    pub jitter_ms: u64,
+    /// Share of calls that fail with nothing done, 0 to 1.
+    pub error_rate: f64,
+    /// Share of calls that get no answer, 0 to 1; half of them take effect.
+    pub timeout_rate: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let settings = PaymentSettings { api_key: Some(Secret::new("hush")), ..PaymentSettings::default() };
+        let shown = format!("{settings:?} {}", serde_json::to_string(&settings).unwrap());
+        assert!(!shown.contains("hush") && shown.contains(MASK), "{shown}");
+    }
+
+    #[test]
+    fn what_is_not_set_keeps_its_default_and_an_unknown_key_is_refused() {
+        let read: ProviderSettings = toml::from_str("[payment]\nprovider = \"http\"\napi_key = \"k\"").unwrap();
+        let want = PaymentSettings { provider: HttpParty::Http, api_key: Some(Secret::new("k")), ..PaymentSettings::default() };
+        assert_eq!(read, ProviderSettings { payment: want, ..ProviderSettings::default() });
+        assert!(toml::from_str::<ProviderSettings>("[payment]\nurls = \"x\"").is_err());
+        let whole = toml::to_string(&ProviderSettings::default()).unwrap();
+        assert_eq!(toml::from_str::<ProviderSettings>(&whole).unwrap(), ProviderSettings::default());
+    }
+}

@@ -1,0 +1,156 @@
+//! The stored form of what is kept as a blob: a version byte, then postcard. A new form gets a new version; the old ones stay
+//! readable, and fixture files hold them fast.
+
+use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, Shard, Shortage, Timestamp};
+use crate::saga::Record;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// The version that is written.
+const VERSION: u8 = 1;
+/// In place of an `OrderCreated` event's data: what it says is the order's own row, so nothing is stored twice.
+const SEE_ORDER: [u8; 1] = [0];
+
+/// Why a blob could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Written by a newer version.
+    #[error("its form {0} is not known to this version")]
+    Version(u8),
+    /// Not what was written.
+    #[error("it does not parse: {0}")]
+    Malformed(#[from] postcard::Error),
+    /// Nothing is there.
+    #[error("it is empty")]
+    Empty,
+    /// An `OrderCreated` event without its order.
+    #[error("its order is missing")]
+    NoOrder,
+}
+
+/// The blob of anything with a fixed stored form.
+///
+/// # Errors
+/// It cannot be written as postcard.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut blob = Vec::with_capacity(192);
+    blob.push(VERSION);
+    Ok(postcard::to_extend(value, blob)?)
+}
+
+/// What [`encode`] wrote.
+///
+/// # Errors
+/// It is something else, or of a newer version.
+pub fn decode<T: DeserializeOwned>(blob: &[u8]) -> Result<T, CodecError> {
+    match blob.split_first() {
+        Some((&VERSION, rest)) => Ok(postcard::from_bytes(rest)?),
+        Some((&version, _)) => Err(CodecError::Version(version)),
+        None => Err(CodecError::Empty),
+    }
+}
+
+/// An order as it was placed.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_order(order: &Order) -> Result<Vec<u8>, CodecError> {
+    encode(order)
+}
+
+/// What [`encode_order`] wrote.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
+    decode::<Order>(blob).map(Arc::new)
+}
+
+/// An owner's record of an order.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    encode(record)
+}
+
+/// What [`encode_record`] wrote.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
+    decode(blob)
+}
+
+/// The shortages of an order that could not be had.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_shortages(shortages: &[Shortage]) -> Result<Vec<u8>, CodecError> {
+    encode(&shortages)
+}
+
+/// What [`encode_shortages`] wrote.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_shortages(blob: &[u8]) -> Result<Vec<Shortage>, CodecError> {
+    decode(blob)
+}
+
+/// A taken shard's marker.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_marker(marker: &Marker) -> Result<Vec<u8>, CodecError> {
+    encode(marker)
+}
+
+/// What [`encode_marker`] wrote.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_marker(blob: &[u8]) -> Result<Marker, CodecError> {
+    decode(blob)
+}
+
+/// The part of an event that has no column of its own: correlation and body.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_event(event: &Event) -> Result<Vec<u8>, CodecError> {
+    if event.kind() == EventKind::OrderCreated {
+        return Ok(SEE_ORDER.to_vec());
+    }
+    let mut blob = Vec::with_capacity(64);
+    blob.push(VERSION);
+    let blob = postcard::to_extend(&event.correlation, blob)?;
+    Ok(postcard::to_extend(&event.body, blob)?)
+}
+
+/// The columns of an event's row.
+#[derive(Clone, Copy, Debug)]
+pub struct EventColumns {
+    /// Which order.
+    pub order: OrderId,
+    /// Its shard.
+    pub shard: Shard,
+    /// When it became true.
+    pub at: Timestamp,
+}
+
+/// What [`encode_event`] wrote, with the columns beside it; `placed` is the order's own blob, needed for `OrderCreated` alone.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_event(columns: EventColumns, data: &[u8], placed: Option<&[u8]>) -> Result<Event, CodecError> {
+    let EventColumns { order, shard, at } = columns;
+    if data == SEE_ORDER {
+        let placed = decode_order(placed.ok_or(CodecError::NoOrder)?)?;
+        let correlation = placed.correlation;
+        return Ok(Event { order, shard, correlation, at, body: EventBody::OrderCreated(placed) });
+    }
+    let (correlation, body): (CorrelationId, EventBody) = decode(data)?;
+    Ok(Event { order, shard, correlation, at, body })
+}

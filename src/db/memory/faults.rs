@@ -1,0 +1,90 @@
+//! What may go wrong at each call; decided by the simulation.
+
+use crate::db::{Batch, StoreError};
+use std::time::Duration;
+
+/// How a commit ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// As it should.
+    Proceed,
+    /// Nothing is written, and the journal is told so.
+    NotWritten,
+    /// It is written (if the fence admits it), but the reply is lost.
+    WrittenUnknown,
+    /// Nothing is written, and neither is that known.
+    LostUnknown,
+}
+
+/// How a commit ends and how long it takes, on tokio's clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// How it ends.
+    pub verdict: Verdict,
+    /// How long it takes to reach the database; a caller that lets go meanwhile writes nothing.
+    pub before_ms: u64,
+    /// How long the answer takes back.
+    pub after_ms: u64,
+}
+
+impl Fault {
+    /// None: at once and well.
+    pub const NONE: Self = Self { verdict: Verdict::Proceed, before_ms: 0, after_ms: 0 };
+}
+
+/// A call other than a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// [`Store::start_writer`](crate::db::Store::start_writer)
+    StartWriter,
+    /// [`Store::state`](crate::db::Store::state)
+    State,
+    /// [`Store::renew`](crate::db::Store::renew)
+    Renew,
+    /// [`Store::end_writer`](crate::db::Store::end_writer)
+    EndWriter,
+    /// Any question of [`Reads`](crate::db::Reads).
+    Read,
+}
+
+/// How a call other than a commit ends: late, or not at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// How long it takes, on tokio's clock.
+    pub delay_ms: u64,
+    /// Whether the database cannot be reached; nothing is done then.
+    pub fails: bool,
+}
+
+impl Answer {
+    /// At once and well.
+    pub const PROCEED: Self = Self { delay_ms: 0, fails: false };
+}
+
+/// Decides what goes wrong.
+pub trait Faults: Send + Sync {
+    /// How this commit ends.
+    fn commit(&self, batch: &Batch) -> Fault;
+
+    /// How this call ends.
+    fn call(&self, _call: Call) -> Answer {
+        Answer::PROCEED
+    }
+}
+
+impl<F: Fn(&Batch) -> Fault + Send + Sync> Faults for F {
+    fn commit(&self, batch: &Batch) -> Fault {
+        self(batch)
+    }
+}
+
+/// Without a delay it does not even yield, so that a run without faults needs no timer.
+pub(super) async fn sleep(delay_ms: u64) {
+    if delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    }
+}
+
+pub(super) fn unavailable() -> StoreError {
+    StoreError::Unavailable("the simulated line is cut".to_owned())
+}

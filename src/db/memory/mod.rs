@@ -1,0 +1,95 @@
+//! The memory store: the same rows as the databases on disk, for simulation and tests. Owns the tables and their lock.
+//!
+//! Promises what every [`Store`](crate::db::Store) promises, to any number of stores at once: the lock around the tables is the
+//! transaction, the writer's row is the fence, and a [`MemoryDatabase`] outlives the stores that it handed out as a database
+//! outlives a crashed node. Faults at each call are decided from outside ([`Faults`]). It knows no clock but the one it is given.
+
+mod apply;
+mod faults;
+mod reads;
+mod snapshot;
+mod stock;
+mod store;
+mod tables;
+
+pub use faults::{Answer, Call, Fault, Faults, Verdict};
+pub use store::MemoryStore;
+pub(crate) use tables::Tables;
+#[cfg(test)]
+pub(crate) use tables::{Entry, PaymentRow, StockLines};
+
+use crate::db::StoreError;
+use crate::domain::{Shards, Timestamp};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The database's clock, by which leases are judged.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How many processes may open a database at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Nodes {
+    /// One, as with SQLite: a new writer ends all others.
+    One,
+    /// Many, as with PostgreSQL: a writer is ended only by name.
+    Many,
+}
+
+/// A database in memory; clones are the same database.
+#[derive(Clone)]
+pub struct MemoryDatabase {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    shards: Shards,
+    nodes: Nodes,
+    clock: Clock,
+    /// Copied on write, so that a snapshot is one pointer.
+    tables: Mutex<Arc<Tables>>,
+    faults: Mutex<Option<Arc<dyn Faults>>>,
+}
+
+impl MemoryDatabase {
+    /// An empty database.
+    #[must_use]
+    pub fn new(shards: Shards, nodes: Nodes, clock: Clock) -> Self {
+        let tables = Mutex::new(Arc::new(Tables::default()));
+        Self { shared: Arc::new(Shared { shards, nodes, clock, tables, faults: Mutex::new(None) }) }
+    }
+
+    /// A new connection that writes.
+    #[must_use]
+    pub fn store(&self) -> MemoryStore {
+        MemoryStore::new(self.clone())
+    }
+
+    /// From now on `faults` decides how each call ends; `None` heals.
+    pub fn set_faults(&self, faults: Option<Arc<dyn Faults>>) {
+        *self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
+    /// Changes rows past all rules, to plant what `verify` must find.
+    #[cfg(test)]
+    pub(crate) fn raw<R>(&self, change: impl FnOnce(&mut Tables) -> R) -> R {
+        change(Arc::make_mut(&mut self.lock()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Tables>> {
+        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.shared.clock)()
+    }
+
+    fn faults(&self) -> Option<Arc<dyn Faults>> {
+        self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets a call other than a commit through, late or never, as the faults have it.
+    async fn admit(&self, call: Call) -> Result<(), StoreError> {
+        let answer = self.faults().map_or(Answer::PROCEED, |faults| faults.call(call));
+        faults::sleep(answer.delay_ms).await;
+        if answer.fails { Err(faults::unavailable()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,230 @@
+//! The reading side: each question is answered from the tables as they are at that moment.
+
+use super::tables::{Entry, Tables};
+use super::{Call, MemoryDatabase, snapshot::MemorySnapshot};
+use crate::db::{
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder,
+    WriterRow,
+};
+use crate::domain::{
+    DeadLetter, LetterId, LetterState, LoggedEvent, NoticeStatus, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+};
+use futures_util::future::BoxFuture;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+type Reading<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+impl MemoryDatabase {
+    fn ask<T: Send + 'static>(&self, read: impl FnOnce(&Tables) -> T + Send + 'static) -> Reading<T> {
+        let database = self.clone();
+        Box::pin(async move {
+            database.admit(Call::Read).await?;
+            Ok(read(&database.lock()))
+        })
+    }
+}
+
+impl Reads for MemoryDatabase {
+    fn shards(&self) -> Shards {
+        self.shared.shards
+    }
+
+    fn order(&self, id: OrderId) -> Reading<Option<StoredOrder>> {
+        self.ask(move |tables| tables.orders.get(&id).cloned())
+    }
+
+    fn orders(&self, filter: OrderFilter) -> Reading<Vec<OrderRow>> {
+        self.ask(move |tables| {
+            let end = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
+            let newest_first = tables.orders.range((Bound::Unbounded, end)).rev().map(|(_, row)| row);
+            newest_first.filter(|row| is_wanted(row, &filter)).take(count(filter.limit)).map(order_row).collect()
+        })
+    }
+
+    fn open_orders(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Reading<Vec<StoredOrder>> {
+        self.ask(move |tables| {
+            let shards: HashSet<Shard> = shards.into_iter().collect();
+            let rows = tables.orders.range((from(after), Bound::Unbounded)).map(|(_, row)| row);
+            rows.filter(|row| row.open && shards.contains(&row.order.shard)).take(count(limit)).cloned().collect()
+        })
+    }
+
+    fn payment(&self, order: OrderId) -> Reading<Option<Payment>> {
+        self.ask(move |tables| tables.payments.get(&order).map(|row| row.payment.clone()))
+    }
+
+    fn notices(&self, order: OrderId) -> Reading<Vec<NoticeTask>> {
+        self.ask(move |tables| notices_of(tables, order))
+    }
+
+    fn pending_notices(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Reading<Vec<NoticeTask>> {
+        self.ask(move |tables| {
+            let shards: HashSet<Shard> = shards.into_iter().collect();
+            let start = after.map_or(Bound::Unbounded, |order| Bound::Excluded((order, u8::MAX, u8::MAX)));
+            let rows = tables.notices.range((start, Bound::Unbounded)).map(|(_, row)| row);
+            let mut page: Vec<NoticeTask> = Vec::new();
+            for row in rows.filter(|row| row.task.status == NoticeStatus::Pending && shards.contains(&row.shard)) {
+                // A page goes on by order, so an order's notices are never parted.
+                if page.len() >= count(limit) && page.last().is_some_and(|last| last.order != row.task.order) {
+                    break;
+                }
+                page.push(row.task.clone());
+            }
+            page
+        })
+    }
+
+    fn product(&self, id: ProductId) -> Reading<Option<Product>> {
+        self.ask(move |tables| tables.products.get(&id).cloned())
+    }
+
+    fn products(&self, after: Option<ProductId>, limit: u32) -> Reading<Vec<Product>> {
+        self.ask(move |tables| {
+            tables.products.range((from(after), Bound::Unbounded)).take(count(limit)).map(|(_, product)| product.clone()).collect()
+        })
+    }
+
+    fn low_stock(&self, most: i32, limit: u32) -> Reading<Vec<Product>> {
+        self.ask(move |tables| {
+            let mut low: Vec<Product> = tables.products.values().filter(|product| product.available <= most).cloned().collect();
+            low.sort_by_key(|product| (product.available, product.id));
+            low.truncate(count(limit));
+            low
+        })
+    }
+
+    fn letters(&self, filter: LetterFilter) -> Reading<Vec<DeadLetter>> {
+        self.ask(move |tables| {
+            let mut letters: Vec<DeadLetter> =
+                tables.letters.values().filter(|letter| is_wanted_letter(letter, &filter)).cloned().collect();
+            letters.sort_by_key(|letter| std::cmp::Reverse((letter.created_at, letter.id)));
+            letters.truncate(count(filter.limit));
+            letters
+        })
+    }
+
+    fn letter_groups(&self) -> Reading<Vec<LetterGroup>> {
+        self.ask(letter_groups)
+    }
+
+    fn letter(&self, id: LetterId) -> Reading<Option<DeadLetter>> {
+        self.ask(move |tables| tables.letters.get(&id).cloned())
+    }
+
+    fn audit(&self, subject: String) -> Reading<Vec<AuditEntry>> {
+        self.ask(move |tables| tables.audit.iter().filter(|entry| entry.subject == subject).cloned().collect())
+    }
+
+    fn events(&self, writer: WriterId, after: i64, limit: u32) -> Reading<Vec<LoggedEvent>> {
+        self.ask(move |tables| events_of(tables, writer, after, limit))
+    }
+
+    fn analytics(&self, from: i64, to: i64) -> Reading<Vec<AnalyticsRow>> {
+        self.ask(move |tables| {
+            let mut rows = analytics_of(tables);
+            rows.retain(|row| (from..to).contains(&row.minute));
+            rows
+        })
+    }
+
+    fn analytics_positions(&self) -> Reading<Vec<(WriterId, i64)>> {
+        self.ask(positions_of)
+    }
+
+    fn writers(&self) -> Reading<Vec<WriterRow>> {
+        self.ask(|tables| tables.writers.values().cloned().collect())
+    }
+
+    fn shard_rows(&self) -> Reading<Vec<ShardRow>> {
+        self.ask(|tables| {
+            tables.shards.iter().map(|((role, shard), entry)| ShardRow { role: *role, shard: *shard, writer: entry.writer }).collect()
+        })
+    }
+
+    fn snapshot(&self) -> Reading<Box<dyn Snapshot>> {
+        let database = self.clone();
+        Box::pin(async move {
+            database.admit(Call::Read).await?;
+            let snapshot = MemorySnapshot { tables: Arc::clone(&database.lock()) };
+            Ok(Box::new(snapshot) as Box<dyn Snapshot>)
+        })
+    }
+}
+
+pub(super) fn from<T>(after: Option<T>) -> Bound<T> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+pub(super) fn count(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+pub(super) fn notices_of(tables: &Tables, order: OrderId) -> Vec<NoticeTask> {
+    tables.notices.range((order, 0, 0)..=(order, u8::MAX, u8::MAX)).map(|(_, row)| row.task.clone()).collect()
+}
+
+pub(super) fn events_of(tables: &Tables, writer: WriterId, after: i64, limit: u32) -> Vec<LoggedEvent> {
+    let rows = tables.log.range((Bound::Excluded((writer, after)), Bound::Included((writer, i64::MAX))));
+    rows.filter_map(|((_, seq), entry)| match entry {
+        Entry::Event(event) => Some(LoggedEvent { seq: *seq, event: event.clone() }),
+        Entry::Marker(_) => None,
+    })
+    .take(count(limit))
+    .collect()
+}
+
+pub(super) fn analytics_of(tables: &Tables) -> Vec<AnalyticsRow> {
+    let rows = tables.analytics.iter();
+    rows.map(|((minute, metric, key), value)| AnalyticsRow { minute: *minute, metric: *metric, key: key.clone(), value: *value }).collect()
+}
+
+pub(super) fn positions_of(tables: &Tables) -> Vec<(WriterId, i64)> {
+    tables.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect()
+}
+
+fn is_wanted(row: &StoredOrder, filter: &OrderFilter) -> bool {
+    filter.customer.is_none_or(|customer| row.order.customer == customer)
+        && filter.status.is_none_or(|status| row.status == status)
+        && filter.from.is_none_or(|from| row.order.created_at >= from)
+        && filter.to.is_none_or(|to| row.order.created_at < to)
+}
+
+fn order_row(row: &StoredOrder) -> OrderRow {
+    OrderRow {
+        id: row.order.id,
+        customer: row.order.customer,
+        status: row.status,
+        total: row.order.total,
+        created_at: row.order.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+fn is_wanted_letter(letter: &DeadLetter, filter: &LetterFilter) -> bool {
+    filter.state.is_none_or(|state| letter.state == state)
+        && filter.kind.is_none_or(|kind| letter.kind == kind)
+        && filter.cause.as_ref().is_none_or(|cause| letter.cause.as_str() == cause)
+        && filter.order.is_none_or(|order| letter.order == Some(order))
+        && filter.before.is_none_or(|before| (letter.created_at, letter.id) < before)
+}
+
+fn letter_groups(tables: &Tables) -> Vec<LetterGroup> {
+    let mut groups: BTreeMap<(crate::domain::LetterKind, &str, &str), LetterGroup> = BTreeMap::new();
+    for letter in tables.letters.values().filter(|letter| letter.state == LetterState::Open) {
+        let (cause, step) = (letter.cause.as_str(), letter.step.as_str());
+        let group = groups.entry((letter.kind, cause, step)).or_insert_with(|| LetterGroup {
+            kind: letter.kind,
+            cause: cause.to_owned(),
+            step: step.to_owned(),
+            count: 0,
+            oldest: letter.created_at,
+        });
+        group.count += 1;
+        group.oldest = group.oldest.min(letter.created_at);
+    }
+    let mut groups: Vec<LetterGroup> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    groups
+}

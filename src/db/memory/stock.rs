@@ -1,0 +1,131 @@
+//! The stock keeper's writes: each step has one outcome, kept in the order's [`StockRow`].
+
+use super::apply::Transaction;
+use super::tables::{StockLines, StockRow, Tables};
+use crate::db::{AuditEntry, Outcome, StockStep, Undo};
+use crate::domain::{
+    Event, EventBody, Money, Order, Pricing, Product, ProductId, ReserveDecision, ReservedLine, StockError, Text, Timestamp, reserve,
+};
+use std::collections::BTreeMap;
+
+pub(super) fn reserve_order(transaction: &mut Transaction<'_>, order: &Order, pricing: Pricing, at: Timestamp) -> Outcome {
+    let tables = &mut *transaction.tables;
+    let row = tables.stock.entry(order.id).or_default();
+    if let Some(answer) = row.reserved.as_ref().or(row.released.as_ref()) {
+        return Outcome::Repeated(vec![answer.clone()]);
+    }
+    let mut touched: BTreeMap<ProductId, Product> = BTreeMap::new();
+    for line in &order.lines {
+        if let Some(product) = tables.products.get(&line.product) {
+            touched.insert(line.product, product.clone());
+        }
+    }
+    let body = match reserve(&mut touched, &order.lines, pricing) {
+        ReserveDecision::Insufficient(shortages) => EventBody::InventoryInsufficient { shortages },
+        ReserveDecision::Reserved => {
+            let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+            tables.products.append(&mut touched);
+            row.lines.clone_from(&lines);
+            row.state = StockLines::Held;
+            EventBody::InventoryReserved { lines }
+        }
+    };
+    let event = Event::of(order, at, body);
+    row.reserved = Some(event.clone());
+    // The goods left before their reservation was recorded: what is held now is out of the house already.
+    if row.shipped.is_some() {
+        move_lines(tables, order.id, StockLines::Shipped, Product::ship);
+    }
+    transaction.log(event);
+    Outcome::Done
+}
+
+pub(super) fn release(transaction: &mut Transaction<'_>, step: &StockStep, undo: Undo) -> Outcome {
+    let row = transaction.tables.stock.entry(step.order).or_default();
+    if let Some(answer) = row.released.as_ref().or(row.shipped.as_ref()) {
+        return Outcome::Repeated(vec![answer.clone()]);
+    }
+    if row.kept && undo == Undo::PaymentFailed {
+        return Outcome::Repeated(Vec::new());
+    }
+    let lines = held(row);
+    let event = event_of(step, EventBody::InventoryReleased { lines });
+    row.released = Some(event.clone());
+    move_lines(transaction.tables, step.order, StockLines::Released, Product::release);
+    transaction.log(event);
+    Outcome::Done
+}
+
+pub(super) fn hold(transaction: &mut Transaction<'_>, step: &StockStep) -> Outcome {
+    let row = transaction.tables.stock.entry(step.order).or_default();
+    if std::mem::replace(&mut row.kept, true) { Outcome::Repeated(Vec::new()) } else { Outcome::Done }
+}
+
+pub(super) fn ship(transaction: &mut Transaction<'_>, step: &StockStep) -> Outcome {
+    let row = transaction.tables.stock.entry(step.order).or_default();
+    if let Some(answer) = &row.shipped {
+        return Outcome::Repeated(vec![answer.clone()]);
+    }
+    let lines = held(row);
+    let event = event_of(step, EventBody::InventoryShipped { lines });
+    row.shipped = Some(event.clone());
+    move_lines(transaction.tables, step.order, StockLines::Shipped, Product::ship);
+    transaction.log(event);
+    Outcome::Done
+}
+
+pub(super) fn put_product(transaction: &mut Transaction<'_>, id: ProductId, name: &Text<255>, price: Money, available: i32) -> Outcome {
+    let products = &mut transaction.tables.products;
+    let mut product = products.get(&id).cloned().unwrap_or_else(|| Product::new(id, name.clone(), price, 0));
+    // What is held or has left was supplied too.
+    let Some(supplied) = product.reserved.checked_add(product.shipped).and_then(|gone| gone.checked_add(available)) else {
+        return Outcome::Stock(StockError::TooLarge);
+    };
+    (product.name, product.price, product.available, product.supplied) = (name.clone(), price, available, supplied);
+    products.insert(id, product.clone());
+    Outcome::Product(product)
+}
+
+pub(super) fn adjust(
+    transaction: &mut Transaction<'_>,
+    (id, delta): (ProductId, i32),
+    reason: &Text<200>,
+    by: &Text<100>,
+    at: Timestamp,
+) -> Outcome {
+    let Some(product) = transaction.tables.products.get_mut(&id) else { return Outcome::Stock(StockError::Unknown) };
+    if let Err(error) = product.adjust(delta) {
+        return Outcome::Stock(error);
+    }
+    let product = product.clone();
+    transaction.tables.audit.push(AuditEntry {
+        at,
+        by: by.as_str().to_owned(),
+        action: "stock".to_owned(),
+        subject: id.to_string(),
+        note: Some(format!("{delta:+}: {reason}")),
+    });
+    Outcome::Product(product)
+}
+
+fn held(row: &StockRow) -> Vec<ReservedLine> {
+    match row.state {
+        StockLines::Held => row.lines.clone(),
+        StockLines::None | StockLines::Released | StockLines::Shipped => Vec::new(),
+    }
+}
+
+/// Moves an order's held lines on, in its row and in the sums of its products.
+fn move_lines(tables: &mut Tables, order: crate::domain::OrderId, to: StockLines, with: fn(&mut Product, i32)) {
+    let Some(row) = tables.stock.get_mut(&order).filter(|row| row.state == StockLines::Held) else { return };
+    row.state = to;
+    for line in &row.lines {
+        if let Some(product) = tables.products.get_mut(&line.product) {
+            with(product, i32::try_from(line.quantity.get()).unwrap_or(i32::MAX));
+        }
+    }
+}
+
+fn event_of(step: &StockStep, body: EventBody) -> Event {
+    Event { order: step.order, shard: step.shard, correlation: step.correlation, at: step.at, body }
+}

@@ -1,0 +1,130 @@
+//! One connection that writes.
+
+use super::faults::{self, Call, Fault, Verdict};
+use super::{MemoryDatabase, Nodes, apply};
+use crate::db::{Batch, CommitError, Committed, Store, StoreError, WriterRow, WriterState};
+use crate::domain::{Shards, WriterId};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// A connection of a [`MemoryDatabase`] that writes. Any number may be open, each as another process would be.
+pub struct MemoryStore {
+    database: MemoryDatabase,
+}
+
+impl MemoryStore {
+    pub(super) fn new(database: MemoryDatabase) -> Self {
+        Self { database }
+    }
+
+    fn write(&self, batch: &Batch) -> Result<Committed, CommitError> {
+        apply::check(batch, self.database.shared.shards).map_err(|error| self.fenced_or(batch, CommitError::BadWrite(error)))?;
+        let now = self.database.now();
+        let mut tables = self.database.lock();
+        if !tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) {
+            return Err(CommitError::NoMatch);
+        }
+        Ok(apply::apply(Arc::make_mut(&mut tables), batch, now))
+    }
+
+    /// The fence comes first: a fenced writer is told so, whatever it writes.
+    fn fenced_or(&self, batch: &Batch, error: CommitError) -> CommitError {
+        let tables = self.database.lock();
+        if tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) { error } else { CommitError::NoMatch }
+    }
+
+    fn start(&self, node: &str, url: &str, lease_ms: u64) -> WriterState {
+        let now = self.database.now();
+        let mut tables = self.database.lock();
+        let tables = Arc::make_mut(&mut tables);
+        match self.database.shared.nodes {
+            Nodes::One => tables.writers.values_mut().for_each(|row| row.alive = false),
+            Nodes::Many => {}
+        }
+        let writer = WriterId(tables.writers.keys().next_back().map_or(1, |last| last.0 + 1));
+        let row = WriterRow {
+            writer,
+            node: node.to_owned(),
+            url: url.to_owned(),
+            alive: true,
+            lease_until: now.plus_ms(lease_ms),
+            commits: 0,
+            last_seq: 0,
+            published_seq: 0,
+        };
+        let state = state_of(&row);
+        tables.writers.insert(writer, row);
+        state
+    }
+}
+
+impl Store for MemoryStore {
+    fn start_writer<'a>(&'a mut self, node: &'a str, url: &'a str, lease_ms: u64) -> BoxFuture<'a, Result<WriterState, StoreError>> {
+        Box::pin(async move {
+            self.database.admit(Call::StartWriter).await?;
+            Ok(self.start(node, url, lease_ms))
+        })
+    }
+
+    fn shards(&self) -> Shards {
+        self.database.shared.shards
+    }
+
+    fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
+        Box::pin(async move {
+            let fault = self.database.faults().map_or(Fault::NONE, |faults| faults.commit(batch));
+            faults::sleep(fault.before_ms).await;
+            let result = match fault.verdict {
+                Verdict::Proceed => self.write(batch),
+                Verdict::NotWritten => Err(CommitError::NotWritten(faults::unavailable())),
+                Verdict::LostUnknown => Err(CommitError::Unknown(faults::unavailable())),
+                // What the database answers before COMMIT is not lost with the reply to COMMIT.
+                Verdict::WrittenUnknown => self.write(batch).and(Err(CommitError::Unknown(faults::unavailable()))),
+            };
+            faults::sleep(fault.after_ms).await;
+            result
+        })
+    }
+
+    fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>> {
+        Box::pin(async move {
+            self.database.admit(Call::State).await?;
+            self.database.lock().writers.get(&writer).map(state_of).ok_or_else(|| unknown(writer))
+        })
+    }
+
+    fn renew(&mut self, writer: WriterId, lease_ms: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            self.database.admit(Call::Renew).await?;
+            let until = self.database.now().plus_ms(lease_ms);
+            let mut tables = self.database.lock();
+            let row = Arc::make_mut(&mut tables).writers.get_mut(&writer).ok_or_else(|| unknown(writer))?;
+            if row.alive {
+                row.lease_until = until;
+            }
+            Ok(row.alive)
+        })
+    }
+
+    fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.database.admit(Call::EndWriter).await?;
+            let mut tables = self.database.lock();
+            Arc::make_mut(&mut tables).writers.get_mut(&writer).ok_or_else(|| unknown(writer))?.alive = false;
+            Ok(())
+        })
+    }
+}
+
+/// The fence: alive, and standing where the journal believes it to stand.
+fn admits(row: &WriterRow, batch: &Batch) -> bool {
+    row.alive && row.commits == batch.commits && row.last_seq == batch.last_seq
+}
+
+fn state_of(row: &WriterRow) -> WriterState {
+    WriterState { writer: row.writer, alive: row.alive, commits: row.commits, last_seq: row.last_seq }
+}
+
+fn unknown(writer: WriterId) -> StoreError {
+    StoreError::Statement(format!("there is no writer {}", writer.0))
+}

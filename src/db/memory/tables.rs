@@ -1,0 +1,93 @@
+//! The rows. Each table is what its namesake is on disk; what is one row here may be several there.
+
+use crate::db::{AuditEntry, StoredOrder, WriterRow};
+use crate::domain::{
+    CorrelationId, DeadLetter, Event, LetterId, Marker, NoticeTask, OrderId, Payment, Product, ProductId, ReservedLine, Role, Shard,
+    Timestamp, WriterId,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// Everything that is stored.
+#[derive(Clone, Default)]
+pub(crate) struct Tables {
+    pub(crate) orders: BTreeMap<OrderId, StoredOrder>,
+    pub(crate) keys: HashMap<[u8; 32], KeyRow>,
+    pub(crate) products: BTreeMap<ProductId, Product>,
+    pub(crate) stock: BTreeMap<OrderId, StockRow>,
+    pub(crate) payments: BTreeMap<OrderId, PaymentRow>,
+    /// By order, number of the kind, number of the channel.
+    pub(crate) notices: BTreeMap<(OrderId, u8, u8), NoticeRow>,
+    pub(crate) letters: BTreeMap<LetterId, DeadLetter>,
+    pub(crate) audit: Vec<AuditEntry>,
+    /// By minute, metric and key.
+    pub(crate) analytics: BTreeMap<(i64, u8, Vec<u8>), i64>,
+    pub(crate) positions: BTreeMap<WriterId, i64>,
+    pub(crate) log: BTreeMap<(WriterId, i64), Entry>,
+    pub(crate) writers: BTreeMap<WriterId, WriterRow>,
+    pub(crate) shards: BTreeMap<(Role, Shard), ShardEntry>,
+}
+
+/// An idempotency key in use.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyRow {
+    pub(crate) order: OrderId,
+    pub(crate) body: [u8; 32],
+    pub(crate) expires_at: Timestamp,
+}
+
+/// The stock keeper's rows of one order: its lines, and one outcome for each step.
+#[derive(Clone, Default)]
+pub(crate) struct StockRow {
+    pub(crate) lines: Vec<ReservedLine>,
+    pub(crate) state: StockLines,
+    pub(crate) reserved: Option<Event>,
+    pub(crate) released: Option<Event>,
+    pub(crate) shipped: Option<Event>,
+    /// The goods have left before payment.
+    pub(crate) kept: bool,
+}
+
+/// Where an order's lines are.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum StockLines {
+    /// Nowhere: nothing was ever held.
+    #[default]
+    None,
+    /// Held.
+    Held,
+    /// Given back.
+    Released,
+    /// Out of the house.
+    Shipped,
+}
+
+/// The payment gateway's row of one order.
+#[derive(Clone)]
+pub(crate) struct PaymentRow {
+    pub(crate) payment: Payment,
+    pub(crate) correlation: CorrelationId,
+}
+
+/// The notifier's row of one notice.
+#[derive(Clone)]
+pub(crate) struct NoticeRow {
+    pub(crate) task: NoticeTask,
+    pub(crate) shard: Shard,
+    /// When the state became true.
+    pub(crate) at: Timestamp,
+}
+
+/// One number of a writer's log.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Event(Event),
+    #[expect(dead_code, reason = "nothing publishes from memory; the marker keeps its place in the log")]
+    Marker(Marker),
+}
+
+/// Whose a shard is, or where its last owner left it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ShardEntry {
+    pub(crate) writer: Option<WriterId>,
+    pub(crate) after: Option<(WriterId, i64)>,
+}

@@ -1,0 +1,25 @@
+//! SQLite: one file, one process. [`SqliteStore`] is the one writing connection, used from the journal's own thread;
+//! [`SqliteReads`] are connections of their own that never wait for it.
+//!
+//! Promises what [`crate::db`] promises, and that a store whose disk was full, whose file was locked or read-only goes on by
+//! itself once the cause is gone. WAL with `synchronous=FULL`: a commit is on the disk when it returns.
+//!
+//! Inside: `batch` decides and writes one batch (`stock` and `desk` for their parts), `statement` keeps statements prepared,
+//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, `open` makes and checks files.
+
+mod batch;
+mod desk;
+mod error;
+mod letters;
+mod open;
+mod queries;
+mod reads;
+mod rows;
+mod snapshot;
+mod statement;
+mod stock;
+mod store;
+
+pub use open::{SqliteOptions, Synchronous};
+pub use reads::SqliteReads;
+pub use store::SqliteStore;

@@ -1,0 +1,218 @@
+//! Files and connections: settings, the lock beside the file, migrations, and the checks that the file is ours.
+
+use super::error::{self, Failure};
+use super::statement::{Value, insert, run, select, sql};
+use crate::db::write::StoreError;
+use crate::domain::{Role, Shards};
+use diesel::connection::{Connection, SimpleConnection};
+use diesel::migration::{Migration, MigrationSource};
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+/// `PRAGMA application_id` of our files: "omil".
+const APPLICATION_ID: i64 = 0x6f6d_696c;
+
+/// When a commit is forced to the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Synchronous {
+    /// At every commit: nothing that was acknowledged is lost, whatever fails.
+    Full,
+    /// At checkpoints: a power cut may lose the last commits. For measurements.
+    Normal,
+    /// Never. For tests.
+    Off,
+}
+
+impl Synchronous {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+            Self::Off => "OFF",
+        }
+    }
+}
+
+/// How a database file is opened.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// The file; made, with its folder, if it does not exist.
+    pub path: PathBuf,
+    /// The number of shards; fixed when the file is made.
+    pub shards: Shards,
+    /// When a commit is forced to the disk.
+    pub synchronous: Synchronous,
+    /// The writer's page cache, in KiB; a reader has a sixteenth of it.
+    pub cache_kib: u32,
+    /// A commit that leaves more pages (of 4 KiB) than this in the write-ahead log moves them into the file.
+    pub wal_autocheckpoint_pages: u32,
+    /// How long a statement waits for another process's lock, in milliseconds.
+    pub busy_timeout_ms: u32,
+    /// How many reads run at once.
+    pub readers: u32,
+}
+
+impl SqliteOptions {
+    /// The defaults for the file at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, shards: Shards) -> Self {
+        Self {
+            path: path.into(),
+            shards,
+            synchronous: Synchronous::Full,
+            cache_kib: 64 * 1024,
+            wal_autocheckpoint_pages: 1024,
+            busy_timeout_ms: 250,
+            readers: 4,
+        }
+    }
+
+    /// As SQLite takes it; `mode` is `rw` (the file must be there) or `rwc` (it is made if need be).
+    fn url(&self, mode: &str) -> Result<String, StoreError> {
+        let path = std::path::absolute(&self.path).map_err(|error| io(&self.path, &error))?;
+        let text = path.to_str().ok_or_else(|| StoreError::Mismatch(format!("{}: the path is not UTF-8", path.display())))?;
+        let text = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        Ok(format!("file:{text}?mode={mode}"))
+    }
+
+    /// Opens the writing connection; see [`Self::url`] for `mode`.
+    pub(super) fn connect_writer(&self, mode: &str) -> Result<SqliteConnection, StoreError> {
+        let pragmas = format!(
+            "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA cache_size = -{}; \
+             PRAGMA wal_autocheckpoint = {}; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;",
+            self.busy_timeout_ms,
+            self.synchronous.name(),
+            self.cache_kib,
+            self.wal_autocheckpoint_pages
+        );
+        self.connect(mode, &pragmas)
+    }
+
+    /// Opens a reading connection to a file that exists.
+    pub(super) fn connect_reader(&self) -> Result<SqliteConnection, StoreError> {
+        let pragmas = format!(
+            "PRAGMA busy_timeout = {}; PRAGMA query_only = ON; PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY;",
+            self.busy_timeout_ms,
+            (self.cache_kib / 16).max(2048)
+        );
+        let mut conn = self.connect("rw", &pragmas)?;
+        self.claim(&mut conn)?;
+        Ok(conn)
+    }
+
+    fn connect(&self, mode: &str, pragmas: &str) -> Result<SqliteConnection, StoreError> {
+        let mut conn = SqliteConnection::establish(&self.url(mode)?).map_err(|e| error::connect(&e, &self.path))?;
+        conn.batch_execute(pragmas).map_err(|e| error::judge(e, &self.path).0)?;
+        Ok(conn)
+    }
+
+    /// The exclusive lock on the data, and the writing connection to a file that is made and migrated if need be.
+    pub(super) fn open_writer(&self) -> Result<(File, SqliteConnection), StoreError> {
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
+        }
+        let lock = lock(&self.path)?;
+        let mut conn = self.connect_writer("rwc")?;
+        let judge = |failure: Failure| failure.judge(&self.path).0;
+        self.claim(&mut conn)?;
+        self.migrate(&mut conn)?;
+        fill(&mut conn, self.shards).map_err(judge)?;
+        self.check_shards(&mut conn)?;
+        Ok((lock, conn))
+    }
+
+    /// Refuses another program's database.
+    fn claim(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let judge = |failure: diesel::result::Error| error::judge(failure, &self.path).0;
+        let id: i64 = select::<_, i64, 0>(conn, ApplicationId, []).map_err(judge)?.into_iter().sum();
+        let tables: i64 = select::<_, i64, 0>(conn, CountTables, []).map_err(judge)?.into_iter().sum();
+        match (id, tables) {
+            (APPLICATION_ID, _) => Ok(()),
+            (0, 0) => conn.batch_execute(&format!("PRAGMA application_id = {APPLICATION_ID}")).map_err(judge),
+            _ => {
+                Err(StoreError::Mismatch(format!("{}: this is the database of another program; choose another file", self.path.display())))
+            }
+        }
+    }
+
+    fn migrate(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            StoreError::Mismatch(format!("{}: the tables could not be brought up to date: {error}", self.path.display()))
+        };
+        let applied = conn.applied_migrations().map_err(failed)?;
+        let known: Vec<Box<dyn Migration<Sqlite>>> = MIGRATIONS.migrations().map_err(failed)?;
+        let known: Vec<_> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+        if let Some(newer) = applied.iter().find(|version| !known.contains(&version.to_string())) {
+            let file = self.path.display();
+            return Err(StoreError::Mismatch(format!("{file}: made by a newer version of this program (migration {newer})")));
+        }
+        conn.run_pending_migrations(MIGRATIONS).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Refuses another number of shards than the file was made with.
+    pub(super) fn check_shards(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let stored = stored_shards(conn).map_err(|failure| failure.judge(&self.path).0)?;
+        if stored == self.shards {
+            return Ok(());
+        }
+        Err(StoreError::Mismatch(format!(
+            "{}: the store was made with {} shards and cannot have {}: every order lies in its shard for good; set the number back",
+            self.path.display(),
+            stored.count(),
+            self.shards.count()
+        )))
+    }
+}
+
+sql!(ApplicationId, "SELECT application_id FROM pragma_application_id" => BigInt);
+sql!(CountTables, "SELECT count(*) FROM sqlite_schema" => BigInt);
+sql!(MetaValue, "SELECT value FROM meta WHERE name = ?" => Text);
+sql!(PutMeta, "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING");
+sql!(PutShards, "INSERT INTO shards (role, shard) VALUES ", " ON CONFLICT (role, shard) DO NOTHING");
+
+/// The rows that a new file needs.
+fn fill(conn: &mut SqliteConnection, shards: Shards) -> Result<(), Failure> {
+    conn.immediate_transaction(|conn| {
+        let count = shards.count().to_string();
+        if run(conn, PutMeta, [Value::Text("shards"), Value::Text(&count)])? == 0 {
+            return Ok(());
+        }
+        let of_role = |role: Role| shards.all().map(move |shard| [Value::Text(role.name()), Value::Int(i64::from(shard.0))]);
+        let rows: Vec<_> = Role::ALL.into_iter().flat_map(of_role).collect();
+        Ok(insert(conn, PutShards, &rows)?)
+    })
+}
+
+/// The number of shards that the file was made with.
+pub(super) fn stored_shards(conn: &mut SqliteConnection) -> Result<Shards, Failure> {
+    let values: Vec<String> = select(conn, MetaValue, [Value::Text("shards")])?;
+    let count = values.first().and_then(|value| value.parse().ok());
+    count.and_then(Shards::new).ok_or(Failure::Column("the number of shards"))
+}
+
+/// The lock of the one process that may write: held until the file is closed, whatever ends the process.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(|error| io(&name, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(io(&name, &error)),
+    }
+}
+
+fn io(path: &Path, error: &std::io::Error) -> StoreError {
+    let told = format!("{}: {error}", path.display());
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(told),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full(told),
+        _ => StoreError::Unavailable(told),
+    }
+}

@@ -1,0 +1,306 @@
+//! The questions of readers, as statements and functions of a connection.
+
+use super::batch::MARKER;
+use super::error::Failure;
+use super::rows::{self, ProductRow, ProductTypes};
+use super::statement::{Id, Sql, Value, select, sql};
+use crate::db::codec::{self, EventColumns};
+use crate::db::read::{AnalyticsRow, AuditEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::domain::{
+    CustomerId, LoggedEvent, NoticeStatus, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
+};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+
+/// A filter that few rows pass looks at so many rows at most; then the page is what was found until there.
+const SCAN_LIMIT: i64 = 20_000;
+
+/// How far an order's id may lie from its time of acceptance: both are taken from one clock, moments apart.
+const ID_SLACK_US: i64 = 60_000_000;
+
+type StoredTypes = (Text, BigInt, BigInt, Binary, Binary);
+type StoredRow = (String, i64, i64, Vec<u8>, Vec<u8>);
+sql!(OneOrder, "SELECT status, updated_at, open, details, record FROM orders WHERE id = ?" => StoredTypes);
+sql!(
+    OpenOrders,
+    "SELECT status, updated_at, open, details, record FROM orders INDEXED BY orders_open \
+     WHERE open = 1 AND id > ? AND shard IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?" => StoredTypes
+);
+sql!(
+    AllOrders,
+    "SELECT status, updated_at, open, details, record FROM orders WHERE id > ? ORDER BY id LIMIT ?" => StoredTypes
+);
+
+fn stored((status, updated_at, open, details, record): StoredRow) -> Result<StoredOrder, Failure> {
+    Ok(StoredOrder {
+        order: codec::decode_order(&details).map_err(Failure::codec("an order"))?,
+        record: codec::decode_record(&record).map_err(Failure::codec("a record"))?,
+        status: order_status(&status)?,
+        open: open == 1,
+        updated_at: Timestamp(updated_at),
+    })
+}
+
+fn order_status(name: &str) -> Result<OrderStatus, Failure> {
+    OrderStatus::from_name(name).ok_or(Failure::Column("an order's status"))
+}
+
+fn role(name: &str) -> Result<Role, Failure> {
+    Role::from_name(name).ok_or(Failure::Column("a role"))
+}
+
+/// The key to begin after: nothing sorts before the empty one.
+fn after_key(after: Option<&uuid::Uuid>) -> Value<'_> {
+    after.map_or(Value::Blob(&[]), Value::id)
+}
+
+pub(super) fn order(conn: &mut SqliteConnection, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
+    select::<_, StoredRow, 1>(conn, OneOrder, [Value::id(&id.0)])?.into_iter().next().map(stored).transpose()
+}
+
+pub(super) fn open_orders(
+    conn: &mut SqliteConnection,
+    shards: &[Shard],
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<StoredOrder>, Failure> {
+    let shards = json(shards);
+    let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Text(&shards), Value::Int(i64::from(limit))];
+    select::<_, StoredRow, 3>(conn, OpenOrders, values)?.into_iter().map(stored).collect()
+}
+
+pub(super) fn all_orders(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Result<Vec<StoredOrder>, Failure> {
+    let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Int(i64::from(limit))];
+    select::<_, StoredRow, 2>(conn, AllOrders, values)?.into_iter().map(stored).collect()
+}
+
+/// Shards as a JSON list.
+fn json(shards: &[Shard]) -> String {
+    let numbers: Vec<_> = shards.iter().map(|shard| shard.0.to_string()).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+type OrderRowTypes = (Binary, Binary, Text, BigInt, BigInt, BigInt);
+type OrderRowRow = (Id, Id, String, i64, i64, i64);
+
+/// A list of orders: of what one index finds, in the order of ids, so much as the scan limit allows, what passes the filter.
+macro_rules! order_list {
+    ($name:ident, $where:literal) => {
+        sql!(
+            $name,
+            concat!(
+                "SELECT id, customer_id, status, total_amount, created_at, updated_at FROM (\
+                 SELECT id, customer_id, status, total_amount, created_at, updated_at FROM orders WHERE ",
+                $where,
+                " AND id < ? AND id >= ? ORDER BY id DESC LIMIT ?) \
+                 WHERE status = coalesce(?, status) AND created_at >= ? AND created_at < ? ORDER BY id DESC LIMIT ?"
+            ) => OrderRowTypes
+        );
+    };
+}
+order_list!(OrdersByTime, "? IS NULL");
+order_list!(OrdersOfCustomer, "customer_id = ?");
+order_list!(OrdersOfRareStatus, "status IN ('PAYMENT_FAILED', 'FAILED', 'CANCELLING', 'REFUNDING', 'CANCELLED') AND status = ?");
+order_list!(OrdersStillOpen, "open = 1 AND ? IS NULL");
+
+/// Which index finds the orders of a status.
+enum Finder {
+    Time,
+    Rare,
+    Open,
+}
+
+fn finder(status: Option<OrderStatus>) -> Finder {
+    match status {
+        None | Some(OrderStatus::Confirmed | OrderStatus::Shipped) => Finder::Time,
+        Some(OrderStatus::Pending | OrderStatus::InventoryReserved) => Finder::Open,
+        Some(
+            OrderStatus::PaymentFailed | OrderStatus::Failed | OrderStatus::Cancelling | OrderStatus::Refunding | OrderStatus::Cancelled,
+        ) => Finder::Rare,
+    }
+}
+
+/// See [`OrderFilter`]. Where a filter lets few of many rows through, the page ends at [`SCAN_LIMIT`] rows looked at.
+pub(super) fn orders(conn: &mut SqliteConnection, filter: &OrderFilter) -> Result<Vec<OrderRow>, Failure> {
+    match (&filter.customer, finder(filter.status)) {
+        (Some(customer), _) => list(conn, OrdersOfCustomer, Value::id(&customer.0), filter),
+        (None, Finder::Time) => list(conn, OrdersByTime, Value::Null, filter),
+        (None, Finder::Open) => list(conn, OrdersStillOpen, Value::Null, filter),
+        (None, Finder::Rare) => {
+            let status = filter.status.map_or(Value::Null, |status| Value::Text(status.name()));
+            list(conn, OrdersOfRareStatus, status, filter)
+        }
+    }
+}
+
+fn list<S: Sql<Row = OrderRowTypes>>(
+    conn: &mut SqliteConnection,
+    sql: S,
+    key: Value<'_>,
+    filter: &OrderFilter,
+) -> Result<Vec<OrderRow>, Failure> {
+    let (lowest, highest) = (first_id_at(filter.from, -ID_SLACK_US, [0; 16]), first_id_at(filter.to, ID_SLACK_US, [0xff; 16]));
+    let before = filter.before.map_or(highest, |id| highest.min(id.0.into_bytes()));
+    let values = [
+        key,
+        Value::Blob(&before),
+        Value::Blob(&lowest),
+        Value::Int(SCAN_LIMIT.max(i64::from(filter.limit))),
+        filter.status.map_or(Value::Null, |status| Value::Text(status.name())),
+        Value::Int(filter.from.map_or(i64::MIN, |from| from.0)),
+        Value::Int(filter.to.map_or(i64::MAX, |to| to.0)),
+        Value::Int(i64::from(filter.limit)),
+    ];
+    let rows = select::<_, OrderRowRow, 8>(conn, sql, values)?;
+    rows.into_iter().map(order_row).collect()
+}
+
+fn order_row((Id(id), Id(customer), status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {
+    Ok(OrderRow {
+        id: OrderId(id),
+        customer: CustomerId(customer),
+        status: order_status(&status)?,
+        total: rows::money(total)?,
+        created_at: Timestamp(created_at),
+        updated_at: Timestamp(updated_at),
+    })
+}
+
+/// The first version 7 id of the millisecond of `at`, `shift_us` away; without a time the `open` end.
+fn first_id_at(at: Option<Timestamp>, shift_us: i64, open: [u8; 16]) -> [u8; 16] {
+    let Some(Timestamp(us)) = at else { return open };
+    let ms = u64::try_from(us.saturating_add(shift_us) / 1000).unwrap_or(0);
+    uuid::Uuid::from_u64_pair(ms.checked_mul(1 << 16).unwrap_or(u64::MAX), 0).into_bytes()
+}
+
+sql!(
+    PendingNotices,
+    "SELECT DISTINCT order_id FROM notifications INDEXED BY notifications_pending \
+     WHERE status = 'PENDING' AND order_id > ? AND shard IN (SELECT value FROM json_each(?)) ORDER BY order_id LIMIT ?" => Binary
+);
+
+/// All pending notices of at most `limit` orders: an order's are never split over two pages.
+pub(super) fn pending_notices(
+    conn: &mut SqliteConnection,
+    shards: &[Shard],
+    after: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<NoticeTask>, Failure> {
+    let shards = json(shards);
+    let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Text(&shards), Value::Int(i64::from(limit))];
+    let orders = select::<_, Id, 3>(conn, PendingNotices, values)?;
+    let keys: Vec<&[u8]> = orders.iter().map(|Id(id)| id.as_bytes().as_slice()).collect();
+    let tasks = rows::notices_among(conn, &keys)?.into_iter().map(|(task, ..)| task);
+    Ok(tasks.filter(|task| task.status == NoticeStatus::Pending).collect())
+}
+
+sql!(
+    ProductPage,
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+     FROM products WHERE id > ? ORDER BY id LIMIT ?" => ProductTypes
+);
+sql!(
+    LowStock,
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+     FROM products WHERE available_quantity <= ? ORDER BY available_quantity, id LIMIT ?" => ProductTypes
+);
+
+pub(super) fn products(conn: &mut SqliteConnection, after: Option<ProductId>, limit: u32) -> Result<Vec<Product>, Failure> {
+    let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Int(i64::from(limit))];
+    select::<_, ProductRow, 2>(conn, ProductPage, values)?.into_iter().map(rows::product).collect()
+}
+
+pub(super) fn low_stock(conn: &mut SqliteConnection, most: i32, limit: u32) -> Result<Vec<Product>, Failure> {
+    let values = [Value::Int(i64::from(most)), Value::Int(i64::from(limit))];
+    select::<_, ProductRow, 2>(conn, LowStock, values)?.into_iter().map(rows::product).collect()
+}
+
+sql!(Audit, "SELECT at, by_whom, action, subject, note FROM audit_log WHERE subject = ? ORDER BY id" => (BigInt, Text, Text, Text, Nullable<Text>));
+
+pub(super) fn audit(conn: &mut SqliteConnection, subject: &str) -> Result<Vec<AuditEntry>, Failure> {
+    let rows = select::<_, (i64, String, String, String, Option<String>), 1>(conn, Audit, [Value::Text(subject)])?;
+    let entry = |(at, by, action, subject, note)| AuditEntry { at: Timestamp(at), by, action, subject, note };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+type EventRow = (i64, i64, Id, i64, Vec<u8>, Option<Vec<u8>>);
+sql!(
+    /// `OrderCreated` is kind 0; what it says stands in the order's own row.
+    Events,
+    "SELECT e.seq, e.shard, e.order_id, e.at, e.data, o.details FROM events e \
+     LEFT JOIN orders o ON e.kind = 0 AND o.id = e.order_id \
+     WHERE e.writer = ? AND e.seq > ? AND e.topic <> ? ORDER BY e.seq LIMIT ?"
+        => (BigInt, BigInt, Binary, BigInt, Binary, Nullable<Binary>)
+);
+
+pub(super) fn events(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, Failure> {
+    let values = [Value::Int(writer.0), Value::Int(after), Value::Int(MARKER), Value::Int(i64::from(limit))];
+    select::<_, EventRow, 4>(conn, Events, values)?
+        .into_iter()
+        .map(|(seq, shard, Id(order), at, data, placed)| {
+            let columns = EventColumns { order: OrderId(order), shard: rows::shard(shard)?, at: Timestamp(at) };
+            let event = codec::decode_event(columns, &data, placed.as_deref()).map_err(Failure::codec("an event"))?;
+            Ok(LoggedEvent { seq, event })
+        })
+        .collect()
+}
+
+sql!(
+    Analytics,
+    "SELECT minute, metric, key, value FROM analytics WHERE minute >= ? AND minute < ? ORDER BY minute, metric, key"
+        => (BigInt, BigInt, Binary, BigInt)
+);
+sql!(AnalyticsPositions, "SELECT writer, seq FROM analytics_positions ORDER BY writer" => (BigInt, BigInt));
+
+pub(super) fn analytics(conn: &mut SqliteConnection, from: i64, to: i64) -> Result<Vec<AnalyticsRow>, Failure> {
+    select::<_, (i64, i64, Vec<u8>, i64), 2>(conn, Analytics, [Value::Int(from), Value::Int(to)])?
+        .into_iter()
+        .map(|(minute, metric, key, value)| {
+            let metric = u8::try_from(metric).map_err(|_| Failure::Column("a metric"))?;
+            Ok(AnalyticsRow { minute, metric, key, value })
+        })
+        .collect()
+}
+
+pub(super) fn analytics_positions(conn: &mut SqliteConnection) -> Result<Vec<(WriterId, i64)>, Failure> {
+    let rows = select::<_, (i64, i64), 0>(conn, AnalyticsPositions, [])?;
+    Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
+}
+
+type WriterTypes = (BigInt, Text, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
+sql!(
+    Writers,
+    "SELECT writer, node, url, alive, lease_until, commits, last_seq, published_seq FROM writers ORDER BY writer" => WriterTypes
+);
+
+pub(super) fn writers(conn: &mut SqliteConnection) -> Result<Vec<WriterRow>, Failure> {
+    let rows = select::<_, (i64, String, String, i64, i64, i64, i64, i64), 0>(conn, Writers, [])?;
+    let row = |(writer, node, url, alive, lease, commits, last_seq, published_seq)| WriterRow {
+        writer: WriterId(writer),
+        node,
+        url,
+        alive: alive == 1,
+        lease_until: Timestamp(lease),
+        commits,
+        last_seq,
+        published_seq,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+sql!(ShardRows, "SELECT role, shard, writer FROM shards" => (Text, BigInt, Nullable<BigInt>));
+
+pub(super) fn shard_rows(conn: &mut SqliteConnection) -> Result<Vec<ShardRow>, Failure> {
+    let mut rows = select::<_, (String, i64, Option<i64>), 0>(conn, ShardRows, [])?
+        .into_iter()
+        .map(|(name, number, writer)| Ok(ShardRow { role: role(&name)?, shard: rows::shard(number)?, writer: writer.map(WriterId) }))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    rows.sort_unstable_by_key(|row| (row.role, row.shard));
+    Ok(rows)
+}
+
+/// A notice's row without its columns for the writer.
+pub(super) fn notices(conn: &mut SqliteConnection, order: OrderId) -> Result<Vec<NoticeTask>, Failure> {
+    let tasks = rows::notices_among(conn, &[order.0.as_bytes()])?;
+    Ok(tasks.into_iter().map(|(task, ..)| task).collect())
+}

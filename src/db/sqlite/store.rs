@@ -1,0 +1,165 @@
+//! The writing connection.
+
+use super::batch;
+use super::error::{Blame, Failure, judge, not_written};
+use super::open::SqliteOptions;
+use super::statement::{Value, run, select, sql};
+use crate::db::write::{Batch, CommitError, Committed, Store, StoreError, WriterState};
+use crate::domain::{Shards, WriterId};
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+use futures_util::future::BoxFuture;
+use std::fs::File;
+
+sql!(EndWriters, "UPDATE writers SET alive = 0 WHERE alive = 1");
+sql!(EndWriter, "UPDATE writers SET alive = 0 WHERE writer = ?");
+sql!(
+    NewWriter,
+    "INSERT INTO writers (node, url, alive, lease_until, commits, last_seq, published_seq) \
+     VALUES (?, ?, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ?, 0, 0, 0) RETURNING writer" => BigInt
+);
+sql!(WriterRow, "SELECT alive, commits, last_seq FROM writers WHERE writer = ?" => (BigInt, BigInt, BigInt));
+sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1");
+
+/// The writing side of one SQLite file. Its futures do their work when they are first polled and never wait: call it from a
+/// thread of its own.
+pub struct SqliteStore {
+    options: SqliteOptions,
+    /// None after a failure that a connection does not survive; the next call opens another.
+    conn: Option<SqliteConnection>,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the file for writing, makes and migrates it if need be.
+    ///
+    /// # Errors
+    /// Another process has it, it cannot be made or written, or it is not a database of this program and version.
+    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let (lock, conn) = options.open_writer()?;
+        Ok(Self { options, conn: Some(conn), _lock: lock })
+    }
+
+    /// The connection, opened again if the last one failed. A file that went away is not made anew.
+    pub(super) fn conn(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        if self.conn.is_none() {
+            self.conn = Some(self.options.connect_writer("rw")?);
+        }
+        self.conn.as_mut().ok_or_else(|| StoreError::Unavailable("no connection".to_owned()))
+    }
+
+    /// Runs `work` in one transaction; nothing of it stays when it fails.
+    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, CommitError> {
+        let conn = self.conn().map_err(CommitError::NotWritten)?;
+        if let Err(error) = conn.batch_execute("BEGIN IMMEDIATE") {
+            return Err(self.failed_early(error.into()));
+        }
+        let done = match work(conn) {
+            Ok(done) => done,
+            Err(Failure::NoMatch) => {
+                self.roll_back();
+                return Err(CommitError::NoMatch);
+            }
+            Err(failure) => return Err(self.failed_early(failure)),
+        };
+        match conn.batch_execute("COMMIT") {
+            Ok(()) => Ok(done),
+            Err(error) => Err(self.failed_commit(error)),
+        }
+    }
+
+    /// A failure before COMMIT: nothing was written.
+    fn failed_early(&mut self, failure: Failure) -> CommitError {
+        let (error, blame) = failure.judge(&self.options.path);
+        self.roll_back();
+        if blame == Blame::Connection {
+            self.conn = None;
+        }
+        not_written(error, blame)
+    }
+
+    /// A failure of COMMIT. A full disk or a lock leaves the transaction open or rolled back. After an IO error the end of the
+    /// transaction may be in the log on the disk or not, so only reading it back tells.
+    fn failed_commit(&mut self, error: diesel::result::Error) -> CommitError {
+        let (error, blame) = judge(error, &self.options.path);
+        self.roll_back();
+        match blame {
+            Blame::Database => CommitError::NotWritten(error),
+            Blame::Write => CommitError::BadWrite(error),
+            Blame::Connection => {
+                self.conn = None;
+                CommitError::Unknown(error)
+            }
+        }
+    }
+
+    /// Ends an open transaction. SQLite has ended it by itself after some failures; then ROLLBACK says so, and that is as good.
+    fn roll_back(&mut self) {
+        if let Some(conn) = &mut self.conn
+            && let Err(error) = conn.batch_execute("ROLLBACK")
+            && !error.to_string().contains("no transaction is active")
+        {
+            self.conn = None;
+        }
+    }
+
+    /// Like [`Self::transaction`], for what is no batch.
+    fn simple<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
+        self.transaction(work).map_err(|error| match error {
+            CommitError::NotWritten(error) | CommitError::Unknown(error) | CommitError::BadWrite(error) => error,
+            CommitError::NoMatch => StoreError::Statement("no such writer".to_owned()),
+        })
+    }
+
+    fn start_writer_now(&mut self, node: &str, url: &str, lease_ms: u64) -> Result<WriterState, StoreError> {
+        self.simple(|conn| {
+            run(conn, EndWriters, [])?;
+            let values = [Value::Text(node), Value::Text(url), Value::Int(micros(lease_ms))];
+            let writer = select::<_, i64, 3>(conn, NewWriter, values)?.into_iter().next().ok_or(Failure::NoMatch)?;
+            Ok(WriterState { writer: WriterId(writer), alive: true, commits: 0, last_seq: 0 })
+        })
+    }
+
+    fn state_now(&mut self, writer: WriterId) -> Result<WriterState, StoreError> {
+        // In a writing transaction, so that one that is still open elsewhere is waited for.
+        self.simple(|conn| {
+            let rows = select::<_, (i64, i64, i64), 1>(conn, WriterRow, [Value::Int(writer.0)])?;
+            let (alive, commits, last_seq) = rows.into_iter().next().ok_or(Failure::NoMatch)?;
+            Ok(WriterState { writer, alive: alive == 1, commits, last_seq })
+        })
+    }
+}
+
+fn micros(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1000)
+}
+
+impl Store for SqliteStore {
+    fn start_writer<'a>(&'a mut self, node: &'a str, url: &'a str, lease_ms: u64) -> BoxFuture<'a, Result<WriterState, StoreError>> {
+        Box::pin(async move { self.start_writer_now(node, url, lease_ms) })
+    }
+
+    fn shards(&self) -> Shards {
+        self.options.shards
+    }
+
+    fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
+        Box::pin(async move { self.transaction(|conn| batch::write(conn, batch)) })
+    }
+
+    fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>> {
+        Box::pin(async move { self.state_now(writer) })
+    }
+
+    fn renew(&mut self, writer: WriterId, lease_ms: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let values = [Value::Int(micros(lease_ms)), Value::Int(writer.0)];
+            self.simple(|conn| Ok(run(conn, RenewLease, values)? == 1))
+        })
+    }
+
+    fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.simple(|conn| Ok(run(conn, EndWriter, [Value::Int(writer.0)]).map(|_| ())?)) })
+    }
+}

@@ -1,0 +1,347 @@
+//! Counting: events in, increments out.
+
+use super::{AnalyticsRow, DAYS, HOURS, Metric, MetricKey, PRODUCT_TOTAL, TOTAL};
+use super::{asker_code, millis_since_placed, minute_of, reason_code, shortage_code};
+use crate::domain::{Event, EventBody, Line, Order, ProductId};
+use std::collections::{BTreeMap, HashMap};
+
+/// The numbers of one minute that have no product: a place for every (metric, one-byte key).
+pub(super) type Slots = [i64; 256];
+
+/// The place of a number among the [`Slots`]; codes are below 32, keys below 8.
+pub(super) fn slot(metric: Metric, key: u8) -> usize {
+    usize::from((metric.code() << 3) | (key & 7))
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Sales {
+    units: i64,
+    value: i64,
+}
+
+/// Increments that were counted and not taken yet. Counting costs an addition or two an event: nothing is looked up while the
+/// minute stays the same, and products only for `OrderCreated`.
+#[derive(Debug)]
+pub struct Tally {
+    minute: i64,
+    slots: Box<Slots>,
+    is_used: bool,
+    others: HashMap<i64, Box<Slots>>,
+    products: HashMap<(i64, ProductId), Sales>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { minute: 0, slots: Box::new([0; 256]), is_used: false, others: HashMap::new(), products: HashMap::new() }
+    }
+}
+
+impl Tally {
+    /// Counts one event. Who calls sees to it that each event is counted once.
+    pub fn count(&mut self, event: &Event) {
+        let minute = minute_of(event.at);
+        if minute != self.minute {
+            self.turn_to(minute);
+        }
+        self.is_used = true;
+        match &event.body {
+            EventBody::OrderCreated(order) => self.count_order(minute, order),
+            EventBody::InventoryReserved { .. } => self.add(Metric::StockReserved, 0, 1),
+            EventBody::InventoryInsufficient { shortages } => {
+                self.add(Metric::StockInsufficient, shortages.first().map_or(0, shortage_code), 1);
+            }
+            EventBody::InventoryReleased { .. } => self.add(Metric::StockReleased, 0, 1),
+            EventBody::InventoryShipped { .. } => self.add(Metric::StockShipped, 0, 1),
+            EventBody::PaymentProcessed { amount, .. } => {
+                self.add(Metric::PaymentsCharged, 0, 1);
+                self.add(Metric::AmountCharged, 0, amount.minor());
+            }
+            EventBody::PaymentFailed { .. } => self.add(Metric::PaymentsFailed, 0, 1),
+            EventBody::PaymentCancelled => self.add(Metric::PaymentsCancelled, 0, 1),
+            EventBody::PaymentRefunded { amount } => {
+                self.add(Metric::PaymentsRefunded, 0, 1);
+                self.add(Metric::AmountRefunded, 0, amount.minor());
+            }
+            EventBody::OrderConfirmed => {
+                self.add(Metric::OrdersConfirmed, 0, 1);
+                self.add(Metric::ConfirmMillis, 0, millis_since_placed(event.order, event.at));
+            }
+            EventBody::OrderCancelRequested { by } => self.add(Metric::CancelsRequested, asker_code(*by), 1),
+            EventBody::OrderCancelled { reason, .. } => self.add(Metric::OrdersCancelled, reason_code(reason.as_str()), 1),
+            EventBody::OrderFailed { .. } => self.add(Metric::OrdersFailed, 0, 1),
+            EventBody::ShipmentHeld => self.add(Metric::ShipmentsHeld, 0, 1),
+            EventBody::OrderShipped { .. } => self.add(Metric::OrdersShipped, 0, 1),
+            EventBody::NotificationSent { channel, .. } => self.add(Metric::NoticesSent, channel.number(), 1),
+            EventBody::NotificationFailed { channel, last, .. } => {
+                self.add(Metric::NoticeTriesFailed, channel.number(), 1);
+                self.add(Metric::NoticesGivenUp, channel.number(), i64::from(*last));
+            }
+        }
+    }
+
+    /// Whether nothing was counted since the last take.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.is_used && self.others.is_empty()
+    }
+
+    /// About how many rows [`Tally::take`] would give, so that a bound can be kept.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        (self.others.len() + usize::from(self.is_used)) * Metric::ALL.len() + self.products.len() * 4
+    }
+
+    /// The increments since the last take, in the order of their keys: by the minute, the hour, the day and of all time.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<AnalyticsRow> {
+        let taken = std::mem::take(self);
+        let mut sums: BTreeMap<(i64, usize), i64> = BTreeMap::new();
+        let current = taken.is_used.then_some((taken.minute, taken.slots));
+        for (minute, slots) in taken.others.into_iter().chain(current) {
+            for (place, value) in slots.iter().enumerate().filter(|(_, value)| **value != 0) {
+                for time in [minute, HOURS + minute / 60, TOTAL] {
+                    let sum = sums.entry((time, place)).or_default();
+                    *sum = sum.saturating_add(*value);
+                }
+            }
+        }
+        let mut rows: Vec<AnalyticsRow> = sums.into_iter().filter_map(|((time, place), value)| fixed_row(time, place, value)).collect();
+        let mut totals: BTreeMap<ProductId, Sales> = BTreeMap::new();
+        for ((day, product), sales) in taken.products {
+            rows.extend(product_rows(DAYS + day, product, sales));
+            totals.entry(product).or_default().add(sales);
+        }
+        rows.extend(totals.into_iter().flat_map(|(product, sales)| product_rows(PRODUCT_TOTAL, product, sales)));
+        rows.sort_unstable();
+        rows
+    }
+
+    fn add(&mut self, metric: Metric, key: u8, value: i64) {
+        if let Some(sum) = self.slots.get_mut(slot(metric, key)) {
+            *sum = sum.saturating_add(value);
+        }
+    }
+
+    fn count_order(&mut self, minute: i64, order: &Order) {
+        self.add(Metric::OrdersPlaced, 0, 1);
+        self.add(Metric::OrderValue, 0, order.total.minor());
+        for line in &order.lines {
+            self.products.entry((minute / 1440, line.product)).or_default().add(Sales::of(line));
+        }
+    }
+
+    /// Events of roles interleave around a full minute, so the minutes just left are kept.
+    fn turn_to(&mut self, minute: i64) {
+        let slots = self.others.remove(&minute);
+        let is_used = slots.is_some();
+        let left = std::mem::replace(&mut self.slots, slots.unwrap_or_else(|| Box::new([0; 256])));
+        if self.is_used {
+            self.others.insert(self.minute, left);
+        }
+        self.minute = minute;
+        self.is_used = is_used;
+    }
+}
+
+impl Sales {
+    fn of(line: &Line) -> Self {
+        let units = i64::from(line.quantity.get());
+        Self { units, value: line.price.minor().saturating_mul(units) }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.units = self.units.saturating_add(other.units);
+        self.value = self.value.saturating_add(other.value);
+    }
+}
+
+fn fixed_row(minute: i64, place: usize, value: i64) -> Option<AnalyticsRow> {
+    let place = u8::try_from(place).ok()?;
+    let metric = Metric::from_code(place >> 3)?;
+    let key = match metric.key() {
+        MetricKey::Reason | MetricKey::Channel => vec![place & 7],
+        MetricKey::Nothing | MetricKey::Product => Vec::new(),
+    };
+    Some(AnalyticsRow { minute, metric: metric.code(), key, value })
+}
+
+fn product_rows(minute: i64, product: ProductId, sales: Sales) -> [AnalyticsRow; 2] {
+    let row = |metric: Metric, value| AnalyticsRow { minute, metric: metric.code(), key: product.0.as_bytes().to_vec(), value };
+    [row(Metric::UnitsOrdered, sales.units), row(Metric::ProductValue, sales.value)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CancelledBy, Channel, CorrelationId, CustomerId, Money, NoticeKind, OrderId, Quantity, Shard, Text, Timestamp};
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    const T0_MS: u64 = 1_700_000_000_000;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp(i64::try_from((T0_MS + ms) * 1000).unwrap())
+    }
+
+    fn product(n: u128) -> ProductId {
+        ProductId(Uuid::from_u128(n))
+    }
+
+    fn order(lines: &[(u128, i64, i64)]) -> Arc<Order> {
+        let lines: Vec<Line> = lines
+            .iter()
+            .map(|(id, quantity, price)| Line {
+                product: product(*id),
+                quantity: Quantity::new(*quantity).unwrap(),
+                price: Money::from_minor(*price).unwrap(),
+            })
+            .collect();
+        Arc::new(Order {
+            id: OrderId::from_parts(T0_MS, [1; 10]),
+            shard: Shard(0),
+            customer: CustomerId(Uuid::nil()),
+            total: Order::total_of(&lines).unwrap(),
+            lines,
+            payment_method: Text::lossy("card"),
+            contact: None,
+            address: None,
+            correlation: CorrelationId(Uuid::nil()),
+            created_at: at(0),
+        })
+    }
+
+    fn totals(rows: &[AnalyticsRow]) -> Vec<(Metric, Vec<u8>, i64)> {
+        rows.iter()
+            .filter(|row| row.minute == TOTAL)
+            .map(|row| (Metric::from_code(row.metric).unwrap(), row.key.clone(), row.value))
+            .collect()
+    }
+
+    fn check(bodies: Vec<EventBody>, want: &[(Metric, &[u8], i64)]) {
+        let order = order(&[(1, 2, 500)]);
+        let mut tally = Tally::default();
+        for (nth, body) in (0..).zip(bodies) {
+            tally.count(&Event::of(&order, at(nth * 10), body));
+        }
+        let want: Vec<_> = want.iter().map(|(metric, key, value)| (*metric, key.to_vec(), *value)).collect();
+        assert_eq!(totals(&tally.take()), want);
+    }
+
+    fn paid() -> EventBody {
+        EventBody::PaymentProcessed { amount: Money::from_minor(1000).unwrap(), method: Text::lossy("card") }
+    }
+
+    #[test]
+    fn a_confirmed_order_counts_once_at_each_step() {
+        check(
+            vec![
+                EventBody::OrderCreated(order(&[(1, 2, 500)])),
+                EventBody::InventoryReserved { lines: vec![] },
+                paid(),
+                EventBody::OrderConfirmed,
+                EventBody::NotificationSent { kind: NoticeKind::Confirmation, channel: Channel::Sms },
+            ],
+            &[
+                (Metric::OrdersPlaced, &[], 1),
+                (Metric::OrderValue, &[], 1000),
+                (Metric::OrdersConfirmed, &[], 1),
+                (Metric::ConfirmMillis, &[], 30),
+                (Metric::StockReserved, &[], 1),
+                (Metric::PaymentsCharged, &[], 1),
+                (Metric::AmountCharged, &[], 1000),
+                (Metric::NoticesSent, &[1], 1),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_refunded_order_keeps_both_sums() {
+        check(
+            vec![
+                paid(),
+                EventBody::OrderCancelRequested { by: CancelledBy::Customer },
+                EventBody::PaymentRefunded { amount: Money::from_minor(1000).unwrap() },
+                EventBody::InventoryReleased { lines: vec![] },
+                EventBody::OrderCancelled { reason: Text::lossy("cancelled-by-customer"), was_paid: true },
+            ],
+            &[
+                (Metric::OrdersCancelled, &[4], 1),
+                (Metric::CancelsRequested, &[4], 1),
+                (Metric::StockReleased, &[], 1),
+                (Metric::PaymentsCharged, &[], 1),
+                (Metric::AmountCharged, &[], 1000),
+                (Metric::PaymentsRefunded, &[], 1),
+                (Metric::AmountRefunded, &[], 1000),
+            ],
+        );
+    }
+
+    #[test]
+    fn failures_are_counted_by_reason_and_channel() {
+        let failed = |attempt, last| EventBody::NotificationFailed {
+            kind: NoticeKind::Failure,
+            channel: Channel::Email,
+            attempt,
+            last,
+            reason: Text::lossy("550"),
+        };
+        check(
+            vec![
+                EventBody::InventoryInsufficient { shortages: vec![crate::domain::Shortage::UnknownProduct { product: product(1) }] },
+                EventBody::OrderCancelled { reason: Text::lossy("unknown-product"), was_paid: false },
+                EventBody::OrderCancelled { reason: Text::lossy("another team's words"), was_paid: false },
+                EventBody::PaymentFailed { reason: Text::lossy("declined") },
+                EventBody::PaymentCancelled,
+                EventBody::OrderFailed { reason: Text::lossy("declined") },
+                EventBody::ShipmentHeld,
+                EventBody::OrderShipped { carrier: None, tracking: None },
+                EventBody::InventoryShipped { lines: vec![] },
+                failed(1, false),
+                failed(2, true),
+            ],
+            &[
+                (Metric::OrdersShipped, &[], 1),
+                (Metric::OrdersFailed, &[], 1),
+                (Metric::OrdersCancelled, &[0], 1),
+                (Metric::OrdersCancelled, &[3], 1),
+                (Metric::StockInsufficient, &[3], 1),
+                (Metric::StockShipped, &[], 1),
+                (Metric::PaymentsFailed, &[], 1),
+                (Metric::PaymentsCancelled, &[], 1),
+                (Metric::NoticeTriesFailed, &[0], 2),
+                (Metric::NoticesGivenUp, &[0], 1),
+                (Metric::ShipmentsHeld, &[], 1),
+            ],
+        );
+    }
+
+    #[test]
+    fn minutes_hours_and_totals_agree_whatever_the_order_of_the_events() {
+        let order = order(&[(1, 2, 500), (2, 1, 1)]);
+        let times = [0, 59_000, 60_000, 30_000, 3_600_000, 61_000];
+        let mut tally = Tally::default();
+        for time in times {
+            tally.count(&Event::of(&order, at(time), EventBody::OrderCreated(order.clone())));
+        }
+        assert!(!tally.is_empty());
+        let rows = tally.take();
+        assert!(tally.is_empty());
+        let sum = |metric: Metric, times: std::ops::Range<i64>| -> i64 {
+            rows.iter().filter(|row| row.metric == metric.code() && times.contains(&row.minute)).map(|row| row.value).sum()
+        };
+        let minutes = 0..i64::MAX;
+        let hours = HOURS..HOURS + 100_000_000;
+        for range in [minutes, hours, TOTAL..TOTAL + 1] {
+            assert_eq!(sum(Metric::OrdersPlaced, range.clone()), 6);
+            assert_eq!(sum(Metric::OrderValue, range.clone()), 6 * 1001);
+            assert_eq!(sum(Metric::UnitsOrdered, range), 0);
+        }
+        for range in [DAYS..DAYS + 1_000_000, PRODUCT_TOTAL..PRODUCT_TOTAL + 1] {
+            assert_eq!(sum(Metric::UnitsOrdered, range.clone()), 18);
+            assert_eq!(sum(Metric::ProductValue, range.clone()), 6 * 1001);
+            assert_eq!(sum(Metric::OrdersPlaced, range), 0);
+        }
+        assert!(rows.is_sorted());
+        assert!(tally.take().is_empty());
+    }
+}

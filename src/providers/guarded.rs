@@ -1,0 +1,206 @@
+//! A provider behind a breaker and a timeout, which is a provider.
+
+use super::breaker::{Breaker, CallEnd, Permit};
+use super::{Call, Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, ProviderError, Sms, Texter, Voided};
+use crate::domain::Money;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A provider behind a breaker and a timeout.
+#[derive(Debug)]
+pub struct Guarded<P> {
+    inner: Arc<P>,
+    breaker: Breaker,
+    timeout: Duration,
+}
+
+impl<P> Guarded<P> {
+    /// Guards `inner`; a call that takes longer than `timeout_ms` is given up, its outcome unknown.
+    #[must_use]
+    pub fn new(inner: P, breaker: Breaker, timeout_ms: u64) -> Self {
+        Self { inner: Arc::new(inner), breaker, timeout: Duration::from_millis(timeout_ms) }
+    }
+
+    fn guard<T: Send + 'static>(&self, call: impl FnOnce(&P) -> Call<T> + Send + 'static) -> Call<T>
+    where
+        P: Send + Sync + 'static,
+    {
+        let (inner, breaker, timeout) = (self.inner.clone(), self.breaker.clone(), self.timeout);
+        Box::pin(async move {
+            let now = Instant::now();
+            let permit = breaker.circuit().admit(breaker.ms_at(now)).map_err(|retry_in_ms| ProviderError::Open { retry_in_ms })?;
+            let mut watch = Watch { breaker: &breaker, permit, end: CallEnd::Dropped };
+            let answer = match tokio::time::timeout_at(now + timeout, call(&inner)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(ProviderError::unknown(format!("no answer within {} ms", timeout.as_millis()))),
+            };
+            watch.end = end_of(&answer);
+            answer
+        })
+    }
+}
+
+/// Records the end of a call, also when its future is dropped.
+struct Watch<'a> {
+    breaker: &'a Breaker,
+    permit: Permit,
+    end: CallEnd,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let now_ms = self.breaker.ms_at(Instant::now());
+        self.breaker.circuit().record(self.permit, self.end, now_ms);
+    }
+}
+
+fn end_of<T>(answer: &Result<T, ProviderError>) -> CallEnd {
+    match answer {
+        Ok(_) | Err(ProviderError::Rejected { .. }) => CallEnd::Success,
+        Err(ProviderError::Failed { .. } | ProviderError::Unknown { .. }) => CallEnd::Failure,
+        Err(ProviderError::Open { .. }) => CallEnd::Dropped,
+    }
+}
+
+impl<P: PaymentProvider + 'static> PaymentProvider for Guarded<P> {
+    fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+        self.guard(move |inner| inner.charge(request))
+    }
+    fn find(&self, key: ChargeKey) -> Call<Found> {
+        self.guard(move |inner| inner.find(key))
+    }
+    fn void(&self, key: ChargeKey) -> Call<Voided> {
+        self.guard(move |inner| inner.void(key))
+    }
+    fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        self.guard(move |inner| inner.refund(key, amount))
+    }
+}
+
+impl<P: Mailer + 'static> Mailer for Guarded<P> {
+    fn send(&self, email: Email) -> Call<()> {
+        self.guard(move |inner| inner.send(email))
+    }
+}
+
+impl<P: Texter + 'static> Texter for Guarded<P> {
+    fn send(&self, sms: Sms) -> Call<()> {
+        self.guard(move |inner| inner.send(sms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::providers::BreakerSettings;
+    use crate::domain::{OrderId, Text};
+    use crate::providers::{Breakers, CircuitState, Snapshot, TRIAL_RETRY_MS};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::time::{advance, sleep};
+
+    /// Does what the amount says: 1 approves, 2 declines, 3 rejects, 4 fails, 5 does not know, 6 never answers.
+    #[derive(Default)]
+    struct Scripted {
+        calls: AtomicU32,
+    }
+
+    impl PaymentProvider for Arc<Scripted> {
+        fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            let amount = request.amount.minor();
+            Box::pin(async move {
+                match amount {
+                    1 => Ok(Charge::Approved),
+                    2 => Ok(Charge::Declined { reason: Text::lossy("no") }),
+                    3 => Err(ProviderError::rejected("no")),
+                    4 => Err(ProviderError::failed("no")),
+                    5 => Err(ProviderError::unknown("no")),
+                    _ => std::future::pending().await,
+                }
+            })
+        }
+        fn find(&self, _: ChargeKey) -> Call<Found> {
+            unreachable!()
+        }
+        fn void(&self, _: ChargeKey) -> Call<Voided> {
+            unreachable!()
+        }
+        fn refund(&self, _: ChargeKey, _: Money) -> Call<()> {
+            unreachable!()
+        }
+    }
+
+    fn guarded() -> (Arc<Scripted>, Breaker, Guarded<Arc<Scripted>>) {
+        let (inner, breaker) = (Arc::new(Scripted::default()), Breaker::new("payment", BreakerSettings::default()));
+        (inner.clone(), breaker.clone(), Guarded::new(inner, breaker, 5_000))
+    }
+
+    fn request(minor: i64) -> ChargeRequest {
+        let order = OrderId::from_parts(1, [1; 10]);
+        let correlation = crate::domain::CorrelationId(order.0);
+        ChargeRequest {
+            key: ChargeKey { order, attempt: 1 },
+            amount: Money::from_minor(minor).unwrap(),
+            method: Text::lossy("card"),
+            correlation,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_party_that_does_not_get_through_counts_as_failing() {
+        for (amount, failures) in [(1, 0), (2, 0), (3, 0), (4, 3), (5, 3), (6, 3)] {
+            let (_, breaker, provider) = guarded();
+            for _ in 0..3 {
+                let _answer = provider.charge(request(amount)).await;
+            }
+            assert_eq!(breaker.snapshot().failures_in_window, failures, "{amount}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_breaker_sends_nothing_and_lets_one_trial_through() {
+        let (inner, breaker, provider) = guarded();
+        for _ in 0..5 {
+            assert_eq!(provider.charge(request(4)).await, Err(ProviderError::failed("no")));
+        }
+        assert_eq!(provider.charge(request(1)).await, Err(ProviderError::Open { retry_in_ms: 30_000 }));
+        assert_eq!(inner.calls.load(Ordering::Relaxed), 5);
+        let open = Snapshot { name: "payment", state: CircuitState::Open, failures_in_window: 0, retry_in_ms: 30_000, opened_total: 1 };
+        assert_eq!(breaker.snapshot(), open);
+        advance(Duration::from_millis(30_000)).await;
+        assert_eq!(breaker.snapshot(), Snapshot { state: CircuitState::HalfOpen, retry_in_ms: 0, ..open.clone() });
+        let trial = tokio::time::timeout(Duration::from_millis(10), provider.charge(request(6)));
+        let beside = async {
+            sleep(Duration::from_millis(5)).await;
+            provider.charge(request(1)).await
+        };
+        let (trial, beside) = tokio::join!(trial, beside);
+        assert!(trial.is_err(), "the trial was dropped");
+        assert_eq!(beside, Err(ProviderError::Open { retry_in_ms: TRIAL_RETRY_MS }));
+        assert_eq!(provider.charge(request(1)).await, Ok(Charge::Approved));
+        assert_eq!(breaker.snapshot(), Snapshot { state: CircuitState::Closed, retry_in_ms: 0, ..open });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_answer_is_unknown_at_its_timeout() {
+        let (_, _, provider) = guarded();
+        let started = Instant::now();
+        assert_eq!(provider.charge(request(6)).await, Err(ProviderError::unknown("no answer within 5000 ms")));
+        assert_eq!(started.elapsed(), Duration::from_millis(5_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn operators_find_a_breaker_by_name_and_close_it() {
+        let (_, breaker, provider) = guarded();
+        let breakers = Breakers::new(vec![breaker, Breaker::new("sms", BreakerSettings::default())]);
+        for _ in 0..5 {
+            let _answer = provider.charge(request(5)).await;
+        }
+        let states = || breakers.snapshots().iter().map(|snapshot| snapshot.state.name()).collect::<Vec<_>>();
+        assert_eq!(states(), ["OPEN", "CLOSED"]);
+        breakers.find("payment").unwrap().reset();
+        assert_eq!(states(), ["CLOSED", "CLOSED"]);
+        assert_eq!(provider.charge(request(1)).await, Ok(Charge::Approved));
+    }
+}

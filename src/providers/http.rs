@@ -1,0 +1,163 @@
+//! The real parties that are reached over HTTP.
+
+use super::wire::{Answer, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status, of_number};
+use super::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, SetupError, Sms, Texter, Voided, error_chain};
+use crate::config::providers::{PaymentSettings, Secret, SmsSettings};
+use crate::domain::{Money, Text};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use std::time::Duration;
+
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// A payment provider at a URL.
+#[derive(Clone, Debug)]
+pub struct HttpPayment(Line);
+
+/// An SMS provider at a URL.
+#[derive(Clone, Debug)]
+pub struct HttpTexter(Line);
+
+impl HttpPayment {
+    /// The provider that the settings name; connects when it is first called.
+    ///
+    /// # Errors
+    /// The URL is none, or TLS cannot be set up.
+    pub fn new(settings: &PaymentSettings) -> Result<Self, SetupError> {
+        Line::new("payment.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
+    }
+}
+
+impl HttpTexter {
+    /// The provider that the settings name; connects when it is first called.
+    ///
+    /// # Errors
+    /// The URL is none, or TLS cannot be set up.
+    pub fn new(settings: &SmsSettings) -> Result<Self, SetupError> {
+        Line::new("sms.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
+    }
+}
+
+impl PaymentProvider for HttpPayment {
+    fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+        let body = ChargeBody { amount: request.amount.to_string(), method: request.method.to_string() };
+        let call = self.0.request(Method::POST, "charges").header(KEY_HEADER, request.key.to_string());
+        let call = call.header(CORRELATION_HEADER, request.correlation.to_string()).json(&body);
+        Box::pin(async move {
+            let answer = ask(call).await?;
+            match answer.status {
+                Status::Approved => Ok(Charge::Approved),
+                Status::Declined => Ok(Charge::Declined { reason: reason_of(&answer) }),
+                Status::Refunded | Status::Voided | Status::AlreadyCharged | Status::NotFound | Status::Sent => Err(answer.into_error()),
+                Status::Rejected | Status::Failed | Status::Unknown => Err(answer.into_error()),
+            }
+        })
+    }
+
+    fn find(&self, key: ChargeKey) -> Call<Found> {
+        let call = self.0.request(Method::GET, &format!("charges/{key}"));
+        Box::pin(async move {
+            let answer = ask(call).await?;
+            match answer.status {
+                Status::Approved => Ok(Found::Approved { refunded: false }),
+                Status::Refunded => Ok(Found::Approved { refunded: true }),
+                Status::Declined => Ok(Found::Declined { reason: reason_of(&answer) }),
+                Status::Voided => Ok(Found::Voided),
+                Status::NotFound => Ok(Found::NotFound),
+                Status::AlreadyCharged | Status::Sent => Err(answer.into_error()),
+                Status::Rejected | Status::Failed | Status::Unknown => Err(answer.into_error()),
+            }
+        })
+    }
+
+    fn void(&self, key: ChargeKey) -> Call<Voided> {
+        let call = self.0.request(Method::POST, &format!("charges/{key}/void"));
+        Box::pin(async move {
+            let answer = ask(call).await?;
+            match answer.status {
+                Status::Voided => Ok(Voided::Voided),
+                Status::AlreadyCharged => Ok(Voided::AlreadyCharged),
+                Status::Approved | Status::Declined | Status::Refunded | Status::NotFound | Status::Sent => Err(answer.into_error()),
+                Status::Rejected | Status::Failed | Status::Unknown => Err(answer.into_error()),
+            }
+        })
+    }
+
+    fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        let body = RefundBody { amount: amount.to_string() };
+        let call = self.0.request(Method::POST, &format!("charges/{key}/refund")).json(&body);
+        Box::pin(async move { expect(ask(call).await?, Status::Refunded) })
+    }
+}
+
+impl Texter for HttpTexter {
+    fn send(&self, sms: Sms) -> Call<()> {
+        let body = MessageBody { to: sms.to.to_string(), body: sms.body };
+        let call = self.0.request(Method::POST, "messages").header(KEY_HEADER, sms.id.to_string());
+        let call = call.header(CORRELATION_HEADER, sms.correlation.to_string()).json(&body);
+        Box::pin(async move { expect(ask(call).await?, Status::Sent) })
+    }
+}
+
+/// One party's address, credentials and connections.
+#[derive(Clone, Debug)]
+struct Line {
+    client: Client,
+    base: Url,
+    api_key: Option<Secret>,
+}
+
+impl Line {
+    fn new(setting: &'static str, url: &str, timeout_ms: u64, api_key: Option<Secret>) -> Result<Self, SetupError> {
+        let refuse = |reason: String| SetupError { setting, reason };
+        let base: Url = url.trim_end_matches('/').parse().map_err(|error| refuse(format!("{error}")))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(refuse("is no http or https address".to_owned()));
+        }
+        super::install_tls();
+        // A line that cannot be made in half the time leaves it certain, before the caller's timeout, that nothing was sent.
+        let connect_timeout = Duration::from_millis(timeout_ms / 2);
+        let client = Client::builder().connect_timeout(connect_timeout).redirect(reqwest::redirect::Policy::none()).build();
+        Ok(Self { client: client.map_err(|error| refuse(error_chain(&error)))?, base, api_key })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        let request = self.client.request(method, url);
+        match &self.api_key {
+            Some(key) => request.bearer_auth(key.expose()),
+            None => request,
+        }
+    }
+}
+
+async fn ask(call: RequestBuilder) -> Result<Answer, ProviderError> {
+    let response = call.send().await.map_err(|error| {
+        let unsent = error.is_connect() || error.is_builder();
+        let reason = error_chain(&error.without_url());
+        if unsent { ProviderError::Failed { reason } } else { ProviderError::Unknown { reason } }
+    })?;
+    let number = response.status().as_u16();
+    let body = read(response).await?;
+    serde_json::from_slice(&body).map_err(|_| of_number(number))
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, ProviderError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| ProviderError::unknown(error_chain(&error.without_url())))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(ProviderError::unknown("the answer is too long"));
+        }
+    }
+    Ok(body)
+}
+
+fn expect(answer: Answer, wanted: Status) -> Result<(), ProviderError> {
+    if answer.status == wanted { Ok(()) } else { Err(answer.into_error()) }
+}
+
+fn reason_of(answer: &Answer) -> Text<200> {
+    Text::lossy(answer.reason.as_deref().unwrap_or("declined"))
+}

@@ -1,0 +1,162 @@
+//! How a stand-in's calls fare: latency, jitter, faults and magic, in one place for all parties.
+
+use super::magic::Magic;
+use super::recent::Recent;
+use crate::config::providers::{Behaviour, SandboxSettings};
+use crate::providers::{Call, ProviderError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How late a slow call is, in milliseconds.
+pub const SLOW_MS: u64 = 10_000;
+/// A call that never gets its answer is ended after so long, in milliseconds, by when every caller has given up.
+pub const UNANSWERED_MS: u64 = 60_000;
+/// A flaky call fails so often.
+pub const FLAKY_FAILURES: u8 = 2;
+/// Orders and notices of which failures are counted.
+const MAX_COUNTED: usize = 100_000;
+
+/// One party: its store behind one lock together with its luck.
+#[derive(Debug)]
+pub(super) struct Lane<S> {
+    shared: Arc<Mutex<Inner<S>>>,
+}
+
+impl<S> Clone for Lane<S> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Inner<S> {
+    pub(super) store: S,
+    pub(super) behaviour: Behaviour,
+    magic: bool,
+    random: u64,
+    failures: Recent<Uuid, u8>,
+}
+
+enum Fate {
+    Done,
+    Failed,
+    DoneUnanswered,
+    Lost,
+    SlowAnswer,
+    SlowArrival,
+}
+
+impl<S: Send + 'static> Lane<S> {
+    pub(super) fn new(store: S, settings: &SandboxSettings, number: u64) -> Self {
+        let failures = Recent::new(MAX_COUNTED);
+        let random = settings.seed.wrapping_mul(3).wrapping_add(number);
+        Self { shared: Arc::new(Mutex::new(Inner { store, behaviour: settings.behaviour, magic: settings.magic, random, failures })) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner<S>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One call: `effect` is what it does to the store, given what was meant; `id` is what its failures are counted by.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        id: Uuid,
+        magic: impl FnOnce(&S) -> Magic,
+        effect: impl FnOnce(&mut S, Magic) -> Result<T, ProviderError> + Send + 'static,
+    ) -> Call<T> {
+        let mut inner = self.lock();
+        let wait_ms = inner.latency_ms();
+        let meaning = if inner.magic { magic(&inner.store) } else { Magic::None };
+        match inner.fate(id, meaning) {
+            Fate::Done => after(wait_ms, effect(&mut inner.store, meaning)),
+            Fate::SlowAnswer => after(SLOW_MS.saturating_add(wait_ms), effect(&mut inner.store, meaning)),
+            Fate::DoneUnanswered => {
+                // Done whatever it says: nobody hears it.
+                drop(effect(&mut inner.store, meaning));
+                after(UNANSWERED_MS, Err(ProviderError::unknown("no answer")))
+            }
+            Fate::Lost => after(UNANSWERED_MS, Err(ProviderError::unknown("no answer"))),
+            Fate::Failed => after(wait_ms, Err(ProviderError::failed("technical error"))),
+            Fate::SlowArrival => self.arrive_late(effect),
+        }
+    }
+
+    /// A task of its own: the call is on its way also when the caller has given up.
+    fn arrive_late<T: Send + 'static>(&self, effect: impl FnOnce(&mut S, Magic) -> Result<T, ProviderError> + Send + 'static) -> Call<T> {
+        let lane = self.clone();
+        Box::pin(async move {
+            let arrival = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(SLOW_MS)).await;
+                effect(&mut lane.lock().store, Magic::SlowArrival)
+            });
+            arrival.await.unwrap_or_else(|_| Err(ProviderError::unknown("the stand-in stopped")))
+        })
+    }
+}
+
+impl<S> Inner<S> {
+    fn latency_ms(&mut self) -> u64 {
+        let Behaviour { latency_ms, jitter_ms, .. } = self.behaviour;
+        if jitter_ms == 0 {
+            return latency_ms;
+        }
+        latency_ms.saturating_add(self.next_random() % jitter_ms.saturating_add(1))
+    }
+
+    fn fate(&mut self, id: Uuid, magic: Magic) -> Fate {
+        let Behaviour { error_rate, timeout_rate, .. } = self.behaviour;
+        if error_rate > 0.0 || timeout_rate > 0.0 {
+            let luck = self.next_share();
+            if luck < error_rate {
+                return Fate::Failed;
+            }
+            if luck < error_rate + timeout_rate {
+                return if self.next_random().is_multiple_of(2) { Fate::DoneUnanswered } else { Fate::Lost };
+            }
+        }
+        match magic {
+            Magic::None | Magic::Decline => Fate::Done,
+            Magic::DoneUnanswered => Fate::DoneUnanswered,
+            Magic::Lost => Fate::Lost,
+            Magic::Flaky | Magic::FlakyRefund => self.flaky(id),
+            Magic::Fail | Magic::FailRefund => Fate::Failed,
+            Magic::SlowAnswer => Fate::SlowAnswer,
+            Magic::SlowArrival => Fate::SlowArrival,
+        }
+    }
+
+    fn flaky(&mut self, id: Uuid) -> Fate {
+        let failures = self.failures.entry(id, 0);
+        if *failures >= FLAKY_FAILURES {
+            return Fate::Done;
+        }
+        *failures += 1;
+        Fate::Failed
+    }
+
+    /// Sebastiano Vigna's splitmix64.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to below 1.
+    fn next_share(&mut self) -> f64 {
+        let bits = u32::try_from(self.next_random() >> 32).unwrap_or(u32::MAX);
+        f64::from(bits) / 4_294_967_296.0
+    }
+}
+
+fn after<T: Send + 'static>(wait_ms: u64, answer: Result<T, ProviderError>) -> Call<T> {
+    if wait_ms == 0 {
+        return Box::pin(std::future::ready(answer));
+    }
+    Box::pin(async move {
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        answer
+    })
+}

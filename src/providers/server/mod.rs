@@ -1,0 +1,12 @@
+//! The stand-ins as servers, for nodes and teams that should speak to them over the wire: HTTP for payment and SMS, SMTP for email.
+//!
+//! Each server is given its listener, the stand-ins and a future that ends it, so tests take any free port. They have no access control
+//! and no TLS: they are not for a public address.
+
+mod http;
+mod smtp;
+#[cfg(test)]
+mod tests;
+
+pub use http::serve_http;
+pub use smtp::serve_smtp;

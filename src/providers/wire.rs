@@ -1,0 +1,122 @@
+//! The JSON that our HTTP clients and the sandbox server speak.
+//!
+//! | call | body | answers |
+//! | --- | --- | --- |
+//! | `POST /charges`, header `Idempotency-Key: {order}:{attempt}` | `{"amount":"19.99","method":"card"}` | `approved`, 402 `declined` |
+//! | `GET /charges/{key}` | | `approved`, `refunded`, `declined`, `voided`, 404 `not_found` |
+//! | `POST /charges/{key}/void` | | `voided`, 409 `already_charged` |
+//! | `POST /charges/{key}/refund` | `{"amount":"19.99"}` | `refunded` |
+//! | `POST /messages`, header `Idempotency-Key: {notice}` | `{"to":"+4930…","body":"…"}` | 202 `sent` |
+//!
+//! Every answer is `{"status":"…","reason":"…"?}`; also 422 `rejected`, 503 `failed` (nothing done) and 504 `unknown`. A number without
+//! such a body comes from something in between and is judged by [`of_number`].
+
+use super::ProviderError;
+use serde::{Deserialize, Serialize};
+
+/// Names the call for good.
+pub(super) const KEY_HEADER: &str = "Idempotency-Key";
+/// The request that the call goes back to.
+pub(super) const CORRELATION_HEADER: &str = "X-Correlation-Id";
+
+/// Body of `POST /charges`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ChargeBody {
+    pub(super) amount: String,
+    pub(super) method: String,
+}
+
+/// Body of `POST /charges/{key}/refund`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RefundBody {
+    pub(super) amount: String,
+}
+
+/// Body of `POST /messages`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MessageBody {
+    pub(super) to: String,
+    pub(super) body: String,
+}
+
+/// What an answer says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    Approved,
+    Declined,
+    Refunded,
+    Voided,
+    AlreadyCharged,
+    NotFound,
+    Sent,
+    Rejected,
+    Failed,
+    Unknown,
+}
+
+/// Every answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub(super) status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+}
+
+impl Answer {
+    pub(super) fn plain(status: Status) -> Self {
+        Self { status, reason: None }
+    }
+
+    pub(super) fn of_error(error: ProviderError) -> Self {
+        let (status, reason) = match error {
+            ProviderError::Failed { reason } => (Status::Failed, reason),
+            ProviderError::Unknown { reason } => (Status::Unknown, reason),
+            ProviderError::Rejected { reason } => (Status::Rejected, reason),
+            ProviderError::Open { retry_in_ms } => (Status::Failed, format!("try again in {retry_in_ms} ms")),
+        };
+        Self { status, reason: Some(reason) }
+    }
+
+    /// The HTTP status that goes with it.
+    pub(super) fn number(&self) -> u16 {
+        match self.status {
+            Status::Approved | Status::Refunded | Status::Voided => 200,
+            Status::Sent => 202,
+            Status::Declined => 402,
+            Status::NotFound => 404,
+            Status::AlreadyCharged => 409,
+            Status::Rejected => 422,
+            Status::Failed => 503,
+            Status::Unknown => 504,
+        }
+    }
+
+    /// What an answer means to a caller that expected another.
+    pub(super) fn into_error(self) -> ProviderError {
+        let reason = self.reason.unwrap_or_else(|| format!("answered {:?}", self.status));
+        match self.status {
+            Status::Failed => ProviderError::Failed { reason },
+            Status::Rejected => ProviderError::Rejected { reason },
+            Status::Unknown
+            | Status::Approved
+            | Status::Declined
+            | Status::Refunded
+            | Status::Voided
+            | Status::AlreadyCharged
+            | Status::NotFound
+            | Status::Sent => ProviderError::Unknown { reason },
+        }
+    }
+}
+
+/// What a bare HTTP status means. A wrong key, address or quota is ours to mend and says nothing about the order: failed, so that the
+/// breaker opens and orders wait. Whatever might have been done is unknown.
+pub(super) fn of_number(number: u16) -> ProviderError {
+    let reason = format!("HTTP status {number}");
+    match number {
+        401 | 403 | 404 | 405 | 429 => ProviderError::Failed { reason },
+        400 | 413 | 414 | 415 | 422 => ProviderError::Rejected { reason },
+        _ => ProviderError::Unknown { reason },
+    }
+}

@@ -1,0 +1,167 @@
+//! Dead letters, their audit, and the analytics numbers.
+
+use crate::Case;
+use crate::fixture::Fixture;
+use crate::sample::{at, letter, order, place, save};
+use ordermill::db::{AnalyticsRow, LetterFilter, Outcome, Write};
+use ordermill::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderStatus, Role, WriterId};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a letter comes back whole, with an order or without", |f| Box::pin(added(f))),
+    ("a letter of an id that is open stays one letter", |f| Box::pin(added_twice(f))),
+    ("a letter that was closed is opened by the same trouble again", |f| Box::pin(opened_again(f))),
+    ("an open letter is closed once, with its audit entry", |f| Box::pin(closed(f))),
+    ("letters are listed newest first and filtered", |f| Box::pin(listed(f))),
+    ("pages of letters are stable while new ones arrive", |f| Box::pin(paged(f))),
+    ("open letters are grouped by kind, cause and step, most first", |f| Box::pin(grouped(f))),
+    ("analytics numbers are added up and their position moves", |f| Box::pin(analytics(f))),
+    ("analytics numbers up to a position are added only once", |f| Box::pin(analytics_once(f))),
+];
+
+async fn added(f: &mut Fixture) {
+    let order = order(1);
+    let mut foreign = letter(&order, 1, "unparsable", 5);
+    foreign.id = LetterId(uuid::Uuid::from_u128(77));
+    (foreign.kind, foreign.role) = (LetterKind::Message, Role::Notification);
+    (foreign.order, foreign.shard) = (None, None);
+    foreign.origin = Some("{\"topic\":\"order-events\"}".to_owned());
+    for wanted in [foreign, letter(&order, 2, "declined", 6)] {
+        assert_eq!(f.write(Write::AddLetter(wanted.clone())).await, (Outcome::Done, vec![]));
+        assert_eq!(f.reads.letter(wanted.id).await.unwrap(), Some(wanted));
+    }
+}
+
+async fn added_twice(f: &mut Fixture) {
+    let order = order(1);
+    let first = letter(&order, 1, "timeout", 5);
+    f.commit(vec![place(&order), Write::AddLetter(first.clone())]).await;
+    let mut again = letter(&order, 1, "timeout", 9);
+    again.tries = 6;
+    f.write(save(&order, OrderStatus::Pending, vec![], vec![again])).await;
+    let all = f.reads.letters(LetterFilter { limit: 10, ..LetterFilter::default() }).await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].id, all[0].state), (first.id, LetterState::Open));
+}
+
+fn close(id: LetterId, state: LetterState) -> Write {
+    Write::CloseLetter { id, state, by: crate::sample::text("ann"), note: Some(crate::sample::text("called them")), at: at(50) }
+}
+
+async fn opened_again(f: &mut Fixture) {
+    let order = order(1);
+    let first = letter(&order, 1, "timeout", 5);
+    f.commit(vec![Write::AddLetter(first.clone()), close(first.id, LetterState::Reprocessed)]).await;
+    f.write(Write::AddLetter(letter(&order, 1, "declined", 60))).await;
+    let stored = f.reads.letter(first.id).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.closed_at, stored.cause.as_str()), (LetterState::Open, None, "declined"));
+    assert_eq!(f.write(close(first.id, LetterState::Skipped)).await.0, Outcome::Done);
+    let actions: Vec<String> = f.reads.audit(first.id.0.to_string()).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["REPROCESSED", "SKIPPED"], "oldest first");
+}
+
+async fn closed(f: &mut Fixture) {
+    let order = order(1);
+    for (n, state) in [(1, LetterState::Reprocessed), (2, LetterState::Skipped), (3, LetterState::Compensated), (4, LetterState::Discarded)]
+    {
+        let open = letter(&order, n, "timeout", 5);
+        f.write(Write::AddLetter(open.clone())).await;
+        assert_eq!(f.write(close(open.id, state)).await, (Outcome::Done, vec![]));
+        let stored = f.reads.letter(open.id).await.unwrap().unwrap();
+        assert_eq!(stored, DeadLetter { state, closed_at: Some(at(50)), ..open.clone() });
+        assert_eq!(f.write(close(open.id, LetterState::Discarded)).await.0, Outcome::Missing, "it is closed");
+        let audit = f.reads.audit(open.id.0.to_string()).await.unwrap();
+        assert_eq!(audit.len(), 1);
+        assert_eq!((audit[0].at, audit[0].by.as_str(), audit[0].action.as_str()), (at(50), "ann", state.name()));
+        assert_eq!(audit[0].note.as_deref(), Some("called them"));
+    }
+    assert_eq!(f.write(close(LetterId(uuid::Uuid::nil()), LetterState::Skipped)).await.0, Outcome::Missing);
+}
+
+async fn ids(f: &Fixture, filter: LetterFilter) -> Vec<LetterId> {
+    f.reads.letters(LetterFilter { limit: 100, ..filter }).await.unwrap().into_iter().map(|letter| letter.id).collect()
+}
+
+async fn listed(f: &mut Fixture) {
+    let (one, two) = (order(1), order(2));
+    let mut notice = letter(&two, 3, "smtp", 7);
+    notice.kind = LetterKind::Notice;
+    let letters = [letter(&one, 1, "timeout", 5), letter(&two, 2, "declined", 9), notice];
+    let [a, b, c] = letters.each_ref().map(|letter| letter.id);
+    f.commit(letters.into_iter().map(Write::AddLetter).collect()).await;
+    f.write(close(a, LetterState::Skipped)).await;
+    let all = LetterFilter::default();
+    assert_eq!(ids(f, all.clone()).await, [b, c, a], "newest first");
+    assert_eq!(ids(f, LetterFilter { state: Some(LetterState::Open), ..all.clone() }).await, [b, c]);
+    assert_eq!(ids(f, LetterFilter { kind: Some(LetterKind::Notice), ..all.clone() }).await, [c]);
+    assert_eq!(ids(f, LetterFilter { cause: Some("timeout".to_owned()), ..all.clone() }).await, [a]);
+    assert_eq!(ids(f, LetterFilter { order: Some(two.id), ..all.clone() }).await, [b, c]);
+    let both = LetterFilter { order: Some(two.id), cause: Some("declined".to_owned()), ..all };
+    assert_eq!(ids(f, both).await, [b]);
+}
+
+/// Letters of one moment too: the id breaks the tie.
+async fn paged(f: &mut Fixture) {
+    let order = order(1);
+    let letters: Vec<DeadLetter> = (0..20).map(|n| letter(&order, n, "timeout", u64::from(n) / 4)).collect();
+    f.commit(letters.iter().cloned().map(Write::AddLetter).collect()).await;
+    let mut seen = Vec::new();
+    let mut before = None;
+    for round in 0.. {
+        let page = f.reads.letters(LetterFilter { before, limit: 3, ..LetterFilter::default() }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some((last.created_at, last.id));
+        seen.extend(page);
+        f.write(Write::AddLetter(letter(&order, 100 + round, "new", 1000))).await;
+    }
+    let mut wanted = letters;
+    wanted.sort_by_key(|letter| std::cmp::Reverse((letter.created_at, letter.id)));
+    assert_eq!(seen.iter().map(|letter| letter.id).collect::<Vec<_>>(), wanted.iter().map(|letter| letter.id).collect::<Vec<_>>());
+}
+
+async fn grouped(f: &mut Fixture) {
+    let order = order(1);
+    let mut letters: Vec<DeadLetter> = (0..3).map(|n| letter(&order, n, "timeout", 20 - u64::from(n))).collect();
+    letters.push(letter(&order, 9, "declined", 3));
+    let mut other_step = letter(&order, 10, "timeout", 4);
+    other_step.step = crate::sample::text("refund");
+    let shut = letter(&order, 11, "timeout", 1);
+    letters.extend([other_step, shut.clone()]);
+    f.commit(letters.into_iter().map(Write::AddLetter).collect()).await;
+    f.write(close(shut.id, LetterState::Discarded)).await;
+    let groups = f.reads.letter_groups().await.unwrap();
+    assert_eq!(groups.len(), 3);
+    let first = &groups[0];
+    assert_eq!((first.kind, first.cause.as_str(), first.step.as_str()), (LetterKind::Step, "timeout", "charge"));
+    assert_eq!((first.count, first.oldest), (3, at(18)), "the closed one does not count");
+    assert!(groups.iter().any(|group| group.step == "refund" && group.count == 1));
+}
+
+fn row(minute: i64, metric: u8, key: &[u8], value: i64) -> AnalyticsRow {
+    AnalyticsRow { minute, metric, key: key.to_vec(), value }
+}
+
+async fn analytics(f: &mut Fixture) {
+    let source = f.writer.writer;
+    let add = vec![row(10, 1, b"", 5), row(10, 2, b"abc", 1), row(11, 1, b"", 7)];
+    assert_eq!(f.write(Write::SaveAnalytics { add, source, seq: 3 }).await, (Outcome::Done, vec![]));
+    f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", -2), row(12, 1, b"", 1)], source, seq: 8 }).await;
+    let mut stored = f.reads.analytics(10, 12).await.unwrap();
+    stored.sort_by_key(|row| (row.minute, row.metric));
+    assert_eq!(stored, [row(10, 1, b"", 3), row(10, 2, b"abc", 1), row(11, 1, b"", 7)], "from is taken, to is not");
+    assert_eq!(f.reads.analytics_positions().await.unwrap(), [(source, 8)]);
+    let mut snapshot = f.reads.snapshot().await.unwrap();
+    assert_eq!(snapshot.analytics().await.unwrap().len(), 4);
+    assert_eq!(snapshot.analytics_positions().await.unwrap(), [(source, 8)]);
+}
+
+async fn analytics_once(f: &mut Fixture) {
+    let sources = [f.writer.writer, WriterId(f.writer.writer.0 + 1000)];
+    for source in sources {
+        f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, seq: 3 }).await;
+        for seq in [2, 3] {
+            let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, seq }).await;
+            assert_eq!(outcome, Outcome::Repeated(vec![]));
+        }
+    }
+    assert_eq!(f.reads.analytics(0, 100).await.unwrap(), [row(10, 1, b"", 10)]);
+}

@@ -1,0 +1,173 @@
+//! Lists and pages.
+
+use crate::Case;
+use crate::fixture::Fixture;
+use crate::sample::{adjust, at, line, notice, order, order_of, place, product_id, put, reserve, save};
+use ordermill::db::{OrderFilter, Write};
+use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderId, OrderStatus, Shard};
+use std::sync::Arc;
+
+pub(crate) const CASES: &[Case] = &[
+    ("the number of shards is the same on both sides", |f| Box::pin(shards(f))),
+    ("what does not exist is none", |f| Box::pin(nothing(f))),
+    ("orders are listed newest first and filtered", |f| Box::pin(listed(f))),
+    ("pages of orders are stable while new ones arrive", |f| Box::pin(paged(f))),
+    ("open orders of some shards are paged by id", |f| Box::pin(open_orders(f))),
+    ("pending notices of some shards are paged by order", |f| Box::pin(pending_notices(f))),
+    ("products are paged by id", |f| Box::pin(products(f))),
+    ("the scarcest products come first", |f| Box::pin(low_stock(f))),
+    ("events are read in order, after a number", |f| Box::pin(events(f))),
+];
+
+async fn place_all(f: &mut Fixture, numbers: impl Iterator<Item = u64>) -> Vec<Arc<Order>> {
+    let orders: Vec<Arc<Order>> = numbers.map(order).collect();
+    f.commit(orders.iter().map(place).collect()).await;
+    orders
+}
+
+async fn shards(f: &mut Fixture) {
+    assert_eq!((f.shards(), f.reads.shards()), (crate::sample::shards(), crate::sample::shards()));
+}
+
+async fn nothing(f: &mut Fixture) {
+    let order = order(1);
+    assert_eq!(f.reads.order(order.id).await.unwrap(), None);
+    assert_eq!(f.reads.payment(order.id).await.unwrap(), None);
+    assert!(f.reads.notices(order.id).await.unwrap().is_empty());
+    assert_eq!(f.reads.product(product_id(1)).await.unwrap(), None);
+    assert!(f.reads.letter_groups().await.unwrap().is_empty());
+    assert!(f.reads.audit("x".to_owned()).await.unwrap().is_empty());
+    assert!(f.log().await.is_empty());
+    assert!(f.reads.analytics_positions().await.unwrap().is_empty());
+}
+
+async fn list(f: &Fixture, filter: OrderFilter) -> Vec<OrderId> {
+    f.reads.orders(OrderFilter { limit: 100, ..filter }).await.unwrap().into_iter().map(|row| row.id).collect()
+}
+
+async fn listed(f: &mut Fixture) {
+    let orders = place_all(f, [2, 0, 5, 1, 4, 3].into_iter()).await;
+    f.write(save(&orders[0], OrderStatus::Confirmed, vec![], vec![])).await;
+    let id = |n| order(n).id;
+    let all = OrderFilter::default();
+    assert_eq!(list(f, all).await, [5, 4, 3, 2, 1, 0].map(id));
+    assert_eq!(list(f, OrderFilter { customer: Some(order(1).customer), ..all }).await, [4, 1].map(id));
+    assert_eq!(list(f, OrderFilter { status: Some(OrderStatus::Confirmed), ..all }).await, [id(2)]);
+    assert_eq!(list(f, OrderFilter { from: Some(at(2)), to: Some(at(4)), ..all }).await, [3, 2].map(id), "from is taken, to is not");
+    assert_eq!(list(f, OrderFilter { before: Some(id(2)), ..all }).await, [1, 0].map(id));
+    let both = OrderFilter { customer: Some(order(2).customer), status: Some(OrderStatus::Pending), ..all };
+    assert_eq!(list(f, both).await, [id(5)]);
+    let row = f.reads.orders(OrderFilter { limit: 4, ..all }).await.unwrap().pop().unwrap();
+    assert_eq!((row.id, row.status, row.total, row.customer), (id(2), OrderStatus::Confirmed, orders[0].total, orders[0].customer));
+    assert_eq!((row.created_at, row.updated_at), (at(2), at(500)));
+}
+
+async fn paged(f: &mut Fixture) {
+    place_all(f, 0..50).await;
+    let mut seen = Vec::new();
+    let mut before = None;
+    for round in 0.. {
+        let page = f.reads.orders(OrderFilter { before, limit: 7, ..OrderFilter::default() }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        seen.extend(page.into_iter().map(|row| row.id));
+        f.write(place(&order(1000 + round))).await;
+    }
+    assert_eq!(seen, (0..50).rev().map(|n| order(n).id).collect::<Vec<_>>());
+}
+
+async fn open_orders(f: &mut Fixture) {
+    let orders = place_all(f, 0..200).await;
+    let settled = orders.iter().step_by(3).map(|order| save(order, OrderStatus::Cancelled, vec![], vec![]));
+    f.commit(settled.collect()).await;
+    let shards: Vec<Shard> = vec![Shard(1), Shard(7), Shard(8), Shard(23)];
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = f.reads.open_orders(shards.clone(), after, 5).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 5);
+        after = Some(last.order.id);
+        seen.extend(page);
+    }
+    let open = orders.iter().enumerate().filter(|(n, order)| n % 3 != 0 && shards.contains(&order.shard));
+    let wanted: Vec<OrderId> = open.map(|(_, order)| order.id).collect();
+    assert!(wanted.len() > 10);
+    assert_eq!(seen.iter().map(|stored| stored.order.id).collect::<Vec<_>>(), wanted);
+    assert!(seen.iter().all(|stored| stored.open && !stored.record.history.is_empty()));
+    assert!(f.reads.open_orders(Vec::new(), None, 5).await.unwrap().is_empty());
+}
+
+/// A page goes on by order, so no notice may be lost between two of one order.
+async fn pending_notices(f: &mut Fixture) {
+    let orders = place_all(f, 0..60).await;
+    let mut writes = Vec::new();
+    for order in &orders {
+        writes.push(notice(order, NoticeKind::Confirmation, Channel::Email, NoticeStatus::Pending, 0));
+        writes.push(notice(order, NoticeKind::Confirmation, Channel::Sms, NoticeStatus::Pending, 0));
+        writes.push(notice(order, NoticeKind::Shipping, Channel::Email, NoticeStatus::Sent, 1));
+    }
+    f.commit(writes).await;
+    let shards: Vec<Shard> = (0..12).map(Shard).collect();
+    let wanted: Vec<(OrderId, Channel)> = orders
+        .iter()
+        .filter(|order| shards.contains(&order.shard))
+        .flat_map(|order| Channel::ALL.map(|channel| (order.id, channel)))
+        .collect();
+    for limit in [1, 2, 3, 1000] {
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = f.reads.pending_notices(shards.clone(), after, limit).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.order);
+            seen.extend(page.iter().map(|task| (task.order, task.channel)));
+        }
+        seen.sort();
+        let mut wanted = wanted.clone();
+        wanted.sort();
+        assert_eq!(seen, wanted, "limit {limit}");
+    }
+}
+
+async fn products(f: &mut Fixture) {
+    f.commit([5, 1, 9, 3, 7].map(|n| put(product_id(n), 1)).into()).await;
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = f.reads.products(after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        seen.extend(page.into_iter().map(|product| product.id));
+        f.write(adjust(product_id(1), 1)).await;
+    }
+    assert_eq!(seen, [1, 3, 5, 7, 9].map(product_id));
+}
+
+async fn low_stock(f: &mut Fixture) {
+    f.commit([(1, 5), (2, 0), (3, 4), (4, 100), (5, 5)].map(|(n, available)| put(product_id(n), available)).into()).await;
+    let low = f.reads.low_stock(5, 10).await.unwrap();
+    assert_eq!(low.iter().map(|product| product.available).collect::<Vec<_>>(), [0, 4, 5, 5]);
+    assert_eq!(f.reads.low_stock(5, 2).await.unwrap().len(), 2);
+    let order = order_of(1, vec![line(4, 97)]);
+    f.commit(vec![place(&order), reserve(&order)]).await;
+    assert_eq!(f.reads.low_stock(5, 10).await.unwrap()[1].id, product_id(4), "what is held is not available");
+}
+
+async fn events(f: &mut Fixture) {
+    place_all(f, 0..10).await;
+    f.write(Write::TakeShards { roles: vec![ordermill::domain::Role::Order], shards: vec![Shard(0)] }).await;
+    place_all(f, 10..15).await;
+    let writer = f.writer.writer;
+    let mut seen = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = f.reads.events(writer, after, 4).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        seen.extend(page.into_iter().map(|logged| (logged.seq, logged.event.order)));
+    }
+    let numbers = (1..=10).chain(12..=16);
+    assert_eq!(seen, numbers.zip((0..15).map(|n| order(n).id)).collect::<Vec<_>>());
+    assert!(f.reads.events(ordermill::domain::WriterId(writer.0 + 50), 0, 4).await.unwrap().is_empty());
+}

@@ -1,0 +1,142 @@
+//! A node on the memory store, on the calling thread, under tokio's paused clock.
+#![allow(dead_code, unreachable_pub, reason = "each test target uses its own part")]
+
+use ordermill::actors::faults::Faults;
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, Where, World};
+use ordermill::config::providers::ProviderSettings;
+use ordermill::db::memory::{MemoryDatabase, Nodes};
+use ordermill::db::{Outcome, StoredOrder, Write};
+use ordermill::domain::{
+    CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp,
+};
+use ordermill::providers::Providers;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Long enough for every retry and deadline; costs nothing on a paused clock.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Time that follows tokio's clock and ids that follow a counter.
+pub struct SimWorld {
+    began: Instant,
+    seed: u64,
+    ids: AtomicU64,
+}
+
+impl SimWorld {
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), seed, ids: AtomicU64::new(0) })
+    }
+}
+
+impl World for SimWorld {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_760_000_000_000_000 + i64::try_from(self.began.elapsed().as_micros()).unwrap())
+    }
+
+    fn order_id(&self, now: Timestamp) -> OrderId {
+        let number = self.ids.fetch_add(1, Ordering::Relaxed);
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number).to_be_bytes());
+        OrderId::from_parts(u64::try_from(now.0 / 1000).unwrap(), random)
+    }
+}
+
+/// Runs `test` on one thread under a paused clock, as an actix system.
+pub fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + 'static) {
+    let system =
+        actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
+    system.block_on(async move { test().await });
+}
+
+/// A database that outlives its nodes.
+pub struct World1 {
+    pub world: Arc<SimWorld>,
+    pub database: MemoryDatabase,
+    pub providers: Providers,
+    pub settings: ActorSettings,
+    pub faults: Faults,
+}
+
+impl World1 {
+    pub fn new(seed: u64) -> Self {
+        let world = SimWorld::new(seed);
+        let clock = world.clone();
+        let database = MemoryDatabase::new(Shards::new(24).unwrap(), Nodes::One, Arc::new(move || clock.now()));
+        let mut providers = ProviderSettings::default();
+        providers.sandbox.max_notices = 10_000;
+        providers.sandbox.seed = seed;
+        Self {
+            world,
+            database,
+            providers: Providers::from_settings(&providers).unwrap(),
+            settings: ActorSettings::default(),
+            faults: Faults::default(),
+        }
+    }
+
+    pub async fn start(&self) -> Actors {
+        let parts = Parts {
+            settings: self.settings.clone(),
+            analytics: AnalyticsSettings::default(),
+            world: self.world.clone(),
+            store: Box::new(self.database.store()),
+            reads: Arc::new(self.database.clone()),
+            providers: self.providers.clone(),
+            faults: self.faults.clone(),
+            name: "node-1".to_owned(),
+            url: "http://127.0.0.1:0".to_owned(),
+        };
+        let actors = Actors::start(parts, Where::Here).await.unwrap();
+        until("the node is ready", || async { actors.front().not_ready().is_empty() }).await;
+        actors
+    }
+}
+
+/// Waits, level-triggered, on the paused clock.
+pub async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(24 * 3600);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub fn product(n: u128) -> ProductId {
+    ProductId(Uuid::from_u128(n))
+}
+
+pub async fn put_product(front: &Front, n: u128, price: i64, available: i32) {
+    let write = Write::PutProduct { id: product(n), name: Text::lossy("thing"), price: Money::from_minor(price).unwrap(), available };
+    assert!(matches!(front.write(write, LIMIT).await, Ok(Outcome::Product(_))));
+}
+
+pub fn line(n: u128, quantity: i64, price: i64) -> Line {
+    Line { product: product(n), quantity: Quantity::new(quantity).unwrap(), price: Money::from_minor(price).unwrap() }
+}
+
+pub fn new_order(lines: Vec<Line>) -> NewOrder {
+    NewOrder {
+        customer: CustomerId(Uuid::from_u128(77)),
+        total: Order::total_of(&lines).unwrap(),
+        lines,
+        payment_method: Text::lossy("card"),
+        contact: None,
+        address: None,
+        correlation: CorrelationId(Uuid::from_u128(99)),
+    }
+}
+
+pub async fn stored(front: &Front, id: OrderId) -> StoredOrder {
+    front.reads().order(id).await.unwrap().expect("the order is stored")
+}
+
+/// Waits until the order owes nothing and has this status.
+pub async fn settled(front: &Front, id: OrderId, status: OrderStatus) {
+    until(&format!("order {id} is settled"), || async { !stored(front, id).await.open }).await;
+    assert_eq!(stored(front, id).await.status, status, "{:#?}", stored(front, id).await.record);
+}
