@@ -100,6 +100,7 @@ impl Report {
             closed_idle,
             without_id,
             sent_again,
+            replayed,
         } = self.counts;
         let mut all = vec![
             ("orders refused (by answer below)", refused),
@@ -115,6 +116,7 @@ impl Report {
             ("connections at rest closed by the node", closed_idle),
             ("answers 202 without an order id", without_id),
             ("requests sent again under their idempotency key", sent_again),
+            ("answers that repeated an earlier one under the same key", replayed),
         ];
         if let Some(sample) = &self.sample {
             all.push(("sampled orders passed over: too many were followed", sample.passed_over));
