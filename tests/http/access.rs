@@ -96,8 +96,7 @@ fn an_idempotency_key_belongs_to_its_holder() {
     run(|| async {
         let app = app(with_keys()).await;
         let post = async |key: &str| {
-            let headers =
-                [("content-type", "application/json"), ("authorization", &*format!("Bearer {key}")), ("idempotency-key", "one")];
+            let headers = [("content-type", "application/json"), ("authorization", &*format!("Bearer {key}")), ("idempotency-key", "one")];
             app.send(Method::POST, "/api/v1/orders", &headers, order(1).to_string().as_bytes()).await.at("/orderId")
         };
         assert_eq!(post(CUSTOMER_KEY).await, post(CUSTOMER_KEY).await);

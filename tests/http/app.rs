@@ -6,11 +6,11 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::{App, Error, test};
 use ordermill::actors::{Actors, Front};
-use ordermill::config::{AccessKey, AccessRole, AccessSettings, Secret, Settings};
 use ordermill::config::providers::Behaviour;
+use ordermill::config::{AccessKey, AccessRole, AccessSettings, Secret, Settings};
 use ordermill::domain::Timestamp;
-use ordermill::providers::sandbox::Party;
 use ordermill::http::{Component, HttpParts, HttpState, NodeInfo, Operations, routes};
+use ordermill::providers::sandbox::Party;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -124,6 +124,8 @@ pub struct TestApp<S> {
 pub async fn app(settings: Settings) -> TestApp<impl Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = Error>> {
     let world = World1::new(1);
     let actors = world.start().await;
+    // The actors' hook keeps a panic's text for their keeper; here a failed assertion is to be read.
+    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     put_product(actors.front(), 1, 1000, 100).await;
     let state = state_over(actors.front(), settings);
     let service = test::init_service(App::new().configure(|config| routes::configure(config, &state))).await;

@@ -81,16 +81,19 @@ fn every_broken_field_of_an_order_is_named() {
             (with("/items/0/price", json!("-1")), &["body /items/0/price is negative"]),
             (with("/items/0/price", json!(true)), &["body /items/0/price is not a decimal number such as \"19.99\""]),
             (with("/items/0/price", json!("1,5")), &["body /items/0/price is not a decimal number such as \"19.99\""]),
-            (with("/contact", json!({"email": "a b@c", "phone": "call me", "locale": "?"})), &[
-                "body /contact/email must be an email address",
-                "body /contact/phone must be a telephone number such as \"+49 30 123456\"",
-                "body /contact/locale must be a language tag such as \"de-CH\"",
-            ]),
+            (
+                with("/contact", json!({"email": "a b@c", "phone": "call me", "locale": "?"})),
+                &[
+                    "body /contact/email must be an email address",
+                    "body /contact/phone must be a telephone number such as \"+49 30 123456\"",
+                    "body /contact/locale must be a language tag such as \"de-CH\"",
+                ],
+            ),
             (with("/contact", json!({"email": "a@b\r\nBcc: c@d"})), &["body /contact/email contains a control character"]),
-            (with("/shippingAddress", json!({"city": "a\u{0}b", "zip": "1"})), &[
-                "body /shippingAddress/zip is not a known field",
-                "body /shippingAddress/city contains a control character",
-            ]),
+            (
+                with("/shippingAddress", json!({"city": "a\u{0}b", "zip": "1"})),
+                &["body /shippingAddress/zip is not a known field", "body /shippingAddress/city contains a control character"],
+            ),
             (with("/paymentMethod", json!("x".repeat(51))), &["body /paymentMethod is longer than 50 characters"]),
         ];
         for (body, want) in cases {
@@ -127,8 +130,19 @@ fn what_is_no_json_is_said_to_be_none() {
         let app = app(Settings::default()).await;
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let bodies: &[&[u8]] = &[
-            b"", b"{", b"{\"a\":}", b"{}x", b"{'a':1}", b"\xff\xfe", b"{\"customerId\":\"\xc3\x28\"}", b"nul", b"{\"a\":1,}", b"{1:2}",
-            b"\x00", b"{\"a\":\"\x00\"}", deep[..100_001].as_bytes(),
+            b"",
+            b"{",
+            b"{\"a\":}",
+            b"{}x",
+            b"{'a':1}",
+            b"\xff\xfe",
+            b"{\"customerId\":\"\xc3\x28\"}",
+            b"nul",
+            b"{\"a\":1,}",
+            b"{1:2}",
+            b"\x00",
+            b"{\"a\":\"\x00\"}",
+            deep[..100_001].as_bytes(),
         ];
         for body in bodies {
             let shown = String::from_utf8_lossy(body).chars().take(40).collect::<String>();
@@ -201,9 +215,10 @@ fn routes_methods_types_and_ids_are_checked() {
             assert_eq!(app.get(&uri).await.status, 404, "{uri}");
         }
         assert_eq!(app.get(&format!("/api/v1/orders/{id}/status?wait=30s")).await.status, 404);
-        assert_eq!(app.get(&format!("/api/v1/orders/{id}/status?wait=soon")).await.fields(), [
-            "query /wait must be a time such as 30s or 500ms"
-        ]);
+        assert_eq!(
+            app.get(&format!("/api/v1/orders/{id}/status?wait=soon")).await.fields(),
+            ["query /wait must be a time such as 30s or 500ms"]
+        );
         for command in ["cancel", "ship"] {
             let answer = app.send(Method::POST, &format!("/api/v1/orders/{id}/{command}"), &[], b"").await;
             assert_eq!((answer.status, answer.at("/orderId")), (404, id.to_string()), "{command}");

@@ -58,7 +58,12 @@ fn letters_are_listed_grouped_and_acted_on() {
         app.behave(Behaviour::default());
         let one = format!("/api/v1/admin/dlq/{}", page.at("/items/0/letterId"));
         let acted = app.json(Method::POST, &one, &json!({"action": "reprocess", "note": "back again"})).await;
-        assert_eq!((acted.status, acted.at("/state"), acted.at("/audit/0/by")), (200, "REPROCESSED".into(), "local".into()), "{}", acted.text);
+        assert_eq!(
+            (acted.status, acted.at("/state"), acted.at("/audit/0/by")),
+            (200, "REPROCESSED".into(), "local".into()),
+            "{}",
+            acted.text
+        );
         assert_eq!(app.json(Method::POST, &one, &json!({"action": "skip"})).await.status, 409);
         let bulk = json!({"action": "reprocess", "filter": {}, "perSecond": 2});
         let done = app.json(Method::POST, "/api/v1/admin/dlq", &bulk).await;

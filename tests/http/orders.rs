@@ -52,13 +52,19 @@ fn an_order_that_cannot_be_had_says_why() {
     run(|| async {
         let app = app(Settings::default()).await;
         let answer = app.send(Method::POST, "/api/v1/orders", &[JSON, ("prefer", "wait=30")], order(101).to_string().as_bytes()).await;
-        assert_eq!((answer.status, answer.at("/status").as_str(), answer.header("preference-applied")), (202, "CANCELLED", Some("wait=30")));
+        assert_eq!(
+            (answer.status, answer.at("/status").as_str(), answer.header("preference-applied")),
+            (202, "CANCELLED", Some("wait=30"))
+        );
         let status = app.get(&answer.at("/links/status")).await;
         assert_eq!(status.at("/reason"), "out-of-stock");
         let whole = app.get(&answer.at("/links/self")).await;
-        assert_eq!(whole.body["shortages"], json!([
-            {"productId": Uuid::from_u128(1), "reason": "out-of-stock", "requested": 101, "available": 100}
-        ]));
+        assert_eq!(
+            whole.body["shortages"],
+            json!([
+                {"productId": Uuid::from_u128(1), "reason": "out-of-stock", "requested": 101, "available": 100}
+            ])
+        );
     });
 }
 
