@@ -93,6 +93,18 @@ fn pages_load_nothing_from_elsewhere() {
 }
 
 #[test]
+fn a_bug_in_a_handler_is_an_answer_and_harms_no_other() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let answer = app.json(Method::PUT, "/api/v1/admin/log-level", &json!({"filter": "panic"})).await;
+        assert_eq!((answer.status, answer.at("/type").as_str()), (500, "/problems/internal-error"));
+        assert!(!answer.text.contains("a bug"), "what exactly happened is for the log");
+        assert_eq!(answer.header("x-correlation-id").map(str::to_owned), Some(answer.at("/correlationId")));
+        assert_eq!(app.json(Method::PUT, "/api/v1/admin/log-level", &json!({"filter": "info"})).await.status, 200);
+    });
+}
+
+#[test]
 fn a_full_node_says_when_to_come_back() {
     run(|| async {
         let mut settings = Settings::default();
