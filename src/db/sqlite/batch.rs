@@ -8,7 +8,7 @@ use super::{desk, stock};
 use crate::db::codec;
 use crate::db::write::{Batch, Committed, IdempotencyKey, Outcome, Write};
 use crate::domain::{
-    CorrelationId, Event, EventBody, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Shard, Timestamp,
+    CorrelationId, Event, EventBody, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Shard, Shards, Timestamp,
 };
 use crate::saga::{Record, settled, status};
 use diesel::sql_types::{BigInt, Binary};
@@ -24,7 +24,10 @@ sql!(
 sql!(EndLog, "UPDATE writers SET last_seq = ? WHERE writer = ?");
 sql!(PlacedAmong, "SELECT id FROM orders WHERE id IN " => Binary);
 sql!(KeysAmong, "SELECT key, body, order_id, expires_at FROM idempotency_keys WHERE key IN " => (Binary, Binary, Binary, BigInt));
-sql!(InsertOrders, "INSERT INTO orders (id, customer_id, total_amount, status, created_at, updated_at, shard, open, details, record) VALUES ");
+sql!(
+    InsertOrders,
+    "INSERT INTO orders (id, customer_id, total_amount, status, created_at, updated_at, shard, open, details, record) VALUES "
+);
 sql!(InsertItems, "INSERT INTO order_items (id, order_id, product_id, quantity, price) VALUES ");
 sql!(DeleteKey, "DELETE FROM idempotency_keys WHERE key = ?");
 sql!(InsertKeys, "INSERT INTO idempotency_keys (key, body, order_id, expires_at) VALUES ");
@@ -48,7 +51,7 @@ sql!(InsertEvents, "INSERT INTO events (writer, seq, topic, kind, shard, order_i
 pub(super) const MARKER: i64 = 255;
 
 /// Stores the batch in the transaction that is open.
-pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch) -> Result<Committed, Failure> {
+pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) -> Result<Committed, Failure> {
     let writer = batch.writer.0;
     let fence = [Value::Int(writer), Value::Int(batch.commits), Value::Int(batch.last_seq)];
     if run(conn, StepWriter, fence)? != 1 {
@@ -57,6 +60,9 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch) -> Result<Commit
     let mut work = Work::new(conn, batch)?;
     let mut outcomes = Vec::with_capacity(batch.writes.len());
     for write in &batch.writes {
+        if let Some(shard) = shard_of(write).filter(|shard| shard.0 >= shards.count()) {
+            return Err(Failure::NoShard(shard.0));
+        }
         outcomes.push(work.decide(write)?);
     }
     work.flush()?;
@@ -65,6 +71,22 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch) -> Result<Commit
         run(conn, EndLog, [Value::Int(log.last_seq), Value::Int(writer)])?;
     }
     Ok(Committed { outcomes, events, last_seq: log.last_seq })
+}
+
+/// The shard that a write names for its order.
+fn shard_of(write: &Write) -> Option<Shard> {
+    match write {
+        Write::Place { order, .. } | Write::Save { order, .. } | Write::Reserve { order, .. } => Some(order.shard),
+        Write::Release { step, .. } | Write::HoldStock { step } | Write::ShipStock { step } => Some(step.shard),
+        Write::SavePayment { shard, .. } | Write::SaveNotice { shard, .. } => Some(*shard),
+        Write::PutProduct { .. }
+        | Write::AdjustStock { .. }
+        | Write::AddLetter(_)
+        | Write::CloseLetter { .. }
+        | Write::SaveAnalytics { .. }
+        | Write::TakeShards { .. }
+        | Write::ReleaseShards { .. } => None,
+    }
 }
 
 /// The writer's log as the batch extends it.
@@ -253,13 +275,8 @@ impl<'a> Work<'a> {
             (new.status, new.open, new.record, new.updated_at) = (*status, *open, record, *at);
         } else {
             let record = codec::encode_record(record).map_err(Failure::codec("a record"))?;
-            let values = [
-                Value::Text(status.name()),
-                Value::Int(at.0),
-                Value::Int(i64::from(*open)),
-                Value::Bytes(record),
-                Value::id(&order.id.0),
-            ];
+            let values =
+                [Value::Text(status.name()), Value::Int(at.0), Value::Int(i64::from(*open)), Value::Bytes(record), Value::id(&order.id.0)];
             if run(self.conn, SaveOrder, values)? == 0 {
                 return Ok(Outcome::Missing);
             }
@@ -277,8 +294,9 @@ impl<'a> Work<'a> {
             let Some(stored) = stored.cloned() else { return Ok(Outcome::Repeated(Vec::new())) };
             let correlation = match event {
                 Some(event) => event.correlation,
-                None => super::queries::order(self.conn, payment.order)?
-                    .map_or(CorrelationId(Uuid::nil()), |known| known.order.correlation),
+                None => {
+                    super::queries::order(self.conn, payment.order)?.map_or(CorrelationId(Uuid::nil()), |known| known.order.correlation)
+                }
             };
             return Ok(Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect()));
         }
@@ -354,9 +372,7 @@ impl<'a> Work<'a> {
         let rows: Vec<_> = self
             .new_keys
             .iter()
-            .map(|(key, order)| {
-                [Value::Blob(&key.key), Value::Blob(&key.body), Value::id(&order.0), Value::Int(key.expires_at.0)]
-            })
+            .map(|(key, order)| [Value::Blob(&key.key), Value::Blob(&key.body), Value::id(&order.0), Value::Int(key.expires_at.0)])
             .collect();
         insert(self.conn, InsertKeys, &rows)?;
         Ok(())

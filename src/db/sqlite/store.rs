@@ -20,17 +20,14 @@ sql!(
      VALUES (?, ?, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ?, 0, 0, 0) RETURNING writer" => BigInt
 );
 sql!(WriterRow, "SELECT alive, commits, last_seq FROM writers WHERE writer = ?" => (BigInt, BigInt, BigInt));
-sql!(
-    RenewLease,
-    "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1"
-);
+sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1");
 
 /// The writing side of one SQLite file. Its futures do their work when they are first polled and never wait: call it from a
 /// thread of its own.
 pub struct SqliteStore {
     options: SqliteOptions,
     /// None after a failure that a connection does not survive; the next call opens another.
-    conn: Option<SqliteConnection>,
+    pub(super) conn: Option<SqliteConnection>,
     _lock: File,
 }
 
@@ -53,10 +50,7 @@ impl SqliteStore {
     }
 
     /// Runs `work` in one transaction; nothing of it stays when it fails.
-    pub(super) fn transaction<T>(
-        &mut self,
-        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
-    ) -> Result<T, CommitError> {
+    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, CommitError> {
         let conn = self.conn().map_err(CommitError::NotWritten)?;
         if let Err(error) = conn.batch_execute("BEGIN IMMEDIATE") {
             return Err(self.failed_early(error.into()));
@@ -111,7 +105,7 @@ impl SqliteStore {
     }
 
     /// Like [`Self::transaction`], for what is no batch.
-    fn simple<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
+    pub(super) fn simple<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
         self.transaction(work).map_err(|error| match error {
             CommitError::NotWritten(error) | CommitError::Unknown(error) | CommitError::BadWrite(error) => error,
             CommitError::NoMatch => StoreError::Statement("no such writer".to_owned()),
@@ -151,7 +145,8 @@ impl Store for SqliteStore {
     }
 
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
-        Box::pin(async move { self.transaction(|conn| batch::write(conn, batch)) })
+        let shards = self.options.shards;
+        Box::pin(async move { self.transaction(|conn| batch::write(conn, batch, shards)) })
     }
 
     fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>> {
