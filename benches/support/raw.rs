@@ -35,9 +35,8 @@ impl Raw {
         let text = CString::new(sql).expect("no zero in SQL");
         let mut statement = ptr::null_mut();
         // SAFETY: as above; the statement is finalised by its drop, before the connection's.
-        let code = unsafe {
-            ffi::sqlite3_prepare_v3(self.0, text.as_ptr(), -1, ffi::SQLITE_PREPARE_PERSISTENT, &mut statement, ptr::null_mut())
-        };
+        let code =
+            unsafe { ffi::sqlite3_prepare_v3(self.0, text.as_ptr(), -1, ffi::SQLITE_PREPARE_PERSISTENT, &mut statement, ptr::null_mut()) };
         self.check(code, sql);
         Statement { raw: self, statement }
     }

@@ -6,7 +6,9 @@ use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrde
 use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{Outcome, StoredOrder, Write};
-use ordermill::domain::{CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp};
+use ordermill::domain::{
+    CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp,
+};
 use ordermill::providers::Providers;
 use std::future::Future;
 use std::sync::Arc;
@@ -46,9 +48,8 @@ impl World for SimWorld {
 
 /// Runs `test` on one thread under a paused clock, as an actix system.
 pub fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + 'static) {
-    let system = actix::System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-    });
+    let system =
+        actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
     system.block_on(async move { test().await });
 }
 
@@ -110,12 +111,7 @@ pub fn product(n: u128) -> ProductId {
 }
 
 pub async fn put_product(front: &Front, n: u128, price: i64, available: i32) {
-    let write = Write::PutProduct {
-        id: product(n),
-        name: Text::lossy("thing"),
-        price: Money::from_minor(price).unwrap(),
-        available,
-    };
+    let write = Write::PutProduct { id: product(n), name: Text::lossy("thing"), price: Money::from_minor(price).unwrap(), available };
     assert!(matches!(front.write(write, LIMIT).await, Ok(Outcome::Product(_))));
 }
 

@@ -24,7 +24,10 @@ sql!(
 sql!(EndLog, "UPDATE writers SET last_seq = ? WHERE writer = ?");
 sql!(PlacedAmong, "SELECT id FROM orders WHERE id IN " => Binary);
 sql!(KeysAmong, "SELECT key, body, order_id, expires_at FROM idempotency_keys WHERE key IN " => (Binary, Binary, Binary, BigInt));
-sql!(InsertOrders, "INSERT INTO orders (id, customer_id, total_amount, status, created_at, updated_at, shard, open, details, record) VALUES ");
+sql!(
+    InsertOrders,
+    "INSERT INTO orders (id, customer_id, total_amount, status, created_at, updated_at, shard, open, details, record) VALUES "
+);
 sql!(InsertItems, "INSERT INTO order_items (id, order_id, product_id, quantity, price) VALUES ");
 sql!(DeleteKey, "DELETE FROM idempotency_keys WHERE key = ?");
 sql!(InsertKeys, "INSERT INTO idempotency_keys (key, body, order_id, expires_at) VALUES ");
@@ -253,13 +256,8 @@ impl<'a> Work<'a> {
             (new.status, new.open, new.record, new.updated_at) = (*status, *open, record, *at);
         } else {
             let record = codec::encode_record(record).map_err(Failure::codec("a record"))?;
-            let values = [
-                Value::Text(status.name()),
-                Value::Int(at.0),
-                Value::Int(i64::from(*open)),
-                Value::Bytes(record),
-                Value::id(&order.id.0),
-            ];
+            let values =
+                [Value::Text(status.name()), Value::Int(at.0), Value::Int(i64::from(*open)), Value::Bytes(record), Value::id(&order.id.0)];
             if run(self.conn, SaveOrder, values)? == 0 {
                 return Ok(Outcome::Missing);
             }
@@ -277,8 +275,9 @@ impl<'a> Work<'a> {
             let Some(stored) = stored.cloned() else { return Ok(Outcome::Repeated(Vec::new())) };
             let correlation = match event {
                 Some(event) => event.correlation,
-                None => super::queries::order(self.conn, payment.order)?
-                    .map_or(CorrelationId(Uuid::nil()), |known| known.order.correlation),
+                None => {
+                    super::queries::order(self.conn, payment.order)?.map_or(CorrelationId(Uuid::nil()), |known| known.order.correlation)
+                }
             };
             return Ok(Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect()));
         }
@@ -354,9 +353,7 @@ impl<'a> Work<'a> {
         let rows: Vec<_> = self
             .new_keys
             .iter()
-            .map(|(key, order)| {
-                [Value::Blob(&key.key), Value::Blob(&key.body), Value::id(&order.0), Value::Int(key.expires_at.0)]
-            })
+            .map(|(key, order)| [Value::Blob(&key.key), Value::Blob(&key.body), Value::id(&order.0), Value::Int(key.expires_at.0)])
             .collect();
         insert(self.conn, InsertKeys, &rows)?;
         Ok(())

@@ -38,10 +38,7 @@ sql!(
         => (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>)
 );
 sql!(TakeShard, "UPDATE shards SET writer = ?, after_writer = NULL, after_seq = NULL WHERE role = ? AND shard = ?");
-sql!(
-    GiveShard,
-    "UPDATE shards SET writer = NULL, after_writer = ?, after_seq = ? WHERE role = ? AND shard = ? AND writer = ?"
-);
+sql!(GiveShard, "UPDATE shards SET writer = NULL, after_writer = ?, after_seq = ? WHERE role = ? AND shard = ? AND writer = ?");
 
 pub(super) fn add_letter(conn: &mut SqliteConnection, letter: &DeadLetter) -> Result<(), Failure> {
     let row = [
@@ -93,12 +90,7 @@ pub(super) fn audit_stock(
     Ok(insert(conn, AddAudit, &[values])?)
 }
 
-pub(super) fn save_analytics(
-    conn: &mut SqliteConnection,
-    add: &[AnalyticsRow],
-    source: WriterId,
-    seq: i64,
-) -> Result<Outcome, Failure> {
+pub(super) fn save_analytics(conn: &mut SqliteConnection, add: &[AnalyticsRow], source: WriterId, seq: i64) -> Result<Outcome, Failure> {
     insert(conn, MovePosition, &[[Value::Int(source.0), Value::Int(seq)]])?;
     // An upsert whose condition fails changes no row; so the position tells whether these numbers are new.
     if changes(conn)? == 0 {
@@ -165,4 +157,3 @@ pub(super) fn release_shards(
     }
     Ok(())
 }
-

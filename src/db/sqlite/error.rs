@@ -85,8 +85,9 @@ fn by_message(message: &str, path: &Path) -> Option<(StoreError, Blame)> {
     let file = path.display();
     let told = format!("{file}: {message}");
     Some(match message {
-        "database is locked" | "database table is locked" | "locking protocol" | "out of memory" | "interrupted"
-        | "query aborted" => (StoreError::Unavailable(told), Blame::Database),
+        "database is locked" | "database table is locked" | "locking protocol" | "out of memory" | "interrupted" | "query aborted" => {
+            (StoreError::Unavailable(told), Blame::Database)
+        }
         "database or disk is full" => (StoreError::Full(told), Blame::Database),
         "attempt to write a readonly database" | "access permission denied" | "authorization denied" => {
             (StoreError::ReadOnly(told), Blame::Connection)

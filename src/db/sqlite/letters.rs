@@ -11,36 +11,9 @@ use diesel::sqlite::SqliteConnection;
 /// A filter that few letters pass looks at so many at most; then the page is what was found until there.
 const SCAN_LIMIT: i64 = 20_000;
 
-type LetterTypes = (
-    Binary,
-    Text,
-    Text,
-    Nullable<Binary>,
-    Nullable<BigInt>,
-    Text,
-    Text,
-    Text,
-    BigInt,
-    Text,
-    BigInt,
-    Nullable<BigInt>,
-    Nullable<Text>,
-);
-type LetterRow = (
-    Id,
-    String,
-    String,
-    Option<Id>,
-    Option<i64>,
-    String,
-    String,
-    String,
-    i64,
-    String,
-    i64,
-    Option<i64>,
-    Option<String>,
-);
+type LetterTypes =
+    (Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text, Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>);
+type LetterRow = (Id, String, String, Option<Id>, Option<i64>, String, String, String, i64, String, i64, Option<i64>, Option<String>);
 
 sql!(
     OneLetter,

@@ -133,10 +133,9 @@ impl SqliteOptions {
         match (id, tables) {
             (APPLICATION_ID, _) => Ok(()),
             (0, 0) => conn.batch_execute(&format!("PRAGMA application_id = {APPLICATION_ID}")).map_err(judge),
-            _ => Err(StoreError::Mismatch(format!(
-                "{}: this is the database of another program; choose another file",
-                self.path.display()
-            ))),
+            _ => {
+                Err(StoreError::Mismatch(format!("{}: this is the database of another program; choose another file", self.path.display())))
+            }
         }
     }
 

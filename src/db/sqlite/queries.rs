@@ -115,11 +115,7 @@ fn finder(status: Option<OrderStatus>) -> Finder {
         None | Some(OrderStatus::Confirmed | OrderStatus::Shipped) => Finder::Time,
         Some(OrderStatus::Pending | OrderStatus::InventoryReserved) => Finder::Open,
         Some(
-            OrderStatus::PaymentFailed
-            | OrderStatus::Failed
-            | OrderStatus::Cancelling
-            | OrderStatus::Refunding
-            | OrderStatus::Cancelled,
+            OrderStatus::PaymentFailed | OrderStatus::Failed | OrderStatus::Cancelling | OrderStatus::Refunding | OrderStatus::Cancelled,
         ) => Finder::Rare,
     }
 }

@@ -9,9 +9,7 @@ use crate::db::read::{
     AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::write::StoreError;
-use crate::domain::{
-    DeadLetter, LetterId, LoggedEvent, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
-};
+use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};

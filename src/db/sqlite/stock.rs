@@ -7,7 +7,8 @@ use super::statement::{Id, Value, among, insert, run, sql};
 use crate::db::codec;
 use crate::db::write::{Outcome, StockStep, Undo, Write};
 use crate::domain::{
-    Event, EventBody, Money, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, StockError, Text, Timestamp, reserve,
+    Event, EventBody, Money, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, StockError, Text, Timestamp,
+    reserve,
 };
 use diesel::sql_types::Binary;
 use diesel::sqlite::SqliteConnection;

@@ -20,10 +20,7 @@ sql!(
      VALUES (?, ?, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ?, 0, 0, 0) RETURNING writer" => BigInt
 );
 sql!(WriterRow, "SELECT alive, commits, last_seq FROM writers WHERE writer = ?" => (BigInt, BigInt, BigInt));
-sql!(
-    RenewLease,
-    "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1"
-);
+sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1");
 
 /// The writing side of one SQLite file. Its futures do their work when they are first polled and never wait: call it from a
 /// thread of its own.
@@ -53,10 +50,7 @@ impl SqliteStore {
     }
 
     /// Runs `work` in one transaction; nothing of it stays when it fails.
-    pub(super) fn transaction<T>(
-        &mut self,
-        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>,
-    ) -> Result<T, CommitError> {
+    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, CommitError> {
         let conn = self.conn().map_err(CommitError::NotWritten)?;
         if let Err(error) = conn.batch_execute("BEGIN IMMEDIATE") {
             return Err(self.failed_early(error.into()));
