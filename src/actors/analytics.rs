@@ -67,13 +67,14 @@ pub struct AnalyticsSettings {
     pub page_events: u32,
     /// Events of lists that wait in memory until a gap before them is read.
     pub held_events: usize,
-    /// Increments of one log in memory; past it counting waits for a save.
+    /// Increments of one log in memory; past it counting waits for a save. A save is one write of the journal's batch, so this
+    /// also bounds how long it keeps the orders' writes waiting.
     pub pending_rows: usize,
 }
 
 impl Default for AnalyticsSettings {
     fn default() -> Self {
-        Self { flush_ms: 1000, recheck_ms: 30_000, mailbox_lists: 1024, page_events: 2000, held_events: 20_000, pending_rows: 50_000 }
+        Self { flush_ms: 1000, recheck_ms: 30_000, mailbox_lists: 1024, page_events: 2000, held_events: 20_000, pending_rows: 10_000 }
     }
 }
 
@@ -167,8 +168,8 @@ impl Analytics {
             act.is_reading = false;
             match loaded {
                 Ok((positions, writers)) => {
-                    act.must_load = false;
-                    act.book.loaded(&positions, &writers, &act.parts.owns());
+                    act.must_load = !act.book.loaded(&positions, &writers, &act.parts.owns());
+                    act.rests |= act.must_load;
                 }
                 Err(error) => act.rest("the analytics positions could not be read; trying again", &error),
             }
