@@ -11,6 +11,7 @@ mod book;
 #[cfg(test)]
 mod tests;
 
+use super::faults::{Faults, Point};
 use crate::db::{Outcome, Reads, StoreError, Write, WriterRow};
 use crate::domain::{LoggedEvent, WriterId};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -87,6 +88,7 @@ pub struct AnalyticsParts {
     own: Arc<Mutex<BTreeSet<WriterId>>>,
     /// Held by a save until its outcome is known, even if the actor that began it is gone: positions are loaded only then.
     gate: Arc<Semaphore>,
+    faults: Faults,
     progress: Arc<watch::Sender<Progress>>,
 }
 
@@ -100,8 +102,15 @@ impl AnalyticsParts {
             settings,
             own: Arc::new(Mutex::new(own.into_iter().collect())),
             gate: Arc::new(Semaphore::new(1)),
+            faults: Faults::default(),
             progress: Arc::new(watch::Sender::new(Progress::default())),
         }
+    }
+
+    /// Fails where `faults` say.
+    #[must_use]
+    pub fn failing(self, faults: Faults) -> Self {
+        Self { faults, ..self }
     }
 
     /// How far the counting is; lives on when the actor is restarted.
@@ -223,6 +232,7 @@ impl Analytics {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
+        self.parts.faults.pass(Point::AnalyticsTimer, None);
         self.rests = false;
         self.book.mark_due();
         self.save(ctx);
@@ -265,6 +275,7 @@ impl Actor for Analytics {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.parts.faults.pass(Point::AnalyticsStarted, None);
         let settings = self.parts.settings;
         ctx.set_mailbox_capacity(settings.mailbox_lists);
         ctx.run_interval(Duration::from_millis(settings.flush_ms.max(1)), Self::flush);
@@ -280,6 +291,7 @@ impl Handler<Logged> for Analytics {
     type Result = ();
 
     fn handle(&mut self, list: Logged, ctx: &mut Context<Self>) {
+        self.parts.faults.pass(Point::AnalyticsMessage, None);
         let writer = list.writer;
         if !self.book.take(list) {
             self.parts.own(writer);

@@ -1,8 +1,10 @@
 //! A cell: the actors of one arbiter and what they share. Single-threaded; shards do not cross cells.
 
 use super::death::Death;
-use super::inbox::Inbound;
-use super::messages::{Deliver, EventRef, Load, Quit};
+use super::front::CommandError;
+use super::inbox::{Ask, Inbound};
+use super::journal::Origin;
+use super::messages::{Deliver, EventRef, Load, Quit, Wake, WakeWith};
 use super::node::{ActorKind, Node};
 use super::notifier::Notifier;
 use super::order::OrderActor;
@@ -10,8 +12,10 @@ use super::payment_gateway::PaymentGateway;
 use super::router::Router;
 use super::stock_keeper::StockKeeper;
 use super::supervisor::Supervisor;
+use crate::db::Write;
 use crate::domain::{Event, EventKind, Order, OrderId, Role, Shard};
 use actix::Addr;
+use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -29,6 +33,8 @@ pub(crate) enum Alarm {
     Save,
     /// Something is owed: ask again, or end the order when its deadline has passed.
     Redrive,
+    /// The same, beside the order's own rhythm: somebody who owes an answer has died.
+    Nudge,
 }
 
 /// A live order.
@@ -62,10 +68,28 @@ pub(crate) struct Cell {
     lives: Slot<u64>,
     /// Counts the cell's rebuilds; actors of an older one are strangers.
     pub(crate) era: Slot<u64>,
-    epoch: Instant,
+    began: Instant,
+    /// The journal's epoch that the cell's orders rest on.
+    epoch: Slot<u64>,
+    /// Readings of stored orders under way, and who has left since the first of them began: what was read of those is old.
+    readings: Slot<u32>,
+    departed: RefCell<BTreeSet<OrderId>>,
 }
 
 pub(crate) type CellRef = Rc<Cell>;
+
+/// A reading under way, to its end.
+pub(crate) struct Reading(CellRef);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let Self(cell) = self;
+        cell.readings.set(cell.readings.get().saturating_sub(1));
+        if cell.readings.get() == 0 {
+            cell.departed.borrow_mut().clear();
+        }
+    }
+}
 
 impl Cell {
     pub(crate) fn new(index: usize, node: Arc<Node>, deaths: mpsc::UnboundedSender<Death>) -> CellRef {
@@ -79,7 +103,10 @@ impl Cell {
             deaths,
             lives: Slot::new(0),
             era: Slot::new(0),
-            epoch: Instant::now(),
+            began: Instant::now(),
+            epoch: Slot::new(0),
+            readings: Slot::new(0),
+            departed: RefCell::default(),
         })
     }
 
@@ -90,7 +117,7 @@ impl Cell {
 
     /// Milliseconds of the steady clock since the cell began.
     pub(crate) fn steady_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn next_life(&self) -> u64 {
@@ -119,6 +146,49 @@ impl Cell {
         self.orders.borrow().get(&order).map(|entry| entry.order.clone())
     }
 
+    /// Submits an actor's write.
+    pub(crate) fn submit(&self, origin: Origin, write: Write) {
+        self.node.journal.submit(self.epoch.get(), origin, write);
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// The order's actor has ended and is reached by nobody any more.
+    pub(crate) fn leave(&self, order: OrderId, life: u64) {
+        let mut orders = self.orders.borrow_mut();
+        if orders.get(&order).is_some_and(|entry| entry.life == life) {
+            orders.remove(&order);
+        }
+        if self.readings.get() > 0 {
+            self.departed.borrow_mut().insert(order);
+        }
+    }
+
+    /// Stored orders are about to be read, to start actors from them.
+    pub(crate) fn begin_reading(self: &Rc<Self>) -> Reading {
+        self.readings.set(self.readings.get() + 1);
+        Reading(self.clone())
+    }
+
+    /// Whether an actor of this order has ended since the reading began, so that what was read may be older than what is stored.
+    pub(crate) fn has_left(&self, order: OrderId) -> bool {
+        self.departed.borrow().contains(&order)
+    }
+
+    /// Gives something to an order that has no actor.
+    pub(crate) fn wake(&self, order: OrderId, with: WakeWith) {
+        let addresses = self.addresses.borrow();
+        let Some(supervisor) = &addresses.supervisor else { return };
+        match supervisor.try_send(Wake { order, with }) {
+            Ok(()) => {}
+            Err(SendError::Full(Wake { with: WakeWith::Ask(ask), .. })) => refuse(ask, CommandError::Unavailable),
+            // A command whose way is lost is given again; all else comes again by re-drive.
+            Err(SendError::Full(_) | SendError::Closed(_)) => {}
+        }
+    }
+
     /// Delivers an event again, later in turn, to the roles of this node that take it.
     pub(crate) fn again(&self, event: Event) {
         if let Some(inbox) = self.node.inboxes.get(self.index) {
@@ -140,15 +210,18 @@ impl Cell {
         }
     }
 
-    /// Ends every order's actor; what is stored stays, what is not stored was not answered.
-    pub(crate) fn drop_orders(&self) {
+    /// Ends every order's actor; what is stored stays, what is not stored was not answered. From now on it is `epoch`.
+    pub(crate) fn drop_orders(&self, epoch: u64) {
+        self.epoch.set(epoch);
         self.owned.borrow_mut().clear();
         self.quit_orders();
     }
 
     fn quit_orders(&self) {
-        let entries: Vec<Entry> = self.orders.borrow_mut().drain().map(|(_, entry)| entry).collect();
-        for entry in entries {
+        let mut entries: Vec<(OrderId, Entry)> = self.orders.borrow_mut().drain().collect();
+        // In an order that does not hang on a hash: a simulation repeats it.
+        entries.sort_unstable_by_key(|(id, _)| *id);
+        for (_, entry) in entries {
             if entry.addr.try_send(Quit).is_err() && entry.addr.connected() {
                 actix::spawn(async move {
                     // It may end by itself meanwhile.
@@ -162,6 +235,9 @@ impl Cell {
     /// Ends every actor of the cell, so that all can begin anew from what is stored.
     pub(crate) fn quit_all(&self) {
         self.era.set(self.era.get() + 1);
+        // What told these may have died with the router.
+        self.epoch.set(self.node.journal.epoch());
+        *self.owned.borrow_mut() = self.node.lock_owned().iter().copied().filter(|shard| self.has(*shard)).collect();
         self.quit_orders();
         let addresses = std::mem::take(&mut *self.addresses.borrow_mut());
         // One that is dead already needs no word.
@@ -214,6 +290,11 @@ impl Cell {
             metrics::counter!("ordermill_deliveries_left_to_redrive_total", "role" => role.name()).increment(1);
         }
     }
+}
+
+pub(crate) fn refuse(ask: Ask, error: CommandError) {
+    // Who asked may have gone away.
+    drop(ask.reply.send(Err(error)));
 }
 
 /// The roles that take an event of this kind: the choreography.

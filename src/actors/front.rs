@@ -4,7 +4,7 @@ use super::inbox::{Ask, Inbound, NewPlace, OpenSlot, OrderCommand};
 use super::journal::Ticket;
 use super::node::{ActorKind, Node};
 use super::{Live, StepTimes};
-use crate::db::{IdempotencyKey, Outcome, Reads, Write};
+use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
 use crate::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, Line, Money,
     NoticeKind, Order, OrderId, OrderStatus, Text, Timestamp,
@@ -235,11 +235,12 @@ impl Front {
                 Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
                 Err(_) => {}
             }
+            self.node.journal.passed().await;
             let read = super::reading::insist(&self.node, || self.node.reads.order(order.id)).await;
             if let Some(stored) = read.flatten() {
                 return Ok(Placed { order: stored.order, replayed: false });
             }
-            // Not there (yet): placing it again is safe, its id is the same.
+            // Not there, and nothing is on its way: placed again it is still one order, its id is the same.
             super::cell::pause(self.node.settings.tick_ms).await;
         }
     }
@@ -275,16 +276,32 @@ impl Front {
         }
         let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
         let telling = async {
+            let mut is_first = true;
             loop {
                 let (reply, result) = oneshot::channel();
                 inbox.push(Inbound::Command(order, Ask { what: what.clone(), reply }));
-                if let Ok(result) = result.await {
-                    return result;
+                match result.await {
+                    Ok(Err(CommandError::Rejected(rejection))) if !is_first => return self.done_before(order, &what, rejection).await,
+                    Ok(result) => return result,
+                    Err(_) => {}
                 }
+                is_first = false;
                 super::cell::pause(self.node.settings.tick_ms).await;
             }
         };
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
+    }
+
+    /// A command that was given twice may be refused because of its own first time.
+    async fn done_before(&self, order: OrderId, what: &OrderCommand, rejection: Rejection) -> Result<OrderStatus, CommandError> {
+        let by = match what {
+            OrderCommand::Cancel(by) => *by,
+            OrderCommand::Compensate => CancelledBy::Operator,
+            OrderCommand::Ship(_) | OrderCommand::Unpark | OrderCommand::Park { .. } => return Err(CommandError::Rejected(rejection)),
+        };
+        let read = super::reading::insist(&self.node, || self.node.reads.order(order)).await;
+        let was_done = |stored: &StoredOrder| stored.record.facts.cancel.is_some_and(|(asked_by, _)| asked_by == by);
+        read.flatten().filter(was_done).map(|stored| stored.status).ok_or(CommandError::Rejected(rejection))
     }
 
     /// Writes something that belongs to no order (catalogue, stock, desk) and returns what became of it.

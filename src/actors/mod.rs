@@ -16,6 +16,7 @@ mod courses;
 mod death;
 pub mod faults;
 mod front;
+mod group_commit;
 mod inbox;
 mod journal;
 mod keeper;

@@ -145,6 +145,7 @@ impl Course {
     }
 
     async fn answered(&self, order: &Arc<Order>, attempt: u32, charge: Charge) -> Result<(), GivenUp> {
+        self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(self.id));
         let (payment, event) = charged(order, attempt, charge, self.cell.node.now());
         self.store(order, payment, Some(event)).await?;
         if self.signal.is_raised() { self.undo(order).await } else { Ok(()) }

@@ -89,10 +89,11 @@ impl PaymentGateway {
     }
 
     fn decided(&self, order: &Arc<Order>, charge: Charge) {
+        self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(order.id));
         let now = self.cell.node.now();
         let (payment, event) = payment_course::charged(order, 1, charge, now);
         let write = crate::db::Write::SavePayment { payment, shard: order.shard, event: Some(event), letter: None };
-        self.cell.node.journal.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
+        self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
     }
 
     fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal, ctx: &mut Context<Self>) {
@@ -120,7 +121,7 @@ impl PaymentGateway {
         let cause = death::take_cause();
         self.cell.node.counters.fare(ActorKind::PaymentGateway).restarted(&cause);
         tracing::error!(actor = "payment-gateway", order.id = %id, cause = %cause, "a payment's course panicked; its order is driven again");
-        self.cell.wake_after(self.cell.node.settings.restart_backoff.after(1), id, Alarm::Redrive);
+        self.cell.wake_after(self.cell.node.settings.restart_backoff.after(1), id, Alarm::Nudge);
     }
 }
 

@@ -68,7 +68,7 @@ impl Handler<Deliver> for StockKeeper {
         let event = deliver.event.get();
         self.cell.node.faults.pass(Point::StockKeeperMessage, Some(event.order));
         if let Some(write) = self.step(event) {
-            self.cell.node.journal.submit(Origin::Role(Role::Inventory, event.shard, event.order), write);
+            self.cell.submit(Origin::Role(Role::Inventory, event.shard, event.order), write);
         }
     }
 }

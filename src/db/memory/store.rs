@@ -24,7 +24,9 @@ impl MemoryStore {
         if !tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) {
             return Err(CommitError::NoMatch);
         }
-        Ok(apply::apply(Arc::make_mut(&mut tables), batch, now))
+        let tables = Arc::make_mut(&mut tables);
+        tables.forgets_releases = self.database.faults().is_some_and(|faults| faults.releases_twice());
+        Ok(apply::apply(tables, batch, now))
     }
 
     /// The fence comes first: a fenced writer is told so, whatever it writes.

@@ -1,0 +1,5 @@
+//! The actors of one node on the memory store: each flow of the specification, and each actor's death in the middle of it.
+#[path = "../support/mod.rs"]
+mod support;
+
+mod flows;
