@@ -14,7 +14,7 @@ const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// The key that a node may want.
 #[derive(Args, Clone, Debug, Default)]
-pub struct KeyArg {
+pub(crate) struct KeyArg {
     /// Access key, sent as a bearer token; a node without configured keys wants none
     #[arg(long, env = "ORDERMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
@@ -22,7 +22,7 @@ pub struct KeyArg {
 
 /// Which node, and the key to it.
 #[derive(Args, Clone, Debug)]
-pub struct ApiArgs {
+pub(crate) struct ApiArgs {
     /// The node to talk to
     #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub(crate) url: String,
@@ -45,7 +45,6 @@ pub(crate) enum ApiError {
 #[derive(Debug, Default)]
 pub(crate) struct Problem {
     pub(crate) status: u16,
-    pub(crate) kind: String,
     title: String,
     detail: String,
     /// The broken fields, each with its reason.
@@ -93,9 +92,12 @@ impl Client {
         self.json(self.request(Method::POST, path).header("Content-Type", "text/csv").body(body)).await
     }
 
-    /// Opens a stream of server-sent events.
-    pub(crate) async fn events(&self, path: &str) -> Result<Events, ApiError> {
-        let request = self.request(Method::GET, path).header("Accept", "text/event-stream");
+    /// Opens a stream of server-sent events, after the event `last`.
+    pub(crate) async fn events(&self, path: &str, last: Option<&str>) -> Result<Events, ApiError> {
+        let mut request = self.request(Method::GET, path).header("Accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
         let response = self.checked(request).await?;
         Ok(Events { url: self.base.clone(), response, text: Vec::new() })
     }
@@ -155,7 +157,6 @@ impl Problem {
         let field = |name: &str| text_at(&body, name).unwrap_or_default().to_owned();
         Self {
             status,
-            kind: field("type"),
             title: field("title"),
             detail: field("detail"),
             fields: body.get("errors").map(broken_fields).unwrap_or_default(),
@@ -164,12 +165,11 @@ impl Problem {
     }
 }
 
-/// The broken fields of a problem, whether listed as objects or as texts.
+/// The broken fields of a problem: where and what.
 fn broken_fields(errors: &Value) -> Vec<String> {
-    let one = |error: &Value| match error {
-        Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => error.to_string(),
-        Value::Object(parts) => parts.values().filter_map(Value::as_str).collect::<Vec<_>>().join(": "),
+    let one = |error: &Value| match (text_at(error, "pointer"), text_at(error, "detail")) {
+        (Some(pointer), Some(detail)) => format!("{pointer} {detail}"),
+        (None, _) | (_, None) => error.to_string(),
     };
     errors.as_array().map(|errors| errors.iter().map(one).collect()).unwrap_or_default()
 }
@@ -203,13 +203,21 @@ pub(crate) struct Events {
     text: Vec<u8>,
 }
 
+/// One server-sent event.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
 impl Events {
-    /// The data of the next event; `None` when the node has ended the stream.
-    pub(crate) async fn next(&mut self) -> Result<Option<Value>, ApiError> {
+    /// The next event with data; `None` when the node has ended the stream.
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>, ApiError> {
         loop {
-            while let Some(event) = take_event(&mut self.text) {
-                if let Some(data) = data_of(&event) {
-                    return Ok(Some(data));
+            while let Some(text) = take_event(&mut self.text) {
+                if let Some(event) = read_event(&text) {
+                    return Ok(Some(event));
                 }
             }
             let more = self.response.chunk().await.map_err(|error| self.odd(&error.to_string()))?;
@@ -234,11 +242,14 @@ fn take_event(text: &mut Vec<u8>) -> Option<String> {
     Some(String::from_utf8_lossy(&text.drain(..end).collect::<Vec<_>>()).into_owned())
 }
 
-/// The JSON that an event carries; comments and empty events carry none.
-fn data_of(event: &str) -> Option<Value> {
-    let lines = event.lines().filter_map(|line| line.strip_prefix("data:"));
-    let data = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n");
-    serde_json::from_str(&data).ok()
+/// Comments and empty events carry no data.
+fn read_event(text: &str) -> Option<Event> {
+    let field = |name: &'static str| {
+        text.lines()
+            .filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.strip_prefix(' ').unwrap_or(value)))
+    };
+    let data = serde_json::from_str(&field("data").collect::<Vec<_>>().join("\n")).ok()?;
+    Some(Event { id: field("id").last().map(str::to_owned), name: field("event").last().unwrap_or("message").to_owned(), data })
 }
 
 /// A text field.
@@ -255,11 +266,9 @@ pub(crate) fn shown_at(value: &Value, name: &str) -> String {
     }
 }
 
-/// The rows of a page: the array under `name`, else the only array of the answer.
-pub(crate) fn rows_of<'a>(page: &'a Value, name: &str) -> Vec<&'a Value> {
-    let named = page.get(name).and_then(Value::as_array).or_else(|| page.as_array());
-    let rows = named.or_else(|| page.as_object().and_then(|page| page.values().find_map(Value::as_array)));
-    rows.map(|rows| rows.iter().collect()).unwrap_or_default()
+/// The rows of a page or list.
+pub(crate) fn rows_at<'a>(page: &'a Value, name: &str) -> &'a [Value] {
+    page.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A query string of the parts that are given.
@@ -295,19 +304,19 @@ mod tests {
 
     #[test]
     fn a_problem_names_all_fields_and_says_what_to_do() {
-        let text = r#"{"type":"urn:x","title":"Invalid","detail":"2 fields","errors":[{"field":"a","reason":"is empty"},"b"],"correlationId":"c"}"#;
+        let text = r#"{"type":"urn:x","title":"Invalid","detail":"2 fields","errors":[{"in":"body","pointer":"/a","detail":"is empty"},"b"],"correlationId":"c"}"#;
         let shown = Problem::read(422, text).to_string();
-        assert_eq!(shown, "the node answers 422: Invalid: 2 fields\n  a: is empty\n  b\n  (correlation id c)");
+        assert_eq!(shown, "the node answers 422: Invalid: 2 fields\n  /a is empty\n  \"b\"\n  (correlation id c)");
         assert!(Problem::read(401, "").to_string().contains("ORDERMILL_KEY"));
         assert_eq!(Problem::read(502, "<html>").to_string(), "the node answers 502: <html>");
     }
 
     #[test]
     fn events_are_cut_out_whole() {
-        let mut text = b": hello\n\nevent: x\ndata: {\"a\":\ndata: 1}\n\ndata: {\"a\"".to_vec();
-        assert_eq!(take_event(&mut text).and_then(|event| data_of(&event)), None);
-        let event = take_event(&mut text).unwrap();
-        assert_eq!(data_of(&event), Some(serde_json::json!({"a": 1})));
+        let mut text = b": hello\n\nid: 3\nevent: x\ndata: {\"a\":\ndata: 1}\n\ndata: {\"a\"".to_vec();
+        assert_eq!(take_event(&mut text).and_then(|event| read_event(&event)), None);
+        let event = read_event(&take_event(&mut text).unwrap());
+        assert_eq!(event, Some(Event { id: Some("3".into()), name: "x".into(), data: serde_json::json!({"a": 1}) }));
         assert_eq!(take_event(&mut text), None);
         assert_eq!(text, b"data: {\"a\"");
     }

@@ -117,14 +117,18 @@ impl ServerSettings {
                 problems.push(format!("server.{name} must be at least 1"));
             }
         }
-        for (name, value) in [
-            ("header_timeout_ms", self.header_timeout_ms),
-            ("body_timeout_ms", self.body_timeout_ms),
-            ("heartbeat_ms", self.heartbeat_ms),
-            ("stream_limit_ms", self.stream_limit_ms),
-        ] {
-            if value == 0 {
-                problems.push(format!("server.{name} must be at least 1"));
+        // The HTTP library's clock for these is up to half a second behind, and a deadline that is past when it is set never fires.
+        let timers = [
+            ("header_timeout_ms", self.header_timeout_ms, 1_000),
+            ("keep_alive_ms", self.keep_alive_ms, 1_000),
+            ("disconnect_timeout_ms", self.disconnect_timeout_ms, 1_000),
+            ("body_timeout_ms", self.body_timeout_ms, 1),
+            ("heartbeat_ms", self.heartbeat_ms, 1),
+            ("stream_limit_ms", self.stream_limit_ms, 1),
+        ];
+        for (name, value, least) in timers {
+            if value < least {
+                problems.push(format!("server.{name} must be at least {least}"));
             }
         }
         if self.workers > 1024 {

@@ -7,7 +7,7 @@ use super::problem::{Problem, ProblemKind};
 use super::{HttpState, correlation};
 use crate::domain::CorrelationId;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -112,7 +112,7 @@ where
                     let work = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
                     match work.await {
                         Ok(Ok(response)) => response.into_parts().1,
-                        Ok(Err(error)) => error.error_response(),
+                        Ok(Err(error)) => HttpResponse::from_error(error),
                         Err(panic) => panicked(panic.as_ref(), door.route, correlation),
                     }
                 }
@@ -141,9 +141,9 @@ impl Door {
     }
 
     fn finish(&self, mut answer: HttpResponse, request: &HttpRequest, correlation: CorrelationId) -> HttpResponse {
-        if answer.status().as_u16() >= 400 && !has_problem_body(&answer) {
-            let carried = answer.extensions_mut().remove::<Problem>();
-            let problem = carried.unwrap_or_else(|| of_status(&answer, self.route, correlation));
+        let carried = answer.extensions_mut().remove::<Problem>();
+        let problem = carried.or_else(|| answer.error().map(|error| of_error(error, answer.status(), self.route, correlation)));
+        if let Some(problem) = problem {
             answer = problem.to_response(correlation, request.path(), self.state.settings.server.retry_after_s);
         }
         let headers = answer.headers_mut();
@@ -182,23 +182,14 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-fn has_problem_body(answer: &HttpResponse) -> bool {
-    answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"))
-}
-
 /// An error that the framework made, as a problem.
-fn of_status(answer: &HttpResponse, route: &'static str, correlation: CorrelationId) -> Problem {
-    let status = answer.status();
-    let kind = ProblemKind::ALL.into_iter().find(|kind| kind.status() == status);
-    let cause = answer.error().map(ToString::to_string).unwrap_or_default();
-    match kind {
-        Some(kind) if status.is_client_error() => Problem::new(kind, cause),
-        Some(_) | None if status.is_client_error() => Problem::new(ProblemKind::Invalid, cause),
-        Some(_) | None => {
-            tracing::error!(http.route = route, correlation.id = %correlation, cause, "a request failed");
-            Problem::new(ProblemKind::Internal, "the log says what happened")
-        }
+fn of_error(error: &Error, status: StatusCode, route: &'static str, correlation: CorrelationId) -> Problem {
+    if status.is_client_error() {
+        let kind = ProblemKind::ALL.into_iter().find(|kind| kind.status() == status);
+        return Problem::new(kind.unwrap_or(ProblemKind::Invalid), error.to_string());
     }
+    tracing::error!(http.route = route, correlation.id = %correlation, %error, "a request failed");
+    Problem::new(ProblemKind::Internal, "the log says what happened")
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send), route: &'static str, correlation: CorrelationId) -> HttpResponse {

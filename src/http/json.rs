@@ -221,7 +221,8 @@ impl<'a, const N: usize> Visitor<'a> for Fields<'_, '_, '_, N> {
             let raw: &'a RawValue = map.next_value()?;
             if std::mem::replace(seen, true) {
                 self.reader.fail(&At::Field(self.at, &name), "appears more than once");
-            } else if raw.get() != "null" {
+            }
+            if raw.get() != "null" {
                 *value = Some(raw.get());
             }
         }

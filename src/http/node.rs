@@ -178,6 +178,7 @@ pub(super) async fn info(call: Call) -> HttpResponse {
 pub(super) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };
     let in_progress = u32::try_from(call.state.in_progress()).unwrap_or(u32::MAX);
+    call.state.front.publish();
     metrics::gauge!("http_server_active_requests").set(in_progress);
     // Rendering takes a lock and some milliseconds: off the thread that takes orders.
     let text = actix_web::web::block(move || handle.render()).await;

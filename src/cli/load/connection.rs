@@ -132,7 +132,10 @@ impl Connection {
 
 fn answered(run: &Run, ticket: Ticket, head: Head, body: &[u8], may_repeat: bool) -> Tried {
     match (head.status, head.retry_after_s) {
-        (202, _) => Tried::Ended(run.accepted(ticket, body)),
+        (202, _) => {
+            run.tally().counts.replayed += u64::from(head.replayed);
+            Tried::Ended(run.accepted(ticket, body))
+        }
         (503, Some(seconds)) => {
             run.tally().trouble(Trouble::Busy);
             // At least a little, so that a node that says 0 is not asked in a tight loop.

@@ -1,4 +1,6 @@
-//! `--sample`: some orders are followed to the saga's end by their event stream, on connections of their own.
+//! `--sample`: some orders are followed to the saga's end on connections of their own. The event stream tells when an order is
+//! CONFIRMED; it goes on after that (the goods may leave weeks later), so that nothing is owed any more is asked for beside it, by
+//! a status request that waits.
 
 use super::connection::text_field;
 use super::pace::Ticket;
@@ -14,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// So many orders are followed at once; one that is chosen beyond them is counted as not followed.
-const MAX_FOLLOWED: usize = 256;
+const MAX_FOLLOWED: usize = 128;
 /// A stream keeps at most so much of an event that has not ended.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
@@ -22,13 +24,13 @@ const MAX_EVENT_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Default, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Followed {
-    /// Followed until settled.
-    pub(crate) settled: u64,
-    /// Of those, confirmed.
+    /// Followed until confirmed.
     pub(crate) confirmed: u64,
+    /// Followed until settled, confirmed or not.
+    pub(crate) settled: u64,
     /// Chosen while too many others were followed.
     pub(crate) passed_over: u64,
-    /// The stream broke or ended before the order was settled.
+    /// A connection broke before the order was settled, or the time was up.
     pub(crate) lost: u64,
 }
 
@@ -37,9 +39,8 @@ pub(crate) struct Followers {
     share: f64,
     seed: u64,
     address: SocketAddr,
-    /// The request but for the order's id.
-    before_id: String,
-    after_id: String,
+    /// The end of each request: host, access.
+    headers: String,
     limit: Duration,
     active: AtomicUsize,
     idle: Mutex<Vec<Wire>>,
@@ -51,13 +52,6 @@ struct Outcome {
     tally: Tally,
 }
 
-/// What a stream has told of its order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Seen {
-    confirmed: bool,
-    settled: bool,
-}
-
 impl Followers {
     pub(crate) fn new(share: f64, seed: u64, address: SocketAddr, host: &str, key: Option<&str>, limit: Duration) -> Arc<Self> {
         let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
@@ -65,8 +59,7 @@ impl Followers {
             share,
             seed,
             address,
-            before_id: "GET /api/v1/orders/".to_owned(),
-            after_id: format!("/events HTTP/1.1\r\nHost: {host}\r\n{access}Accept: text/event-stream\r\n\r\n"),
+            headers: format!("Host: {host}\r\n{access}"),
             limit,
             active: AtomicUsize::new(0),
             idle: Mutex::default(),
@@ -84,16 +77,15 @@ impl Followers {
             lock(&self.outcome).followed.passed_over += 1;
             return;
         }
-        let request = format!("{}{}{}", self.before_id, String::from_utf8_lossy(id), self.after_id);
-        let followers = self.clone();
+        let (followers, id) = (self.clone(), String::from_utf8_lossy(id).into_owned());
         tokio::spawn(async move {
-            let settled = matches!(timeout(followers.limit, followers.follow(ticket, &request)).await, Ok(Ok(true)));
+            let follow = async { tokio::join!(followers.confirmed(ticket, &id), followers.settled(ticket, &id)) };
+            let (confirmed, settled) = timeout(followers.limit, follow).await.unwrap_or((Ok(false), Ok(false)));
             let mut outcome = lock(&followers.outcome);
-            if settled {
-                outcome.followed.settled += 1;
-            } else {
-                outcome.followed.lost += 1;
-            }
+            outcome.followed.confirmed += u64::from(matches!(confirmed, Ok(true)));
+            let is_settled = matches!(settled, Ok(true));
+            outcome.followed.settled += u64::from(is_settled);
+            outcome.followed.lost += u64::from(confirmed.is_err() || !is_settled);
             followers.active.fetch_sub(1, Ordering::Relaxed);
         });
     }
@@ -109,58 +101,68 @@ impl Followers {
         read(&outcome.followed, &outcome.tally)
     }
 
-    async fn follow(&self, ticket: Ticket, request: &str) -> Result<bool, Broken> {
-        let pooled = lock(&self.idle).pop().filter(Wire::is_reusable);
-        let mut wire = match pooled {
-            Some(wire) => wire,
-            None => Wire::new(TcpStream::connect(self.address).await?),
-        };
+    /// Reads the order's events up to CONFIRMED; false when it ends otherwise.
+    async fn confirmed(&self, ticket: Ticket, id: &str) -> Result<bool, Broken> {
+        let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{}Accept: text/event-stream\r\n\r\n", self.headers);
+        let mut wire = self.connect().await?;
         if wire.open(request.as_bytes()).await?.status != 200 {
-            return Ok(false);
+            return Err(Broken::Malformed("no event stream"));
         }
-        let (mut text, mut seen) = (Vec::new(), Seen::default());
+        let mut text = Vec::new();
         loop {
             let more = wire.read_more(&mut text).await?;
-            let before = seen;
-            seen.take(&mut text);
-            if !more {
-                // The node ends the stream when nothing is owed any more.
-                seen.settled = true;
-            }
-            self.note(ticket, before, seen);
-            if seen.settled || text.len() > MAX_EVENT_BYTES {
-                break;
+            match take_outcome(&mut text) {
+                Some(true) => {
+                    lock(&self.outcome).tally.confirmed_us.record(ticket.intended.elapsed());
+                    return Ok(true);
+                }
+                Some(false) => return Ok(false),
+                None if !more => return Ok(false),
+                None if text.len() > MAX_EVENT_BYTES => return Err(Broken::Malformed("an event without end")),
+                None => {}
             }
         }
-        if wire.is_reusable() {
-            lock(&self.idle).push(wire);
-        }
-        Ok(seen.settled)
     }
 
-    fn note(&self, ticket: Ticket, before: Seen, now: Seen) {
-        let mut outcome = lock(&self.outcome);
-        if now.confirmed && !before.confirmed {
-            outcome.followed.confirmed += 1;
-            outcome.tally.confirmed_us.record(ticket.intended.elapsed());
+    /// Asks until the order is settled.
+    async fn settled(&self, ticket: Ticket, id: &str) -> Result<bool, Broken> {
+        let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{}\r\n", self.headers);
+        let mut wire = self.connect().await?;
+        loop {
+            let head = wire.exchange(request.as_bytes()).await?;
+            if head.status != 200 {
+                return Ok(false);
+            }
+            if wire.body().windows(SETTLED.len()).any(|window| window == SETTLED) {
+                lock(&self.outcome).tally.settled_us.record(ticket.intended.elapsed());
+                if wire.is_reusable() {
+                    lock(&self.idle).push(wire);
+                }
+                return Ok(true);
+            }
         }
-        if now.settled && !before.settled {
-            outcome.tally.settled_us.record(ticket.intended.elapsed());
+    }
+
+    async fn connect(&self) -> Result<Wire, Broken> {
+        let pooled = lock(&self.idle).pop().filter(Wire::is_reusable);
+        match pooled {
+            Some(wire) => Ok(wire),
+            None => Ok(Wire::new(TcpStream::connect(self.address).await?)),
         }
     }
 }
 
-impl Seen {
-    /// Reads the whole lines of `text` and leaves the rest.
-    fn take(&mut self, text: &mut Vec<u8>) {
-        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return };
-        for line in text.drain(..=end).collect::<Vec<_>>().split(|byte| *byte == b'\n') {
-            if let Some(data) = line.strip_prefix(b"data:") {
-                self.confirmed |= text_field(data, b"\"status\":") == Some(b"CONFIRMED");
-                self.settled |= data.windows(14).any(|window| window == b"\"settled\":true");
-            }
-        }
-    }
+const SETTLED: &[u8] = b"\"settled\":true";
+
+/// Takes the whole lines out of `text`; whether they tell that the order is confirmed, or that it has ended otherwise.
+fn take_outcome(text: &mut Vec<u8>) -> Option<bool> {
+    let end = text.iter().rposition(|byte| *byte == b'\n')?;
+    let lines: Vec<u8> = text.drain(..=end).collect();
+    lines.split(|byte| *byte == b'\n').find_map(|line| match text_field(line.strip_prefix(b"data:")?, b"\"status\":")? {
+        b"CONFIRMED" => Some(true),
+        b"FAILED" | b"CANCELLED" => Some(false),
+        _ => None,
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,15 +175,13 @@ mod tests {
 
     #[test]
     fn events_are_read_in_pieces() {
-        let mut seen = Seen::default();
         let mut text = b"event: x\ndata: {\"status\":\"PEND".to_vec();
-        seen.take(&mut text);
-        assert_eq!((seen, text.as_slice()), (Seen::default(), &b"data: {\"status\":\"PEND"[..]));
-        text.extend_from_slice(b"ING\"}\n\ndata:{\"status\":\"CONFIRMED\",\"settled\":false}\n\n");
-        seen.take(&mut text);
-        assert_eq!(seen, Seen { confirmed: true, settled: false });
-        text.extend_from_slice(b"data: {\"status\":\"CONFIRMED\",\"settled\":true}\n");
-        seen.take(&mut text);
-        assert!(seen.settled && text.is_empty());
+        assert_eq!(take_outcome(&mut text), None);
+        assert_eq!(text, b"data: {\"status\":\"PEND");
+        text.extend_from_slice(b"ING\"}\n\ndata:{\"status\":\"CONFIRMED\"}\n\ndata:");
+        assert_eq!(take_outcome(&mut text), Some(true));
+        assert_eq!(text, b"data:");
+        text.extend_from_slice(b"{\"status\":\"FAILED\"}\n");
+        assert_eq!(take_outcome(&mut text), Some(false));
     }
 }

@@ -63,8 +63,11 @@ impl Tickets {
         }
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         if number >= self.limit {
-            self.stop();
             return None;
+        }
+        if number + 1 == self.limit {
+            // The last one: who waits for another waits in vain.
+            self.stop();
         }
         let intended = self.rate.map_or_else(Instant::now, |rate| self.started + due_after(number, rate));
         Some(Ticket { number, intended })

@@ -3,7 +3,6 @@
 use super::follow::Followed;
 use super::tally::{Counts, Percentiles, Refusal};
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
@@ -44,8 +43,8 @@ impl Report {
         let mut out = String::new();
         let counts = &self.counts;
         let mut line = |text: String| {
-            // Writing to a String cannot fail.
-            drop(writeln!(out, "{text}"));
+            out.push_str(&text);
+            out.push('\n');
         };
         let rate = self.rate.map(|rate| format!(" at {rate}/s")).unwrap_or_default();
         line(format!("{} loop{rate}, {} connections, seed {}", self.r#loop, self.connections, self.seed));
@@ -100,6 +99,7 @@ impl Report {
             closed_idle,
             without_id,
             sent_again,
+            replayed,
         } = self.counts;
         let mut all = vec![
             ("orders refused (by answer below)", refused),
@@ -115,6 +115,7 @@ impl Report {
             ("connections at rest closed by the node", closed_idle),
             ("answers 202 without an order id", without_id),
             ("requests sent again under their idempotency key", sent_again),
+            ("answers that repeated an earlier one under the same key", replayed),
         ];
         if let Some(sample) = &self.sample {
             all.push(("sampled orders passed over: too many were followed", sample.passed_over));

@@ -85,6 +85,8 @@ pub(crate) struct Counts {
     pub(crate) without_id: u64,
     /// Requests sent again under their idempotency key.
     pub(crate) sent_again: u64,
+    /// Of the accepted, those whose answer repeated an earlier one under the same key.
+    pub(crate) replayed: u64,
 }
 
 /// All refusals of one cause.

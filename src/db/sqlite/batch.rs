@@ -8,7 +8,7 @@ use super::{desk, stock};
 use crate::db::codec;
 use crate::db::write::{Batch, Committed, IdempotencyKey, Outcome, Write};
 use crate::domain::{
-    CorrelationId, Event, EventBody, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Shard, Timestamp,
+    CorrelationId, Event, EventBody, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Shard, Shards, Timestamp,
 };
 use crate::saga::{Record, settled, status};
 use diesel::sql_types::{BigInt, Binary};
@@ -51,7 +51,7 @@ sql!(InsertEvents, "INSERT INTO events (writer, seq, topic, kind, shard, order_i
 pub(super) const MARKER: i64 = 255;
 
 /// Stores the batch in the transaction that is open.
-pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch) -> Result<Committed, Failure> {
+pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) -> Result<Committed, Failure> {
     let writer = batch.writer.0;
     let fence = [Value::Int(writer), Value::Int(batch.commits), Value::Int(batch.last_seq)];
     if run(conn, StepWriter, fence)? != 1 {
@@ -60,6 +60,9 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch) -> Result<Commit
     let mut work = Work::new(conn, batch)?;
     let mut outcomes = Vec::with_capacity(batch.writes.len());
     for write in &batch.writes {
+        if let Some(shard) = shard_of(write).filter(|shard| shard.0 >= shards.count()) {
+            return Err(Failure::NoShard(shard.0));
+        }
         outcomes.push(work.decide(write)?);
     }
     work.flush()?;
@@ -68,6 +71,22 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch) -> Result<Commit
         run(conn, EndLog, [Value::Int(log.last_seq), Value::Int(writer)])?;
     }
     Ok(Committed { outcomes, events, last_seq: log.last_seq })
+}
+
+/// The shard that a write names for its order.
+fn shard_of(write: &Write) -> Option<Shard> {
+    match write {
+        Write::Place { order, .. } | Write::Save { order, .. } | Write::Reserve { order, .. } => Some(order.shard),
+        Write::Release { step, .. } | Write::HoldStock { step } | Write::ShipStock { step } => Some(step.shard),
+        Write::SavePayment { shard, .. } | Write::SaveNotice { shard, .. } => Some(*shard),
+        Write::PutProduct { .. }
+        | Write::AdjustStock { .. }
+        | Write::AddLetter(_)
+        | Write::CloseLetter { .. }
+        | Write::SaveAnalytics { .. }
+        | Write::TakeShards { .. }
+        | Write::ReleaseShards { .. } => None,
+    }
 }
 
 /// The writer's log as the batch extends it.
@@ -255,7 +274,7 @@ impl<'a> Work<'a> {
         if let Some(new) = in_batch.and_then(|index| self.orders.get_mut(index)) {
             (new.status, new.open, new.record, new.updated_at) = (*status, *open, record, *at);
         } else {
-            let record = codec::encode_record(record).map_err(Failure::codec("a record"))?;
+            let record = codec::encode_record_with_room(record, order, *status).map_err(Failure::codec("a record"))?;
             let values =
                 [Value::Text(status.name()), Value::Int(at.0), Value::Int(i64::from(*open)), Value::Bytes(record), Value::id(&order.id.0)];
             if run(self.conn, SaveOrder, values)? == 0 {
@@ -330,7 +349,7 @@ impl<'a> Work<'a> {
                 Value::Int(i64::from(order.shard.0)),
                 Value::Int(i64::from(new.open)),
                 Value::Bytes(codec::encode_order(order).map_err(Failure::codec("an order"))?),
-                Value::Bytes(codec::encode_record(new.record).map_err(Failure::codec("a record"))?),
+                Value::Bytes(codec::encode_record_with_room(new.record, order, new.status).map_err(Failure::codec("a record"))?),
             ]);
         }
         insert(self.conn, InsertOrders, &rows)?;

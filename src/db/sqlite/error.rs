@@ -24,6 +24,9 @@ pub(super) enum Failure {
     /// A column holds what no version of this program writes.
     #[error("stored data: {0}")]
     Column(&'static str),
+    /// An order lies in a shard that this store has not.
+    #[error("there is no shard {0}")]
+    NoShard(u16),
     /// The writer's row did not match.
     #[error("the writer's row did not match")]
     NoMatch,
@@ -50,6 +53,7 @@ impl Failure {
         match self {
             Self::Sql(error) => judge(error, path),
             Self::Codec { .. } | Self::Column(_) => (StoreError::Corrupt(self.to_string()), Blame::Write),
+            Self::NoShard(_) => (StoreError::Statement(self.to_string()), Blame::Write),
             Self::NoMatch => (StoreError::Statement(self.to_string()), Blame::Database),
         }
     }

@@ -5,7 +5,8 @@
 //! itself once the cause is gone. WAL with `synchronous=FULL`: a commit is on the disk when it returns.
 //!
 //! Inside: `batch` decides and writes one batch (`stock` and `desk` for their parts), `statement` keeps statements prepared,
-//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, `open` makes and checks files.
+//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, `open` makes and checks files,
+//! `retention` deletes what is old.
 
 mod batch;
 mod desk;
@@ -14,12 +15,16 @@ mod letters;
 mod open;
 mod queries;
 mod reads;
+mod retention;
 mod rows;
 mod snapshot;
 mod statement;
 mod stock;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use open::{SqliteOptions, Synchronous};
 pub use reads::SqliteReads;
+pub use retention::{Deleted, Publishing, Retention};
 pub use store::SqliteStore;

@@ -27,7 +27,7 @@ sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 10
 pub struct SqliteStore {
     options: SqliteOptions,
     /// None after a failure that a connection does not survive; the next call opens another.
-    conn: Option<SqliteConnection>,
+    pub(super) conn: Option<SqliteConnection>,
     _lock: File,
 }
 
@@ -105,7 +105,7 @@ impl SqliteStore {
     }
 
     /// Like [`Self::transaction`], for what is no batch.
-    fn simple<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
+    pub(super) fn simple<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
         self.transaction(work).map_err(|error| match error {
             CommitError::NotWritten(error) | CommitError::Unknown(error) | CommitError::BadWrite(error) => error,
             CommitError::NoMatch => StoreError::Statement("no such writer".to_owned()),
@@ -145,7 +145,8 @@ impl Store for SqliteStore {
     }
 
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
-        Box::pin(async move { self.transaction(|conn| batch::write(conn, batch)) })
+        let shards = self.options.shards;
+        Box::pin(async move { self.transaction(|conn| batch::write(conn, batch, shards)) })
     }
 
     fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>> {

@@ -83,7 +83,8 @@ impl Board {
         }
         let now = now();
         let mut numbers = self.read(now).await?;
-        if !is_fresh(last.top_read_at, TOP_REFRESH) {
+        // Reading an empty list costs nothing, and the first sale should be seen at once.
+        if last.top.is_empty() || !is_fresh(last.top_read_at, TOP_REFRESH) {
             last.top = self.top().await?;
             last.top_read_at = Some(Instant::now());
         }

@@ -1,0 +1,354 @@
+//! What is SQLite's own: a file that is locked, full, read-only, damaged, gone, foreign. In each case the very same store goes on
+//! once the cause is gone.
+
+use super::{Publishing, Retention, SqliteOptions, SqliteReads, SqliteStore};
+use crate::db::{Batch, CommitError, Committed, IdempotencyKey, Outcome, Reads as _, Store as _, StoreError, Write, WriterState};
+use crate::domain::{
+    CorrelationId, CustomerId, DeadLetter, LetterKind, LetterState, Line, Money, Order, OrderId, ProductId, Quantity, Role, Shards, Text,
+    Timestamp, WriterId,
+};
+use crate::saga::step;
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::sql_types::{BigInt, Text as SqlText};
+use diesel::sqlite::SqliteConnection;
+use diesel::{QueryableByName, RunQueryDsl as _};
+use futures_util::FutureExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+fn shards() -> Shards {
+    Shards::new(24).unwrap()
+}
+
+fn order(n: u64) -> Arc<Order> {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&n.to_be_bytes());
+    let id = OrderId::from_parts(1_700_000_000_000 + n, random);
+    let price = Money::from_minor(500).unwrap();
+    let lines = vec![Line { product: ProductId(Uuid::from_u128(7)), quantity: Quantity::new(1).unwrap(), price }];
+    Arc::new(Order {
+        id,
+        shard: shards().of(id),
+        customer: CustomerId(Uuid::from_u128(1)),
+        total: Order::total_of(&lines).unwrap(),
+        lines,
+        payment_method: Text::new("CARD").unwrap(),
+        contact: None,
+        address: None,
+        correlation: CorrelationId(Uuid::from_u128(2)),
+        created_at: Timestamp(1_700_000_000_000_000).plus_ms(n),
+    })
+}
+
+fn place(n: u64) -> Write {
+    let order = order(n);
+    Write::Place { record: step::placed(&order), order, key: None }
+}
+
+/// A store in a folder of its own, and where its writer stands.
+struct Desk {
+    folder: tempfile::TempDir,
+    store: SqliteStore,
+    writer: WriterState,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(options(folder.path())).unwrap();
+        let writer = store.start_writer("node", "", 1000).now_or_never().unwrap().unwrap();
+        Self { folder, store, writer }
+    }
+
+    fn file(&self) -> PathBuf {
+        options(self.folder.path()).path
+    }
+
+    fn commit(&mut self, writes: Vec<Write>) -> Result<Committed, CommitError> {
+        let batch = Batch { writer: self.writer.writer, commits: self.writer.commits, last_seq: self.writer.last_seq, writes };
+        let committed = self.store.commit(&batch).now_or_never().expect("never waits")?;
+        self.writer.commits += 1;
+        self.writer.last_seq = committed.last_seq;
+        Ok(committed)
+    }
+
+    fn execute(&mut self, sql: &str) {
+        self.store.conn().unwrap().batch_execute(sql).unwrap();
+    }
+
+    fn state(&mut self) -> WriterState {
+        self.store.state(self.writer.writer).now_or_never().unwrap().unwrap()
+    }
+
+    /// Nothing of a failed batch is there, and the same batch is stored now.
+    fn goes_on_with(&mut self, writes: Vec<Write>) {
+        assert_eq!(self.state(), self.writer, "nothing was written");
+        let committed = self.commit(writes).unwrap();
+        assert!(committed.outcomes.iter().all(|outcome| *outcome == Outcome::Done));
+        assert_eq!(self.state(), self.writer);
+    }
+}
+
+fn options(folder: &Path) -> SqliteOptions {
+    let mut options = SqliteOptions::new(folder.join("orders 100%?#.db"), shards());
+    options.busy_timeout_ms = 5;
+    options
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+fn number(conn: &mut SqliteConnection, sql: &str) -> i64 {
+    diesel::sql_query(sql).get_result::<Number>(conn).unwrap().value
+}
+
+#[test]
+fn a_commit_waits_for_the_disk() {
+    let mut desk = Desk::new();
+    let conn = desk.store.conn().unwrap();
+    assert_eq!(number(conn, "SELECT synchronous AS value FROM pragma_synchronous"), 2, "FULL");
+    assert_eq!(number(conn, "SELECT journal_mode = 'wal' AS value FROM pragma_journal_mode"), 1);
+    desk.store.conn = None;
+    let conn = desk.store.conn().unwrap();
+    assert_eq!(number(conn, "SELECT synchronous AS value FROM pragma_synchronous"), 2, "also after it was opened again");
+}
+
+#[test]
+fn a_lock_of_another_process_is_waited_out() {
+    let mut desk = Desk::new();
+    desk.commit(vec![place(1)]).unwrap();
+    // Another connection is another process, as far as SQLite's locks go.
+    let mut stranger = SqliteConnection::establish(&format!("file:{}/orders 100%25%3f%23.db", desk.folder.path().display())).unwrap();
+    stranger.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let error = desk.commit(vec![place(2)]).unwrap_err();
+    assert!(matches!(error, CommitError::NotWritten(StoreError::Unavailable(_))), "{error}");
+    stranger.batch_execute("ROLLBACK").unwrap();
+    desk.goes_on_with(vec![place(2)]);
+}
+
+#[test]
+fn a_full_disk_is_waited_out() {
+    let mut desk = Desk::new();
+    desk.commit(vec![place(1)]).unwrap();
+    let pages = number(desk.store.conn().unwrap(), "SELECT page_count AS value FROM pragma_page_count");
+    desk.execute(&format!("PRAGMA max_page_count = {pages}"));
+    let many = || (2..2000).map(place).collect::<Vec<_>>();
+    let error = desk.commit(many()).unwrap_err();
+    assert!(matches!(error, CommitError::NotWritten(StoreError::Full(_))), "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
+    desk.execute("PRAGMA max_page_count = 1000000");
+    desk.goes_on_with(many());
+}
+
+#[test]
+fn a_file_that_may_not_be_written_is_waited_out() {
+    let mut desk = Desk::new();
+    desk.execute("PRAGMA query_only = ON");
+    let error = desk.commit(vec![place(1)]).unwrap_err();
+    assert!(matches!(error, CommitError::NotWritten(StoreError::ReadOnly(_))), "{error}");
+    assert!(error.to_string().contains("write access"), "{error}");
+    desk.goes_on_with(vec![place(1)]);
+}
+
+#[test]
+fn a_damaged_file_is_told_and_the_restored_one_is_taken() {
+    let mut desk = Desk::new();
+    desk.commit(vec![place(1)]).unwrap();
+    desk.store.conn = None;
+    let whole = std::fs::read(desk.file()).unwrap();
+    for damage in [b"this is no database, and long enough to be seen as one that is none".repeat(200), whole[..5000].to_vec()] {
+        std::fs::write(desk.file(), damage).unwrap();
+        let error = desk.commit(vec![place(2)]).unwrap_err();
+        assert!(matches!(error, CommitError::NotWritten(StoreError::Corrupt(_))), "{error}");
+        desk.store.conn = None;
+        std::fs::write(desk.file(), &whole).unwrap();
+        assert_eq!(desk.state(), desk.writer);
+        desk.store.conn = None;
+    }
+    desk.goes_on_with(vec![place(2)]);
+}
+
+#[test]
+fn a_file_that_is_gone_is_not_made_anew() {
+    let mut desk = Desk::new();
+    desk.store.conn = None;
+    let away = desk.folder.path().join("away.db");
+    std::fs::rename(desk.file(), &away).unwrap();
+    let error = desk.commit(vec![place(1)]).unwrap_err();
+    assert!(matches!(error, CommitError::NotWritten(StoreError::Unavailable(_))), "{error}");
+    assert!(!desk.file().exists());
+    std::fs::rename(&away, desk.file()).unwrap();
+    desk.goes_on_with(vec![place(1)]);
+}
+
+#[test]
+fn a_bad_write_is_told_apart_from_a_bad_database() {
+    let mut desk = Desk::new();
+    let put = |available| Write::PutProduct {
+        id: ProductId(Uuid::from_u128(7)),
+        name: Text::new("Thing").unwrap(),
+        price: Money::from_minor(1).unwrap(),
+        available,
+    };
+    let error = desk.commit(vec![place(1), put(-1)]).unwrap_err();
+    assert!(matches!(error, CommitError::BadWrite(StoreError::Statement(_))), "{error}");
+    assert_eq!(desk.state(), desk.writer, "nothing was written");
+    desk.commit(vec![place(1), put(1)]).unwrap();
+}
+
+#[test]
+fn one_damaged_row_fails_alone() {
+    let mut desk = Desk::new();
+    let pay = |n| {
+        let order = order(n);
+        let payment = crate::domain::Payment::of(&order, 1, crate::domain::PaymentStatus::Charged, order.created_at);
+        let event = payment.answer(order.shard, order.correlation);
+        Write::SavePayment { payment, shard: order.shard, event, letter: None }
+    };
+    desk.commit(vec![place(1), place(2), pay(1)]).unwrap();
+    desk.execute("UPDATE payments SET status = 'ODD'");
+    let error = desk.commit(vec![pay(1)]).unwrap_err();
+    assert!(matches!(error, CommitError::BadWrite(StoreError::Corrupt(_))), "{error}");
+    desk.commit(vec![pay(2)]).unwrap();
+}
+
+#[test]
+fn one_process_has_the_data() {
+    let desk = Desk::new();
+    let error = SqliteStore::open(options(desk.folder.path())).err().unwrap();
+    assert!(matches!(error, StoreError::InUse(_)), "{error}");
+    let folder = desk.folder.path().to_owned();
+    let Desk { store, folder: _keep, .. } = desk;
+    drop(store);
+    SqliteStore::open(options(&folder)).unwrap();
+}
+
+#[test]
+fn only_our_files_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| SqliteStore::open(SqliteOptions::new(folder.path().join(name), shards())).err().unwrap();
+    std::fs::write(folder.path().join("text.db"), "some text that was never a database".repeat(100)).unwrap();
+    assert!(matches!(open("text.db"), StoreError::Corrupt(_)));
+    let mut other = SqliteConnection::establish(folder.path().join("other.db").to_str().unwrap()).unwrap();
+    other.batch_execute("CREATE TABLE things (id INTEGER)").unwrap();
+    let error = open("other.db");
+    assert!(matches!(&error, StoreError::Mismatch(text) if text.contains("another program")), "{error}");
+    assert!(matches!(open("text.db/below.db"), StoreError::Unavailable(_)));
+}
+
+#[test]
+fn the_number_of_shards_stays() {
+    let mut desk = Desk::new();
+    desk.commit(vec![place(1)]).unwrap();
+    let options = options(desk.folder.path());
+    let Desk { store, folder: _keep, .. } = desk;
+    drop(store);
+    let error = SqliteStore::open(SqliteOptions { shards: Shards::new(12).unwrap(), ..options.clone() }).err().unwrap();
+    assert!(matches!(&error, StoreError::Mismatch(text) if text.contains("24 shards")), "{error}");
+    SqliteStore::open(options).unwrap();
+}
+
+#[test]
+fn a_newer_versions_file_is_refused() {
+    let mut desk = Desk::new();
+    desk.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99999999999999')");
+    let options = options(desk.folder.path());
+    let Desk { store, folder: _keep, .. } = desk;
+    drop(store);
+    let error = SqliteStore::open(options).err().unwrap();
+    assert!(matches!(&error, StoreError::Mismatch(text) if text.contains("newer version")), "{error}");
+}
+
+/// Every order pays for each index, so a list must find its rows by the few that there are.
+#[test]
+fn hot_questions_use_an_index() {
+    #[derive(QueryableByName)]
+    struct Plan {
+        #[diesel(sql_type = SqlText)]
+        detail: String,
+    }
+    let mut desk = Desk::new();
+    let cases = [
+        ("SELECT id FROM inventory_reservations WHERE id BETWEEN x'00' AND x'01' AND order_id = x'00'", "USING PRIMARY KEY"),
+        ("SELECT id FROM orders WHERE customer_id = x'00' AND id < x'01' ORDER BY id DESC", "orders_by_customer"),
+        ("SELECT id FROM orders WHERE id < x'01' AND id >= x'00' ORDER BY id DESC", "sqlite_autoindex_orders_1"),
+        (
+            "SELECT id FROM orders WHERE status IN ('PAYMENT_FAILED', 'FAILED', 'CANCELLING', 'REFUNDING', 'CANCELLED') \
+             AND status = 'FAILED' AND id < x'01' ORDER BY id DESC",
+            "orders_of_rare_status",
+        ),
+        ("SELECT id FROM orders WHERE open = 1 AND id < x'01' ORDER BY id DESC", "orders_open"),
+    ];
+    for (sql, wanted) in cases {
+        let plan: Vec<Plan> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(desk.store.conn().unwrap()).unwrap();
+        let plan: Vec<String> = plan.into_iter().map(|row| row.detail).collect();
+        assert!(plan.len() == 1 && plan[0].contains(wanted), "{sql}: {plan:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_a_live_file_without_its_lock_and_write_nothing() {
+    let mut desk = Desk::new();
+    desk.commit(vec![place(1)]).unwrap();
+    let reads = SqliteReads::open(options(desk.folder.path()), tokio::runtime::Handle::current()).unwrap();
+    assert_eq!(reads.order(order(1).id).await.unwrap().unwrap().order, order(1));
+    let mut snapshot = reads.snapshot().await.unwrap();
+    assert!(snapshot.gaps(WriterId(1), 10).await.unwrap().is_empty());
+    desk.commit(vec![place(2), place(3)]).unwrap();
+    desk.execute("DELETE FROM events WHERE seq = 2");
+    assert!(snapshot.gaps(WriterId(1), 10).await.unwrap().is_empty(), "the view stays");
+    assert_eq!(reads.snapshot().await.unwrap().gaps(WriterId(1), 10).await.unwrap(), [2]);
+    desk.execute("DELETE FROM events WHERE seq = 3");
+    assert_eq!(reads.snapshot().await.unwrap().gaps(WriterId(1), 10).await.unwrap(), [2, 3]);
+    let missing = SqliteReads::open(SqliteOptions::new(desk.folder.path().join("no.db"), shards()), tokio::runtime::Handle::current());
+    assert!(matches!(missing.err().unwrap(), StoreError::Unavailable(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_rows_are_deleted_when_nobody_needs_them() {
+    let mut desk = Desk::new();
+    let key = |n: u8, at: i64| IdempotencyKey { key: [n; 32], body: [n; 32], expires_at: Timestamp(at) };
+    let keyed = |n: u64, key| Write::Place { record: step::placed(&order(n)), order: order(n), key: Some(key) };
+    let letter = |n| {
+        let order = order(1);
+        DeadLetter::about(order.id, order.shard, LetterKind::Step, n, Role::Payment, "charge", Timestamp(10))
+    };
+    let close =
+        Write::CloseLetter { id: letter(1).id, state: LetterState::Skipped, by: Text::new("ann").unwrap(), note: None, at: Timestamp(20) };
+    let count = |source, seq| Write::SaveAnalytics { add: Vec::new(), source, seq };
+    let writer = desk.writer.writer;
+    desk.commit(vec![
+        keyed(1, key(1, 100)),
+        keyed(2, key(2, 300)),
+        place(3),
+        Write::AddLetter(letter(1)),
+        Write::AddLetter(letter(2)),
+        close,
+    ])
+    .unwrap();
+    let mut retention = Retention {
+        events_before: Timestamp(i64::MAX),
+        keys_before: Timestamp(200),
+        letters_before: Timestamp(200),
+        publishing: Publishing::Off,
+        limit: 100,
+    };
+    let deleted = desk.store.delete_old(&retention).unwrap();
+    assert_eq!((deleted.events, deleted.keys, deleted.letters), (0, 1, 1), "no event is counted yet");
+    desk.commit(vec![count(writer, 3)]).unwrap();
+    retention.publishing = Publishing::On;
+    assert_eq!(desk.store.delete_old(&retention).unwrap().events, 0, "none is published yet");
+    (retention.publishing, retention.limit) = (Publishing::Off, 1);
+    assert_eq!(desk.store.delete_old(&retention).unwrap().events, 1, "not more than asked for");
+    retention.limit = 100;
+    assert_eq!(desk.store.delete_old(&retention).unwrap().events, 1, "the log keeps its end");
+    let reads = SqliteReads::open(options(desk.folder.path()), tokio::runtime::Handle::current()).unwrap();
+    assert!(reads.snapshot().await.unwrap().gaps(writer, 10).await.unwrap().is_empty());
+    assert_eq!(reads.letter(letter(1).id).await.unwrap(), None);
+    assert!(reads.letter(letter(2).id).await.unwrap().is_some(), "open letters stay");
+    desk.goes_on_with(vec![place(4)]);
+}
