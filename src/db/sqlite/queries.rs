@@ -100,7 +100,10 @@ macro_rules! order_list {
 }
 order_list!(OrdersByTime, "? IS NULL");
 order_list!(OrdersOfCustomer, "customer_id = ?");
-order_list!(OrdersOfRareStatus, "status IN ('PAYMENT_FAILED', 'FAILED', 'CANCELLING', 'REFUNDING', 'CANCELLED') AND status = ?");
+order_list!(
+    OrdersOfRareStatus,
+    "status <> 'PENDING' AND status <> 'CONFIRMED' AND status <> 'SHIPPED' AND status <> 'INVENTORY_RESERVED' AND status = ?"
+);
 order_list!(OrdersStillOpen, "open = 1 AND ? IS NULL");
 
 /// Which index finds the orders of a status.
