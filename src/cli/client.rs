@@ -247,7 +247,8 @@ fn take_event(text: &mut Vec<u8>) -> Option<String> {
 /// Comments and empty events carry no data.
 fn read_event(text: &str) -> Option<Event> {
     let field = |name: &'static str| {
-        text.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.strip_prefix(' ').unwrap_or(value)))
+        text.lines()
+            .filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.strip_prefix(' ').unwrap_or(value)))
     };
     let data = serde_json::from_str(&field("data").collect::<Vec<_>>().join("\n")).ok()?;
     Some(Event { id: field("id").last().map(str::to_owned), name: field("event").last().unwrap_or("message").to_owned(), data })

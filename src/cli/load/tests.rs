@@ -163,7 +163,12 @@ async fn oddly_cut_answers_are_read() {
         Act::Dribble(match request.order % 4 {
             0 => accepted(request.order),
             1 => format!("HTTP/1.1 100 Continue\r\n\r\n{}", accepted(request.order)),
-            2 => format!("HTTP/1.1 202 Accepted\r\ntransfer-encoding:chunked\r\n\r\n5\r\n{}\r\n{:X};x=y\r\n{}\r\n0\r\n\r\n", &body[..5], body.len() - 5, &body[5..]),
+            2 => format!(
+                "HTTP/1.1 202 Accepted\r\ntransfer-encoding:chunked\r\n\r\n5\r\n{}\r\n{:X};x=y\r\n{}\r\n0\r\n\r\n",
+                &body[..5],
+                body.len() - 5,
+                &body[5..]
+            ),
             _ => format!("HTTP/1.1 202\r\nConnection: Keep-Alive\r\nCONTENT-LENGTH:{}  \r\n\r\n{body}", body.len()),
         })
     })
