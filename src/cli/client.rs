@@ -14,7 +14,7 @@ const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// The key that a node may want.
 #[derive(Args, Clone, Debug, Default)]
-pub struct KeyArg {
+pub(crate) struct KeyArg {
     /// Access key, sent as a bearer token; a node without configured keys wants none
     #[arg(long, env = "ORDERMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
@@ -22,7 +22,7 @@ pub struct KeyArg {
 
 /// Which node, and the key to it.
 #[derive(Args, Clone, Debug)]
-pub struct ApiArgs {
+pub(crate) struct ApiArgs {
     /// The node to talk to
     #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub(crate) url: String,
@@ -45,7 +45,6 @@ pub(crate) enum ApiError {
 #[derive(Debug, Default)]
 pub(crate) struct Problem {
     pub(crate) status: u16,
-    pub(crate) kind: String,
     title: String,
     detail: String,
     /// The broken fields, each with its reason.
@@ -158,7 +157,6 @@ impl Problem {
         let field = |name: &str| text_at(&body, name).unwrap_or_default().to_owned();
         Self {
             status,
-            kind: field("type"),
             title: field("title"),
             detail: field("detail"),
             fields: body.get("errors").map(broken_fields).unwrap_or_default(),

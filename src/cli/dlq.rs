@@ -13,7 +13,7 @@ const MAX_ROUNDS: u32 = 1000;
 
 /// The desk of dead letters: what failed past its policy and waits for a person (role admin).
 #[derive(Args, Clone, Debug)]
-pub struct DlqArgs {
+pub(crate) struct DlqArgs {
     #[command(flatten)]
     api: ApiArgs,
     /// Print what the node answers, as JSON

@@ -5,10 +5,16 @@
 //! 2 wrong usage.
 
 mod client;
+mod demo;
+mod dlq;
+mod lines;
 mod load;
 mod node;
+mod orders;
+mod products;
 mod retail;
 mod rng;
+mod table;
 
 pub use node::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 
@@ -23,6 +29,7 @@ use std::process::ExitCode;
     propagate_version = true,
     after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
         Settings: defaults < --config FILE < ORDERMILL_… environment < flags.\n\
+        ORDERMILL_URL and ORDERMILL_KEY name the node, and the access key, that orders, dlq, products and load talk to.\n\
         Exit codes: 0 done; 1 failed; 2 wrong usage."
 )]
 struct Cli {
@@ -36,6 +43,14 @@ enum Command {
     Serve(NodeArgs),
     /// Make the database or bring it up to date, and end
     Migrate(DatabaseArgs),
+    /// See it work: a node, a shop, a stream of orders and the dashboard, with nothing installed
+    Demo(demo::DemoArgs),
+    /// Look at orders, follow, cancel and ship them
+    Orders(orders::OrdersArgs),
+    /// Work on dead letters: what failed past its policy and waits for a person
+    Dlq(dlq::DlqArgs),
+    /// Put products into the catalogue
+    Products(products::ProductsArgs),
     /// Put load on a node and measure it
     Load(Box<load::LoadArgs>),
     /// Check every invariant on a live database
@@ -64,11 +79,19 @@ fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
     match command {
         Command::Serve(args) => node.serve(&args).map(|()| true),
         Command::Migrate(args) => node.migrate(&args).map(|()| true),
+        Command::Demo(args) => demo::run(&args, node),
+        Command::Orders(args) => in_runtime(orders::run(&args)),
+        Command::Dlq(args) => in_runtime(dlq::run(&args)),
+        Command::Products(args) => in_runtime(products::run(&args)),
         Command::Load(args) => load::load(&args),
         Command::Verify(args) => node.verify(&args),
         Command::Sandbox(args) => node.sandbox(&args).map(|()| true),
         Command::Config(args) => node.config(&args).map(|()| true),
     }
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 /// A time in seconds: `90`, `90s`, `5m`, `1h`, `500ms`.

@@ -10,7 +10,9 @@ pub struct NodeArgs {
     /// Address to serve HTTP on; without configured keys a loopback address (default 127.0.0.1:8080)
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+    // Not a doc comment: it would become the help of the command.
     #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would become help text")]
     pub database: DatabaseArgs,
     /// Kafka brokers; without them all roles work in this one process
     #[arg(long, value_name = "HOST:PORT,…")]

@@ -15,7 +15,7 @@ const PAGE: usize = 200;
 
 /// Looks at orders and commands them.
 #[derive(Args, Clone, Debug)]
-pub struct OrdersArgs {
+pub(crate) struct OrdersArgs {
     #[command(flatten)]
     api: ApiArgs,
     /// Print what the node answers, as JSON
@@ -133,12 +133,7 @@ async fn command(client: &Client, id: &str, what: &str, body: Value, as_json: bo
 }
 
 /// The rows of a list, page after page, at most `limit`.
-pub(crate) async fn pages(
-    client: &Client,
-    path: &str,
-    filter: &[(&str, Option<String>)],
-    limit: usize,
-) -> Result<Vec<Value>, ApiError> {
+pub(crate) async fn pages(client: &Client, path: &str, filter: &[(&str, Option<String>)], limit: usize) -> Result<Vec<Value>, ApiError> {
     let (mut rows, mut cursor) = (Vec::new(), None);
     while rows.len() < limit {
         let size = (limit - rows.len()).min(PAGE);

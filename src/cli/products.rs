@@ -2,6 +2,7 @@
 //! line and not the file.
 
 use super::client::{ApiArgs, Client};
+use super::lines::Lines;
 use super::retail::{Retail, is_retail_header};
 use super::table::{print_json, printable};
 use crate::domain::{Money, ProductId, Text};
@@ -18,7 +19,7 @@ const MAX_SHOWN: usize = 50;
 
 /// The catalogue.
 #[derive(Args, Clone, Debug)]
-pub struct ProductsArgs {
+pub(crate) struct ProductsArgs {
     #[command(flatten)]
     api: ApiArgs,
     #[command(subcommand)]
@@ -144,10 +145,10 @@ fn read_catalogue(text: &[u8]) -> anyhow::Result<Catalogue> {
     let [Some(id), Some(name), Some(price), Some(available)] = found else {
         bail!("the first line must name the columns id,name,price,availableQuantity (or be that of a file of invoices)");
     };
-    let (mut catalogue, mut seen) = (Catalogue::default(), HashMap::new());
+    let (mut catalogue, mut seen, mut lines) = (Catalogue::default(), HashMap::new(), Lines::of(text));
     for record in reader.byte_records() {
         let record = record.context("the file cannot be read")?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.number(record.position());
         let product = if record.len() == header.len() {
             product([id, name, price, available].map(|at| record.get(at)))
         } else {

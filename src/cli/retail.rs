@@ -6,6 +6,7 @@
 //! that sold at another price; [`Retail::mispriced`] says how many that will be. A line that cannot be used is refused with its
 //! number and reason, and the rest goes on. Ids are made of the codes (UUIDv5), so each reading gives the same ones.
 
+use super::lines::Lines;
 use super::rng::named_id;
 use crate::domain::{CustomerId, Line, MAX_ITEMS, Money, MoneyError, ProductId, Quantity, Text};
 use std::collections::{BTreeMap, HashMap};
@@ -133,20 +134,20 @@ impl Retail {
         let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
         let columns = Columns::find(&reader.byte_headers()?.clone())?;
-        let mut reading = Reading::default();
+        let (mut reading, mut lines) = (Reading::default(), Lines::of(text));
         let mut record = csv::ByteRecord::new();
         loop {
             match reader.read_byte_record(&mut record) {
                 Ok(false) => return Ok(reading.finish()),
                 Ok(true) => {
-                    let number = record.position().map_or(0, csv::Position::line);
+                    let number = lines.number(record.position());
                     if let Err(reason) = columns.row(&record).and_then(|row| reading.take(&row)) {
                         reading.refused.push(RefusedLine { number, reason });
                     }
                 }
                 // From a slice only a record beyond the reader's limits can fail.
                 Err(error) => {
-                    let number = error.position().map_or(0, csv::Position::line);
+                    let number = lines.number(error.position());
                     reading.refused.push(RefusedLine { number, reason: Refused::Unreadable });
                 }
             }

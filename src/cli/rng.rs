@@ -39,11 +39,6 @@ impl Rng {
     pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.below(of.len()))
     }
-
-    pub(crate) fn uuid(&mut self) -> Uuid {
-        let wide = (u128::from(self.next()) << 64) | u128::from(self.next());
-        uuid::Builder::from_random_bytes(wide.to_be_bytes()).into_uuid()
-    }
 }
 
 /// The id of a thing with an outside name: the same name gives the same id in every run (UUIDv5).

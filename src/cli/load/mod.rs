@@ -18,7 +18,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use args::LoadArgs;
+pub(super) use args::LoadArgs;
 
 use super::retail::Retail;
 use anyhow::{Context, bail};
@@ -52,7 +52,7 @@ struct Work {
 ///
 /// # Errors
 /// The node cannot be reached at the start, refuses the catalogue, or a file cannot be read or written.
-pub fn load(args: &LoadArgs) -> anyhow::Result<bool> {
+pub(super) fn load(args: &LoadArgs) -> anyhow::Result<bool> {
     // One thread: it leaves the other core to the node, and nothing here is shared across threads.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(measure(args))?;

@@ -3,7 +3,6 @@
 use super::follow::Followed;
 use super::tally::{Counts, Percentiles, Refusal};
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
@@ -44,8 +43,8 @@ impl Report {
         let mut out = String::new();
         let counts = &self.counts;
         let mut line = |text: String| {
-            // Writing to a String cannot fail.
-            drop(writeln!(out, "{text}"));
+            out.push_str(&text);
+            out.push('\n');
         };
         let rate = self.rate.map(|rate| format!(" at {rate}/s")).unwrap_or_default();
         line(format!("{} loop{rate}, {} connections, seed {}", self.r#loop, self.connections, self.seed));
