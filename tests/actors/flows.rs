@@ -1,10 +1,9 @@
 //! The actors of one node on the memory store: each flow of the specification.
 
-
+use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored};
 use ordermill::actors::{Command, CommandError};
 use ordermill::domain::{CancelledBy, OrderStatus};
 use ordermill::saga::Shipment;
-use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored};
 
 #[test]
 fn an_order_goes_from_posted_to_settled() {

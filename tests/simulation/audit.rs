@@ -76,7 +76,8 @@ fn answers(orders: &[OrderAudit], book: &Book) -> Vec<String> {
             of_key.extend(accepted(&attempt.answer));
         }
     }
-    broken.extend(of_key.iter().filter(|(_, orders)| orders.len() > 1).map(|(key, orders)| format!("one key {key}, many orders {orders:?}")));
+    broken
+        .extend(of_key.iter().filter(|(_, orders)| orders.len() > 1).map(|(key, orders)| format!("one key {key}, many orders {orders:?}")));
     for (order, admitted) in book.admitted.borrow().iter() {
         let Some(audit) = orders.iter().find(|audit| audit.stored.order.id == *order) else { continue };
         let facts = &audit.stored.record.facts;

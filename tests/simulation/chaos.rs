@@ -184,7 +184,10 @@ impl Chaos {
     }
 
     /// Reads past all faults.
-    pub fn ask<T>(&self, ask: impl FnOnce(&MemoryDatabase) -> futures_util::future::BoxFuture<'static, Result<T, ordermill::db::StoreError>>) -> T {
+    pub fn ask<T>(
+        &self,
+        ask: impl FnOnce(&MemoryDatabase) -> futures_util::future::BoxFuture<'static, Result<T, ordermill::db::StoreError>>,
+    ) -> T {
         self.lock().is_asking = true;
         let answer = ask(&self.database).now_or_never();
         self.lock().is_asking = false;
@@ -221,7 +224,8 @@ impl Chaos {
         } else {
             Verdict::Proceed
         };
-        let mut fault = Fault { verdict, before_ms: chance.delay_ms(odds.commit_delay_ms), after_ms: chance.delay_ms(odds.commit_delay_ms) };
+        let mut fault =
+            Fault { verdict, before_ms: chance.delay_ms(odds.commit_delay_ms), after_ms: chance.delay_ms(odds.commit_delay_ms) };
         if chance.hits(odds.crash_at_commit) {
             // Stored, or just not, and nobody hears of it.
             let is_stored = chance.hits(7000);
@@ -247,7 +251,8 @@ impl FaultPlan for Hand {
             return;
         }
         let odds = state.odds.panic;
-        let poisoned = state.odds.poison.zip(order).is_some_and(|((at, which), order)| at == point && order.0.as_bytes()[13] % 6 == which as u8);
+        let poisoned =
+            state.odds.poison.zip(order).is_some_and(|((at, which), order)| at == point && order.0.as_bytes()[13] % 6 == which as u8);
         if !state.chance.hits(odds) && !poisoned {
             return;
         }
@@ -288,7 +293,8 @@ impl Faults for Hand {
     fn commit(&self, batch: &Batch) -> Fault {
         let fault = self.0.fault(batch);
         self.0.tell(|| {
-            let mut line = format!("writer {} commit {} {:?} {}+{}:", batch.writer.0, batch.commits, fault.verdict, fault.before_ms, fault.after_ms);
+            let mut line =
+                format!("writer {} commit {} {:?} {}+{}:", batch.writer.0, batch.commits, fault.verdict, fault.before_ms, fault.after_ms);
             for write in &batch.writes {
                 let _ = write!(line, " {}", summary(write));
             }

@@ -4,11 +4,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder,
+    WriterRow,
 };
-use ordermill::domain::{
-    DeadLetter, LetterId, LoggedEvent, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
-};
+use ordermill::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
 
 /// See the module.
 pub struct Forgetful(pub MemoryDatabase);

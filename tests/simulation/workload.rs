@@ -5,9 +5,7 @@ use crate::life::{Host, pause};
 use crate::support::{line, product};
 use ordermill::actors::{Command, CommandError, NewOrder, PlaceError};
 use ordermill::db::{IdempotencyKey, Store, Write};
-use ordermill::domain::{
-    CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp,
-};
+use ordermill::domain::{CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
 use ordermill::saga::Shipment;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -92,11 +90,7 @@ fn contact(chance: &mut Chance) -> Option<Box<Contact>> {
     let phone = format!("+4930000{}", if chance.hits(5000) { 1234 } else { 1 + chance.below(7) });
     let (has_email, has_phone) = chance.pick(&[(false, false), (true, false), (false, true), (true, true)]);
     (has_email || has_phone).then(|| {
-        Box::new(Contact {
-            email: has_email.then(|| Text::lossy(&email)),
-            phone: has_phone.then(|| Text::lossy(&phone)),
-            locale: None,
-        })
+        Box::new(Contact { email: has_email.then(|| Text::lossy(&email)), phone: has_phone.then(|| Text::lossy(&phone)), locale: None })
     })
 }
 
@@ -193,7 +187,8 @@ pub async fn vandal(host: Rc<Host>, seed: u64, span_ms: u64) {
                 }
             }
             _ => {
-                let bad = Write::PutProduct { id: product(5), name: Text::lossy("bad"), price: Money::from_minor(1).unwrap(), available: -1 };
+                let bad =
+                    Write::PutProduct { id: product(5), name: Text::lossy("bad"), price: Money::from_minor(1).unwrap(), available: -1 };
                 let _refused = host.ask(|front| async move { front.write(bad, LIMIT).await }).await;
             }
         }
