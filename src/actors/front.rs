@@ -5,10 +5,7 @@ use super::journal::Ticket;
 use super::node::{ActorKind, Node};
 use super::{Live, StepTimes};
 use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
-use crate::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, Line, Money,
-    NoticeKind, Order, OrderId, OrderStatus, Text, Timestamp,
-};
+use crate::domain::{Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
 use crate::providers::Breakers;
 use crate::saga::{Rejection, Shipment};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,36 +104,6 @@ pub enum WriteError {
     Refused(Arc<str>),
 }
 
-/// What a person does with a dead letter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LetterAction {
-    /// Try again: a parked order is driven on, a notice is sent again, a message is taken again.
-    Reprocess,
-    /// Pass over it: a parked order is driven on without a new try being counted; a message is passed over.
-    Skip,
-    /// Cancel the order and undo what was done.
-    Compensate,
-    /// Put it away; refused for a parked order.
-    Discard,
-}
-
-/// Why an action on a letter was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum LetterError {
-    /// No such letter: 404.
-    #[error("no such dead letter")]
-    NotFound,
-    /// It is closed already: 409.
-    #[error("the dead letter is closed")]
-    Closed,
-    /// The action makes no sense for it: 409.
-    #[error("{0}")]
-    NotApplicable(&'static str),
-    /// Not now: 503.
-    #[error("the dead letter cannot be changed now")]
-    Unavailable,
-}
-
 /// How many actors of a kind there are and how they fare.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -172,7 +139,7 @@ pub struct ActorsReport {
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Front {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
 }
 
 impl Front {
@@ -270,7 +237,7 @@ impl Front {
     }
 
     /// A command whose actor dies is given again: each is idempotent.
-    async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
+    pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
         if self.is_stopping() {
             return Err(CommandError::Unavailable);
         }
@@ -320,60 +287,6 @@ impl Front {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) | Err(_) if ticket.withdraw() => Err(WriteError::NotStored),
             Ok(Err(_)) | Err(_) => Err(WriteError::Unknown),
-        }
-    }
-
-    /// Does what a person decided about a dead letter, audited as `by`. The order is told first, the letter closed after: a crash
-    /// between leaves the letter open, and closing it again changes nothing.
-    ///
-    /// # Errors
-    /// See [`LetterError`].
-    pub async fn act(
-        &self,
-        letter: LetterId,
-        action: LetterAction,
-        by: Text<100>,
-        note: Option<Text<200>>,
-        limit: Duration,
-    ) -> Result<(), LetterError> {
-        let read = self.node.reads.letter(letter).await.map_err(|_| LetterError::Unavailable)?;
-        let letter = read.ok_or(LetterError::NotFound)?;
-        if letter.state != LetterState::Open {
-            return Err(LetterError::Closed);
-        }
-        let command = order_command(&letter, action)?;
-        if let (Some(command), Some(order)) = (command, letter.order) {
-            match self.tell(order, command, limit).await {
-                Ok(_) => {}
-                Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
-                Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
-                Err(CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
-            }
-        }
-        let state = match action {
-            LetterAction::Reprocess => LetterState::Reprocessed,
-            LetterAction::Skip => LetterState::Skipped,
-            LetterAction::Compensate => LetterState::Compensated,
-            LetterAction::Discard => LetterState::Discarded,
-        };
-        let close = Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() };
-        match self.write(close, limit).await {
-            Ok(Outcome::Missing) => return Err(LetterError::Closed),
-            Ok(_) => {}
-            Err(_) => return Err(LetterError::Unavailable),
-        }
-        if letter.kind == LetterKind::Notice && action == LetterAction::Reprocess {
-            self.retry_notice(&letter);
-        }
-        Ok(())
-    }
-
-    fn retry_notice(&self, letter: &DeadLetter) {
-        let named = letter.step.as_str().split_once('/');
-        let notice = named.and_then(|(kind, channel)| Some((NoticeKind::from_name(kind)?, Channel::from_name(channel)?)));
-        let inbox = letter.shard.and_then(|shard| self.node.inbox_of(shard));
-        if let (Some(order), Some((kind, channel)), Some(inbox)) = (letter.order, notice, inbox) {
-            inbox.push(Inbound::RetryNotice { order, kind, channel });
         }
     }
 
@@ -495,22 +408,5 @@ impl Front {
             open_orders_limit: limit,
             not_ready: self.not_ready(),
         }
-    }
-}
-
-/// What an action asks of the letter's order; none where it asks nothing.
-fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
-    match (letter.kind, action) {
-        (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
-        (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
-        (LetterKind::Step, LetterAction::Discard) => {
-            Err(LetterError::NotApplicable("its order is parked: reprocess, skip or compensate it"))
-        }
-        (LetterKind::Notice | LetterKind::Message, LetterAction::Compensate) => {
-            Err(LetterError::NotApplicable("there is nothing to compensate"))
-        }
-        (LetterKind::Anomaly, LetterAction::Reprocess) => Err(LetterError::NotApplicable("an anomaly cannot be tried again")),
-        (LetterKind::Notice | LetterKind::Message, LetterAction::Reprocess | LetterAction::Skip | LetterAction::Discard)
-        | (LetterKind::Anomaly, LetterAction::Skip | LetterAction::Discard) => Ok(None),
     }
 }
