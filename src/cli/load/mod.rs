@@ -95,10 +95,10 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         recorder,
         followers,
     });
-    let sent_in = send(&run, args, work.orders, &mut progress).await?;
+    let sent = send(&run, args, work.orders, &mut progress).await?;
     let (settled_in, open_at_end) = settle(&run, args, &progress).await;
     progress.end();
-    Ok(report(args, &run, sent_in, settled_in, open_at_end, work.notes))
+    Ok(report(args, &run, &sent, settled_in, open_at_end, work.notes))
 }
 
 /// The nodes behind the addresses.
@@ -157,12 +157,23 @@ fn notes_of(retail: &Retail) -> Vec<String> {
         "of one pass through the file, {} orders sell at another price than the catalogue's: a node with pricing=check cancels them",
         retail.mispriced()
     ));
-    notes.push(format!("and {magic} have a total that ends in .01 to .09: a node with sandbox payments declines or fails some of them"));
+    notes.push(format!(
+        "and {magic} have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its \
+         circuit breaker and hold up all others) unless providers.sandbox.magic is false"
+    ));
     notes
 }
 
-/// Sends all orders and waits for their answers; returns how long that took.
-async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &mut Progress) -> anyhow::Result<Duration> {
+/// What sending took.
+struct Sent {
+    time: Duration,
+    /// CPU time of this process, where the system tells it.
+    cpu_us: Option<f64>,
+}
+
+/// Sends all orders and waits for their answers.
+async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &mut Progress) -> anyhow::Result<Sent> {
+    let cpu_before = cpu_us();
     let mut tasks = JoinSet::new();
     for number in 0..args.connections {
         tasks.spawn(Connection::new(run.clone(), number).run());
@@ -173,7 +184,7 @@ async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &m
     });
     let mut sending = Sending { run, orders, duration: args.duration_s.map(Duration::from_secs_f64), before: (Duration::ZERO, 0) };
     sending.watch(&mut tasks, progress).await;
-    let taken = run.elapsed();
+    let time = run.elapsed();
     tasks.shutdown().await;
     if let (Some(recorder), Some(recording)) = (&run.recorder, recording) {
         recorder.finish();
@@ -183,7 +194,7 @@ async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &m
     // Requests of aborted connections were sent and never answered; what else has no end was never sent.
     counts.unknown += run.now_under_way();
     counts.not_sent += run.tickets.taken().saturating_sub(counts.ended()) + run.tickets.left_over();
-    Ok(taken)
+    Ok(Sent { time, cpu_us: cpu_us().zip(cpu_before).map(|(after, before)| after - before) })
 }
 
 /// The time of sending.
@@ -280,14 +291,7 @@ async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress) -> (Option
     }
 }
 
-fn report(
-    args: &LoadArgs,
-    run: &Run,
-    sent_in: Duration,
-    settled_in: Option<Duration>,
-    open_at_end: Option<u64>,
-    notes: Vec<String>,
-) -> Report {
+fn report(args: &LoadArgs, run: &Run, sent: &Sent, settled_in: Option<Duration>, open_at_end: Option<u64>, notes: Vec<String>) -> Report {
     let tally = run.tally();
     let counts = tally.counts.clone();
     let per_second = |time: Duration| counts.accepted as f64 / time.as_secs_f64().max(1e-9);
@@ -301,8 +305,8 @@ fn report(
         connections: args.connections,
         rate: args.rate,
         seed: args.seed,
-        seconds: sent_in.as_secs_f64(),
-        accepted_per_second: per_second(sent_in),
+        seconds: sent.time.as_secs_f64(),
+        accepted_per_second: per_second(sent.time),
         settled_seconds: settled_in.map(|time| time.as_secs_f64()),
         settled_per_second: settled_in.map(per_second),
         open_at_end,
@@ -311,10 +315,13 @@ fn report(
         settled_ms,
         sample,
         refusals: tally.refusals(),
-        generator_cpu_us_per_order: cpu_us().filter(|_| counts.accepted > 0).map(|micros| micros / counts.accepted as f64),
+        generator_cpu_us_per_order: sent.cpu_us.filter(|_| counts.accepted > 0).map(|micros| micros / counts.accepted as f64),
         counts,
         notes,
-        failure: run.failure(),
+        failure: run.failure().or_else(|| {
+            let open = open_at_end.filter(|open| *open > 0)?;
+            Some(format!("{open} orders were not settled within {} s", args.settle_timeout_s))
+        }),
     }
 }
 
