@@ -125,6 +125,8 @@ impl Running {
             match self.settle(&batch).await {
                 Settled::Stored(committed) => self.report(origins, committed),
                 Settled::Bad(error) if batch.writes.len() == 1 => {
+                    // Refused, but by a database that is there.
+                    self.node.counters.set_not_ready("database", None);
                     tracing::error!(error = %error, write = ?batch.writes.first().map(std::mem::discriminant), "a write was refused");
                     let refused = Outcome::Refused(error.to_string().into());
                     self.report_all(origins, &refused);
@@ -339,6 +341,7 @@ impl Running {
             match self.store.start_writer(&self.name.0, &self.name.1, self.node.settings.lease_ms).await {
                 Ok(state) => {
                     self.state = state;
+                    self.node.counters.set_not_ready("database", None);
                     self.node.journal.writer.send_replace(state.writer);
                     return;
                 }

@@ -2,4 +2,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deaths;
+mod desk;
 mod flows;
+mod limits;
+mod planned;
+mod restarts;
+mod sagas;

@@ -10,6 +10,7 @@ use ordermill::domain::{
     CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp,
 };
 use ordermill::providers::Providers;
+use ordermill::providers::sandbox::SandboxControl;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +78,11 @@ impl World1 {
             settings: ActorSettings::default(),
             faults: Faults::default(),
         }
+    }
+
+    /// The stand-ins for the outside parties.
+    pub fn sandbox(&self) -> &SandboxControl {
+        self.providers.sandbox.as_ref().expect("they are stand-ins")
     }
 
     pub async fn start(&self) -> Actors {
