@@ -3,7 +3,7 @@
 //! Every order goes through its five durable transactions (create, reserve, pay, confirm, notify and settle) in groups, once by
 //! the bare loop and once through `SqliteStore::commit`; the rows are the same.
 
-#![expect(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a bench may panic")]
+#![allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a bench may panic")]
 
 mod support;
 
@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore};
 use ordermill::db::{Batch, Outcome, Store as _};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use support::stopwatch::{Spent, Watch};
 use support::{bare, workload};
 
 const STEPS: [&str; 5] = ["create", "reserve", "pay", "confirm", "notify+settle"];
@@ -25,34 +25,38 @@ fn main() {
     println!("{orders} orders, {group} a transaction, in {}", folder.path().display());
 
     let options = SqliteOptions::new(folder.path().join("bare.db"), workload::shards());
-    let bare = rate(orders, bare::run(&options, orders, group));
-    println!("bare loop    {bare:>8.0} orders/s  {:>5.1} µs an order", 1e6 / bare);
-
+    let bare = bare::run(&options, orders, group);
     let options = SqliteOptions::new(folder.path().join("store.db"), workload::shards());
-    let steps = through_store(&options, orders, group);
-    let store = rate(orders, steps.iter().sum());
-    println!("Store.commit {store:>8.0} orders/s  {:>5.1} µs an order  ratio {:.2}", 1e6 / store, bare / store);
-    for (name, spent) in STEPS.iter().zip(steps) {
-        println!("  {name:<14} {:>5.2} µs an order", 1e6 / rate(orders, spent));
+    let store = through_store(&options, orders, group);
+
+    println!("µs an order      bare loop        Store.commit     ratio");
+    println!("               wall     cpu     wall     cpu    wall  cpu");
+    for ((name, bare), store) in STEPS.iter().zip(bare).zip(store) {
+        line(name, orders, bare, store);
     }
+    let (bare, store) = (bare.into_iter().sum::<Spent>(), store.into_iter().sum::<Spent>());
+    line("all", orders, bare, store);
+    println!("orders/s    {:>8.0}        {:>8.0}", bare.rate(orders), store.rate(orders));
 }
 
-fn rate(orders: u64, spent: Duration) -> f64 {
-    orders as f64 / spent.as_secs_f64()
+fn line(name: &str, orders: u64, bare: Spent, store: Spent) {
+    let ([wall, cpu], [store_wall, store_cpu]) = (bare.each(orders), store.each(orders));
+    let ratios = (store_wall / wall, store_cpu / cpu);
+    println!("{name:<13} {wall:>6.2}  {cpu:>6.2}   {store_wall:>6.2}  {store_cpu:>6.2}   {:>5.2} {:>5.2}", ratios.0, ratios.1);
 }
 
-fn through_store(options: &SqliteOptions, orders: u64, group: u64) -> [Duration; 5] {
+fn through_store(options: &SqliteOptions, orders: u64, group: u64) -> [Spent; 5] {
     bare::prepare(options);
     let mut store = SqliteStore::open(options.clone()).expect("the store opens");
     let mut writer = store.start_writer("bench", "", 60_000).now_or_never().expect("inline").expect("a writer");
-    let mut steps = [Duration::ZERO; 5];
+    let mut steps = [Spent::default(); 5];
     for first in (0..orders).step_by(usize::try_from(group).expect("a group")) {
         let group: Vec<_> = (first..first + group).map(workload::order).collect();
         for (writes, spent) in workload::transactions(&group).into_iter().zip(&mut steps) {
             let batch = Batch { writer: writer.writer, commits: writer.commits, last_seq: writer.last_seq, writes };
-            let start = Instant::now();
+            let watch = Watch::start();
             let committed = store.commit(&batch).now_or_never().expect("inline").expect("it is stored");
-            *spent += start.elapsed();
+            *spent += watch.spent();
             assert!(committed.outcomes.iter().all(|outcome| *outcome == Outcome::Done));
             writer.commits += 1;
             writer.last_seq = committed.last_seq;

@@ -2,14 +2,14 @@
 //! itself can do for five durable transactions per group of orders.
 
 use super::raw::{Raw, Statement, V};
+use super::stopwatch::{Spent, Watch};
 use super::workload::{self, Records};
 use ordermill::db::codec;
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use ordermill::db::{Batch, Store};
-use ordermill::domain::{Event, EventBody, Order, ReservedLine};
+use ordermill::domain::{Event, EventBody, Order, OrderStatus, ReservedLine};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Makes the file with its tables and products, and returns the number of its writer.
 pub fn prepare(options: &SqliteOptions) -> i64 {
@@ -20,18 +20,18 @@ pub fn prepare(options: &SqliteOptions) -> i64 {
     writer.writer.0
 }
 
-/// Takes `orders` orders through their whole way, `group` at a time, and returns how long the database took.
-pub fn run(options: &SqliteOptions, orders: u64, group: u64) -> Duration {
+/// Takes `orders` orders through their whole way, `group` at a time, and returns how long each of its steps took.
+pub fn run(options: &SqliteOptions, orders: u64, group: u64) -> [Spent; 5] {
     let writer = prepare(options);
     let raw = open(&options.path, options);
     let statements = Statements::new(&raw);
     let mut log = Log { writer, seq: 0, commits: 1 };
-    let mut spent = Duration::ZERO;
+    let mut steps = [Spent::default(); 5];
     for first in (0..orders).step_by(usize::try_from(group).expect("a group")) {
         let group: Vec<Arc<Order>> = (first..first + group).map(workload::order).collect();
         let records: Vec<Records> = group.iter().map(|order| workload::records(order)).collect();
-        let start = Instant::now();
-        for step in [create, reserve, pay, confirm, notify] {
+        for (step, spent) in [create, reserve, pay, confirm, notify].into_iter().zip(&mut steps) {
+            let watch = Watch::start();
             raw.exec("BEGIN IMMEDIATE");
             for (order, records) in group.iter().zip(&records) {
                 step(&statements, &mut log, order, records);
@@ -40,10 +40,10 @@ pub fn run(options: &SqliteOptions, orders: u64, group: u64) -> Duration {
             assert_eq!(moved, 1);
             log.commits += 1;
             raw.exec("COMMIT");
+            *spent += watch.spent();
         }
-        spent += start.elapsed();
     }
-    spent
+    steps
 }
 
 fn open(path: &Path, options: &SqliteOptions) -> Raw {
@@ -123,7 +123,7 @@ fn create(s: &Statements<'_>, log: &mut Log, order: &Arc<Order>, records: &Recor
         V::I(i64::from(order.shard.0)),
         V::I(1),
         V::B(&codec::encode_order(order).expect("it encodes")),
-        V::B(&codec::encode_record(&records.placed).expect("it encodes")),
+        V::B(&codec::encode_record_with_room(&records.placed, order, OrderStatus::Pending).expect("it encodes")),
     ]);
     for (n, line) in (0..).zip(&order.lines) {
         let (quantity, price) = (V::I(i64::from(line.quantity.get())), V::I(line.price.minor()));
@@ -165,7 +165,7 @@ fn pay(s: &Statements<'_>, log: &mut Log, order: &Arc<Order>, _: &Records) {
 }
 
 fn confirm(s: &Statements<'_>, log: &mut Log, order: &Arc<Order>, records: &Records) {
-    let record = codec::encode_record(&records.confirmed).expect("it encodes");
+    let record = codec::encode_record_with_room(&records.confirmed, order, OrderStatus::Confirmed).expect("it encodes");
     s.save.run([V::T("CONFIRMED"), V::I(order.created_at.0), V::I(1), V::B(&record), V::B(order.id.0.as_bytes())]);
     s.log(log, order, EventBody::OrderConfirmed);
 }
@@ -185,6 +185,6 @@ fn notify(s: &Statements<'_>, log: &mut Log, order: &Arc<Order>, records: &Recor
         V::I(i64::from(order.shard.0)),
     ]);
     s.log(log, order, EventBody::NotificationSent { kind: task.kind, channel: task.channel });
-    let record = codec::encode_record(&records.settled).expect("it encodes");
+    let record = codec::encode_record_with_room(&records.settled, order, OrderStatus::Confirmed).expect("it encodes");
     s.save.run([V::T("CONFIRMED"), V::I(order.created_at.0), V::I(0), V::B(&record), V::B(order.id.0.as_bytes())]);
 }

@@ -71,19 +71,30 @@ pub(crate) struct Cell {
     began: Instant,
     /// The journal's epoch that the cell's orders rest on.
     epoch: Slot<u64>,
-    /// Readings of stored orders under way, and who has left since the first of them began: what was read of those is old.
+    /// Readings of stored orders under way, and who has left since the first of them began, and as which.
     readings: Slot<u32>,
-    departed: RefCell<BTreeSet<OrderId>>,
+    departed: RefCell<HashMap<OrderId, u64>>,
+    departures: Slot<u64>,
 }
 
 pub(crate) type CellRef = Rc<Cell>;
 
 /// A reading under way, to its end.
-pub(crate) struct Reading(CellRef);
+pub(crate) struct Reading {
+    cell: CellRef,
+    since: u64,
+}
+
+impl Reading {
+    /// Whether an actor of this order has ended since the reading began, so that what was read may be older than what is stored.
+    pub(crate) fn is_old(&self, order: OrderId) -> bool {
+        self.cell.departed.borrow().get(&order).is_some_and(|departure| *departure > self.since)
+    }
+}
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let Self(cell) = self;
+        let cell = &self.cell;
         cell.readings.set(cell.readings.get().saturating_sub(1));
         if cell.readings.get() == 0 {
             cell.departed.borrow_mut().clear();
@@ -107,6 +118,7 @@ impl Cell {
             epoch: Slot::new(0),
             readings: Slot::new(0),
             departed: RefCell::default(),
+            departures: Slot::new(0),
         })
     }
 
@@ -162,19 +174,15 @@ impl Cell {
             orders.remove(&order);
         }
         if self.readings.get() > 0 {
-            self.departed.borrow_mut().insert(order);
+            self.departures.set(self.departures.get() + 1);
+            self.departed.borrow_mut().insert(order, self.departures.get());
         }
     }
 
     /// Stored orders are about to be read, to start actors from them.
     pub(crate) fn begin_reading(self: &Rc<Self>) -> Reading {
         self.readings.set(self.readings.get() + 1);
-        Reading(self.clone())
-    }
-
-    /// Whether an actor of this order has ended since the reading began, so that what was read may be older than what is stored.
-    pub(crate) fn has_left(&self, order: OrderId) -> bool {
-        self.departed.borrow().contains(&order)
+        Reading { cell: self.clone(), since: self.departures.get() }
     }
 
     /// Gives something to an order that has no actor.

@@ -155,7 +155,7 @@ impl Supervisor {
             let page = cell.node.settings.load_page;
             let mut after = None;
             let mut loaded = 0_usize;
-            let _reading = cell.begin_reading();
+            let reading = cell.begin_reading();
             cell.node.journal.passed().await;
             loop {
                 let read = super::reading::insist(&cell.node, || cell.node.reads.open_orders(shards.clone(), after, page)).await;
@@ -165,7 +165,7 @@ impl Supervisor {
                 for stored in found {
                     // One that was woken meanwhile, or has come and gone, needs nothing.
                     let id = stored.order.id;
-                    if !cell.orders.borrow().contains_key(&id) && !cell.has_left(id) {
+                    if !cell.orders.borrow().contains_key(&id) && !reading.is_old(id) {
                         loaded += 1;
                         spawn_order(&cell, stored.order, Begin::Loaded(stored.record));
                     }
@@ -175,6 +175,7 @@ impl Supervisor {
                 }
                 tokio::task::yield_now().await;
             }
+            drop(reading);
             cell.node.counters.set_not_ready(&part, None);
             if loaded > 0 {
                 tracing::info!(orders = loaded, cell = cell.index, "open orders were loaded and are driven on");
@@ -200,10 +201,10 @@ fn give(addr: &Addr<OrderActor>, with: WakeWith) {
 /// Reads an order once all that its last actor wrote is stored or known not to be.
 async fn read_settled(cell: &CellRef, id: OrderId) -> Option<StoredOrder> {
     loop {
-        let _reading = cell.begin_reading();
+        let reading = cell.begin_reading();
         cell.node.journal.passed().await;
         let found = super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten();
-        if !cell.has_left(id) {
+        if !reading.is_old(id) {
             return found;
         }
     }

@@ -1,7 +1,7 @@
 //! The stored form of what is kept as a blob: a version byte, then postcard. A new form gets a new version; the old ones stay
 //! readable, and fixture files hold them fast.
 
-use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, Shard, Shortage, Timestamp};
+use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Shard, Shortage, Timestamp};
 use crate::saga::Record;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,12 +75,27 @@ pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
     encode(record)
 }
 
-/// What [`encode_record`] wrote.
+/// What [`encode_record`] or [`encode_record_with_room`] wrote: zeros behind are passed over.
 ///
 /// # Errors
 /// See [`decode`].
 pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
     decode(blob)
+}
+
+/// The same with zeros behind, so that an order's row keeps its size while its record grows: a row of the same size is
+/// overwritten in its place, a larger one splits its page. The status counts in, because its text stands in the same row.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_record_with_room(record: &Record, order: &Order, status: OrderStatus) -> Result<Vec<u8>, CodecError> {
+    let mut blob = encode(record)?;
+    let beside = status.name().len();
+    let usual = 160 + 20 * order.lines.len().min(32);
+    let needed = blob.len() + beside;
+    let room = if needed <= usual { usual } else { needed.next_multiple_of(64) };
+    blob.resize(room.saturating_sub(beside), 0);
+    Ok(blob)
 }
 
 /// The shortages of an order that could not be had.

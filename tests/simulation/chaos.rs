@@ -176,6 +176,9 @@ impl Chaos {
         let ms = self.began.elapsed().as_millis();
         if let Some(trace) = &mut self.lock().trace {
             trace.push(format!("{ms:>7} {}", line()));
+            if std::env::var_os("ORDERMILL_LIVE").is_some() {
+                eprintln!("{}", trace.last().unwrap());
+            }
         }
     }
 

@@ -6,6 +6,7 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- With a rowid: rows are wide, and a tree that keeps wide rows in its inner pages as well grows deep.
 CREATE TABLE orders (
     id BLOB PRIMARY KEY NOT NULL,
     customer_id BLOB NOT NULL,
@@ -18,7 +19,7 @@ CREATE TABLE orders (
     open INTEGER NOT NULL,
     details BLOB NOT NULL,
     record BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX orders_open ON orders (id, shard) WHERE open = 1;
 CREATE INDEX orders_by_customer ON orders (customer_id, id);
 CREATE INDEX orders_of_rare_status ON orders (status, id)

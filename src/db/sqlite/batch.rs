@@ -274,7 +274,7 @@ impl<'a> Work<'a> {
         if let Some(new) = in_batch.and_then(|index| self.orders.get_mut(index)) {
             (new.status, new.open, new.record, new.updated_at) = (*status, *open, record, *at);
         } else {
-            let record = codec::encode_record(record).map_err(Failure::codec("a record"))?;
+            let record = codec::encode_record_with_room(record, order, *status).map_err(Failure::codec("a record"))?;
             let values =
                 [Value::Text(status.name()), Value::Int(at.0), Value::Int(i64::from(*open)), Value::Bytes(record), Value::id(&order.id.0)];
             if run(self.conn, SaveOrder, values)? == 0 {
@@ -349,7 +349,7 @@ impl<'a> Work<'a> {
                 Value::Int(i64::from(order.shard.0)),
                 Value::Int(i64::from(new.open)),
                 Value::Bytes(codec::encode_order(order).map_err(Failure::codec("an order"))?),
-                Value::Bytes(codec::encode_record(new.record).map_err(Failure::codec("a record"))?),
+                Value::Bytes(codec::encode_record_with_room(new.record, order, new.status).map_err(Failure::codec("a record"))?),
             ]);
         }
         insert(self.conn, InsertOrders, &rows)?;

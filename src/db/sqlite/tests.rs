@@ -275,7 +275,7 @@ fn hot_questions_use_an_index() {
     let cases = [
         ("SELECT id FROM inventory_reservations WHERE id BETWEEN x'00' AND x'01' AND order_id = x'00'", "USING PRIMARY KEY"),
         ("SELECT id FROM orders WHERE customer_id = x'00' AND id < x'01' ORDER BY id DESC", "orders_by_customer"),
-        ("SELECT id FROM orders WHERE id < x'01' AND id >= x'00' ORDER BY id DESC", "USING PRIMARY KEY"),
+        ("SELECT id FROM orders WHERE id < x'01' AND id >= x'00' ORDER BY id DESC", "sqlite_autoindex_orders_1"),
         (
             "SELECT id FROM orders WHERE status IN ('PAYMENT_FAILED', 'FAILED', 'CANCELLING', 'REFUNDING', 'CANCELLED') \
              AND status = 'FAILED' AND id < x'01' ORDER BY id DESC",
