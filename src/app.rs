@@ -246,7 +246,10 @@ pub fn database_runtime(settings: &Settings) -> Result<Runtime, AppError> {
         .map_err(AppError::Runtime)
 }
 
-fn open(settings: &Settings, runtime: &Runtime) -> Result<(Box<dyn Store>, Arc<dyn Reads>), AppError> {
+/// Both sides of the database.
+type Database = (Box<dyn Store>, Arc<dyn Reads>);
+
+fn open(settings: &Settings, runtime: &Runtime) -> Result<Database, AppError> {
     let options = sqlite_options(settings)?;
     let store = SqliteStore::open(options.clone())?;
     let reads = SqliteReads::open(options, runtime.handle().clone())?;

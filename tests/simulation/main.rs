@@ -3,6 +3,9 @@
 //!
 //! `ORDERMILL_SEED=n` runs one seed (with its trace), `ORDERMILL_SEEDS=n` runs so many, `ORDERMILL_FIRST=n` begins there.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
+#![expect(unreachable_pub, reason = "a test target's modules are its own")]
+
 mod audit;
 mod chance;
 mod chaos;
