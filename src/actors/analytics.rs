@@ -11,6 +11,7 @@ mod book;
 #[cfg(test)]
 mod tests;
 
+use super::faults::{Faults, Point};
 use crate::db::{Outcome, Reads, StoreError, Write, WriterRow};
 use crate::domain::{LoggedEvent, WriterId};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -67,13 +68,14 @@ pub struct AnalyticsSettings {
     pub page_events: u32,
     /// Events of lists that wait in memory until a gap before them is read.
     pub held_events: usize,
-    /// Increments of one log in memory; past it counting waits for a save.
+    /// Increments of one log in memory; past it counting waits for a save. A save is one write of the journal's batch, so this
+    /// also bounds how long it keeps the orders' writes waiting.
     pub pending_rows: usize,
 }
 
 impl Default for AnalyticsSettings {
     fn default() -> Self {
-        Self { flush_ms: 1000, recheck_ms: 30_000, mailbox_lists: 1024, page_events: 2000, held_events: 20_000, pending_rows: 50_000 }
+        Self { flush_ms: 1000, recheck_ms: 30_000, mailbox_lists: 1024, page_events: 2000, held_events: 20_000, pending_rows: 10_000 }
     }
 }
 
@@ -86,6 +88,7 @@ pub struct AnalyticsParts {
     own: Arc<Mutex<BTreeSet<WriterId>>>,
     /// Held by a save until its outcome is known, even if the actor that began it is gone: positions are loaded only then.
     gate: Arc<Semaphore>,
+    faults: Faults,
     progress: Arc<watch::Sender<Progress>>,
 }
 
@@ -99,8 +102,15 @@ impl AnalyticsParts {
             settings,
             own: Arc::new(Mutex::new(own.into_iter().collect())),
             gate: Arc::new(Semaphore::new(1)),
+            faults: Faults::default(),
             progress: Arc::new(watch::Sender::new(Progress::default())),
         }
+    }
+
+    /// Fails where `faults` say.
+    #[must_use]
+    pub fn failing(self, faults: Faults) -> Self {
+        Self { faults, ..self }
     }
 
     /// How far the counting is; lives on when the actor is restarted.
@@ -167,8 +177,8 @@ impl Analytics {
             act.is_reading = false;
             match loaded {
                 Ok((positions, writers)) => {
-                    act.must_load = false;
-                    act.book.loaded(&positions, &writers, &act.parts.owns());
+                    act.must_load = !act.book.loaded(&positions, &writers, &act.parts.owns());
+                    act.rests |= act.must_load;
                 }
                 Err(error) => act.rest("the analytics positions could not be read; trying again", &error),
             }
@@ -222,6 +232,7 @@ impl Analytics {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
+        self.parts.faults.pass(Point::AnalyticsTimer, None);
         self.rests = false;
         self.book.mark_due();
         self.save(ctx);
@@ -264,6 +275,7 @@ impl Actor for Analytics {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.parts.faults.pass(Point::AnalyticsStarted, None);
         let settings = self.parts.settings;
         ctx.set_mailbox_capacity(settings.mailbox_lists);
         ctx.run_interval(Duration::from_millis(settings.flush_ms.max(1)), Self::flush);
@@ -279,6 +291,7 @@ impl Handler<Logged> for Analytics {
     type Result = ();
 
     fn handle(&mut self, list: Logged, ctx: &mut Context<Self>) {
+        self.parts.faults.pass(Point::AnalyticsMessage, None);
         let writer = list.writer;
         if !self.book.take(list) {
             self.parts.own(writer);

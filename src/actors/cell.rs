@@ -1,8 +1,10 @@
 //! A cell: the actors of one arbiter and what they share. Single-threaded; shards do not cross cells.
 
 use super::death::Death;
-use super::inbox::Inbound;
-use super::messages::{Deliver, EventRef, Load, Quit};
+use super::front::CommandError;
+use super::inbox::{Ask, Inbound};
+use super::journal::Origin;
+use super::messages::{Deliver, EventRef, Load, Quit, Wake, WakeWith};
 use super::node::{ActorKind, Node};
 use super::notifier::Notifier;
 use super::order::OrderActor;
@@ -10,8 +12,10 @@ use super::payment_gateway::PaymentGateway;
 use super::router::Router;
 use super::stock_keeper::StockKeeper;
 use super::supervisor::Supervisor;
+use crate::db::Write;
 use crate::domain::{Event, EventKind, Order, OrderId, Role, Shard};
 use actix::Addr;
+use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -29,6 +33,8 @@ pub(crate) enum Alarm {
     Save,
     /// Something is owed: ask again, or end the order when its deadline has passed.
     Redrive,
+    /// The same, beside the order's own rhythm: somebody who owes an answer has died.
+    Nudge,
 }
 
 /// A live order.
@@ -60,12 +66,41 @@ pub(crate) struct Cell {
     alarms: RefCell<BinaryHeap<Reverse<(u64, OrderId, Alarm)>>>,
     deaths: mpsc::UnboundedSender<Death>,
     lives: Slot<u64>,
-    /// Counts the cell's rebuilds; actors of an older one are strangers.
+    /// Counts the rebuilds of router and supervisor; those of an older one are strangers.
     pub(crate) era: Slot<u64>,
-    epoch: Instant,
+    began: Instant,
+    /// The journal's epoch that the cell's orders rest on.
+    epoch: Slot<u64>,
+    /// Readings of stored orders under way, and who has left since the first of them began, and as which.
+    readings: Slot<u32>,
+    departed: RefCell<HashMap<OrderId, u64>>,
+    departures: Slot<u64>,
 }
 
 pub(crate) type CellRef = Rc<Cell>;
+
+/// A reading under way, to its end.
+pub(crate) struct Reading {
+    cell: CellRef,
+    since: u64,
+}
+
+impl Reading {
+    /// Whether an actor of this order has ended since the reading began, so that what was read may be older than what is stored.
+    pub(crate) fn is_old(&self, order: OrderId) -> bool {
+        self.cell.departed.borrow().get(&order).is_some_and(|departure| *departure > self.since)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let cell = &self.cell;
+        cell.readings.set(cell.readings.get().saturating_sub(1));
+        if cell.readings.get() == 0 {
+            cell.departed.borrow_mut().clear();
+        }
+    }
+}
 
 impl Cell {
     pub(crate) fn new(index: usize, node: Arc<Node>, deaths: mpsc::UnboundedSender<Death>) -> CellRef {
@@ -79,7 +114,11 @@ impl Cell {
             deaths,
             lives: Slot::new(0),
             era: Slot::new(0),
-            epoch: Instant::now(),
+            began: Instant::now(),
+            epoch: Slot::new(0),
+            readings: Slot::new(0),
+            departed: RefCell::default(),
+            departures: Slot::new(0),
         })
     }
 
@@ -90,7 +129,7 @@ impl Cell {
 
     /// Milliseconds of the steady clock since the cell began.
     pub(crate) fn steady_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn next_life(&self) -> u64 {
@@ -119,6 +158,45 @@ impl Cell {
         self.orders.borrow().get(&order).map(|entry| entry.order.clone())
     }
 
+    /// Submits an actor's write.
+    pub(crate) fn submit(&self, origin: Origin, write: Write) {
+        self.node.journal.submit(self.epoch.get(), origin, write);
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// The order's actor has ended and is reached by nobody any more.
+    pub(crate) fn leave(&self, order: OrderId, life: u64) {
+        let mut orders = self.orders.borrow_mut();
+        if orders.get(&order).is_some_and(|entry| entry.life == life) {
+            orders.remove(&order);
+        }
+        if self.readings.get() > 0 {
+            self.departures.set(self.departures.get() + 1);
+            self.departed.borrow_mut().insert(order, self.departures.get());
+        }
+    }
+
+    /// Stored orders are about to be read, to start actors from them.
+    pub(crate) fn begin_reading(self: &Rc<Self>) -> Reading {
+        self.readings.set(self.readings.get() + 1);
+        Reading { cell: self.clone(), since: self.departures.get() }
+    }
+
+    /// Gives something to an order that has no actor.
+    pub(crate) fn wake(&self, order: OrderId, with: WakeWith) {
+        let addresses = self.addresses.borrow();
+        let Some(supervisor) = &addresses.supervisor else { return };
+        match supervisor.try_send(Wake { order, with }) {
+            Ok(()) => {}
+            Err(SendError::Full(Wake { with: WakeWith::Ask(ask), .. })) => refuse(ask, CommandError::Unavailable),
+            // A command whose way is lost is given again; all else comes again by re-drive.
+            Err(SendError::Full(_) | SendError::Closed(_)) => {}
+        }
+    }
+
     /// Delivers an event again, later in turn, to the roles of this node that take it.
     pub(crate) fn again(&self, event: Event) {
         if let Some(inbox) = self.node.inboxes.get(self.index) {
@@ -133,22 +211,25 @@ impl Cell {
         let _keeper_gone = self.deaths.send(Death { kind, order, cause });
     }
 
-    /// Tells the keeper that a service actor of `era` ended, if a panic ended it.
-    pub(crate) fn report_end(&self, kind: ActorKind, era: u64) {
-        if std::thread::panicking() && era == self.era.get() {
+    /// Tells the keeper that a service actor ended, if a panic ended it.
+    pub(crate) fn report_end(&self, kind: ActorKind) {
+        if std::thread::panicking() {
             self.report_death(kind, None);
         }
     }
 
-    /// Ends every order's actor; what is stored stays, what is not stored was not answered.
-    pub(crate) fn drop_orders(&self) {
+    /// Ends every order's actor; what is stored stays, what is not stored was not answered. From now on it is `epoch`.
+    pub(crate) fn drop_orders(&self, epoch: u64) {
+        self.epoch.set(epoch);
         self.owned.borrow_mut().clear();
         self.quit_orders();
     }
 
     fn quit_orders(&self) {
-        let entries: Vec<Entry> = self.orders.borrow_mut().drain().map(|(_, entry)| entry).collect();
-        for entry in entries {
+        let mut entries: Vec<(OrderId, Entry)> = self.orders.borrow_mut().drain().collect();
+        // In an order that does not hang on a hash: a simulation repeats it.
+        entries.sort_unstable_by_key(|(id, _)| *id);
+        for (_, entry) in entries {
             if entry.addr.try_send(Quit).is_err() && entry.addr.connected() {
                 actix::spawn(async move {
                     // It may end by itself meanwhile.
@@ -159,35 +240,32 @@ impl Cell {
         self.alarms.borrow_mut().clear();
     }
 
-    /// Ends every actor of the cell, so that all can begin anew from what is stored.
+    /// Ends router, supervisor and orders, so that they can begin anew from what is stored. What the roles have under way goes on.
     pub(crate) fn quit_all(&self) {
         self.era.set(self.era.get() + 1);
+        // What told these may have died with the router.
+        self.epoch.set(self.node.journal.epoch());
+        *self.owned.borrow_mut() = self.node.lock_owned().iter().copied().filter(|shard| self.has(*shard)).collect();
         self.quit_orders();
-        let addresses = std::mem::take(&mut *self.addresses.borrow_mut());
+        let mut addresses = self.addresses.borrow_mut();
         // One that is dead already needs no word.
-        if let Some(addr) = addresses.router {
+        if let Some(addr) = addresses.router.take() {
             drop(addr.try_send(Quit));
         }
-        if let Some(addr) = addresses.supervisor {
-            drop(addr.try_send(Quit));
-        }
-        if let Some(addr) = addresses.stock_keeper {
-            drop(addr.try_send(Quit));
-        }
-        if let Some(addr) = addresses.payment_gateway {
-            drop(addr.try_send(Quit));
-        }
-        if let Some(addr) = addresses.notifier {
+        if let Some(addr) = addresses.supervisor.take() {
             drop(addr.try_send(Quit));
         }
     }
 
-    /// Loads the open orders of this cell's shards.
+    /// Loads the open orders and notices of this cell's shards.
     pub(crate) fn load_owned(&self) {
-        let owned = self.owned.borrow().iter().copied().collect();
+        let owned: Vec<Shard> = self.owned.borrow().iter().copied().collect();
         let addresses = self.addresses.borrow();
         if let Some(supervisor) = &addresses.supervisor {
-            drop(supervisor.try_send(Load(owned)));
+            drop(supervisor.try_send(Load(owned.clone())));
+        }
+        if let Some(notifier) = &addresses.notifier {
+            drop(notifier.try_send(Load(owned)));
         }
     }
 
@@ -214,6 +292,11 @@ impl Cell {
             metrics::counter!("ordermill_deliveries_left_to_redrive_total", "role" => role.name()).increment(1);
         }
     }
+}
+
+pub(crate) fn refuse(ask: Ask, error: CommandError) {
+    // Who asked may have gone away.
+    drop(ask.reply.send(Err(error)));
 }
 
 /// The roles that take an event of this kind: the choreography.

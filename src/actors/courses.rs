@@ -32,7 +32,9 @@ impl Signal {
 
     /// Waits `ms`, or until the signal is raised.
     pub(crate) async fn pause(&self, ms: u64) {
+        // Biased, so that a simulation repeats it.
         tokio::select! {
+            biased;
             () = super::cell::pause(ms) => {}
             () = self.raised() => {}
         }

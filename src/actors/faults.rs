@@ -1,6 +1,6 @@
 //! Places where a test makes an actor fail in the middle of a step. Production has no plan and pays one comparison.
 
-use crate::domain::OrderId;
+use crate::domain::{Event, OrderId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub enum Point {
     OrderStarted,
     OrderMessage,
+    OrderSave,
     OrderStored,
     OrderTimer,
     StockKeeperStarted,
@@ -17,9 +18,11 @@ pub enum Point {
     PaymentGatewayStarted,
     PaymentGatewayMessage,
     PaymentGatewayCourse,
+    PaymentGatewayAnswered,
     NotifierStarted,
     NotifierMessage,
     NotifierCourse,
+    NotifierAnswered,
     RouterStarted,
     RouterMessage,
     SupervisorStarted,
@@ -31,10 +34,43 @@ pub enum Point {
     AnalyticsTimer,
 }
 
+/// What becomes of an event on its way to the roles of its node. Any of it may happen: mailboxes are full or die, and Kafka repeats.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// It is delivered.
+    Once,
+    /// Nobody hears of it.
+    Lost,
+    /// It is delivered, and then again.
+    Twice,
+    /// It is delivered later, out of its order.
+    Late {
+        /// After so long, in milliseconds.
+        ms: u64,
+    },
+}
+
+/// A bug on purpose: the simulation must find it. Only debug builds have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Plant {
+    /// An order is answered as stored before it is.
+    AnswerBeforeCommit,
+}
+
 /// Decides at each [`Point`] whether the actor panics there.
 pub trait FaultPlan: Send + Sync {
     /// Called at `point`, for `order` where the work is one order's; panics when the plan says so.
     fn pass(&self, point: Point, order: Option<OrderId>);
+
+    /// What becomes of this delivery.
+    fn delivery(&self, _event: &Event) -> Delivery {
+        Delivery::Once
+    }
+
+    /// Whether the node has this bug.
+    fn has(&self, _plant: Plant) -> bool {
+        false
+    }
 }
 
 /// The node's fault plan, if a test has one.
@@ -46,6 +82,14 @@ impl Faults {
     #[must_use]
     pub fn plan(plan: Arc<dyn FaultPlan>) -> Self {
         Self(Some(plan))
+    }
+
+    pub(crate) fn delivery(&self, event: &Event) -> Delivery {
+        self.0.as_ref().map_or(Delivery::Once, |plan| plan.delivery(event))
+    }
+
+    pub(crate) fn has(&self, plant: Plant) -> bool {
+        cfg!(debug_assertions) && self.0.as_ref().is_some_and(|plan| plan.has(plant))
     }
 
     pub(crate) fn pass(&self, point: Point, order: Option<OrderId>) {

@@ -4,11 +4,8 @@ use super::inbox::{Ask, Inbound, NewPlace, OpenSlot, OrderCommand};
 use super::journal::Ticket;
 use super::node::{ActorKind, Node};
 use super::{Live, StepTimes};
-use crate::db::{IdempotencyKey, Outcome, Reads, Write};
-use crate::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, Line, Money,
-    NoticeKind, Order, OrderId, OrderStatus, Text, Timestamp,
-};
+use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
+use crate::domain::{Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
 use crate::providers::Breakers;
 use crate::saga::{Rejection, Shipment};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,36 +104,6 @@ pub enum WriteError {
     Refused(Arc<str>),
 }
 
-/// What a person does with a dead letter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LetterAction {
-    /// Try again: a parked order is driven on, a notice is sent again, a message is taken again.
-    Reprocess,
-    /// Pass over it: a parked order is driven on without a new try being counted; a message is passed over.
-    Skip,
-    /// Cancel the order and undo what was done.
-    Compensate,
-    /// Put it away; refused for a parked order.
-    Discard,
-}
-
-/// Why an action on a letter was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum LetterError {
-    /// No such letter: 404.
-    #[error("no such dead letter")]
-    NotFound,
-    /// It is closed already: 409.
-    #[error("the dead letter is closed")]
-    Closed,
-    /// The action makes no sense for it: 409.
-    #[error("{0}")]
-    NotApplicable(&'static str),
-    /// Not now: 503.
-    #[error("the dead letter cannot be changed now")]
-    Unavailable,
-}
-
 /// How many actors of a kind there are and how they fare.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -172,7 +139,7 @@ pub struct ActorsReport {
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Front {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
 }
 
 impl Front {
@@ -235,11 +202,12 @@ impl Front {
                 Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
                 Err(_) => {}
             }
+            self.node.journal.passed().await;
             let read = super::reading::insist(&self.node, || self.node.reads.order(order.id)).await;
             if let Some(stored) = read.flatten() {
                 return Ok(Placed { order: stored.order, replayed: false });
             }
-            // Not there (yet): placing it again is safe, its id is the same.
+            // Not there, and nothing is on its way: placed again it is still one order, its id is the same.
             super::cell::pause(self.node.settings.tick_ms).await;
         }
     }
@@ -269,22 +237,38 @@ impl Front {
     }
 
     /// A command whose actor dies is given again: each is idempotent.
-    async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
+    pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
         if self.is_stopping() {
             return Err(CommandError::Unavailable);
         }
         let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
         let telling = async {
+            let mut is_first = true;
             loop {
                 let (reply, result) = oneshot::channel();
                 inbox.push(Inbound::Command(order, Ask { what: what.clone(), reply }));
-                if let Ok(result) = result.await {
-                    return result;
+                match result.await {
+                    Ok(Err(CommandError::Rejected(rejection))) if !is_first => return self.done_before(order, &what, rejection).await,
+                    Ok(result) => return result,
+                    Err(_) => {}
                 }
+                is_first = false;
                 super::cell::pause(self.node.settings.tick_ms).await;
             }
         };
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
+    }
+
+    /// A command that was given twice may be refused because of its own first time.
+    async fn done_before(&self, order: OrderId, what: &OrderCommand, rejection: Rejection) -> Result<OrderStatus, CommandError> {
+        let by = match what {
+            OrderCommand::Cancel(by) => *by,
+            OrderCommand::Compensate => CancelledBy::Operator,
+            OrderCommand::Ship(_) | OrderCommand::Unpark | OrderCommand::Park { .. } => return Err(CommandError::Rejected(rejection)),
+        };
+        let read = super::reading::insist(&self.node, || self.node.reads.order(order)).await;
+        let was_done = |stored: &StoredOrder| stored.record.facts.cancel.is_some_and(|(asked_by, _)| asked_by == by);
+        read.flatten().filter(was_done).map(|stored| stored.status).ok_or(CommandError::Rejected(rejection))
     }
 
     /// Writes something that belongs to no order (catalogue, stock, desk) and returns what became of it.
@@ -303,60 +287,6 @@ impl Front {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) | Err(_) if ticket.withdraw() => Err(WriteError::NotStored),
             Ok(Err(_)) | Err(_) => Err(WriteError::Unknown),
-        }
-    }
-
-    /// Does what a person decided about a dead letter, audited as `by`. The order is told first, the letter closed after: a crash
-    /// between leaves the letter open, and closing it again changes nothing.
-    ///
-    /// # Errors
-    /// See [`LetterError`].
-    pub async fn act(
-        &self,
-        letter: LetterId,
-        action: LetterAction,
-        by: Text<100>,
-        note: Option<Text<200>>,
-        limit: Duration,
-    ) -> Result<(), LetterError> {
-        let read = self.node.reads.letter(letter).await.map_err(|_| LetterError::Unavailable)?;
-        let letter = read.ok_or(LetterError::NotFound)?;
-        if letter.state != LetterState::Open {
-            return Err(LetterError::Closed);
-        }
-        let command = order_command(&letter, action)?;
-        if let (Some(command), Some(order)) = (command, letter.order) {
-            match self.tell(order, command, limit).await {
-                Ok(_) => {}
-                Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
-                Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
-                Err(CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
-            }
-        }
-        let state = match action {
-            LetterAction::Reprocess => LetterState::Reprocessed,
-            LetterAction::Skip => LetterState::Skipped,
-            LetterAction::Compensate => LetterState::Compensated,
-            LetterAction::Discard => LetterState::Discarded,
-        };
-        let close = Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() };
-        match self.write(close, limit).await {
-            Ok(Outcome::Missing) => return Err(LetterError::Closed),
-            Ok(_) => {}
-            Err(_) => return Err(LetterError::Unavailable),
-        }
-        if letter.kind == LetterKind::Notice && action == LetterAction::Reprocess {
-            self.retry_notice(&letter);
-        }
-        Ok(())
-    }
-
-    fn retry_notice(&self, letter: &DeadLetter) {
-        let named = letter.step.as_str().split_once('/');
-        let notice = named.and_then(|(kind, channel)| Some((NoticeKind::from_name(kind)?, Channel::from_name(channel)?)));
-        let inbox = letter.shard.and_then(|shard| self.node.inbox_of(shard));
-        if let (Some(order), Some((kind, channel)), Some(inbox)) = (letter.order, notice, inbox) {
-            inbox.push(Inbound::RetryNotice { order, kind, channel });
         }
     }
 
@@ -409,6 +339,25 @@ impl Front {
         self.node.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
     }
 
+    /// Writes the numbers of the moment into the metrics; called when somebody reads them, so that no order pays for it.
+    pub fn publish(&self) {
+        let report = self.report();
+        metrics::gauge!("ordermill_open_orders").set(report.open_orders as f64);
+        metrics::gauge!("ordermill_ready").set(if report.not_ready.is_empty() { 1.0 } else { 0.0 });
+        let (commits, writes, _) = self.journal();
+        metrics::counter!("ordermill_journal_commits_total").absolute(commits);
+        metrics::counter!("ordermill_journal_writes_total").absolute(writes);
+        for actor in report.actors {
+            metrics::gauge!("ordermill_actors", "kind" => actor.kind.clone()).set(actor.alive as f64);
+            metrics::gauge!("ordermill_actor_waiting", "kind" => actor.kind.clone()).set(actor.waiting as f64);
+            metrics::counter!("ordermill_actor_restarts_total", "kind" => actor.kind).absolute(actor.restarts);
+        }
+        for breaker in self.breakers().snapshots() {
+            let is_open = if breaker.state == crate::providers::CircuitState::Closed { 0.0 } else { 1.0 };
+            metrics::gauge!("ordermill_breaker_open", "provider" => breaker.name).set(is_open);
+        }
+    }
+
     /// From now on nothing new is taken.
     pub fn stop_taking(&self) {
         self.node.counters.stopping.store(true, Ordering::Release);
@@ -459,22 +408,5 @@ impl Front {
             open_orders_limit: limit,
             not_ready: self.not_ready(),
         }
-    }
-}
-
-/// What an action asks of the letter's order; none where it asks nothing.
-fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
-    match (letter.kind, action) {
-        (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
-        (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
-        (LetterKind::Step, LetterAction::Discard) => {
-            Err(LetterError::NotApplicable("its order is parked: reprocess, skip or compensate it"))
-        }
-        (LetterKind::Notice | LetterKind::Message, LetterAction::Compensate) => {
-            Err(LetterError::NotApplicable("there is nothing to compensate"))
-        }
-        (LetterKind::Anomaly, LetterAction::Reprocess) => Err(LetterError::NotApplicable("an anomaly cannot be tried again")),
-        (LetterKind::Notice | LetterKind::Message, LetterAction::Reprocess | LetterAction::Skip | LetterAction::Discard)
-        | (LetterKind::Anomaly, LetterAction::Skip | LetterAction::Discard) => Ok(None),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) enum Inbound {
     /// A notice to try again, asked for by a person.
     RetryNotice { order: OrderId, kind: NoticeKind, channel: Channel },
     /// The writer is fenced: drop everything and load again.
-    Reload,
+    Reload { epoch: u64 },
     /// From now on these shards are this node's: load their open orders.
     Load(Vec<Shard>),
 }

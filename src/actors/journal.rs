@@ -1,21 +1,11 @@
-//! The journal: turns many small writes into few transactions (group commit).
+//! The journal's handle: the queue of writes that all actors fill and [`Running`](super::group_commit::Running) empties.
 //!
-//! While one transaction commits, the next batch gathers; idle, a write is committed at once: there is no timer. Promises: what
-//! it reports as stored is durable; outcomes are reported in commit order, each with its batch's events; after an unknown COMMIT
-//! the very same batch is settled before anything else is written. Runs on a thread of its own, or as a task in a simulation.
+//! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored.
 
-use super::analytics::Logged;
-use super::faults::Point;
-use super::inbox::Inbound;
-use super::node::{ActorKind, Node};
-use super::step_times::Step;
-use crate::db::{Batch, CommitError, Committed, Outcome, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, OrderId, Role, Shard, Shards, WriterId};
-use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
+use crate::db::{Outcome, Write};
+use crate::domain::{OrderId, Role, Shard, WriterId};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
@@ -33,7 +23,7 @@ impl Ticket {
         self.0.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    fn send(&self) -> bool {
+    pub(crate) fn send(&self) -> bool {
         self.0.compare_exchange(WAITING, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok() || self.0.load(Ordering::Acquire) == SENT
     }
 }
@@ -41,32 +31,47 @@ impl Ticket {
 /// Who wants to know what became of a write.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// An order's actor.
-    Order(Shard, OrderId),
+    /// An order's actor, in one of its lives.
+    Order(Shard, OrderId, u64),
     /// A role, about an order.
     Role(Role, Shard, OrderId),
     /// Somebody who waits.
     Ask(oneshot::Sender<Outcome>),
 }
 
-struct Queued {
-    origin: Origin,
-    write: Write,
-    ticket: Option<Arc<Ticket>>,
+/// A write that waits for its transaction.
+pub(crate) struct Queued {
+    pub(crate) origin: Origin,
+    pub(crate) write: Write,
+    pub(crate) ticket: Option<Arc<Ticket>>,
+    /// The epoch that an actor's write rests on; none where it rests on nothing that a fence makes void.
+    pub(crate) epoch: Option<u64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    list: Vec<Queued>,
+    /// Writes submitted since the start.
+    submitted: u64,
 }
 
 /// The handle to the journal, shared by all who write.
 pub(crate) struct Journal {
-    queue: Mutex<Vec<Queued>>,
+    queue: Mutex<Queue>,
     wake: Notify,
+    /// Writes whose outcome is known, since the start; they settle in the order of submission.
+    settled: AtomicU64,
+    settling: Notify,
+    /// Counts the fences: what an actor wrote before it heard of the last one must not be stored by the new writer.
+    pub(crate) epoch: AtomicU64,
     stop: AtomicBool,
     /// Writes that wait, those being committed not counted.
     waiting: AtomicU64,
-    commits: AtomicU64,
-    writes: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) writes: AtomicU64,
     /// Microseconds that the last commit took.
     pub(crate) last_commit_us: AtomicU64,
-    writer: watch::Sender<WriterId>,
+    pub(crate) writer: watch::Sender<WriterId>,
 }
 
 impl Journal {
@@ -74,6 +79,9 @@ impl Journal {
         Self {
             queue: Mutex::default(),
             wake: Notify::new(),
+            settled: AtomicU64::new(0),
+            settling: Notify::new(),
+            epoch: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -83,31 +91,61 @@ impl Journal {
         }
     }
 
-    pub(crate) fn submit(&self, origin: Origin, write: Write) {
-        self.push(Queued { origin, write, ticket: None });
+    /// Submits what an actor wrote in `epoch`.
+    pub(crate) fn submit(&self, epoch: u64, origin: Origin, write: Write) {
+        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch) });
     }
 
-    pub(crate) fn submit_with(&self, origin: Origin, write: Write, ticket: Arc<Ticket>) {
-        self.push(Queued { origin, write, ticket: Some(ticket) });
+    pub(crate) fn submit_with(&self, epoch: u64, origin: Origin, write: Write, ticket: Arc<Ticket>) {
+        self.push(Queued { origin, write, ticket: Some(ticket), epoch: Some(epoch) });
     }
 
     /// Submits and returns where the outcome comes.
     pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        self.push(Queued { origin: Origin::Ask(reply), write, ticket });
+        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch: None });
         outcome
     }
 
     fn push(&self, queued: Queued) {
         let was_empty = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.push(queued);
-            self.waiting.store(queue.len() as u64, Ordering::Relaxed);
-            queue.len() == 1
+            let mut queue = self.lock();
+            queue.list.push(queued);
+            queue.submitted += 1;
+            self.waiting.store(queue.list.len() as u64, Ordering::Relaxed);
+            queue.list.len() == 1
         };
         if was_empty {
             self.wake.notify_one();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which fence the journal is past.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Waits until all that was submitted before is known to be stored or not. Who takes over from a dead actor reads only then:
+    /// else a write that the dead one had left in the queue would be stored after the reading, and then overwritten.
+    pub(crate) async fn passed(&self) {
+        let submitted = self.lock().submitted;
+        loop {
+            let mut more = std::pin::pin!(self.settling.notified());
+            more.as_mut().enable();
+            if self.settled.load(Ordering::Acquire) >= submitted {
+                return;
+            }
+            more.await;
+        }
+    }
+
+    pub(crate) fn settle(&self, writes: usize) {
+        self.settled.fetch_add(writes as u64, Ordering::AcqRel);
+        self.settling.notify_waiters();
     }
 
     /// Writes that wait for the transaction in flight.
@@ -137,14 +175,14 @@ impl Journal {
     }
 
     fn take(&self, most: usize) -> Vec<Queued> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = if queue.len() <= most { std::mem::take(&mut *queue) } else { queue.drain(..most).collect() };
-        self.waiting.store(queue.len() as u64, Ordering::Relaxed);
+        let list = &mut self.lock().list;
+        let taken = if list.len() <= most { std::mem::take(list) } else { list.drain(..most).collect() };
+        self.waiting.store(list.len() as u64, Ordering::Relaxed);
         taken
     }
 
     /// Waits for writes; none when the journal was stopped, an empty list when it is time to renew the lease.
-    async fn next(&self, most: usize, renew_at: Instant) -> Option<Vec<Queued>> {
+    pub(crate) async fn next(&self, most: usize, renew_at: Instant) -> Option<Vec<Queued>> {
         loop {
             let taken = self.take(most);
             if !taken.is_empty() {
@@ -158,352 +196,4 @@ impl Journal {
             }
         }
     }
-}
-
-/// Where the analytics actor takes committed batches.
-pub(crate) type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
-
-/// The running journal: the store and what it knows of its writer.
-pub(crate) struct Running {
-    node: Arc<Node>,
-    store: Box<dyn Store>,
-    state: WriterState,
-    counter: Counter,
-    renew_at: Instant,
-    name: (String, String),
-}
-
-impl Running {
-    /// Starts a writer on `store`.
-    pub(crate) async fn start(
-        node: Arc<Node>,
-        mut store: Box<dyn Store>,
-        name: (String, String),
-        counter: Counter,
-    ) -> Result<Self, StoreError> {
-        let state = store.start_writer(&name.0, &name.1, node.settings.lease_ms).await?;
-        node.journal.writer.send_replace(state.writer);
-        let renew_at = Instant::now() + renewal(&node);
-        Ok(Self { node, store, state, counter, renew_at, name })
-    }
-
-    pub(crate) fn shards(&self) -> Shards {
-        self.store.shards()
-    }
-
-    /// Commits until the journal is stopped and its queue is empty; then ends its writer.
-    pub(crate) async fn run(mut self) {
-        let most = self.node.settings.max_batch.max(1);
-        self.node.counters.fare(ActorKind::Journal).alive.store(1, Ordering::Relaxed);
-        while let Some(taken) = self.node.journal.clone().next(most, self.renew_at).await {
-            if Instant::now() >= self.renew_at {
-                self.renew().await;
-            }
-            let taken = admit(taken, &self.node);
-            if !taken.is_empty() {
-                self.commit(taken).await;
-            }
-        }
-        self.node.counters.fare(ActorKind::Journal).alive.store(0, Ordering::Relaxed);
-        if let Err(error) = self.store.end_writer(self.state.writer).await {
-            tracing::warn!(error = %error, "the writer could not be ended; its lease ends it");
-        }
-    }
-
-    async fn renew(&mut self) {
-        self.renew_at = Instant::now() + renewal(&self.node);
-        match self.store.renew(self.state.writer, self.node.settings.lease_ms).await {
-            Ok(true) => {}
-            Ok(false) => self.start_again().await,
-            Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
-        }
-    }
-
-    /// Commits one batch; a bad write is found by halving and fails alone.
-    async fn commit(&mut self, taken: Vec<Queued>) {
-        let mut parts = vec![taken];
-        while let Some(part) = parts.pop() {
-            let (origins, writes): (Vec<_>, Vec<_>) = part.into_iter().map(|queued| ((queued.origin, queued.ticket), queued.write)).unzip();
-            let batch = Batch { writer: self.state.writer, commits: self.state.commits, last_seq: self.state.last_seq, writes };
-            match self.settle(&batch).await {
-                Settled::Stored(committed) => self.report(origins, committed),
-                Settled::Bad(error) if batch.writes.len() == 1 => {
-                    tracing::error!(error = %error, write = ?batch.writes.first().map(std::mem::discriminant), "a write was refused");
-                    let refused = Outcome::Refused(error.to_string().into());
-                    self.report_all(origins, &refused);
-                }
-                Settled::Bad(_) => {
-                    let mut front: Vec<Queued> =
-                        origins.into_iter().zip(batch.writes).map(|((origin, ticket), write)| Queued { origin, write, ticket }).collect();
-                    let back = front.split_off(front.len() / 2);
-                    parts.push(back);
-                    parts.push(front);
-                }
-                Settled::Fenced => {
-                    self.report_all(origins, &Outcome::NotStored);
-                    for rest in parts.drain(..) {
-                        let rest = rest.into_iter().map(|queued| (queued.origin, queued.ticket)).collect();
-                        self.report_all(rest, &Outcome::NotStored);
-                    }
-                    self.start_again().await;
-                }
-                Settled::Withdrawn => {
-                    let (placing, rest) = split_placing(origins, batch.writes);
-                    self.report_all(placing, &Outcome::NotStored);
-                    if !rest.is_empty() {
-                        parts.push(rest);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Tries a batch until it is known to be stored or known not to be.
-    /// Once an outcome was unknown an old backend may still store the batch: from then on it is repeated as it is, never halved or
-    /// gathered anew, and a refusal of the repeat ends the writer, so that its number is never given to another transaction.
-    async fn settle(&mut self, batch: &Batch) -> Settled {
-        let mut failures = 0;
-        let mut was_unknown = false;
-        loop {
-            let began = Instant::now();
-            match self.attempt(batch).await {
-                Ok(committed) => {
-                    let journal = &self.node.journal;
-                    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    journal.last_commit_us.store(took, Ordering::Relaxed);
-                    self.node.times.record(Step::Commit, took);
-                    journal.commits.fetch_add(1, Ordering::Relaxed);
-                    journal.writes.fetch_add(batch.writes.len() as u64, Ordering::Relaxed);
-                    metrics::histogram!("ordermill_journal_commit_seconds").record(began.elapsed().as_secs_f64());
-                    metrics::histogram!("ordermill_journal_batch_writes").record(batch.writes.len() as f64);
-                    self.node.counters.set_not_ready("database", None);
-                    return Settled::Stored(committed);
-                }
-                Err(CommitError::BadWrite(error)) if !was_unknown => return Settled::Bad(error),
-                Err(CommitError::BadWrite(error)) => {
-                    failures += 1;
-                    self.wait(failures, &error).await;
-                    if self.store.end_writer(batch.writer).await.is_ok() {
-                        return match self.ask_state(batch).await {
-                            Known::Stored(committed) => Settled::Stored(committed),
-                            Known::Fenced | Known::NotStored => Settled::Fenced,
-                        };
-                    }
-                }
-                Err(CommitError::NotWritten(error)) => {
-                    failures += 1;
-                    self.wait(failures, &error).await;
-                    if !was_unknown && batch.writes.iter().any(|write| matches!(write, Write::Place { .. })) {
-                        return Settled::Withdrawn;
-                    }
-                }
-                Err(CommitError::NoMatch) => match self.ask_state(batch).await {
-                    Known::Stored(committed) => return Settled::Stored(committed),
-                    Known::Fenced => return Settled::Fenced,
-                    Known::NotStored => {}
-                },
-                Err(CommitError::Unknown(error)) => {
-                    was_unknown = true;
-                    failures += 1;
-                    self.wait(failures, &error).await;
-                    match self.ask_state(batch).await {
-                        Known::Stored(committed) => return Settled::Stored(committed),
-                        Known::Fenced => return Settled::Fenced,
-                        Known::NotStored => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// One try. A panic leaves the outcome unknown, like a lost connection.
-    async fn attempt(&mut self, batch: &Batch) -> Result<Committed, CommitError> {
-        let faults = self.node.faults.clone();
-        let store = &mut self.store;
-        let step = async move {
-            faults.pass(Point::Journal, None);
-            store.commit(batch).await
-        };
-        match AssertUnwindSafe(step).catch_unwind().await {
-            Ok(result) => result,
-            Err(_) => {
-                let cause = super::death::take_cause();
-                self.node.counters.fare(ActorKind::Journal).restarted(&cause);
-                tracing::error!(actor = "journal", cause = %cause, "an actor panicked and was restarted");
-                Err(CommitError::Unknown(StoreError::Unavailable(cause)))
-            }
-        }
-    }
-
-    async fn wait(&self, failures: u32, error: &StoreError) {
-        self.node.counters.set_not_ready("database", Some(&error.to_string()));
-        if failures == 1 {
-            tracing::error!(error = %error, "the database took no writes; trying again");
-        }
-        tokio::time::sleep(Duration::from_millis(self.node.settings.store_retry.after(failures))).await;
-    }
-
-    /// Whether a batch whose reply was lost is stored: the writer's row says it.
-    async fn ask_state(&mut self, batch: &Batch) -> Known {
-        let mut failures = 0;
-        loop {
-            match self.store.state(batch.writer).await {
-                Ok(state) if state.commits == batch.commits + 1 => return self.stored_unseen(batch, state).await,
-                Ok(state) if state.alive && state.commits == batch.commits => return Known::NotStored,
-                Ok(_) => return Known::Fenced,
-                Err(error) => {
-                    failures += 1;
-                    self.wait(failures, &error).await;
-                }
-            }
-        }
-    }
-
-    /// The batch is stored but its reply is lost: its events are in the log, its outcomes with whoever asks again.
-    async fn stored_unseen(&mut self, batch: &Batch, state: WriterState) -> Known {
-        let mut failures = 0;
-        loop {
-            let most = u32::try_from(state.last_seq - batch.last_seq).unwrap_or(u32::MAX);
-            match self.node.reads.events(batch.writer, batch.last_seq, most).await {
-                Ok(events) => {
-                    let outcomes = batch.writes.iter().map(|_| Outcome::Recorded).collect();
-                    return Known::Stored(Committed { outcomes, events, last_seq: state.last_seq });
-                }
-                Err(error) => {
-                    failures += 1;
-                    self.wait(failures, &error).await;
-                }
-            }
-        }
-    }
-
-    /// Tells everyone what became of a stored batch: each arbiter gets one list.
-    fn report(&mut self, origins: Vec<(Origin, Option<Arc<Ticket>>)>, committed: Committed) {
-        let from = self.state.last_seq;
-        self.state.commits += 1;
-        self.state.last_seq = committed.last_seq;
-        let events = Arc::new(committed.events);
-        if from != committed.last_seq {
-            (self.counter)(Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() });
-        }
-        let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
-        for ((origin, _), outcome) in origins.into_iter().zip(committed.outcomes) {
-            match origin {
-                Origin::Order(shard, _) | Origin::Role(_, shard, _) => {
-                    if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
-                        share.done.push((origin, outcome));
-                    }
-                }
-                // Whoever asked may have gone; the write is stored all the same.
-                Origin::Ask(reply) => drop(reply.send(outcome)),
-            }
-        }
-        for (index, logged) in events.iter().enumerate() {
-            if let Some(share) = shares.get_mut(self.node.arbiter_of(logged.event.shard)) {
-                share.mine.push(u32::try_from(index).unwrap_or(u32::MAX));
-            }
-        }
-        self.deliver(shares, &events);
-    }
-
-    fn report_all(&self, origins: Vec<(Origin, Option<Arc<Ticket>>)>, outcome: &Outcome) {
-        let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
-        for (origin, _) in origins {
-            match origin {
-                Origin::Order(shard, _) | Origin::Role(_, shard, _) => {
-                    if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
-                        share.done.push((origin, outcome.clone()));
-                    }
-                }
-                Origin::Ask(reply) => drop(reply.send(outcome.clone())),
-            }
-        }
-        self.deliver(shares, &Arc::new(Vec::new()));
-    }
-
-    fn deliver(&self, shares: Vec<Share>, events: &Arc<Vec<LoggedEvent>>) {
-        for (inbox, share) in self.node.inboxes.iter().zip(shares) {
-            if !share.done.is_empty() || !share.mine.is_empty() {
-                inbox.push(Inbound::Stored { done: share.done, events: events.clone(), mine: share.mine });
-            }
-        }
-    }
-
-    /// The writer was ended by another: nothing of it can be written any more. A new one starts, without shards of its own.
-    async fn start_again(&mut self) {
-        tracing::error!(writer = self.state.writer.0, "this node's writer was fenced; it drops its orders and starts as a new writer");
-        for inbox in &self.node.inboxes {
-            inbox.push(Inbound::Reload);
-        }
-        let mut failures = 0;
-        loop {
-            match self.store.start_writer(&self.name.0, &self.name.1, self.node.settings.lease_ms).await {
-                Ok(state) => {
-                    self.state = state;
-                    self.node.journal.writer.send_replace(state.writer);
-                    return;
-                }
-                Err(error) => {
-                    failures += 1;
-                    self.wait(failures, &error).await;
-                }
-            }
-        }
-    }
-}
-
-#[derive(Default)]
-struct Share {
-    done: Vec<(Origin, Outcome)>,
-    mine: Vec<u32>,
-}
-
-enum Settled {
-    Stored(Committed),
-    Bad(StoreError),
-    Fenced,
-    /// Nothing is written and the database takes nothing now: placements are answered, the rest is tried again.
-    Withdrawn,
-}
-
-enum Known {
-    Stored(Committed),
-    NotStored,
-    Fenced,
-}
-
-fn renewal(node: &Node) -> Duration {
-    Duration::from_millis((node.settings.lease_ms / 3).max(1))
-}
-
-/// Passes over what was withdrawn while it waited.
-fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
-    let (sent, withdrawn): (Vec<_>, Vec<_>) =
-        taken.into_iter().partition(|queued| queued.ticket.as_ref().is_none_or(|ticket| ticket.send()));
-    for queued in withdrawn {
-        match queued.origin {
-            Origin::Order(shard, _) | Origin::Role(_, shard, _) => {
-                if let Some(inbox) = node.inbox_of(shard) {
-                    let done = vec![(queued.origin, Outcome::NotStored)];
-                    inbox.push(Inbound::Stored { done, events: Arc::default(), mine: Vec::new() });
-                }
-            }
-            Origin::Ask(reply) => drop(reply.send(Outcome::NotStored)),
-        }
-    }
-    sent
-}
-
-/// The origins of placements, and everything else.
-fn split_placing(origins: Vec<(Origin, Option<Arc<Ticket>>)>, writes: Vec<Write>) -> (Vec<(Origin, Option<Arc<Ticket>>)>, Vec<Queued>) {
-    let mut placing = Vec::new();
-    let mut rest = Vec::new();
-    for ((origin, ticket), write) in origins.into_iter().zip(writes) {
-        if matches!(write, Write::Place { .. }) {
-            placing.push((origin, ticket));
-        } else {
-            rest.push(Queued { origin, write, ticket });
-        }
-    }
-    (placing, rest)
 }

@@ -97,6 +97,11 @@ pub(crate) struct OrderDied {
 #[rtype(result = "()")]
 pub(crate) struct RoleRestarted(pub(crate) ActorKind);
 
+/// For the notifier: what became of one of its writes about this order is known.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Recorded(pub(crate) OrderId);
+
 /// For the supervisor and the notifier: take up what is open in these shards.
 #[derive(Message)]
 #[rtype(result = "()")]

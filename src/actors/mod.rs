@@ -16,9 +16,11 @@ mod courses;
 mod death;
 pub mod faults;
 mod front;
+mod group_commit;
 mod inbox;
 mod journal;
 mod keeper;
+mod letters;
 mod live;
 mod messages;
 mod node;
@@ -37,9 +39,8 @@ mod supervisor;
 
 pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
 pub use death::watch_panics;
-pub use front::{
-    ActorCount, ActorsReport, Command, CommandError, Front, LetterAction, LetterError, NewOrder, PlaceError, Placed, WriteError,
-};
+pub use front::{ActorCount, ActorsReport, Command, CommandError, Front, NewOrder, PlaceError, Placed, WriteError};
+pub use letters::{LetterAction, LetterError};
 pub use live::{Change, Live, Watch};
 pub use node::{ActorKind, ActorSettings, RealWorld, World};
 pub use start::{Actors, Parts, Where};

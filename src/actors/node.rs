@@ -8,9 +8,9 @@ use crate::db::Reads;
 use crate::domain::{OrderId, Pricing, Shard, Shards, Timestamp};
 use crate::providers::Providers;
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Time and chance, as the node has them; a simulation brings its own.
 pub trait World: Send + Sync {
@@ -75,6 +75,10 @@ pub struct ActorSettings {
     pub store_retry: Backoff,
     /// The lease of a writer, in milliseconds.
     pub lease_ms: u64,
+    /// How long events that are counted, and letters that are closed, are kept, in milliseconds.
+    pub keep_events_ms: u64,
+    /// See `keep_events_ms`.
+    pub keep_letters_ms: u64,
     /// How many open orders are read at a time at start.
     pub load_page: u32,
 }
@@ -101,6 +105,8 @@ impl Default for ActorSettings {
             pricing: Pricing::Check,
             store_retry: Backoff { first_ms: 100, most_ms: 2000 },
             lease_ms: 6000,
+            keep_events_ms: 604_800_000,
+            keep_letters_ms: 7_776_000_000,
             load_page: 1000,
         }
     }
@@ -218,6 +224,8 @@ pub(crate) struct Node {
     pub(crate) providers: Providers,
     pub(crate) live: Live,
     pub(crate) shards: OnceLock<Shards>,
+    /// The shards that are this node's, here because what tells the cells may die with a router.
+    pub(crate) owned: Mutex<BTreeSet<Shard>>,
     pub(crate) counters: Counters,
     pub(crate) times: StepTimes,
     pub(crate) faults: Faults,
@@ -244,6 +252,10 @@ impl Node {
     /// The thread on which a shard's actors live.
     pub(crate) fn arbiter_of(&self, shard: Shard) -> usize {
         usize::from(shard.0) % self.inboxes.len().max(1)
+    }
+
+    pub(crate) fn lock_owned(&self) -> MutexGuard<'_, BTreeSet<Shard>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many messages a service actor may have waiting: the open orders' bound, with room for what else an order may say.

@@ -105,6 +105,7 @@ impl Course {
             };
             let error = match result {
                 Ok(()) => {
+                    self.cell.node.faults.pass(Point::NotifierAnswered, Some(self.id));
                     let write = sent(order, self.kind, self.channel, task.attempt + 1, self.cell.node.now());
                     self.submit(write).await;
                     return;

@@ -6,16 +6,18 @@ use super::courses::{Courses, Signal, at_once};
 use super::death;
 use super::faults::Point;
 use super::journal::Origin;
-use super::messages::{Deliver, EventRef, Load, Quit, RetryNotice};
+use super::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
 use super::node::ActorKind;
 use super::notice_course::{Course, Way, message, save, sent};
-use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard};
+use crate::db::Write;
+use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use crate::providers::ProviderError;
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures_util::FutureExt;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 type Key = (OrderId, NoticeKind, Channel);
 
@@ -28,17 +30,20 @@ pub(crate) struct Turn {
 /// See the module.
 pub(crate) struct Notifier {
     cell: CellRef,
-    era: u64,
     courses: Courses<Key, Turn>,
     /// Orders that are being cancelled: their confirmation is not sent any more. A repeat asks the stored rows instead.
     withdrawn: HashSet<OrderId>,
+    /// How many writes of an order are on their way: until they are stored its rows do not tell what was sent.
+    recording: HashMap<OrderId, u8>,
+    /// Orders from before this life may have been told already.
+    born: Timestamp,
 }
 
 impl Notifier {
     pub(crate) fn new(cell: CellRef) -> Self {
-        let era = cell.era.get();
         let courses = Courses::new(cell.node.settings.notice_calls);
-        Self { cell, era, courses, withdrawn: HashSet::new() }
+        let born = cell.node.now();
+        Self { cell, courses, withdrawn: HashSet::new(), recording: HashMap::new(), born }
     }
 
     fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
@@ -70,9 +75,13 @@ impl Notifier {
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. } => return,
         };
-        let way = if repeat { Way::AskFirst } else { Way::Fresh };
+        // It is asked for again after its writes are stored, if it must be.
+        if repeat && self.recording.contains_key(&event.order) {
+            return;
+        }
         match &deliver.order {
             Some(order) => {
+                let way = if repeat || order.created_at < self.born { Way::AskFirst } else { Way::Fresh };
                 for channel in order.channels().iter() {
                     self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way }, ctx);
                 }
@@ -114,9 +123,13 @@ impl Notifier {
                 reason: None,
                 created_at: self.cell.node.now(),
             };
-            let write = save(task, event.shard, event.correlation, None, None);
-            self.cell.node.journal.submit(Origin::Role(Role::Notification, event.shard, event.order), write);
+            self.record((event.shard, event.order), save(task, event.shard, event.correlation, None, None));
         }
+    }
+
+    fn record(&mut self, (shard, order): (Shard, OrderId), write: Write) {
+        *self.recording.entry(order).or_insert(0) += 1;
+        self.cell.submit(Origin::Role(Role::Notification, shard, order), write);
     }
 
     fn admit(&mut self, key: Key, turn: Turn, ctx: &mut Context<Self>) {
@@ -133,7 +146,8 @@ impl Notifier {
             match at_once(&mut call) {
                 Some(Ok(())) => {
                     let write = sent(order, key.1, key.2, 1, self.cell.node.now());
-                    self.cell.node.journal.submit(Origin::Role(Role::Notification, order.shard, order.id), write);
+                    self.cell.node.faults.pass(Point::NotifierAnswered, Some(order.id));
+                    self.record((order.shard, order.id), write);
                     return self.ended(&key, ctx);
                 }
                 Some(Err(error)) => failed = Some(error),
@@ -148,9 +162,12 @@ impl Notifier {
         let running = AssertUnwindSafe(course.run(turn.order, turn.way, begun)).catch_unwind();
         ctx.spawn(running.into_actor(self).map(move |result, actor, ctx| {
             if result.is_err() {
+                // Its order may rest by now, so nobody but this actor asks again.
+                let delay = Duration::from_millis(actor.cell.node.settings.restart_backoff.most_ms);
+                ctx.run_later(delay, move |actor, ctx| actor.admit(key, Turn { order: None, way: Way::AskFirst }, ctx));
                 let cause = death::take_cause();
                 actor.cell.node.counters.fare(ActorKind::Notifier).restarted(&cause);
-                tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; its order asks again");
+                tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; it is begun again");
             }
             actor.ended(&key, ctx);
         }));
@@ -213,7 +230,7 @@ impl Actor for Notifier {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Notifier, -1);
-        self.cell.report_end(ActorKind::Notifier, self.era);
+        self.cell.report_end(ActorKind::Notifier);
     }
 }
 
@@ -222,6 +239,18 @@ impl Handler<Deliver> for Notifier {
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
         self.cell.node.faults.pass(Point::NotifierMessage, Some(deliver.event.get().order));
         self.take(deliver, ctx);
+    }
+}
+
+impl Handler<Recorded> for Notifier {
+    type Result = ();
+    fn handle(&mut self, Recorded(order): Recorded, _ctx: &mut Self::Context) {
+        if let Some(count) = self.recording.get_mut(&order) {
+            *count -= 1;
+            if *count == 0 {
+                self.recording.remove(&order);
+            }
+        }
     }
 }
 
@@ -235,13 +264,8 @@ impl Handler<RetryNotice> for Notifier {
 impl Handler<Load> for Notifier {
     type Result = ();
     fn handle(&mut self, Load(shards): Load, ctx: &mut Self::Context) {
+        // What became of writes may have died with a router; orders ask again only after all that is stored.
+        self.recording.clear();
         self.resume(shards, ctx);
-    }
-}
-
-impl Handler<Quit> for Notifier {
-    type Result = ();
-    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
-        ctx.stop();
     }
 }

@@ -5,16 +5,16 @@
 //! product: it only hears answers.
 
 use super::cell::{Alarm, CellRef};
-use super::faults::Point;
+use super::faults::{Plant, Point};
 use super::front::CommandError;
 use super::inbox::{Ask, OpenSlot, OrderCommand};
 use super::journal::{Origin, Ticket};
 use super::live::Change;
-use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, Wake, WakeWith};
+use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use super::node::ActorKind;
 use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{DeadLetter, LetterKind, Order, OrderStatus, Role, Timestamp};
+use crate::domain::{Channel, DeadLetter, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::policy::deadline;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, owed, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
@@ -52,8 +52,8 @@ pub(crate) struct OrderActor {
     redrives: u32,
     /// Held while it owes more than a notice.
     slot: Option<OpenSlot>,
-    /// The notifier has stored what it still has to send.
-    notice_stored: bool,
+    /// What the notifier has stored and still has to send.
+    notices_stored: Vec<(NoticeKind, Channel)>,
     life: u64,
     done: bool,
 }
@@ -72,7 +72,7 @@ impl OrderActor {
             waiting: Vec::new(),
             redrives: 0,
             slot: None,
-            notice_stored: false,
+            notices_stored: Vec::new(),
             life,
             done: false,
         }
@@ -87,7 +87,7 @@ impl OrderActor {
     }
 
     /// Takes all that waits, in one step, unless a write is in flight.
-    fn proceed(&mut self, ctx: &mut Context<Self>) {
+    fn proceed(&mut self) {
         if self.in_flight || self.done {
             return;
         }
@@ -108,14 +108,16 @@ impl OrderActor {
         } else {
             self.answer_waiting();
         }
-        self.rest_if_done(ctx);
+        self.rest_if_done();
     }
 
     fn take_answer(&mut self, event: &EventRef, now: Timestamp, effects: &mut Effects) {
         use crate::domain::EventBody;
         let event = event.get();
-        if let EventBody::NotificationFailed { last: false, .. } = event.body {
-            self.notice_stored = true;
+        if let EventBody::NotificationFailed { last: false, kind, channel, .. } = event.body
+            && !self.notices_stored.contains(&(kind, channel))
+        {
+            self.notices_stored.push((kind, channel));
         }
         step::answer(&self.order, &mut self.record, event, now, effects);
     }
@@ -128,7 +130,7 @@ impl OrderActor {
             OrderCommand::Unpark => {
                 effects.changed |= self.record.parked.take().is_some();
                 self.redrives = 0;
-                self.cell.wake_after(0, self.order.id, Alarm::Redrive);
+                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())
             }
             OrderCommand::Park { step, cause, detail, tries, role } => {
@@ -159,7 +161,8 @@ impl OrderActor {
             letters: effects.letters,
             at: now,
         };
-        self.cell.node.journal.submit(Origin::Order(self.order.shard, self.order.id), write);
+        self.cell.submit(Origin::Order(self.order.shard, self.order.id, self.life), write);
+        self.pass(Point::OrderSave);
     }
 
     fn answer_waiting(&mut self) {
@@ -206,43 +209,40 @@ impl OrderActor {
     }
 
     /// A settled order's actor ends; so does one that only waits for a notice which the notifier has stored.
-    fn rest_if_done(&mut self, ctx: &mut Context<Self>) {
+    fn rest_if_done(&mut self) {
         if self.in_flight || self.dirty || !self.stash.is_empty() || !self.waiting.is_empty() || self.placing.is_some() {
             return;
         }
         let debts = self.debts();
-        let only_a_stored_notice = self.notice_stored && !debts.is_more_than_a_notice();
-        if debts.is_nothing() || only_a_stored_notice {
-            self.leave(ctx);
+        if debts.is_nothing() || (!debts.is_more_than_a_notice() && self.owed_notices_are_stored(debts)) {
+            self.leave();
         }
     }
 
-    fn leave(&mut self, ctx: &mut Context<Self>) {
+    fn owed_notices_are_stored(&self, debts: Owed) -> bool {
+        let Some(kind) = debts.notice else { return false };
+        let mut missing = self.order.channels().iter().filter(|channel| !self.record.facts.has_notice(kind, *channel));
+        missing.all(|channel| self.notices_stored.contains(&(kind, channel)))
+    }
+
+    /// Nobody reaches this actor any more; it ends once it has passed on what lies in its mailbox.
+    fn leave(&mut self) {
         self.done = true;
         self.count_open(false);
-        let mut orders = self.cell.orders.borrow_mut();
-        if orders.get(&self.order.id).is_some_and(|entry| entry.life == self.life) {
-            orders.remove(&self.order.id);
-        }
-        drop(orders);
-        ctx.stop();
+        self.cell.leave(self.order.id, self.life);
     }
 
     /// Ends, and has the supervisor start the order from what is stored.
-    fn begin_anew(&mut self, ctx: &mut Context<Self>) {
-        self.leave(ctx);
-        let addresses = self.cell.addresses.borrow();
-        if let Some(supervisor) = &addresses.supervisor {
-            drop(supervisor.try_send(Wake { order: self.order.id, with: WakeWith::Stored }));
-        }
+    fn begin_anew(&mut self) {
+        self.leave();
+        self.cell.wake(self.order.id, WakeWith::Stored);
     }
 
     /// Something is owed for too long: end the order when its deadline has passed, else ask again.
-    fn redrive(&mut self, ctx: &mut Context<Self>) {
+    fn redrive(&mut self, now: Timestamp) {
         let node = self.cell.node.clone();
-        let now = node.now();
         if self.in_flight {
-            return self.rearm(now);
+            return;
         }
         if let Some((at, by)) = deadline(&self.record.facts, node.settings.deadlines)
             && at <= now
@@ -253,17 +253,17 @@ impl OrderActor {
                 let debts = self.debts();
                 self.save(effects, debts, now);
             }
-            return self.rearm(now);
+            return;
         }
-        if self.record.parked.is_none()
-            && let Some(event) = step::redrive(&self.order, &self.record.facts)
-        {
+        let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
+        if !events.is_empty() {
             self.redrives += 1;
+        }
+        for event in events {
             metrics::counter!("ordermill_redrives_total", "event" => event.kind().name()).increment(1);
             self.cell.again(event);
         }
-        self.rearm(now);
-        self.proceed(ctx);
+        self.proceed();
     }
 
     fn rearm(&mut self, now: Timestamp) {
@@ -297,9 +297,19 @@ impl Actor for OrderActor {
                 self.slot = Some(slot);
                 self.record = step::placed(&self.order);
                 self.in_flight = true;
-                self.placing = Some(reply);
+                if self.cell.node.faults.has(Plant::AnswerBeforeCommit) {
+                    // The bug: nothing is stored yet.
+                    drop(reply.send(Outcome::Done));
+                } else {
+                    self.placing = Some(reply);
+                }
                 let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
-                self.cell.node.journal.submit_with(Origin::Order(self.order.shard, self.order.id), write, ticket);
+                self.cell.node.journal.submit_with(
+                    self.cell.epoch(),
+                    Origin::Order(self.order.shard, self.order.id, self.life),
+                    write,
+                    ticket,
+                );
                 self.cell.wake_after(self.cell.node.settings.redrive.after(1), self.order.id, Alarm::Redrive);
             }
             Some(Begin::Loaded(record)) => {
@@ -322,33 +332,47 @@ impl Actor for OrderActor {
 
 impl Handler<Answer> for OrderActor {
     type Result = ();
-    fn handle(&mut self, Answer(event): Answer, ctx: &mut Self::Context) {
-        self.pass(Point::OrderMessage);
+    fn handle(&mut self, Answer(event): Answer, _ctx: &mut Self::Context) {
+        if self.done {
+            return self.cell.wake(self.order.id, WakeWith::Answer(event));
+        }
         self.stash.push(Input::Answer(event));
-        self.proceed(ctx);
+        self.pass(Point::OrderMessage);
+        self.proceed();
     }
 }
 
 impl Handler<Do> for OrderActor {
     type Result = ();
-    fn handle(&mut self, Do(ask): Do, ctx: &mut Self::Context) {
-        self.pass(Point::OrderMessage);
+    fn handle(&mut self, Do(ask): Do, _ctx: &mut Self::Context) {
+        if self.done {
+            return self.cell.wake(self.order.id, WakeWith::Ask(ask));
+        }
         self.stash.push(Input::Do(ask));
-        self.proceed(ctx);
+        self.pass(Point::OrderMessage);
+        self.proceed();
     }
 }
 
 impl Handler<Ring> for OrderActor {
     type Result = ();
-    fn handle(&mut self, Ring(alarm): Ring, ctx: &mut Self::Context) {
+    fn handle(&mut self, Ring(alarm): Ring, _ctx: &mut Self::Context) {
+        if self.done {
+            return;
+        }
         self.pass(Point::OrderTimer);
+        let now = self.cell.node.now();
         match alarm {
             Alarm::Save if self.dirty && !self.in_flight => {
                 let debts = self.debts();
-                self.save(Effects::default(), debts, self.cell.node.now());
+                self.save(Effects::default(), debts, now);
             }
             Alarm::Save => {}
-            Alarm::Redrive => self.redrive(ctx),
+            Alarm::Redrive => {
+                self.redrive(now);
+                self.rearm(now);
+            }
+            Alarm::Nudge => self.redrive(now),
         }
     }
 }
@@ -356,13 +380,14 @@ impl Handler<Ring> for OrderActor {
 impl Handler<Quit> for OrderActor {
     type Result = ();
     fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
-        self.leave(ctx);
+        self.leave();
+        ctx.stop();
     }
 }
 
 impl Handler<Stored> for OrderActor {
     type Result = ();
-    fn handle(&mut self, Stored(outcome): Stored, ctx: &mut Self::Context) {
+    fn handle(&mut self, Stored(outcome): Stored, _ctx: &mut Self::Context) {
         self.pass(Point::OrderStored);
         let now = self.cell.node.now();
         self.in_flight = false;
@@ -373,20 +398,20 @@ impl Handler<Stored> for OrderActor {
         }
         match outcome {
             // Stored or, if its key was taken, not: what is stored says it.
-            Outcome::Recorded if is_placing => self.begin_anew(ctx),
+            Outcome::Recorded if is_placing => self.begin_anew(),
             Outcome::Done | Outcome::Recorded | Outcome::Repeated(_) => {
                 if is_placing {
                     self.cell.node.times.record(Step::Answer, micros(self.order.created_at, now));
                 }
                 self.stored();
-                self.proceed(ctx);
+                self.proceed();
             }
-            Outcome::KeyTaken { .. } | Outcome::NotStored => self.leave(ctx),
-            Outcome::Refused(_) if is_placing => self.leave(ctx),
+            Outcome::KeyTaken { .. } | Outcome::NotStored => self.leave(),
+            Outcome::Refused(_) if is_placing => self.leave(),
             // The record does not say what is stored any more: start again from what is.
             Outcome::Refused(why) => {
                 super::check::broken("an order's record was refused by the database", &why);
-                self.begin_anew(ctx);
+                self.begin_anew();
             }
             Outcome::Product(_) | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
                 super::check::broken("an order's write got another kind's answer", "order");

@@ -56,6 +56,7 @@ async fn take(node: &Node) -> bool {
 }
 
 fn load(node: &Node, shards: BTreeSet<Shard>) {
+    node.lock_owned().clone_from(&shards);
     let shards: Vec<Shard> = shards.into_iter().collect();
     for inbox in &node.inboxes {
         inbox.push(Inbound::Load(shards.clone()));

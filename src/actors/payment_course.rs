@@ -84,6 +84,8 @@ impl Course {
     async fn charge(&self, order: &Arc<Order>, mut ask_first: bool, mut begun: Option<Begun>) -> Result<(), GivenUp> {
         let mut attempt = 1;
         let mut failures = 0;
+        // A call of this attempt may still arrive: then no other attempt may begin, whatever the later calls say.
+        let mut may_arrive = ask_first;
         if ask_first {
             let row = self.read(|reads, id| reads.payment(id)).await?;
             if let Some(row) = row {
@@ -118,7 +120,8 @@ impl Course {
                 }
                 Err(error @ (ProviderError::Failed { .. } | ProviderError::Unknown { .. })) => {
                     failures += 1;
-                    ask_first = matches!(error, ProviderError::Unknown { .. });
+                    may_arrive |= matches!(error, ProviderError::Unknown { .. });
+                    ask_first = may_arrive;
                     let Some(delay) = self.cell.node.settings.payment_retry.next(failures) else {
                         return self.park("charge", &error, failures).await;
                     };
@@ -135,7 +138,11 @@ impl Course {
 
     /// What became of an attempt whose answer was lost; none if the provider never heard of it.
     async fn ask(&self, order: &Order, attempt: u32) -> Result<Option<Charge>, ProviderError> {
-        let found = self.cell.node.providers.payment.find(ChargeKey { order: order.id, attempt }).await?;
+        let found = match self.cell.node.providers.payment.find(ChargeKey { order: order.id, attempt }).await {
+            // A question that is refused says nothing of the charge.
+            Err(ProviderError::Rejected { reason }) => return Err(ProviderError::Unknown { reason }),
+            answer => answer?,
+        };
         Ok(match found {
             Found::Approved { .. } => Some(Charge::Approved),
             Found::Declined { reason } => Some(Charge::Declined { reason }),
@@ -145,6 +152,7 @@ impl Course {
     }
 
     async fn answered(&self, order: &Arc<Order>, attempt: u32, charge: Charge) -> Result<(), GivenUp> {
+        self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(self.id));
         let (payment, event) = charged(order, attempt, charge, self.cell.node.now());
         self.store(order, payment, Some(event)).await?;
         if self.signal.is_raised() { self.undo(order).await } else { Ok(()) }

@@ -1,17 +1,18 @@
 //! The router of a cell: takes what comes onto the arbiter, in lists, and hands each thing to who takes it. After a commit it
 //! is the only way from the journal to the roles; with all roles here a saga never leaves the arbiter.
 
-use super::cell::{CellRef, subscribers};
-use super::faults::Point;
+use super::cell::{CellRef, pause, refuse, subscribers};
+use super::faults::{Delivery, Point};
 use super::front::CommandError;
 use super::inbox::{Ask, Inbound};
 use super::journal::Origin;
-use super::messages::{Answer, Do, EventRef, Load, Quit, RetryNotice, Stored, Wake, WakeWith};
+use super::messages::{Answer, Do, EventRef, Load, Quit, Recorded, RetryNotice, Stored, WakeWith};
 use super::node::ActorKind;
 use super::order::{Begin, park_command};
-use super::supervisor::{refuse, spawn_order};
+use super::supervisor::spawn_order;
 use crate::db::Outcome;
 use crate::domain::{OrderId, Role, Shard};
+use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
@@ -30,6 +31,8 @@ impl Router {
 
     fn route(&mut self, inbound: Inbound) {
         match inbound {
+            // It lives already: its front asks what is stored.
+            Inbound::Place(new) if self.cell.orders.borrow().contains_key(&new.order.id) => {}
             Inbound::Place(new) => {
                 let begin = Begin::New { key: new.key, ticket: new.ticket, reply: new.reply, slot: new.slot };
                 spawn_order(&self.cell, new.order, begin);
@@ -54,7 +57,7 @@ impl Router {
                 }
             }
             Inbound::Load(shards) => self.load(shards),
-            Inbound::Reload => self.cell.drop_orders(),
+            Inbound::Reload { epoch } => self.cell.drop_orders(epoch),
         }
     }
 
@@ -73,31 +76,25 @@ impl Router {
     fn command(&self, id: OrderId, ask: Ask) {
         let addr = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.clone());
         match addr {
-            Some(addr) => {
-                if let Err(refused) = addr.try_send(Do(ask)) {
-                    refuse(refused.into_inner().0, CommandError::Unavailable);
-                }
-            }
-            None => self.wake(id, WakeWith::Ask(ask)),
-        }
-    }
-
-    fn wake(&self, order: OrderId, with: WakeWith) {
-        let addresses = self.cell.addresses.borrow();
-        if let Some(supervisor) = &addresses.supervisor
-            && let Err(refused) = supervisor.try_send(Wake { order, with })
-            && let WakeWith::Ask(ask) = refused.into_inner().with
-        {
-            refuse(ask, CommandError::Unavailable);
+            Some(addr) => match addr.try_send(Do(ask)) {
+                // A command to an actor that has just died is given again to the next one.
+                Ok(()) | Err(SendError::Closed(_)) => {}
+                Err(SendError::Full(Do(ask))) => refuse(ask, CommandError::Unavailable),
+            },
+            None => self.cell.wake(id, WakeWith::Ask(ask)),
         }
     }
 
     /// Tells who wrote what became of it. A write without a living writer wakes its order: it may be stored and nobody's.
     fn outcome(&self, origin: Origin, outcome: Outcome) {
         match origin {
-            Origin::Order(_, id) => {
-                let addr = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.clone());
-                match addr.map(|addr| (addr.try_send(Stored(outcome)), addr)) {
+            Origin::Order(_, id, life) => {
+                let living = self.cell.orders.borrow().get(&id).map(|entry| (entry.addr.clone(), entry.life));
+                // A later life has read what became of it.
+                if living.as_ref().is_some_and(|(_, now)| *now != life) {
+                    return;
+                }
+                match living.map(|(addr, _)| (addr.try_send(Stored(outcome)), addr)) {
                     Some((Ok(()), _)) => {}
                     // Its word must not be lost: the actor waits for it. The wait is a task of its own and holds nobody up.
                     Some((Err(refused), addr)) => {
@@ -106,26 +103,45 @@ impl Router {
                             let _gone = addr.send(refused.into_inner()).await;
                         });
                     }
-                    None => self.wake(id, WakeWith::Stored),
+                    None => self.cell.wake(id, WakeWith::Stored),
                 }
             }
-            Origin::Role(role, _, order) => match outcome {
-                Outcome::Repeated(answers) => {
-                    for answer in answers {
-                        self.deliver(&EventRef::alone(answer), true);
-                    }
-                }
-                Outcome::Refused(why) => self.refused(role, order, &why),
-                Outcome::Done
-                | Outcome::KeyTaken { .. }
-                | Outcome::Product(_)
-                | Outcome::Stock(_)
-                | Outcome::Missing
-                | Outcome::Taken(_)
-                | Outcome::Recorded
-                | Outcome::NotStored => {}
-            },
+            Origin::Role(role, _, order) => self.role_outcome(role, order, outcome),
             Origin::Ask(_) => super::check::broken("an asked outcome came to a router", "router"),
+        }
+    }
+
+    fn role_outcome(&self, role: Role, order: OrderId, outcome: Outcome) {
+        if role == Role::Notification {
+            self.recorded(order);
+        }
+        match outcome {
+            Outcome::Repeated(answers) => {
+                for answer in answers {
+                    self.deliver(&EventRef::alone(answer), true);
+                }
+            }
+            Outcome::Refused(why) => self.refused(role, order, &why),
+            Outcome::Done
+            | Outcome::KeyTaken { .. }
+            | Outcome::Product(_)
+            | Outcome::Stock(_)
+            | Outcome::Missing
+            | Outcome::Taken(_)
+            | Outcome::Recorded
+            | Outcome::NotStored => {}
+        }
+    }
+
+    fn recorded(&self, order: OrderId) {
+        let addr = self.cell.addresses.borrow().notifier.clone();
+        if let Some(addr) = addr
+            && let Err(SendError::Full(recorded)) = addr.try_send(Recorded(order))
+        {
+            actix::spawn(async move {
+                // A new notifier knows of no writes.
+                let _gone = addr.send(recorded).await;
+            });
         }
     }
 
@@ -137,6 +153,19 @@ impl Router {
     }
 
     fn deliver(&self, event: &EventRef, repeat: bool) {
+        match self.cell.node.faults.delivery(event.get()) {
+            Delivery::Once => {}
+            Delivery::Lost => return,
+            Delivery::Twice => self.cell.again(event.get().clone()),
+            Delivery::Late { ms } => {
+                let (cell, event) = (self.cell.clone(), event.get().clone());
+                actix::spawn(async move {
+                    pause(ms).await;
+                    cell.again(event);
+                });
+                return;
+            }
+        }
         for role in subscribers(event.get().kind()) {
             if *role == Role::Order {
                 self.answer(event);
@@ -152,7 +181,7 @@ impl Router {
         match addr {
             // A full or dead mailbox loses it: re-drive repeats it.
             Some(addr) => drop(addr.try_send(Answer(event.clone()))),
-            None => self.wake(id, WakeWith::Answer(event.clone())),
+            None => self.cell.wake(id, WakeWith::Answer(event.clone())),
         }
     }
 }
@@ -171,7 +200,9 @@ impl Actor for Router {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Router, -1);
-        self.cell.report_end(ActorKind::Router, self.era);
+        if self.cell.era.get() == self.era {
+            self.cell.report_end(ActorKind::Router);
+        }
     }
 }
 

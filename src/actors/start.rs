@@ -2,10 +2,12 @@
 
 use super::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress};
 use super::death;
-use super::faults::{Faults, Point};
+use super::faults::Faults;
 use super::front::Front;
+use super::group_commit::{Counter, Running};
 use super::inbox::Inbox;
-use super::journal::{Counter, Journal, Running};
+use super::journal::Journal;
+use super::keeper::Health;
 use super::node::{ActorKind, ActorSettings, Counters, Node, World};
 use super::{Live, StepTimes};
 use crate::db::{Outcome, Reads, Store, StoreError, Write};
@@ -78,6 +80,7 @@ impl Actors {
             providers: parts.providers,
             live: Live::default(),
             shards: OnceLock::new(),
+            owned: Mutex::default(),
             counters: Counters::default(),
             times: StepTimes::default(),
             faults: parts.faults,
@@ -98,6 +101,7 @@ impl Actors {
         }
         start_of_journal.await.map_err(|_| StoreError::Unavailable("the journal ended".to_owned()))??;
         let counting = AnalyticsParts::new(node.reads.clone(), submit(&node), [node.journal.writer()], parts.analytics);
+        let counting = counting.failing(node.faults.clone());
         let progress = counting.progress();
         for index in 0..count {
             let kept = node.clone();
@@ -210,24 +214,28 @@ fn submit(node: &Arc<Node>) -> super::Submit {
 
 /// Runs the analytics actor, and a new one when it dies.
 async fn keep_analytics(node: Arc<Node>, parts: AnalyticsParts, slot: Slot) {
-    let mut failures = 0;
+    let fare = node.counters.fare(ActorKind::Analytics);
+    let mut health = Health::new(&node, ActorKind::Analytics.name().to_owned());
     loop {
         let actor = Analytics::new(parts.clone());
         let ctx = Context::new();
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(ctx.address());
-        node.counters.fare(ActorKind::Analytics).alive.store(1, Ordering::Relaxed);
-        let faults = node.faults.clone();
-        let life = async move {
-            faults.pass(Point::AnalyticsStarted, None);
-            ctx.into_future(actor).await;
+        fare.alive.store(1, Ordering::Relaxed);
+        let mut life = std::pin::pin!(AssertUnwindSafe(ctx.into_future(actor)).catch_unwind());
+        let ended = match tokio::time::timeout(health.proof(), &mut life).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                health.proved();
+                life.await
+            }
         };
-        if AssertUnwindSafe(life).catch_unwind().await.is_ok() {
+        fare.alive.store(0, Ordering::Relaxed);
+        if ended.is_ok() {
             return;
         }
-        failures += 1;
         let cause = death::take_cause();
-        node.counters.fare(ActorKind::Analytics).restarted(&cause);
+        fare.restarted(&cause);
         tracing::error!(actor = "analytics", cause = %cause, "an actor panicked; it counts on from what is stored");
-        super::cell::pause(node.settings.restart_backoff.after(failures)).await;
+        super::cell::pause(health.died(&cause)).await;
     }
 }

@@ -1,10 +1,9 @@
 //! The supervisor of a cell's orders: loads them, wakes them, rings their alarms, starts them again when they die, and parks
 //! those that die too often.
 
-use super::cell::{Alarm, CellRef, Entry, pause};
+use super::cell::{self, Alarm, CellRef, pause, refuse};
 use super::faults::Point;
 use super::front::CommandError;
-use super::inbox::Ask;
 use super::messages::{Answer, Do, Load, OrderDied, Quit, Ring, RoleRestarted, Wake, WakeWith};
 use super::node::ActorKind;
 use super::order::{Begin, OrderActor};
@@ -12,8 +11,10 @@ use crate::db::{StoredOrder, Write};
 use crate::domain::{DeadLetter, LetterKind, Order, OrderId, Role, Shard};
 use crate::saga::policy::Restarts;
 use crate::saga::{Effects, owed, status, step};
+use actix::prelude::SendError;
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(crate) fn spawn_order(cell: &CellRef, order: Arc<Order>, begin: Begin) -> Ad
     let mut ctx = Context::new();
     ctx.set_mailbox_capacity(ORDER_MAILBOX);
     let addr = ctx.run(actor);
-    cell.orders.borrow_mut().insert(order.id, Entry { addr: addr.clone(), order, life });
+    cell.orders.borrow_mut().insert(order.id, cell::Entry { addr: addr.clone(), order, life });
     addr
 }
 
@@ -55,10 +56,10 @@ impl Supervisor {
         }
         for (id, alarm) in self.cell.due_alarms(node.settings.alarms_per_tick) {
             let orders = self.cell.orders.borrow();
-            if let Some(entry) = orders.get(&id)
-                && entry.addr.try_send(Ring(alarm)).is_err()
-            {
-                self.cell.wake_after(node.settings.redrive.after(1), id, alarm);
+            match orders.get(&id).map(|entry| entry.addr.try_send(Ring(alarm))) {
+                // Dead: its next life sets its own alarms.
+                None | Some(Ok(()) | Err(SendError::Closed(_))) => {}
+                Some(Err(SendError::Full(_))) => self.cell.wake_after(node.settings.redrive.after(1), id, alarm),
             }
         }
     }
@@ -82,7 +83,7 @@ impl Supervisor {
             if delay_ms > 0 {
                 pause(delay_ms).await;
             }
-            super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten()
+            read_settled(&cell, id).await
         };
         ctx.spawn(reading.into_actor(self).map(move |found, actor, _| actor.was_read(id, found)));
     }
@@ -98,7 +99,8 @@ impl Supervisor {
             return;
         };
         let live = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.clone());
-        let wanted = stored.open || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
+        // A parked order is not driven on: it needs an actor only for what comes.
+        let wanted = (stored.open && stored.record.parked.is_none()) || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
         if live.is_none() && !wanted {
             return;
         }
@@ -108,12 +110,16 @@ impl Supervisor {
         }
     }
 
-    /// An order that dies again and again is parked from outside, so that the step that kills it is not taken.
-    fn park(&self, id: OrderId, cause: String, ctx: &mut Context<Self>) {
+    /// An order that dies again and again is parked from outside, so that the step that kills it is not taken. What comes for it
+    /// meanwhile waits, as for an order that is being woken: it must not act on a record that is about to change.
+    fn park(&mut self, id: OrderId, cause: String, ctx: &mut Context<Self>) {
+        if self.waking.contains_key(&id) {
+            return;
+        }
+        self.waking.insert(id, vec![WakeWith::Stored]);
         let cell = self.cell.clone();
         let parking = async move {
-            let found = super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten();
-            let Some(stored) = found else { return };
+            let Some(stored) = read_settled(&cell, id).await else { return };
             let now = cell.node.now();
             let order = stored.order;
             let mut record = stored.record;
@@ -137,7 +143,7 @@ impl Supervisor {
             let _stored = cell.node.journal.ask(write, None).await;
             tracing::error!(order.id = %id, cause = %cause, "an order was restarted too often and is parked");
         };
-        ctx.spawn(parking.into_actor(self));
+        ctx.spawn(parking.into_actor(self).map(move |(), actor, ctx| actor.read(id, 0, ctx)));
     }
 
     /// Loads the open orders of `shards`, page by page, and drives them on.
@@ -149,13 +155,17 @@ impl Supervisor {
             let page = cell.node.settings.load_page;
             let mut after = None;
             let mut loaded = 0_usize;
+            let reading = cell.begin_reading();
+            cell.node.journal.passed().await;
             loop {
                 let read = super::reading::insist(&cell.node, || cell.node.reads.open_orders(shards.clone(), after, page)).await;
-                let Some(found) = read else { return };
+                let Some(found) = read else { break };
                 after = found.last().map(|stored| stored.order.id);
                 let is_last = found.len() < page as usize;
                 for stored in found {
-                    if !cell.orders.borrow().contains_key(&stored.order.id) {
+                    // One that was woken meanwhile, or has come and gone, needs nothing.
+                    let id = stored.order.id;
+                    if !cell.orders.borrow().contains_key(&id) && !reading.is_old(id) {
                         loaded += 1;
                         spawn_order(&cell, stored.order, Begin::Loaded(stored.record));
                     }
@@ -165,6 +175,7 @@ impl Supervisor {
                 }
                 tokio::task::yield_now().await;
             }
+            drop(reading);
             cell.node.counters.set_not_ready(&part, None);
             if loaded > 0 {
                 tracing::info!(orders = loaded, cell = cell.index, "open orders were loaded and are driven on");
@@ -179,17 +190,24 @@ fn give(addr: &Addr<OrderActor>, with: WakeWith) {
         // What is lost here comes again by re-drive.
         WakeWith::Answer(event) => drop(addr.try_send(Answer(event))),
         WakeWith::Ask(ask) => {
-            if let Err(refused) = addr.try_send(Do(ask)) {
-                refuse(refused.into_inner().0, CommandError::Unavailable);
+            if let Err(SendError::Full(Do(ask))) = addr.try_send(Do(ask)) {
+                refuse(ask, CommandError::Unavailable);
             }
         }
         WakeWith::Stored => {}
     }
 }
 
-pub(crate) fn refuse(ask: Ask, error: CommandError) {
-    // Who asked may have gone away.
-    drop(ask.reply.send(Err(error)));
+/// Reads an order once all that its last actor wrote is stored or known not to be.
+async fn read_settled(cell: &CellRef, id: OrderId) -> Option<StoredOrder> {
+    loop {
+        let reading = cell.begin_reading();
+        cell.node.journal.passed().await;
+        let found = super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten();
+        if !reading.is_old(id) {
+            return found;
+        }
+    }
 }
 
 impl Actor for Supervisor {
@@ -205,7 +223,9 @@ impl Actor for Supervisor {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Supervisor, -1);
-        self.cell.report_end(ActorKind::Supervisor, self.era);
+        if self.cell.era.get() == self.era {
+            self.cell.report_end(ActorKind::Supervisor);
+        }
     }
 }
 
@@ -220,11 +240,7 @@ impl Handler<Wake> for Supervisor {
 impl Handler<OrderDied> for Supervisor {
     type Result = ();
     fn handle(&mut self, died: OrderDied, ctx: &mut Self::Context) {
-        let mut orders = self.cell.orders.borrow_mut();
-        if orders.get(&died.order).is_some_and(|entry| entry.life == died.life) {
-            orders.remove(&died.order);
-        }
-        drop(orders);
+        self.cell.leave(died.order, died.life);
         let settings = &self.cell.node.settings;
         let limit = settings.restart_limit;
         // A bound on what is remembered: an order that died long ago begins at zero again.
@@ -233,9 +249,10 @@ impl Handler<OrderDied> for Supervisor {
         }
         match self.restarts.entry(died.order).or_default().count(limit, self.cell.steady_ms()) {
             Ok(count) => {
-                if !self.waking.contains_key(&died.order) {
-                    self.waking.insert(died.order, vec![WakeWith::Stored]);
-                    self.read(died.order, settings.restart_backoff.after(count), ctx);
+                let delay_ms = settings.restart_backoff.after(count);
+                if let Entry::Vacant(vacant) = self.waking.entry(died.order) {
+                    vacant.insert(vec![WakeWith::Stored]);
+                    self.read(died.order, delay_ms, ctx);
                 }
             }
             Err(_) => self.park(died.order, died.cause, ctx),
@@ -248,7 +265,7 @@ impl Handler<RoleRestarted> for Supervisor {
     fn handle(&mut self, RoleRestarted(kind): RoleRestarted, _ctx: &mut Self::Context) {
         tracing::info!(actor = kind.name(), "a service actor was started again; open orders ask again");
         for id in self.cell.orders.borrow().keys() {
-            self.cell.wake_after(0, *id, Alarm::Redrive);
+            self.cell.wake_after(0, *id, Alarm::Nudge);
         }
     }
 }

@@ -174,7 +174,8 @@ pub trait Reads: Send + Sync {
     fn payment(&self, order: OrderId) -> BoxFuture<'static, Result<Option<Payment>, StoreError>>;
     /// The notifier's rows of an order.
     fn notices(&self, order: OrderId) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
-    /// The notices of `shards` that are still to be sent, by id of the order, after `after`.
+    /// The notices of `shards` that are still to be sent, by id of the order, after `after`. An order's notices are never parted, so a
+    /// page may be a little longer than `limit`.
     fn pending_notices(
         &self,
         shards: Vec<Shard>,

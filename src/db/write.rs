@@ -46,7 +46,8 @@ pub enum Undo {
 /// One write of one role. Each is idempotent by its own rows.
 #[derive(Clone, Debug)]
 pub enum Write {
-    /// A new order with its items, its `OrderCreated` event and its idempotency key. An id that exists is [`Outcome::Repeated`].
+    /// A new order with its items, its `OrderCreated` event and its idempotency key. An id that exists is [`Outcome::Repeated`],
+    /// whatever its key; the id is looked at first.
     Place {
         /// The order.
         order: Arc<Order>,
@@ -55,7 +56,8 @@ pub enum Write {
         /// The request's key, if the client sent one.
         key: Option<IdempotencyKey>,
     },
-    /// The owner's new record of an order, with the order role's events and dead letters.
+    /// The owner's new record of an order, with the order role's events and dead letters. An order that does not exist is
+    /// [`Outcome::Missing`], and nothing is written.
     Save {
         /// Which order.
         order: Arc<Order>,
@@ -73,7 +75,7 @@ pub enum Write {
         at: Timestamp,
     },
     /// Hold an order's stock, all lines or none ([`crate::domain::reserve`]), unless a release came first (then a repeat of
-    /// `InventoryReleased`). Event: `InventoryReserved` or `InventoryInsufficient`.
+    /// `InventoryReleased`). Event: `InventoryReserved` or `InventoryInsufficient`. After [`Write::ShipStock`] the lines leave at once.
     Reserve {
         /// The order.
         order: Arc<Order>,
@@ -124,7 +126,8 @@ pub enum Write {
         /// What a person must look at.
         letter: Option<DeadLetter>,
     },
-    /// Creates a product, or sets its name, price and available quantity; what is held or has left stays. Answer: [`Outcome::Product`].
+    /// Creates a product, or sets its name, price and available quantity; what is held or has left stays. Answer: [`Outcome::Product`],
+    /// or [`Outcome::Stock`] where the sum would be too large; a quantity below zero is a bad write.
     PutProduct {
         /// Which.
         id: ProductId,
@@ -148,7 +151,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// Puts a letter of a role without an order of its own into the desk.
+    /// Puts a letter of a role without an order of its own into the desk. An id that is there is the same trouble again: it tells
+    /// the newest; an open letter keeps its time, a closed one is opened again.
     AddLetter(DeadLetter),
     /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
     CloseLetter {
@@ -163,7 +167,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// The analytics numbers that changed, and up to where `source`'s log they count.
+    /// The analytics numbers that changed, and up to where `source`'s log they count. A `seq` that is not past the stored position is
+    /// [`Outcome::Repeated`], and nothing is added.
     SaveAnalytics {
         /// Rows whose `value` is added to what is stored.
         add: Vec<AnalyticsRow>,
@@ -180,7 +185,7 @@ pub enum Write {
         /// These shards.
         shards: Vec<Shard>,
     },
-    /// Gives own shards back, so that another may take them.
+    /// Gives own shards back, so that another may take them; those of others stay.
     ReleaseShards {
         /// For these roles.
         roles: Vec<Role>,
@@ -299,6 +304,41 @@ pub enum StoreError {
     Statement(String),
 }
 
+/// Whether the log is also published, so that it must be kept until it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Publishing {
+    /// To Kafka.
+    On,
+    /// There is no Kafka.
+    Off,
+}
+
+/// What may be deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    /// Events older than this, if they are counted, and published where that is on. The last number of each log stays.
+    pub events_before: Timestamp,
+    /// Keys that have expired by then.
+    pub keys_before: Timestamp,
+    /// Letters that were closed before.
+    pub letters_before: Timestamp,
+    /// Whether events must be published first.
+    pub publishing: Publishing,
+    /// At most so many rows of each table; the writer waits meanwhile.
+    pub limit: u32,
+}
+
+/// How many rows were deleted. Fewer than the limit: there is no more to delete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Deleted {
+    /// Events and markers.
+    pub events: usize,
+    /// Idempotency keys.
+    pub keys: usize,
+    /// Dead letters.
+    pub letters: usize,
+}
+
 /// The writing side of a database: one connection, owned by one journal.
 pub trait Store: Send {
     /// Starts a new writer: a row of its own, alive, with a lease. Every writer of a store that only one process may open
@@ -319,4 +359,7 @@ pub trait Store: Send {
 
     /// Ends the writer: it is set not alive.
     fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Deletes some of what is old, in a transaction of its own that moves no counter.
+    fn delete_old<'a>(&'a mut self, retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>>;
 }

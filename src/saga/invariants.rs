@@ -1,5 +1,6 @@
 //! What must hold of one order whatever happened; checked where a record is about to be stored, and by `verify` on all of them.
 
+use super::table::is_dead;
 use super::{Record, owed, status};
 use crate::domain::{Order, OrderStatus};
 
@@ -9,16 +10,19 @@ use crate::domain::{Order, OrderStatus};
 /// The name of what is broken.
 pub fn check(order: &Order, record: &Record) -> Result<(), &'static str> {
     let facts = &record.facts;
-    let debts = owed(facts, order.channels());
-    match status(facts) {
-        OrderStatus::Cancelled | OrderStatus::Failed if debts.is_nothing() && facts.is_paid() && facts.refunded.is_none() => {
-            Err("a dead order keeps its charge")
-        }
-        OrderStatus::Cancelled | OrderStatus::Failed if debts.is_nothing() && facts.is_reserved() && facts.released.is_none() => {
-            Err("a dead order keeps its stock")
-        }
-        OrderStatus::Confirmed | OrderStatus::Shipped if !facts.is_paid() => Err("an unpaid order is confirmed"),
-        _ if record.history.is_empty() => Err("an order without a history"),
-        _ => Ok(()),
+    let status = status(facts);
+    let is_over = is_dead(status) && owed(facts, order.channels()).is_nothing();
+    if is_over && facts.is_paid() && facts.refunded.is_none() {
+        return Err("a dead order keeps its charge");
     }
+    if is_over && facts.is_reserved() && facts.released.is_none() {
+        return Err("a dead order keeps its stock");
+    }
+    if matches!(status, OrderStatus::Confirmed | OrderStatus::Shipped) && !facts.is_paid() {
+        return Err("an unpaid order is confirmed");
+    }
+    if record.history.is_empty() {
+        return Err("an order without a history");
+    }
+    Ok(())
 }

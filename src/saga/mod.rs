@@ -6,9 +6,11 @@
 mod facts;
 pub mod invariants;
 pub mod policy;
+mod recount;
 pub mod step;
 pub mod table;
 
 pub use facts::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
+pub use recount::recount;
 pub use step::{Effects, Rejection};
 pub use table::{Owed, owed, settled, status};

@@ -1,6 +1,6 @@
 //! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
 
-use super::table::{is_dead, owed, reason, status};
+use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Order, OrderStatus, Role, Text, Timestamp};
 
@@ -94,7 +94,7 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
     if !grown {
         return;
     }
-    if before.has_no_stray && (record.facts.stray_reservation.is_some() || record.facts.stray_charge.is_some()) {
+    if before.strays < strays(&record.facts) {
         anomaly(order, event, now, effects, "answer-after-the-contrary");
     }
     advance(order, record, &before, event.kind(), at, now, effects);
@@ -169,13 +169,23 @@ pub fn park(record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
     }
 }
 
-/// The event to deliver again, with its old id, to whoever hosts the role whose answer is owed; none when nothing is owed.
+/// The events to deliver again, with their old ids, to whoever hosts the role whose answer is owed; none when nothing is owed.
+/// A held shipment is told first: no answer to it is owed, but a release that missed it would give away goods that have left.
 #[must_use]
-pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Option<Event> {
+pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Vec<Event> {
     let debts = owed(facts, order.channels());
     if debts.is_nothing() {
-        return None;
+        return Vec::new();
     }
+    let current = status(facts);
+    let held = facts.shipment.as_ref().filter(|_| current != OrderStatus::Shipped && !debts.refunded && facts.cancel.is_none());
+    let mut events: Vec<Event> = held.map(|(_, at)| Event::of(order, *at, EventBody::ShipmentHeld)).into_iter().collect();
+    events.push(asks(order, facts, debts, current));
+    events
+}
+
+/// The one event that makes the next role answer.
+fn asks(order: &std::sync::Arc<Order>, facts: &Facts, debts: Owed, current: OrderStatus) -> Event {
     let undo = debts.released || debts.refunded || (debts.payment && facts.cancel.is_some());
     let (body, at) = match (&facts.payment, &facts.stock) {
         _ if undo && facts.undo_asked => {
@@ -183,11 +193,16 @@ pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Option<Event> {
             (EventBody::OrderCancelRequested { by }, at)
         }
         _ if debts.stock => (EventBody::OrderCreated(order.clone()), order.created_at),
-        _ if status(facts) == OrderStatus::Cancelled => {
+        _ if current == OrderStatus::Cancelled => {
             let reason = Text::lossy(&reason(facts).unwrap_or_default());
             (EventBody::OrderCancelled { reason, was_paid: facts.was_ever_paid() }, order.created_at)
         }
-        _ if status(facts) == OrderStatus::Shipped => {
+        // Not the payment's own event: of a payment that was cancelled unasked the notifier hears here only.
+        _ if current == OrderStatus::Failed => {
+            let reason = Text::lossy(&reason(facts).unwrap_or_default());
+            (EventBody::OrderFailed { reason }, order.created_at)
+        }
+        _ if current == OrderStatus::Shipped => {
             let (shipment, at) = facts.shipment.clone().unwrap_or((Shipment::default(), order.created_at));
             (EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking }, at)
         }
@@ -199,18 +214,18 @@ pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Option<Event> {
         (None, Some((StockFact::Reserved(lines), at))) => (EventBody::InventoryReserved { lines: lines.clone() }, *at),
         (None, Some((StockFact::Insufficient(_), _)) | None) => (EventBody::OrderCreated(order.clone()), order.created_at),
     };
-    Some(Event::of(order, at, body))
+    Event::of(order, at, body)
 }
 
 /// What the emissions compare with.
 struct Before {
     status: OrderStatus,
-    has_no_stray: bool,
+    strays: usize,
 }
 
 impl Before {
     fn of(facts: &Facts) -> Self {
-        Self { status: status(facts), has_no_stray: facts.stray_reservation.is_none() && facts.stray_charge.is_none() }
+        Self { status: status(facts), strays: strays(facts) }
     }
 }
 
@@ -251,14 +266,47 @@ fn advance(order: &Order, record: &mut Record, before: &Before, cause: EventKind
         let reason = Text::lossy(&reason(&record.facts).unwrap_or_default());
         emit(record, EventBody::OrderFailed { reason });
     }
-    if after == OrderStatus::PaymentFailed && record.facts.shipment.is_some() && record.parked.is_none() {
-        let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 1, Role::Order, "release", now).because(
-            "shipped-unpaid",
-            "the goods have left but the payment failed: collect the money, or get the goods back and compensate",
-            0,
-        );
-        park(record, letter, effects);
+    if after != before.status {
+        goods_left(order, record, before.status, now, effects);
     }
+}
+
+/// Goods that have left for an order that dies of itself are a person's business. Before the stock is released the order parks;
+/// where the release has overtaken the shipment there is nothing left to hold up, and a letter says so.
+fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Timestamp, effects: &mut Effects) {
+    if record.facts.shipment.is_none() || record.facts.cancel.is_some() || is_dead(before) {
+        return;
+    }
+    let letter = |kind, number, step, cause, detail| {
+        DeadLetter::about(order.id, order.shard, kind, number, Role::Order, step, now).because(cause, detail, 0)
+    };
+    match status(&record.facts) {
+        OrderStatus::PaymentFailed => {
+            let detail = "the goods have left but the payment failed: collect the money, or get the goods back and compensate";
+            park(record, letter(LetterKind::Step, 1, "release", "shipped-unpaid", detail), effects);
+        }
+        OrderStatus::Failed => {
+            let detail = "the goods have left but the payment failed and their stock was given back: collect the money, or get them back";
+            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", "shipped-unpaid", detail));
+        }
+        OrderStatus::Cancelled => {
+            let detail = "the goods have left but their stock could not be had: correct the stock, or get the goods back";
+            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", "shipped-without-stock", detail));
+        }
+        OrderStatus::Pending
+        | OrderStatus::InventoryReserved
+        | OrderStatus::Confirmed
+        | OrderStatus::Shipped
+        | OrderStatus::Cancelling
+        | OrderStatus::Refunding => {}
+    }
+}
+
+/// Beside the numbers of [`anomaly`], which are those of events.
+const SHIPPED_DEAD: u32 = 256;
+
+fn strays(facts: &Facts) -> usize {
+    usize::from(facts.stray_reservation.is_some()) + usize::from(facts.stray_charge.is_some())
 }
 
 impl Facts {

@@ -41,6 +41,7 @@ async fn added_twice(f: &mut Fixture) {
     let all = f.reads.letters(LetterFilter { limit: 10, ..LetterFilter::default() }).await.unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].id, all[0].state), (first.id, LetterState::Open));
+    assert_eq!((all[0].tries, all[0].created_at), (6, at(5)), "it tells the newest and keeps its place in the list");
 }
 
 fn close(id: LetterId, state: LetterState) -> Write {
@@ -54,6 +55,7 @@ async fn opened_again(f: &mut Fixture) {
     f.write(Write::AddLetter(letter(&order, 1, "declined", 60))).await;
     let stored = f.reads.letter(first.id).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.closed_at, stored.cause.as_str()), (LetterState::Open, None, "declined"));
+    assert_eq!(stored.created_at, at(60), "it is new again");
     assert_eq!(f.write(close(first.id, LetterState::Skipped)).await.0, Outcome::Done);
     let actions: Vec<String> = f.reads.audit(first.id.0.to_string()).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert_eq!(actions, ["REPROCESSED", "SKIPPED"], "oldest first");

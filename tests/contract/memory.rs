@@ -85,7 +85,7 @@ async fn a_database_that_is_away_answers_nothing_and_keeps_everything() {
             Fault { verdict: Verdict::NotWritten, ..Fault::NONE }
         }
         fn call(&self, _: Call) -> Answer {
-            Answer { delay_ms: 10, fails: true }
+            Answer { delay_ms: 10, fails: true, late_ms: 0 }
         }
     }
     let database = database(Nodes::One);

@@ -11,6 +11,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a snapshot shows all that the roles store of an order", |f| Box::pin(audits(f))),
     ("a snapshot is read in pages", |f| Box::pin(pages(f))),
     ("rows of roles whose order does not exist are named", |f| Box::pin(orphans(f))),
+    ("verify finds a database sound whose roles are ahead of their orders", |f| Box::pin(verified(f))),
     ("a whole log has no gaps", |f| Box::pin(gaps(f))),
 ];
 
@@ -116,4 +117,16 @@ async fn gaps(f: &mut Fixture) {
     let mut snapshot = f.reads.snapshot().await.unwrap();
     assert!(snapshot.gaps(f.writer.writer, 10).await.unwrap().is_empty());
     assert_eq!(snapshot.events(f.writer.writer, 0, 100).await.unwrap().len(), 25);
+}
+
+async fn verified(f: &mut Fixture) {
+    let [paid, shipped] = [f.placed(1, 10).await, f.placed(2, 10).await];
+    f.write(ordermill::db::Write::TakeShards { roles: vec![ordermill::domain::Role::Order], shards: vec![shipped.shard] }).await;
+    f.commit(vec![reserve(&paid), payment(&paid, 1, PaymentStatus::Charged), reserve(&shipped), release(&shipped, Undo::Cancelled)]).await;
+    f.write(notice(&paid, NoticeKind::Confirmation, Channel::Sms, NoticeStatus::Sent, 1)).await;
+    let options = ordermill::verify::Options { page: 1, ..ordermill::verify::Options::default() };
+    let mut snapshot = f.reads.snapshot().await.unwrap();
+    let report = ordermill::verify::verify(snapshot.as_mut(), &options).await.unwrap();
+    assert!(report.is_sound(), "{report:#?}");
+    assert!(report.of(ordermill::verify::Check::LogStates).unwrap().examined == 2);
 }

@@ -6,8 +6,11 @@ use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrde
 use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{Outcome, StoredOrder, Write};
-use ordermill::domain::{CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp};
+use ordermill::domain::{
+    CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp,
+};
 use ordermill::providers::Providers;
+use ordermill::providers::sandbox::SandboxControl;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,9 +49,8 @@ impl World for SimWorld {
 
 /// Runs `test` on one thread under a paused clock, as an actix system.
 pub fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + 'static) {
-    let system = actix::System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-    });
+    let system =
+        actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
     system.block_on(async move { test().await });
 }
 
@@ -76,6 +78,11 @@ impl World1 {
             settings: ActorSettings::default(),
             faults: Faults::default(),
         }
+    }
+
+    /// The stand-ins for the outside parties.
+    pub fn sandbox(&self) -> &SandboxControl {
+        self.providers.sandbox.as_ref().expect("they are stand-ins")
     }
 
     pub async fn start(&self) -> Actors {
@@ -110,12 +117,7 @@ pub fn product(n: u128) -> ProductId {
 }
 
 pub async fn put_product(front: &Front, n: u128, price: i64, available: i32) {
-    let write = Write::PutProduct {
-        id: product(n),
-        name: Text::lossy("thing"),
-        price: Money::from_minor(price).unwrap(),
-        available,
-    };
+    let write = Write::PutProduct { id: product(n), name: Text::lossy("thing"), price: Money::from_minor(price).unwrap(), available };
     assert!(matches!(front.write(write, LIMIT).await, Ok(Outcome::Product(_))));
 }
 

@@ -89,8 +89,9 @@ impl Book {
         }
     }
 
-    /// Takes what is stored: this node's own writers and those that are not alive are counted to the ends of their logs.
-    pub(super) fn loaded(&mut self, positions: &[(WriterId, i64)], writers: &[WriterRow], own: &BTreeSet<WriterId>) {
+    /// Takes what is stored: this node's own writers and those that are not alive are counted to the ends of their logs. `false`:
+    /// a writer was heard of that began after the rows were read, so they must be loaded again.
+    pub(super) fn loaded(&mut self, positions: &[(WriterId, i64)], writers: &[WriterRow], own: &BTreeSet<WriterId>) -> bool {
         let stored: BTreeMap<WriterId, i64> = positions.iter().copied().collect();
         for row in writers {
             let end = row.last_seq.max(self.heard.remove(&row.writer).unwrap_or(0));
@@ -105,8 +106,8 @@ impl Book {
                 self.sources.insert(row.writer, Source::new(position, end, is_live));
             }
         }
-        self.heard.clear();
         self.sources.retain(|_, source| !source.is_finished());
+        self.heard.is_empty()
     }
 
     /// The next stretch to be read from the store, if a source has a gap and there is room for what it counts.

@@ -183,9 +183,12 @@ impl Transaction<'_> {
         Outcome::Done
     }
 
-    /// A letter that is there already is the same trouble again: it tells the newest, and is opened again if it was closed.
+    /// A letter that is there already is the same trouble again: it tells the newest. An open one keeps its place in the list,
+    /// a closed one is opened again.
     fn add_letter(&mut self, letter: &DeadLetter) -> Outcome {
-        self.tables.letters.insert(letter.id, letter.clone());
+        let open = self.tables.letters.get(&letter.id).filter(|stored| stored.state == LetterState::Open);
+        let created_at = open.map_or(letter.created_at, |stored| stored.created_at);
+        self.tables.letters.insert(letter.id, DeadLetter { created_at, ..letter.clone() });
         Outcome::Done
     }
 

@@ -54,15 +54,22 @@ pub struct Answer {
     pub delay_ms: u64,
     /// Whether the database cannot be reached; nothing is done then.
     pub fails: bool,
+    /// How long what was read is on its way, in milliseconds: it is old when it comes.
+    pub late_ms: u64,
 }
 
 impl Answer {
     /// At once and well.
-    pub const PROCEED: Self = Self { delay_ms: 0, fails: false };
+    pub const PROCEED: Self = Self { delay_ms: 0, fails: false, late_ms: 0 };
 }
 
 /// Decides what goes wrong.
 pub trait Faults: Send + Sync {
+    /// Whether the outcome row of a release is overlooked, so that it is done again: a bug on purpose, which must be found.
+    fn releases_twice(&self) -> bool {
+        false
+    }
+
     /// How this commit ends.
     fn commit(&self, batch: &Batch) -> Fault;
 

@@ -16,7 +16,7 @@ pub use faults::{Answer, Call, Fault, Faults, Verdict};
 pub use store::MemoryStore;
 pub(crate) use tables::Tables;
 #[cfg(test)]
-pub(crate) use tables::{Entry, StockLines};
+pub(crate) use tables::{Entry, PaymentRow, StockLines};
 
 use crate::db::StoreError;
 use crate::domain::{Shards, Timestamp};
@@ -87,9 +87,9 @@ impl MemoryDatabase {
     }
 
     /// Lets a call other than a commit through, late or never, as the faults have it.
-    async fn admit(&self, call: Call) -> Result<(), StoreError> {
+    async fn admit(&self, call: Call) -> Result<Answer, StoreError> {
         let answer = self.faults().map_or(Answer::PROCEED, |faults| faults.call(call));
         faults::sleep(answer.delay_ms).await;
-        if answer.fails { Err(faults::unavailable()) } else { Ok(()) }
+        if answer.fails { Err(faults::unavailable()) } else { Ok(answer) }
     }
 }

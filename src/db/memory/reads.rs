@@ -1,7 +1,7 @@
 //! The reading side: each question is answered from the tables as they are at that moment.
 
 use super::tables::{Entry, Tables};
-use super::{Call, MemoryDatabase, snapshot::MemorySnapshot};
+use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::{
     AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder,
     WriterRow,
@@ -20,8 +20,10 @@ impl MemoryDatabase {
     fn ask<T: Send + 'static>(&self, read: impl FnOnce(&Tables) -> T + Send + 'static) -> Reading<T> {
         let database = self.clone();
         Box::pin(async move {
-            database.admit(Call::Read).await?;
-            Ok(read(&database.lock()))
+            let answer = database.admit(Call::Read).await?;
+            let found = read(&database.lock());
+            faults::sleep(answer.late_ms).await;
+            Ok(found)
         })
     }
 }

@@ -41,7 +41,11 @@ pub(super) fn reserve_order(transaction: &mut Transaction<'_>, order: &Order, pr
 }
 
 pub(super) fn release(transaction: &mut Transaction<'_>, step: &StockStep, undo: Undo) -> Outcome {
+    let is_forgotten = transaction.tables.forgets_releases;
     let row = transaction.tables.stock.entry(step.order).or_default();
+    if is_forgotten && row.released.take().is_some() && row.state == StockLines::Released {
+        row.state = StockLines::Held;
+    }
     if let Some(answer) = row.released.as_ref().or(row.shipped.as_ref()) {
         return Outcome::Repeated(vec![answer.clone()]);
     }

@@ -25,6 +25,8 @@ pub(crate) struct Tables {
     pub(crate) log: BTreeMap<(WriterId, i64), Entry>,
     pub(crate) writers: BTreeMap<WriterId, WriterRow>,
     pub(crate) shards: BTreeMap<(Role, Shard), ShardEntry>,
+    /// The planted bug of [`Faults::releases_twice`](super::Faults::releases_twice).
+    pub(crate) forgets_releases: bool,
 }
 
 /// An idempotency key in use.

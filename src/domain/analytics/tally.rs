@@ -88,7 +88,7 @@ impl Tally {
     /// About how many rows [`Tally::take`] would give, so that a bound can be kept.
     #[must_use]
     pub fn weight(&self) -> usize {
-        (self.others.len() + usize::from(self.is_used)) * Metric::ALL.len() + self.products.len() * 2
+        (self.others.len() + usize::from(self.is_used)) * Metric::ALL.len() + self.products.len() * 4
     }
 
     /// The increments since the last take, in the order of their keys: by the minute, the hour, the day and of all time.

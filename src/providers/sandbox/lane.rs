@@ -33,7 +33,7 @@ impl<S> Clone for Lane<S> {
 pub(super) struct Inner<S> {
     pub(super) store: S,
     pub(super) behaviour: Behaviour,
-    magic: bool,
+    pub(super) magic: bool,
     random: u64,
     failures: Recent<Uuid, u8>,
 }

@@ -115,6 +115,13 @@ impl SandboxControl {
         }
     }
 
+    /// From now on amounts and addresses have a meaning, or none.
+    pub fn set_magic(&self, magic: bool) {
+        self.payment.lock().magic = magic;
+        self.email.lock().magic = magic;
+        self.sms.lock().magic = magic;
+    }
+
     /// Every charge remembered, by key.
     #[must_use]
     pub fn charges(&self) -> Vec<ChargeAudit> {

@@ -1,10 +1,9 @@
 //! The actors of one node on the memory store: each flow of the specification.
-mod support;
 
+use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored};
 use ordermill::actors::{Command, CommandError};
 use ordermill::domain::{CancelledBy, OrderStatus};
 use ordermill::saga::Shipment;
-use support::{LIMIT, World1, line, new_order, put_product, run, settled, stored};
 
 #[test]
 fn an_order_goes_from_posted_to_settled() {
@@ -18,7 +17,7 @@ fn an_order_goes_from_posted_to_settled() {
         settled(front, placed.order.id, OrderStatus::Confirmed).await;
         let commits = front.journal().0 - before;
         assert!(commits <= 7, "{commits} commits for a lone order");
-        let product = front.reads().product(support::product(1)).await.unwrap().unwrap();
+        let product = front.reads().product(crate::support::product(1)).await.unwrap().unwrap();
         assert_eq!((product.available, product.reserved), (8, 2));
     });
 }
@@ -32,7 +31,7 @@ fn a_declined_payment_fails_the_order_and_gives_the_stock_back() {
         put_product(front, 1, 1001, 10).await;
         let placed = front.place(new_order(vec![line(1, 1, 1001)]), None, LIMIT).await.unwrap();
         settled(front, placed.order.id, OrderStatus::Failed).await;
-        let product = front.reads().product(support::product(1)).await.unwrap().unwrap();
+        let product = front.reads().product(crate::support::product(1)).await.unwrap().unwrap();
         assert_eq!((product.available, product.reserved), (10, 0));
     });
 }
@@ -48,7 +47,7 @@ fn an_order_that_cannot_be_had_is_cancelled() {
             let placed = front.place(new_order(lines), None, LIMIT).await.unwrap();
             settled(front, placed.order.id, OrderStatus::Cancelled).await;
         }
-        let product = front.reads().product(support::product(1)).await.unwrap().unwrap();
+        let product = front.reads().product(crate::support::product(1)).await.unwrap().unwrap();
         assert_eq!((product.available, product.reserved), (1, 0));
     });
 }
@@ -71,7 +70,7 @@ fn a_confirmed_order_can_be_cancelled_or_shipped_but_not_both() {
         front.command(second, Command::Ship(Shipment::default()), LIMIT).await.unwrap();
         settled(front, second, OrderStatus::Shipped).await;
         assert!(matches!(front.command(second, cancel, LIMIT).await, Err(CommandError::Rejected(_))));
-        let product = front.reads().product(support::product(1)).await.unwrap().unwrap();
+        let product = front.reads().product(crate::support::product(1)).await.unwrap().unwrap();
         assert_eq!((product.available, product.reserved, product.shipped), (9, 0, 1));
     });
 }

@@ -1,0 +1,421 @@
+//! The running journal: turns many small writes into few transactions (group commit).
+//!
+//! While one transaction commits, the next batch gathers; idle, a write is committed at once: there is no timer. Promises: what
+//! it reports as stored is durable; outcomes are reported in commit order, each with its batch's events; after an unknown COMMIT
+//! the very same batch is settled before anything else is written. Runs on a thread of its own, or as a task in a simulation.
+
+use super::analytics::Logged;
+use super::faults::Point;
+use super::inbox::Inbound;
+use super::journal::{Origin, Queued, Ticket};
+use super::node::{ActorKind, Node};
+use super::step_times::Step;
+use crate::db::{Batch, CommitError, Committed, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
+use crate::domain::{LoggedEvent, Shards, Timestamp};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where the analytics actor takes committed batches.
+pub(crate) type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
+
+/// How often old rows are looked for.
+const CLEAN_EVERY: Duration = Duration::from_secs(60);
+/// And how soon again after a full sweep.
+const CLEAN_SOON: Duration = Duration::from_secs(1);
+/// So many rows of a table are deleted at once; writes wait meanwhile.
+const CLEAN_ROWS: u32 = 1000;
+
+/// The running journal: the store and what it knows of its writer.
+pub(crate) struct Running {
+    node: Arc<Node>,
+    store: Box<dyn Store>,
+    state: WriterState,
+    counter: Counter,
+    renew_at: Instant,
+    clean_at: Instant,
+    name: (String, String),
+}
+
+impl Running {
+    /// Starts a writer on `store`.
+    pub(crate) async fn start(
+        node: Arc<Node>,
+        mut store: Box<dyn Store>,
+        name: (String, String),
+        counter: Counter,
+    ) -> Result<Self, StoreError> {
+        let state = store.start_writer(&name.0, &name.1, node.settings.lease_ms).await?;
+        node.journal.writer.send_replace(state.writer);
+        let renew_at = Instant::now() + renewal(&node);
+        let clean_at = Instant::now() + CLEAN_EVERY;
+        Ok(Self { node, store, state, counter, renew_at, clean_at, name })
+    }
+
+    pub(crate) fn shards(&self) -> Shards {
+        self.store.shards()
+    }
+
+    /// Commits until the journal is stopped and its queue is empty; then ends its writer.
+    pub(crate) async fn run(mut self) {
+        let most = self.node.settings.max_batch.max(1);
+        self.node.counters.fare(ActorKind::Journal).alive.store(1, Ordering::Relaxed);
+        while let Some(taken) = self.node.journal.clone().next(most, self.renew_at).await {
+            if Instant::now() >= self.renew_at {
+                self.renew().await;
+            }
+            if Instant::now() >= self.clean_at {
+                self.clean().await;
+            }
+            let count = taken.len();
+            let taken = admit(taken, &self.node);
+            if !taken.is_empty() {
+                self.commit(taken).await;
+            }
+            if count > 0 {
+                self.node.journal.settle(count);
+            }
+        }
+        self.node.counters.fare(ActorKind::Journal).alive.store(0, Ordering::Relaxed);
+        if let Err(error) = self.store.end_writer(self.state.writer).await {
+            tracing::warn!(error = %error, "the writer could not be ended; its lease ends it");
+        }
+    }
+
+    async fn renew(&mut self) {
+        self.renew_at = Instant::now() + renewal(&self.node);
+        match self.store.renew(self.state.writer, self.node.settings.lease_ms).await {
+            Ok(true) => {}
+            Ok(false) => self.start_again().await,
+            Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
+        }
+    }
+
+    /// Deletes a bounded part of what is old; more soon if there is more.
+    async fn clean(&mut self) {
+        let now = self.node.now().0;
+        let settings = &self.node.settings;
+        let before = |keep_ms: u64| Timestamp(now.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX).saturating_mul(1000)));
+        let retention = Retention {
+            events_before: before(settings.keep_events_ms),
+            keys_before: Timestamp(now),
+            letters_before: before(settings.keep_letters_ms),
+            publishing: Publishing::Off,
+            limit: CLEAN_ROWS,
+        };
+        let has_more = match self.store.delete_old(&retention).await {
+            Ok(deleted) => [deleted.events, deleted.keys, deleted.letters].into_iter().any(|rows| rows >= CLEAN_ROWS as usize),
+            Err(error) => {
+                tracing::warn!(error = %error, "old rows could not be deleted; trying again later");
+                false
+            }
+        };
+        self.clean_at = Instant::now() + if has_more { CLEAN_SOON } else { CLEAN_EVERY };
+    }
+
+    /// Commits one batch; a bad write is found by halving and fails alone.
+    async fn commit(&mut self, taken: Vec<Queued>) {
+        let mut parts = vec![taken];
+        while let Some(part) = parts.pop() {
+            let (origins, writes): (Vec<_>, Vec<_>) = part.into_iter().map(|queued| ((queued.origin, queued.ticket), queued.write)).unzip();
+            let batch = Batch { writer: self.state.writer, commits: self.state.commits, last_seq: self.state.last_seq, writes };
+            match self.settle(&batch).await {
+                Settled::Stored(committed) => self.report(origins, committed),
+                Settled::Bad(error) if batch.writes.len() == 1 => {
+                    // Refused, but by a database that is there.
+                    self.node.counters.set_not_ready("database", None);
+                    tracing::error!(error = %error, write = ?batch.writes.first().map(std::mem::discriminant), "a write was refused");
+                    let refused = Outcome::Refused(error.to_string().into());
+                    self.report_all(origins, &refused);
+                }
+                Settled::Bad(_) => {
+                    let mut front: Vec<Queued> =
+                        origins.into_iter().zip(batch.writes).map(|((origin, ticket), write)| again(origin, write, ticket)).collect();
+                    let back = front.split_off(front.len() / 2);
+                    parts.push(back);
+                    parts.push(front);
+                }
+                Settled::Fenced => {
+                    self.report_all(origins, &Outcome::NotStored);
+                    for rest in parts.drain(..) {
+                        let rest = rest.into_iter().map(|queued| (queued.origin, queued.ticket)).collect();
+                        self.report_all(rest, &Outcome::NotStored);
+                    }
+                    self.start_again().await;
+                }
+                Settled::Withdrawn => {
+                    let (placing, rest) = split_placing(origins, batch.writes);
+                    self.report_all(placing, &Outcome::NotStored);
+                    if !rest.is_empty() {
+                        parts.push(rest);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries a batch until it is known to be stored or known not to be.
+    /// Once an outcome was unknown an old backend may still store the batch: from then on it is repeated as it is, never halved or
+    /// gathered anew, and a refusal of the repeat ends the writer, so that its number is never given to another transaction.
+    async fn settle(&mut self, batch: &Batch) -> Settled {
+        let mut failures = 0;
+        let mut was_unknown = false;
+        loop {
+            let began = Instant::now();
+            match self.attempt(batch).await {
+                Ok(committed) => {
+                    let journal = &self.node.journal;
+                    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    journal.last_commit_us.store(took, Ordering::Relaxed);
+                    self.node.times.record(Step::Commit, took);
+                    journal.commits.fetch_add(1, Ordering::Relaxed);
+                    journal.writes.fetch_add(batch.writes.len() as u64, Ordering::Relaxed);
+                    metrics::histogram!("ordermill_journal_commit_seconds").record(began.elapsed().as_secs_f64());
+                    metrics::histogram!("ordermill_journal_batch_writes").record(batch.writes.len() as f64);
+                    self.node.counters.set_not_ready("database", None);
+                    return Settled::Stored(committed);
+                }
+                Err(CommitError::BadWrite(error)) if !was_unknown => return Settled::Bad(error),
+                Err(CommitError::BadWrite(error)) => {
+                    failures += 1;
+                    self.wait(failures, &error).await;
+                    if self.store.end_writer(batch.writer).await.is_ok() {
+                        return match self.ask_state(batch).await {
+                            Known::Stored(committed) => Settled::Stored(committed),
+                            Known::Fenced | Known::NotStored => Settled::Fenced,
+                        };
+                    }
+                }
+                Err(CommitError::NotWritten(error)) => {
+                    failures += 1;
+                    self.wait(failures, &error).await;
+                    if !was_unknown && batch.writes.iter().any(|write| matches!(write, Write::Place { .. })) {
+                        return Settled::Withdrawn;
+                    }
+                }
+                Err(CommitError::NoMatch) => match self.ask_state(batch).await {
+                    Known::Stored(committed) => return Settled::Stored(committed),
+                    Known::Fenced => return Settled::Fenced,
+                    Known::NotStored => {}
+                },
+                Err(CommitError::Unknown(error)) => {
+                    was_unknown = true;
+                    failures += 1;
+                    self.wait(failures, &error).await;
+                    match self.ask_state(batch).await {
+                        Known::Stored(committed) => return Settled::Stored(committed),
+                        Known::Fenced => return Settled::Fenced,
+                        Known::NotStored => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One try. A panic leaves the outcome unknown, like a lost connection.
+    async fn attempt(&mut self, batch: &Batch) -> Result<Committed, CommitError> {
+        let faults = self.node.faults.clone();
+        let store = &mut self.store;
+        let step = async move {
+            faults.pass(Point::Journal, None);
+            store.commit(batch).await
+        };
+        match AssertUnwindSafe(step).catch_unwind().await {
+            Ok(result) => result,
+            Err(_) => {
+                let cause = super::death::take_cause();
+                self.node.counters.fare(ActorKind::Journal).restarted(&cause);
+                tracing::error!(actor = "journal", cause = %cause, "an actor panicked and was restarted");
+                Err(CommitError::Unknown(StoreError::Unavailable(cause)))
+            }
+        }
+    }
+
+    async fn wait(&self, failures: u32, error: &StoreError) {
+        self.node.counters.set_not_ready("database", Some(&error.to_string()));
+        if failures == 1 {
+            tracing::error!(error = %error, "the database took no writes; trying again");
+        }
+        tokio::time::sleep(Duration::from_millis(self.node.settings.store_retry.after(failures))).await;
+    }
+
+    /// Whether a batch whose reply was lost is stored: the writer's row says it.
+    async fn ask_state(&mut self, batch: &Batch) -> Known {
+        let mut failures = 0;
+        loop {
+            match self.store.state(batch.writer).await {
+                Ok(state) if state.commits == batch.commits + 1 => return self.stored_unseen(batch, state).await,
+                Ok(state) if state.alive && state.commits == batch.commits => return Known::NotStored,
+                Ok(_) => return Known::Fenced,
+                Err(error) => {
+                    failures += 1;
+                    self.wait(failures, &error).await;
+                }
+            }
+        }
+    }
+
+    /// The batch is stored but its reply is lost: its events are in the log, its outcomes with whoever asks again.
+    async fn stored_unseen(&mut self, batch: &Batch, state: WriterState) -> Known {
+        let mut failures = 0;
+        loop {
+            let most = u32::try_from(state.last_seq - batch.last_seq).unwrap_or(u32::MAX);
+            match self.node.reads.events(batch.writer, batch.last_seq, most).await {
+                Ok(events) => {
+                    let outcomes = batch.writes.iter().map(|_| Outcome::Recorded).collect();
+                    return Known::Stored(Committed { outcomes, events, last_seq: state.last_seq });
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.wait(failures, &error).await;
+                }
+            }
+        }
+    }
+
+    /// Tells everyone what became of a stored batch: each arbiter gets one list.
+    fn report(&mut self, origins: Vec<Asked>, committed: Committed) {
+        let from = self.state.last_seq;
+        self.state.commits += 1;
+        self.state.last_seq = committed.last_seq;
+        let events = Arc::new(committed.events);
+        if from != committed.last_seq {
+            (self.counter)(Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() });
+        }
+        let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
+        for ((origin, _), outcome) in origins.into_iter().zip(committed.outcomes) {
+            match origin {
+                Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+                    if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
+                        share.done.push((origin, outcome));
+                    }
+                }
+                // Whoever asked may have gone; the write is stored all the same.
+                Origin::Ask(reply) => drop(reply.send(outcome)),
+            }
+        }
+        for (index, logged) in events.iter().enumerate() {
+            if let Some(share) = shares.get_mut(self.node.arbiter_of(logged.event.shard)) {
+                share.mine.push(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+        self.deliver(shares, &events);
+    }
+
+    fn report_all(&self, origins: Vec<Asked>, outcome: &Outcome) {
+        let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
+        for (origin, _) in origins {
+            match origin {
+                Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+                    if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
+                        share.done.push((origin, outcome.clone()));
+                    }
+                }
+                Origin::Ask(reply) => drop(reply.send(outcome.clone())),
+            }
+        }
+        self.deliver(shares, &Arc::new(Vec::new()));
+    }
+
+    fn deliver(&self, shares: Vec<Share>, events: &Arc<Vec<LoggedEvent>>) {
+        for (inbox, share) in self.node.inboxes.iter().zip(shares) {
+            if !share.done.is_empty() || !share.mine.is_empty() {
+                inbox.push(Inbound::Stored { done: share.done, events: events.clone(), mine: share.mine });
+            }
+        }
+    }
+
+    /// The writer was ended by another: nothing of it can be written any more. A new one starts, without shards of its own.
+    async fn start_again(&mut self) {
+        tracing::error!(writer = self.state.writer.0, "this node's writer was fenced; it drops its orders and starts as a new writer");
+        let epoch = self.node.journal.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        self.node.lock_owned().clear();
+        for inbox in &self.node.inboxes {
+            inbox.push(Inbound::Reload { epoch });
+        }
+        let mut failures = 0;
+        loop {
+            match self.store.start_writer(&self.name.0, &self.name.1, self.node.settings.lease_ms).await {
+                Ok(state) => {
+                    self.state = state;
+                    self.node.counters.set_not_ready("database", None);
+                    self.node.journal.writer.send_replace(state.writer);
+                    return;
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.wait(failures, &error).await;
+                }
+            }
+        }
+    }
+}
+
+/// Who asked for a write, and whether it can still be withdrawn.
+type Asked = (Origin, Option<Arc<Ticket>>);
+
+#[derive(Default)]
+struct Share {
+    done: Vec<(Origin, Outcome)>,
+    mine: Vec<u32>,
+}
+
+enum Settled {
+    Stored(Committed),
+    Bad(StoreError),
+    Fenced,
+    /// Nothing is written and the database takes nothing now: placements are answered, the rest is tried again.
+    Withdrawn,
+}
+
+enum Known {
+    Stored(Committed),
+    NotStored,
+    Fenced,
+}
+
+fn renewal(node: &Node) -> Duration {
+    Duration::from_millis((node.settings.lease_ms / 3).max(1))
+}
+
+/// A write of a batch that was not stored, for the next try.
+fn again(origin: Origin, write: Write, ticket: Option<Arc<Ticket>>) -> Queued {
+    Queued { origin, write, ticket, epoch: None }
+}
+
+/// Passes over what was withdrawn while it waited, and what rests on a record that a fence has made void.
+fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
+    let epoch = node.journal.epoch();
+    let (sent, withdrawn): (Vec<_>, Vec<_>) = taken.into_iter().partition(|queued| {
+        queued.epoch.is_none_or(|written_in| written_in == epoch) && queued.ticket.as_ref().is_none_or(|ticket| ticket.send())
+    });
+    for queued in withdrawn {
+        match queued.origin {
+            Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+                if let Some(inbox) = node.inbox_of(shard) {
+                    let done = vec![(queued.origin, Outcome::NotStored)];
+                    inbox.push(Inbound::Stored { done, events: Arc::default(), mine: Vec::new() });
+                }
+            }
+            Origin::Ask(reply) => drop(reply.send(Outcome::NotStored)),
+        }
+    }
+    sent
+}
+
+/// The origins of placements, and everything else.
+fn split_placing(origins: Vec<Asked>, writes: Vec<Write>) -> (Vec<Asked>, Vec<Queued>) {
+    let mut placing = Vec::new();
+    let mut rest = Vec::new();
+    for ((origin, ticket), write) in origins.into_iter().zip(writes) {
+        if matches!(write, Write::Place { .. }) {
+            placing.push((origin, ticket));
+        } else {
+            rest.push(again(origin, write, ticket));
+        }
+    }
+    (placing, rest)
+}

@@ -1,0 +1,332 @@
+//! The composition root: the one place that knows every concrete type, and in which order a node starts and stops.
+//!
+//! Start: settings, database (locked, migrated), actors (a writer, its shards, their open orders), HTTP. Stop: not ready, no new
+//! orders, requests in progress end, what is in commit ends, the writer is ended, exit. A second signal exits at once.
+
+use crate::actors::faults::Faults;
+use crate::actors::{self, Actors, Parts, RealWorld, Where};
+use crate::config::{ConfigError, Settings};
+use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
+use crate::db::{Reads, Store, StoreError};
+use crate::domain::{Role, Shards};
+use crate::http::{self, Component, HttpParts, HttpState, NodeInfo, Operations};
+use crate::providers::sandbox::SandboxControl;
+use crate::providers::{Providers, SetupError, server};
+use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
+use crate::telemetry::{Telemetry, TelemetryError};
+use actix_web::dev::ServerHandle;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The settings cannot be used.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error("database: {0}")]
+    Store(#[from] StoreError),
+    /// A provider cannot be made.
+    #[error("provider {0}")]
+    Provider(#[from] SetupError),
+    /// Logs or metrics.
+    #[error("{0}")]
+    Telemetry(#[from] TelemetryError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(String, #[source] std::io::Error),
+    /// The front door.
+    #[error("{0}")]
+    Serve(#[from] http::ServeError),
+    /// An access key.
+    #[error("access.keys: {0}")]
+    Key(#[from] http::BadKey),
+    /// A thread or runtime.
+    #[error("no runtime: {0}")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// An arbiter whose supervisor has not looked at its alarms for so long is taken to be frozen.
+const FROZEN_AFTER: Duration = Duration::from_secs(30);
+
+/// A node that runs in this process, on the actix system that started it.
+pub struct Node {
+    address: SocketAddr,
+    actors: Actors,
+    server: ServerHandle,
+    ended: tokio::task::JoinHandle<std::io::Result<()>>,
+    state: Arc<HttpState>,
+    settings: Arc<Settings>,
+    database: Runtime,
+    /// Dropped, it ends the watchdog.
+    _watchdog: mpsc::Sender<()>,
+}
+
+impl Node {
+    /// Starts a node; returns when it listens. It is ready when `/health/ready` says so.
+    ///
+    /// # Errors
+    /// See [`AppError`].
+    pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        let settings = Arc::new(settings);
+        let telemetry = telemetry(&settings)?;
+        let listen = &settings.server.listen;
+        let listener = TcpListener::bind(listen).map_err(|error| AppError::Listen(listen.clone(), error))?;
+        let address = listener.local_addr().map_err(|error| AppError::Listen(listen.clone(), error))?;
+        let database = database_runtime(&settings)?;
+        let (store, reads) = open(&settings, &database)?;
+        let url = if settings.server.public_url.is_empty() { format!("http://{address}") } else { settings.server.public_url.clone() };
+        let name = format!("{}-{}", hostname(), std::process::id());
+        let parts = Parts {
+            settings: actor_settings(&settings),
+            analytics: actors::AnalyticsSettings { flush_ms: settings.analytics.save_ms, ..actors::AnalyticsSettings::default() },
+            world: Arc::new(RealWorld),
+            store,
+            reads,
+            providers: Providers::from_settings(&settings.providers)?,
+            faults: Faults::default(),
+            name: name.clone(),
+            url,
+        };
+        let actors = Actors::start(parts, Where::Threads).await?;
+        let operations = Arc::new(NodeOperations { telemetry, front: actors.front().clone() });
+        let state = Arc::new(HttpState::new(HttpParts {
+            front: actors.front().clone(),
+            settings: settings.clone(),
+            operations,
+            metrics: Some(telemetry.metrics.clone()),
+            node: NodeInfo {
+                name,
+                version: env!("CARGO_PKG_VERSION"),
+                commit: option_env!("ORDERMILL_COMMIT").unwrap_or("unknown"),
+                roles: Role::ALL.iter().map(|role| role.name().to_owned()).collect(),
+                database: if settings.store.url.is_postgres() { "postgres" } else { "sqlite" }.to_owned(),
+                started_at: chrono::Utc::now().into(),
+            },
+        })?);
+        let (serving, server) = http::serve(listener, state.clone())?;
+        let ended = actix_web::rt::spawn(serving);
+        let watchdog = watch(actors.front().clone()).map_err(AppError::Runtime)?;
+        Ok(Self { address, actors, server, ended, state, settings, database, _watchdog: watchdog })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The way to its actors.
+    #[must_use]
+    pub fn front(&self) -> &actors::Front {
+        self.actors.front()
+    }
+
+    /// Ends it in order.
+    pub async fn stop(self) {
+        let server = &self.settings.server;
+        self.state.drain();
+        tokio::time::sleep(Duration::from_millis(server.drain_ms)).await;
+        // Requests in progress get their limit; those that still run then are cut off.
+        self.server.stop(true).await;
+        if let Ok(Err(error)) = self.ended.await {
+            tracing::warn!(error = %error, "the HTTP server ended with an error");
+        }
+        self.actors.stop(Duration::from_millis(server.shutdown_timeout_ms)).await;
+        self.database.shutdown_background();
+    }
+}
+
+/// Serves until the first SIGTERM or SIGINT, then stops in order; a second one exits at once.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn serve(settings: Settings) -> Result<(), AppError> {
+    actix_web::rt::System::new().block_on(async move {
+        let node = Node::start(settings).await?;
+        tracing::info!(address = %node.address(), "listening on http://{}", node.address());
+        stop_signal().await;
+        tracing::info!("stopping; a second signal exits at once");
+        actix_web::rt::spawn(async {
+            stop_signal().await;
+            std::process::exit(130);
+        });
+        node.stop().await;
+        Ok(())
+    })
+}
+
+/// Serves the stand-ins of the payment provider and the SMS gateway on `listen` (HTTP), of the mail server on `smtp`, until a
+/// signal.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn sandbox(settings: &Settings, listen: &str, smtp: &str) -> Result<(), AppError> {
+    telemetry(settings)?;
+    let control = SandboxControl::new(&settings.providers.sandbox);
+    let http = TcpListener::bind(listen).map_err(|error| AppError::Listen(listen.to_owned(), error))?;
+    actix_web::rt::System::new().block_on(async move {
+        let bound = tokio::net::TcpListener::bind(smtp).await.map_err(|error| AppError::Listen(smtp.to_owned(), error))?;
+        tracing::info!("payment and SMS on http://{listen}, mail on {smtp}");
+        let mailer = Arc::new(control.mailer());
+        let both = futures_util::future::try_join(
+            server::serve_http(http, control, stop_signal()),
+            server::serve_smtp(bound, mailer, stop_signal()),
+        );
+        both.await.map(drop).map_err(|error| AppError::Listen(listen.to_owned(), error))
+    })
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(error = %error, "signals cannot be received; stop the node with SIGKILL");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Ends the process when an arbiter stands still: its orders cannot go on here, but they can after a restart or on another node.
+fn watch(front: actors::Front) -> std::io::Result<mpsc::Sender<()>> {
+    let (alive, gone) = mpsc::channel::<()>();
+    std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        let mut last = front.heartbeats();
+        while let Err(mpsc::RecvTimeoutError::Timeout) = gone.recv_timeout(FROZEN_AFTER) {
+            let beats = front.heartbeats();
+            let frozen = beats.iter().zip(&last).position(|(now, before)| now == before);
+            if let Some(arbiter) = frozen.filter(|_| front.not_ready().is_empty()) {
+                tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");
+                std::process::exit(70);
+            }
+            last = beats;
+        }
+    })?;
+    Ok(alive)
+}
+
+/// Makes the database or brings it up to date.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn migrate(settings: &Settings) -> Result<(), AppError> {
+    let runtime = database_runtime(settings)?;
+    open(settings, &runtime).map(drop)
+}
+
+/// The database's reading side alone, for a look at a live database.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn open_reads(settings: &Settings, runtime: &Runtime) -> Result<Arc<dyn Reads>, AppError> {
+    Ok(Arc::new(SqliteReads::open(sqlite_options(settings)?, runtime.handle().clone())?))
+}
+
+/// Database work has threads of its own: a future of it that is dropped on an arbiter would panic there.
+///
+/// # Errors
+/// No threads.
+pub fn database_runtime(settings: &Settings) -> Result<Runtime, AppError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(settings.store.readers.max(1) as usize + 4)
+        .thread_name("database")
+        .enable_all()
+        .build()
+        .map_err(AppError::Runtime)
+}
+
+/// Both sides of the database.
+type Database = (Box<dyn Store>, Arc<dyn Reads>);
+
+fn open(settings: &Settings, runtime: &Runtime) -> Result<Database, AppError> {
+    let options = sqlite_options(settings)?;
+    let store = SqliteStore::open(options.clone())?;
+    let reads = SqliteReads::open(options, runtime.handle().clone())?;
+    Ok((Box::new(store), Arc::new(reads)))
+}
+
+fn sqlite_options(settings: &Settings) -> Result<SqliteOptions, StoreError> {
+    let url = settings.store.url.expose();
+    let path = url
+        .strip_prefix("sqlite:")
+        .ok_or_else(|| StoreError::Mismatch(format!("{}: this version keeps its data in SQLite; use sqlite:PATH", settings.store.url)))?;
+    let shards = Shards::new(settings.store.shards).ok_or_else(|| StoreError::Mismatch("store.shards must be 1 to 1024".to_owned()))?;
+    Ok(SqliteOptions { readers: settings.store.readers, ..SqliteOptions::new(PathBuf::from(path), shards) })
+}
+
+fn actor_settings(settings: &Settings) -> actors::ActorSettings {
+    let order = &settings.order;
+    let notification = &settings.notification;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    actors::ActorSettings {
+        arbiters: if settings.actors.arbiters == 0 { (cores / 2).max(1) } else { settings.actors.arbiters },
+        open_limit: order.open_limit,
+        max_batch: settings.journal.max_batch,
+        redrive: Backoff { first_ms: order.redrive_first_ms, most_ms: order.redrive_most_ms },
+        lazy_save_ms: order.lazy_save_ms,
+        deadlines: Deadlines { expiry_ms: order.expiry_ms, payment_ms: order.payment_deadline_ms },
+        restart_limit: RestartLimit { restarts: settings.actors.restart_limit, window_ms: settings.actors.restart_window_ms },
+        payment_retry: Retry {
+            retries: order.payment_retries,
+            backoff: Backoff { first_ms: order.payment_retry_first_ms, most_ms: order.payment_retry_most_ms },
+        },
+        payment_calls: order.payment_calls,
+        notice_retry: Retry {
+            retries: notification.retries,
+            backoff: Backoff { first_ms: notification.retry_first_ms, most_ms: notification.retry_most_ms },
+        },
+        notice_calls: notification.calls,
+        customer_domain: notification.customer_domain.clone(),
+        pricing: settings.pricing.rule.into(),
+        lease_ms: settings.store.lease_ms,
+        keep_events_ms: settings.store.event_retention_ms,
+        keep_letters_ms: settings.store.letter_retention_ms,
+        ..actors::ActorSettings::default()
+    }
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Logs and metrics belong to the process: the first node sets them up, later ones of the same process share them.
+fn telemetry(settings: &Settings) -> Result<&'static Telemetry, AppError> {
+    static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
+    if let Some(telemetry) = TELEMETRY.get() {
+        return Ok(telemetry);
+    }
+    let started = Telemetry::start(&settings.telemetry)?;
+    Ok(TELEMETRY.get_or_init(|| started))
+}
+
+/// What the front door can ask and set beside the actors.
+struct NodeOperations {
+    telemetry: &'static Telemetry,
+    front: actors::Front,
+}
+
+impl Operations for NodeOperations {
+    fn components(&self) -> Vec<Component> {
+        let trouble = self.front.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
+        vec![Component { name: "database".to_owned(), is_up: trouble.is_none(), detail: trouble }]
+    }
+
+    fn log_filter(&self) -> String {
+        self.telemetry.log_filter()
+    }
+
+    fn set_log_filter(&self, filter: &str) -> Result<(), String> {
+        self.telemetry.set_log_filter(filter)
+    }
+}

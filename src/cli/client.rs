@@ -1,0 +1,329 @@
+//! The client of a node's HTTP API that the commands share: JSON in and out, errors that say what to do next.
+
+use anyhow::Context;
+use clap::Args;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+use std::fmt;
+use std::time::Duration;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(90);
+/// An event of a stream may be so long.
+const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// The key that a node may want.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct KeyArg {
+    /// Access key, sent as a bearer token; a node without configured keys wants none
+    #[arg(long, env = "ORDERMILL_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+}
+
+/// Which node, and the key to it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ApiArgs {
+    /// The node to talk to
+    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) access: KeyArg,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("cannot reach {url}: {cause}\nhint: is the node running? `ordermill serve` starts one; --url or ORDERMILL_URL names another")]
+    Unreachable { url: String, cause: String },
+    #[error("{0}")]
+    Problem(Box<Problem>),
+    #[error("{url} does not answer like an ordermill node: {what}")]
+    Odd { url: String, what: String },
+}
+
+/// An error as the node tells it.
+#[derive(Debug, Default)]
+pub(crate) struct Problem {
+    pub(crate) status: u16,
+    title: String,
+    detail: String,
+    /// The broken fields, each with its reason.
+    fields: Vec<String>,
+    correlation: Option<String>,
+}
+
+/// A handle to one node.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    key: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(args: &ApiArgs) -> anyhow::Result<Self> {
+        // Only the first one in the process is taken; any later one is the same.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .user_agent(concat!("ordermill/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .context("the HTTP client cannot be made")?;
+        Ok(Self { http, base: args.url.trim_end_matches('/').to_owned(), key: args.access.key.clone() })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.json(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.json(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.json(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub(crate) async fn post_csv(&self, path: &str, body: String) -> Result<Value, ApiError> {
+        self.json(self.request(Method::POST, path).header("Content-Type", "text/csv").body(body)).await
+    }
+
+    /// Opens a stream of server-sent events, after the event `last`.
+    pub(crate) async fn events(&self, path: &str, last: Option<&str>) -> Result<Events, ApiError> {
+        let mut request = self.request(Method::GET, path).header("Accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let response = self.checked(request).await?;
+        Ok(Events { url: self.base.clone(), response, text: Vec::new() })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    async fn json(&self, request: RequestBuilder) -> Result<Value, ApiError> {
+        let response = self.checked(request.timeout(ANSWER_LIMIT)).await?;
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+        if text.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).map_err(|error| ApiError::Odd { url: self.base.clone(), what: format!("no JSON ({error})") })
+    }
+
+    async fn checked(&self, request: RequestBuilder) -> Result<Response, ApiError> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        Err(ApiError::Problem(Box::new(Problem::read(status.as_u16(), &text))))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+        // The innermost cause ("connection refused") says more than the layers around it.
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        ApiError::Unreachable { url: self.base.clone(), cause: cause.to_string() }
+    }
+}
+
+impl ApiError {
+    /// The status that the node answered with.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem(problem) => Some(problem.status),
+            Self::Unreachable { .. } | Self::Odd { .. } => None,
+        }
+    }
+}
+
+impl Problem {
+    fn read(status: u16, text: &str) -> Self {
+        let Ok(body) = serde_json::from_str::<Value>(text) else {
+            return Self { status, detail: text.chars().take(200).collect(), ..Self::default() };
+        };
+        let field = |name: &str| text_at(&body, name).unwrap_or_default().to_owned();
+        Self {
+            status,
+            title: field("title"),
+            detail: field("detail"),
+            fields: body.get("errors").map(broken_fields).unwrap_or_default(),
+            correlation: text_at(&body, "correlationId").map(str::to_owned),
+        }
+    }
+}
+
+/// The broken fields of a problem: where and what.
+fn broken_fields(errors: &Value) -> Vec<String> {
+    let one = |error: &Value| match (text_at(error, "pointer"), text_at(error, "detail")) {
+        (Some(pointer), Some(detail)) => format!("{pointer} {detail}"),
+        (None, _) | (_, None) => error.to_string(),
+    };
+    errors.as_array().map(|errors| errors.iter().map(one).collect()).unwrap_or_default()
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the node answers {}", self.status)?;
+        for part in [&self.title, &self.detail] {
+            if !part.is_empty() {
+                write!(f, ": {part}")?;
+            }
+        }
+        for field in &self.fields {
+            write!(f, "\n  {field}")?;
+        }
+        if let Some(correlation) = &self.correlation {
+            write!(f, "\n  (correlation id {correlation})")?;
+        }
+        match self.status {
+            401 => write!(f, "\nhint: the node wants a key: give --key or set ORDERMILL_KEY"),
+            403 => write!(f, "\nhint: the key's role does not allow this; use one with the role operator or admin"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A stream of server-sent events.
+pub(crate) struct Events {
+    url: String,
+    response: Response,
+    text: Vec<u8>,
+}
+
+/// One server-sent event.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+impl Events {
+    /// The next event with data; `None` when the node has ended the stream.
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>, ApiError> {
+        loop {
+            while let Some(text) = take_event(&mut self.text) {
+                if let Some(event) = read_event(&text) {
+                    return Ok(Some(event));
+                }
+            }
+            let more = self.response.chunk().await.map_err(|error| self.odd(&error.to_string()))?;
+            let Some(more) = more else { return Ok(None) };
+            self.text.extend_from_slice(&more);
+            if self.text.len() > MAX_EVENT_BYTES {
+                return Err(self.odd("an event without end"));
+            }
+        }
+    }
+
+    fn odd(&self, what: &str) -> ApiError {
+        ApiError::Odd { url: self.url.clone(), what: what.to_owned() }
+    }
+}
+
+/// Cuts the first whole event (ended by an empty line) out of `text`.
+fn take_event(text: &mut Vec<u8>) -> Option<String> {
+    let plain = text.windows(2).position(|window| window == b"\n\n").map(|at| at + 2);
+    let returned = text.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
+    let end = plain.into_iter().chain(returned).min()?;
+    Some(String::from_utf8_lossy(&text.drain(..end).collect::<Vec<_>>()).into_owned())
+}
+
+/// Comments and empty events carry no data.
+fn read_event(text: &str) -> Option<Event> {
+    let field = |name: &'static str| {
+        text.lines()
+            .filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.strip_prefix(' ').unwrap_or(value)))
+    };
+    let data = serde_json::from_str(&field("data").collect::<Vec<_>>().join("\n")).ok()?;
+    Some(Event { id: field("id").next_back().map(str::to_owned), name: field("event").next_back().unwrap_or("message").to_owned(), data })
+}
+
+/// A text field.
+pub(crate) fn text_at<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+/// A field as a person reads it; absent is `-`.
+pub(crate) fn shown_at(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The rows of a page or list.
+pub(crate) fn rows_at<'a>(page: &'a Value, name: &str) -> &'a [Value] {
+    page.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A query string of the parts that are given.
+pub(crate) fn query(parts: &[(&str, Option<String>)]) -> String {
+    let mut out = String::new();
+    for (name, value) in parts {
+        if let Some(value) = value {
+            out.push(if out.is_empty() { '?' } else { '&' });
+            out.push_str(name);
+            out.push('=');
+            out.push_str(&encoded(value));
+        }
+    }
+    out
+}
+
+/// Percent-encoded for a query or a path segment.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_all_fields_and_says_what_to_do() {
+        let text = r#"{"type":"urn:x","title":"Invalid","detail":"2 fields","errors":[{"in":"body","pointer":"/a","detail":"is empty"},"b"],"correlationId":"c"}"#;
+        let shown = Problem::read(422, text).to_string();
+        assert_eq!(shown, "the node answers 422: Invalid: 2 fields\n  /a is empty\n  \"b\"\n  (correlation id c)");
+        assert!(Problem::read(401, "").to_string().contains("ORDERMILL_KEY"));
+        assert_eq!(Problem::read(502, "<html>").to_string(), "the node answers 502: <html>");
+    }
+
+    #[test]
+    fn events_are_cut_out_whole() {
+        let mut text = b": hello\n\nid: 3\nevent: x\ndata: {\"a\":\ndata: 1}\n\ndata: {\"a\"".to_vec();
+        assert_eq!(take_event(&mut text).and_then(|event| read_event(&event)), None);
+        let event = read_event(&take_event(&mut text).unwrap());
+        assert_eq!(event, Some(Event { id: Some("3".into()), name: "x".into(), data: serde_json::json!({"a": 1}) }));
+        assert_eq!(take_event(&mut text), None);
+        assert_eq!(text, b"data: {\"a\"");
+    }
+
+    #[test]
+    fn queries_are_encoded_and_leave_out_what_is_not_given() {
+        assert_eq!(query(&[("a", None), ("b", Some("x y&z".into())), ("c", Some("1".into()))]), "?b=x%20y%26z&c=1");
+        assert_eq!(query(&[("a", None)]), "");
+    }
+}

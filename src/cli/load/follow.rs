@@ -1,0 +1,187 @@
+//! `--sample`: some orders are followed to the saga's end on connections of their own. The event stream tells when an order is
+//! CONFIRMED; it goes on after that (the goods may leave weeks later), so that nothing is owed any more is asked for beside it, by
+//! a status request that waits.
+
+use super::connection::text_field;
+use super::pace::Ticket;
+use super::tally::Tally;
+use super::wire::{Broken, Wire};
+use crate::cli::rng::Rng;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// So many orders are followed at once; one that is chosen beyond them is counted as not followed.
+const MAX_FOLLOWED: usize = 128;
+/// A stream keeps at most so much of an event that has not ended.
+const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// How the followed orders fared.
+#[derive(Clone, Default, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Followed {
+    /// Followed until confirmed.
+    pub(crate) confirmed: u64,
+    /// Followed until settled, confirmed or not.
+    pub(crate) settled: u64,
+    /// Chosen while too many others were followed.
+    pub(crate) passed_over: u64,
+    /// A connection broke before the order was settled, or the time was up.
+    pub(crate) lost: u64,
+}
+
+/// Follows a share of the orders.
+pub(crate) struct Followers {
+    share: f64,
+    seed: u64,
+    address: SocketAddr,
+    /// The end of each request: host, access.
+    headers: String,
+    limit: Duration,
+    active: AtomicUsize,
+    idle: Mutex<Vec<Wire>>,
+    outcome: Mutex<Outcome>,
+}
+
+struct Outcome {
+    followed: Followed,
+    tally: Tally,
+}
+
+impl Followers {
+    pub(crate) fn new(share: f64, seed: u64, address: SocketAddr, host: &str, key: Option<&str>, limit: Duration) -> Arc<Self> {
+        let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+        Arc::new(Self {
+            share,
+            seed,
+            address,
+            headers: format!("Host: {host}\r\n{access}"),
+            limit,
+            active: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            outcome: Mutex::new(Outcome { followed: Followed::default(), tally: Tally::new() }),
+        })
+    }
+
+    /// Follows this order if it is one of the chosen.
+    pub(crate) fn consider(self: &Arc<Self>, ticket: Ticket, id: &[u8]) {
+        if !Rng::of(self.seed ^ 0x5a, ticket.number).chance(self.share) {
+            return;
+        }
+        if self.active.fetch_add(1, Ordering::Relaxed) >= MAX_FOLLOWED {
+            self.active.fetch_sub(1, Ordering::Relaxed);
+            lock(&self.outcome).followed.passed_over += 1;
+            return;
+        }
+        let (followers, id) = (self.clone(), String::from_utf8_lossy(id).into_owned());
+        tokio::spawn(async move {
+            let follow = async { tokio::join!(followers.confirmed(ticket, &id), followers.settled(ticket, &id)) };
+            let (confirmed, settled) = timeout(followers.limit, follow).await.unwrap_or((Ok(false), Ok(false)));
+            let mut outcome = lock(&followers.outcome);
+            outcome.followed.confirmed += u64::from(matches!(confirmed, Ok(true)));
+            let is_settled = matches!(settled, Ok(true));
+            outcome.followed.settled += u64::from(is_settled);
+            outcome.followed.lost += u64::from(confirmed.is_err() || !is_settled);
+            followers.active.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Orders that are being followed now.
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// The result, with the latencies to CONFIRMED and to settled.
+    pub(crate) fn result<T>(&self, read: impl FnOnce(&Followed, &Tally) -> T) -> T {
+        let outcome = lock(&self.outcome);
+        read(&outcome.followed, &outcome.tally)
+    }
+
+    /// Reads the order's events up to CONFIRMED; false when it ends otherwise.
+    async fn confirmed(&self, ticket: Ticket, id: &str) -> Result<bool, Broken> {
+        let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{}Accept: text/event-stream\r\n\r\n", self.headers);
+        let mut wire = self.connect().await?;
+        if wire.open(request.as_bytes()).await?.status != 200 {
+            return Err(Broken::Malformed("no event stream"));
+        }
+        let mut text = Vec::new();
+        loop {
+            let more = wire.read_more(&mut text).await?;
+            match take_outcome(&mut text) {
+                Some(true) => {
+                    lock(&self.outcome).tally.confirmed_us.record(ticket.intended.elapsed());
+                    return Ok(true);
+                }
+                Some(false) => return Ok(false),
+                None if !more => return Ok(false),
+                None if text.len() > MAX_EVENT_BYTES => return Err(Broken::Malformed("an event without end")),
+                None => {}
+            }
+        }
+    }
+
+    /// Asks until the order is settled.
+    async fn settled(&self, ticket: Ticket, id: &str) -> Result<bool, Broken> {
+        let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{}\r\n", self.headers);
+        let mut wire = self.connect().await?;
+        loop {
+            let head = wire.exchange(request.as_bytes()).await?;
+            if head.status != 200 {
+                return Ok(false);
+            }
+            if wire.body().windows(SETTLED.len()).any(|window| window == SETTLED) {
+                lock(&self.outcome).tally.settled_us.record(ticket.intended.elapsed());
+                if wire.is_reusable() {
+                    lock(&self.idle).push(wire);
+                }
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Wire, Broken> {
+        let pooled = lock(&self.idle).pop().filter(Wire::is_reusable);
+        match pooled {
+            Some(wire) => Ok(wire),
+            None => Ok(Wire::new(TcpStream::connect(self.address).await?)),
+        }
+    }
+}
+
+const SETTLED: &[u8] = b"\"settled\":true";
+
+/// Takes the whole lines out of `text`; whether they tell that the order is confirmed, or that it has ended otherwise.
+fn take_outcome(text: &mut Vec<u8>) -> Option<bool> {
+    let end = text.iter().rposition(|byte| *byte == b'\n')?;
+    let lines: Vec<u8> = text.drain(..=end).collect();
+    lines.split(|byte| *byte == b'\n').find_map(|line| match text_field(line.strip_prefix(b"data:")?, b"\"status\":")? {
+        b"CONFIRMED" => Some(true),
+        b"FAILED" | b"CANCELLED" => Some(false),
+        _ => None,
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_in_pieces() {
+        let mut text = b"event: x\ndata: {\"status\":\"PEND".to_vec();
+        assert_eq!(take_outcome(&mut text), None);
+        assert_eq!(text, b"data: {\"status\":\"PEND");
+        text.extend_from_slice(b"ING\"}\n\ndata:{\"status\":\"CONFIRMED\"}\n\ndata:");
+        assert_eq!(take_outcome(&mut text), Some(true));
+        assert_eq!(text, b"data:");
+        text.extend_from_slice(b"{\"status\":\"FAILED\"}\n");
+        assert_eq!(take_outcome(&mut text), Some(false));
+    }
+}

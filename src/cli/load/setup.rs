@@ -1,0 +1,148 @@
+//! Before and after a run: the catalogue that its orders need, and the wait until the node has settled them.
+
+use super::run::{Node, Run};
+use super::source::{CatalogueProduct, Template};
+use super::wire::{Broken, Head, Wire};
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+const SEEDERS: usize = 8;
+const MAX_SEED_TRIES: u32 = 20;
+/// How often the node is asked whether it is done: seldom enough that the asking costs nothing.
+const POLL: Duration = Duration::from_millis(25);
+const FIRST_BUSY_WAIT: Duration = Duration::from_millis(200);
+
+/// Where the number of open orders is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Gauge {
+    /// `ordermill_open_orders` of `/metrics`
+    Metrics,
+    /// `openOrders` of `/api/v1/admin/actors` (role admin)
+    Actors,
+}
+
+impl Gauge {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/metrics",
+            Self::Actors => "/api/v1/admin/actors",
+        }
+    }
+
+    fn read(self, body: &str) -> Option<u64> {
+        match self {
+            Self::Metrics => {
+                let line = body
+                    .lines()
+                    .find(|line| line.strip_prefix("ordermill_open_orders").is_some_and(|rest| rest.starts_with([' ', '{'])))?;
+                let value: f64 = line.rsplit(' ').next()?.parse().ok()?;
+                // A gauge of whole orders; negative or broken values read as none.
+                (value.is_finite() && value >= 0.0).then_some(value.round() as u64)
+            }
+            Self::Actors => serde_json::from_str::<serde_json::Value>(body).ok()?.get("openOrders")?.as_u64(),
+        }
+    }
+}
+
+/// The open orders of all nodes.
+pub(crate) async fn open_orders(nodes: &[Node], gauge: Gauge, key: Option<&str>) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for node in nodes {
+        let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+        let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n{access}\r\n", gauge.path(), node.host);
+        let (head, body) = timeout(Duration::from_secs(10), once(node, request.as_bytes())).await.context("no answer")??;
+        if head.status != 200 {
+            bail!("{} answers {} to {}", node.address, head.status, gauge.path());
+        }
+        let body = String::from_utf8_lossy(&body);
+        sum += gauge.read(&body).with_context(|| format!("{} of {} does not say how many orders are open", gauge.path(), node.address))?;
+    }
+    Ok(sum)
+}
+
+/// Waits until no order is open, or until `limit`, and returns how many are open then. A node that is away is asked again: a
+/// restart in the middle of a run is no reason to lose its result.
+pub(crate) async fn wait_until_settled(run: &Run, gauge: Gauge, key: Option<&str>, limit: Duration) -> anyhow::Result<u64> {
+    let began = Instant::now();
+    loop {
+        let open = open_orders(&run.nodes, gauge, key).await;
+        if matches!(open, Ok(0)) || began.elapsed() > limit {
+            return open;
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn once(node: &Node, request: &[u8]) -> Result<(Head, Vec<u8>), Broken> {
+    let mut wire = Wire::new(TcpStream::connect(node.address).await?);
+    let head = wire.exchange(request).await?;
+    Ok((head, wire.body().to_vec()))
+}
+
+/// Puts the products into the catalogue, with their stock.
+pub(crate) async fn seed(node: &Node, key: Option<&str>, products: Vec<CatalogueProduct>) -> anyhow::Result<()> {
+    let (node, next, products) = (Arc::new(node.clone()), Arc::new(AtomicUsize::new(0)), Arc::new(products));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..SEEDERS {
+        let (node, next, products) = (node.clone(), next.clone(), products.clone());
+        let key = key.map(str::to_owned);
+        tasks.spawn(async move {
+            let connected = TcpStream::connect(node.address).await;
+            let mut wire = Wire::new(connected.with_context(|| format!("cannot reach {}: is the node running?", node.address))?);
+            while let Some(product) = products.get(next.fetch_add(1, Ordering::Relaxed)) {
+                put(&node, &mut wire, key.as_deref(), product).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.context("a seeding task stopped")??;
+    }
+    Ok(())
+}
+
+async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, product: &CatalogueProduct) -> anyhow::Result<()> {
+    let template = Template::new("PUT", &format!("/api/v1/products/{}", product.id), &node.host, key, false);
+    let body = serde_json::json!({
+        "name": product.name, "price": product.price.to_string(), "availableQuantity": product.available
+    });
+    let mut request = Vec::new();
+    template.render(&mut request, Uuid::nil(), |out| out.extend_from_slice(body.to_string().as_bytes()));
+    for _ in 0..MAX_SEED_TRIES {
+        if !wire.is_reusable() {
+            *wire = Wire::new(TcpStream::connect(node.address).await?);
+        }
+        let head = wire.exchange(&request).await.context("the catalogue could not be written")?;
+        match (head.status, head.retry_after_s) {
+            (200..300, _) => return Ok(()),
+            (503, Some(seconds)) => sleep(Duration::from_secs(seconds.min(5)).max(FIRST_BUSY_WAIT)).await,
+            (status @ (401 | 403), _) => {
+                bail!("the node answers {status} to PUT /api/v1/products: give a key with the role operator (--key or ORDERMILL_KEY)")
+            }
+            (status, _) => bail!("the node answers {status} to PUT /api/v1/products: {}", String::from_utf8_lossy(wire.body())),
+        }
+    }
+    bail!("the node took no product in {MAX_SEED_TRIES} tries: it answers 503")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_is_read_from_either_place() {
+        let metrics =
+            "# HELP ordermill_open_orders x\n# TYPE ordermill_open_orders gauge\nordermill_open_orders_limit 5\nordermill_open_orders 17\n";
+        assert_eq!(Gauge::Metrics.read(metrics), Some(17));
+        assert_eq!(Gauge::Metrics.read("ordermill_open_orders{node=\"a b\"} 3"), Some(3));
+        assert_eq!(Gauge::Metrics.read("ordermill_orders 3"), None);
+        assert_eq!(Gauge::Actors.read(r#"{"actors":[],"openOrders":4}"#), Some(4));
+        assert_eq!(Gauge::Actors.read("{}"), None);
+    }
+}

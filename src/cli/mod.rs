@@ -1,0 +1,129 @@
+//! The command line: what can be asked of ordermill in a shell.
+//!
+//! Owns: the options, the commands that talk to a running node over HTTP, the load generator, the demo. Does not know: how a node
+//! is put together; that is behind [`Node`]. Exit codes: 0 done, 1 failed (a check, an action, the node could not be reached),
+//! 2 wrong usage.
+
+mod client;
+mod demo;
+mod dlq;
+mod lines;
+mod load;
+mod node;
+mod orders;
+mod products;
+mod retail;
+mod rng;
+mod table;
+
+pub use node::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Takes orders, reserves stock, takes payment, tells the customer, shows the business.
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "ordermill",
+    version,
+    propagate_version = true,
+    after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
+        Settings: defaults < --config FILE < ORDERMILL_… environment < flags.\n\
+        ORDERMILL_URL and ORDERMILL_KEY name the node, and the access key, that orders, dlq, products and load talk to.\n\
+        Exit codes: 0 done; 1 failed; 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    /// Run a node: HTTP API, dashboard and all roles
+    Serve(NodeArgs),
+    /// Make the database or bring it up to date, and end
+    Migrate(DatabaseArgs),
+    /// See it work: a node, a shop, a stream of orders and the dashboard, with nothing installed
+    Demo(demo::DemoArgs),
+    /// Look at orders, follow, cancel and ship them
+    Orders(orders::OrdersArgs),
+    /// Work on dead letters: what failed past its policy and waits for a person
+    Dlq(dlq::DlqArgs),
+    /// Put products into the catalogue
+    Products(products::ProductsArgs),
+    /// Put load on a node and measure it
+    Load(Box<load::LoadArgs>),
+    /// Check every invariant on a live database
+    Verify(VerifyArgs),
+    /// Run stand-ins of payment provider, SMTP server and SMS gateway
+    Sandbox(SandboxArgs),
+    /// Print the settings that are in force, secrets masked
+    Config(NodeArgs),
+}
+
+/// Runs the command line of this process.
+pub fn main(node: &dyn Node) -> ExitCode {
+    // A wrong usage or a request for help ends the process here, with exit code 2 or 0.
+    let cli = Cli::parse();
+    match run(cli.command, node) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
+    match command {
+        Command::Serve(args) => node.serve(&args).map(|()| true),
+        Command::Migrate(args) => node.migrate(&args).map(|()| true),
+        Command::Demo(args) => demo::run(&args, node),
+        Command::Orders(args) => in_runtime(orders::run(&args)),
+        Command::Dlq(args) => in_runtime(dlq::run(&args)),
+        Command::Products(args) => in_runtime(products::run(&args)),
+        Command::Load(args) => load::load(&args),
+        Command::Verify(args) => node.verify(&args),
+        Command::Sandbox(args) => node.sandbox(&args).map(|()| true),
+        Command::Config(args) => node.config(&args).map(|()| true),
+    }
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// A time in seconds: `90`, `90s`, `5m`, `1h`, `500ms`.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..) {
+        Some("" | "s") => 1.0,
+        Some("ms") => 0.001,
+        Some("m") => 60.0,
+        Some("h") => 3600.0,
+        _ => return Err("must be a time such as 30s, 5m or 1h".to_owned()),
+    };
+    let seconds = digits.parse::<f64>().ok().map(|count| count * unit);
+    seconds.filter(|seconds| *seconds > 0.0 && *seconds < 1e8).ok_or_else(|| "must be a time above 0, such as 30s, 5m or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        let cases = [("90", Some(90.0)), ("2m", Some(120.0)), ("500ms", Some(0.5)), ("1h", Some(3600.0)), ("0", None), ("-1s", None)];
+        for (text, want) in cases {
+            assert_eq!(parse_seconds(text).ok(), want, "{text}");
+        }
+        assert!(parse_seconds("5 days").is_err());
+    }
+}

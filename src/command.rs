@@ -1,0 +1,123 @@
+//! The commands that need a node or its database in this process: the composition root's side of the command line.
+
+use crate::app;
+use crate::cli::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
+use crate::config::{Settings, Sources};
+use crate::verify::{self, Expect};
+use anyhow::{Context, anyhow, bail};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+/// The node of this process.
+pub struct Local;
+
+impl Node for Local {
+    fn serve(&self, args: &NodeArgs) -> anyhow::Result<()> {
+        Ok(app::serve(settings(args)?)?)
+    }
+
+    fn migrate(&self, args: &DatabaseArgs) -> anyhow::Result<()> {
+        let settings = database_settings(args)?;
+        app::migrate(&settings)?;
+        println!("{} is up to date", settings.store.url);
+        Ok(())
+    }
+
+    fn verify(&self, args: &VerifyArgs) -> anyhow::Result<bool> {
+        let settings = database_settings(&args.database)?;
+        let recorded = match &args.record {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+                let ids = verify::read_record(&text).map_err(|line| anyhow!("{}:{line}: not an order id", path.display()))?;
+                Some(ids)
+            }
+            None => None,
+        };
+        let options = verify::Options {
+            expect: if args.allow_open { Expect::Live } else { Expect::Settled },
+            recorded,
+            ..verify::Options::default()
+        };
+        let runtime = app::database_runtime(&settings)?;
+        let reads = app::open_reads(&settings, &runtime)?;
+        let report = runtime.block_on(async {
+            let mut snapshot = reads.snapshot().await?;
+            verify::verify(snapshot.as_mut(), &options).await
+        })?;
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(report.is_sound())
+    }
+
+    fn sandbox(&self, args: &SandboxArgs) -> anyhow::Result<()> {
+        let settings = load(Vec::new(), &args.config)?;
+        Ok(app::sandbox(&settings, &args.listen, &args.smtp)?)
+    }
+
+    fn config(&self, args: &NodeArgs) -> anyhow::Result<()> {
+        print!("{}", settings(args)?.render());
+        Ok(())
+    }
+
+    fn start(&self, args: &NodeArgs) -> anyhow::Result<Box<dyn Running>> {
+        let settings = settings(args)?;
+        let (started, start) = mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name("node".to_owned()).spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                match app::Node::start(settings).await {
+                    Ok(node) => {
+                        // Whoever started it may be gone; then it stops at once.
+                        drop(started.send(Ok(node.address())));
+                        drop(stopped.await);
+                        node.stop().await;
+                    }
+                    Err(error) => drop(started.send(Err(error))),
+                }
+            });
+        })?;
+        let address = start.recv().context("the node ended at its start")??;
+        Ok(Box::new(InProcess { address, stop, thread }))
+    }
+}
+
+struct InProcess {
+    address: SocketAddr,
+    stop: tokio::sync::oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Running for InProcess {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn stop(self: Box<Self>) {
+        // The node may have ended by itself.
+        let _ended = self.stop.send(());
+        if self.thread.join().is_err() {
+            eprintln!("the node ended by a panic");
+        }
+    }
+}
+
+fn settings(args: &NodeArgs) -> anyhow::Result<Settings> {
+    if args.kafka.is_some() || args.roles.is_some() {
+        bail!("--kafka and --roles need a cluster on PostgreSQL, which this version does not have yet: all roles work in this one process");
+    }
+    let flags = [("server.listen", &args.listen), ("pricing.rule", &args.pricing), ("store.url", &args.database.database)];
+    load(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect(), &args.database.config)
+}
+
+fn database_settings(args: &DatabaseArgs) -> anyhow::Result<Settings> {
+    load(args.database.iter().map(|url| ("store.url".to_owned(), url.clone())).collect(), &args.config)
+}
+
+fn load(flags: Vec<(String, String)>, file: &Option<PathBuf>) -> anyhow::Result<Settings> {
+    Ok(Settings::load(&Sources { file: file.as_deref(), flags, ..Sources::from_env() })?)
+}

@@ -1,0 +1,339 @@
+//! What the actors, the database and the business are set to.
+
+use super::Settings;
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// Where the data is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// `sqlite:PATH` or `postgres://…`; created and migrated when missing.
+    pub url: StoreUrl,
+    /// Slices of the orders, 1 to 1024; fixed when the store is created.
+    pub shards: u16,
+    /// Connections for reading.
+    pub readers: u32,
+    /// How long a node is left alone after its last sign of life, in milliseconds.
+    pub lease_ms: u64,
+    /// How long published and counted events are kept, in milliseconds.
+    pub event_retention_ms: u64,
+    /// How long closed dead letters are kept, in milliseconds.
+    pub letter_retention_ms: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl("sqlite:./ordermill-data/ordermill.db".to_owned()),
+            shards: 24,
+            readers: 4,
+            lease_ms: 6_000,
+            event_retention_ms: 604_800_000,
+            letter_retention_ms: 7_776_000_000,
+        }
+    }
+}
+
+/// A database's address; printed without its password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// Takes the address.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+
+    /// The address with its password, for the connection.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a PostgreSQL server's.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres://") || self.0.starts_with("postgresql://")
+    }
+
+    fn masked(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let rest = match rest.rsplit_once('@') {
+            Some((user, host)) => match user.split_once(':') {
+                Some((name, _)) => format!("{name}:***@{host}"),
+                None => rest.to_owned(),
+            },
+            None => rest.to_owned(),
+        };
+        let query = query.map(|query| {
+            let parts = query.split('&').map(|part| if part.starts_with("password=") { "password=***" } else { part });
+            format!("?{}", parts.collect::<Vec<_>>().join("&"))
+        });
+        format!("{scheme}://{rest}{}", query.unwrap_or_default())
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+impl Serialize for StoreUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.masked())
+    }
+}
+
+/// The life of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderSettings {
+    /// Orders that may owe stock or payment; above it 503.
+    pub open_limit: usize,
+    /// Longest time that a request waits for its write, in milliseconds.
+    pub request_limit_ms: u64,
+    /// How long an idempotency key is remembered, in milliseconds.
+    pub key_expiry_ms: u64,
+    /// First time that a missing answer is asked for again, in milliseconds; then doubling.
+    pub redrive_first_ms: u64,
+    /// Longest time between two such questions, in milliseconds.
+    pub redrive_most_ms: u64,
+    /// How long stock is held without payment, in milliseconds.
+    pub expiry_ms: u64,
+    /// How long the payment's answer is awaited, in milliseconds.
+    pub payment_deadline_ms: u64,
+    /// How long a fact from which nothing follows may wait to be stored, in milliseconds.
+    pub lazy_save_ms: u64,
+    /// How long a settled order's actor lives on, in milliseconds.
+    pub passivate_ms: u64,
+    /// Tries of a charge, after the first, that failed for technical reasons.
+    pub payment_retries: u32,
+    /// Wait before the second try of a charge, in milliseconds; then doubling.
+    pub payment_retry_first_ms: u64,
+    /// Longest wait between two tries of a charge, in milliseconds.
+    pub payment_retry_most_ms: u64,
+    /// Charges that are under way at the same time and thread.
+    pub payment_calls: usize,
+}
+
+impl Default for OrderSettings {
+    fn default() -> Self {
+        Self {
+            open_limit: 100_000,
+            request_limit_ms: 10_000,
+            key_expiry_ms: 86_400_000,
+            redrive_first_ms: 5_000,
+            redrive_most_ms: 300_000,
+            expiry_ms: 7_200_000,
+            payment_deadline_ms: 3_600_000,
+            lazy_save_ms: 200,
+            passivate_ms: 0,
+            payment_retries: 3,
+            payment_retry_first_ms: 1_000,
+            payment_retry_most_ms: 60_000,
+            payment_calls: 4_096,
+        }
+    }
+}
+
+/// The group commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalSettings {
+    /// Most writes of one transaction.
+    pub max_batch: usize,
+    /// Most writes that wait for one.
+    pub queue_limit: usize,
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        Self { max_batch: 1_000, queue_limit: 400_000 }
+    }
+}
+
+/// The actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActorSettings {
+    /// Threads that run them; 0: by the number of cores.
+    pub arbiters: usize,
+    /// Restarts within the window; after more an order is parked and a service role makes the node not ready.
+    pub restart_limit: u32,
+    /// The window, in milliseconds.
+    pub restart_window_ms: u64,
+}
+
+impl Default for ActorSettings {
+    fn default() -> Self {
+        Self { arbiters: 0, restart_limit: 5, restart_window_ms: 60_000 }
+    }
+}
+
+/// Whose prices count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PricingSettings {
+    /// The rule.
+    pub rule: PricingRule,
+}
+
+/// Whose prices count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PricingRule {
+    /// The catalogue's; an order with another price is cancelled.
+    #[default]
+    Check,
+    /// The client's.
+    Trust,
+}
+
+impl From<PricingRule> for crate::domain::Pricing {
+    fn from(rule: PricingRule) -> Self {
+        match rule {
+            PricingRule::Check => Self::Check,
+            PricingRule::Trust => Self::Trust,
+        }
+    }
+}
+
+/// The business's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnalyticsSettings {
+    /// A product with at most so many available is low on stock.
+    pub low_stock: i32,
+    /// Products in lists of the most sold and the scarcest.
+    pub top: u32,
+    /// How often numbers are stored, in milliseconds.
+    pub save_ms: u64,
+}
+
+impl Default for AnalyticsSettings {
+    fn default() -> Self {
+        Self { low_stock: 10, top: 10, save_ms: 1_000 }
+    }
+}
+
+/// Notices to customers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NotificationSettings {
+    /// Tries after the first; then the notice is given up.
+    pub retries: u32,
+    /// Wait before the second try, in milliseconds; then doubling.
+    pub retry_first_ms: u64,
+    /// Longest wait between two tries, in milliseconds.
+    pub retry_most_ms: u64,
+    /// Notices that are sent at the same time and thread.
+    pub calls: usize,
+    /// The domain of the address of a customer who gave no contact.
+    pub customer_domain: String,
+}
+
+impl Default for NotificationSettings {
+    fn default() -> Self {
+        Self { retries: 3, retry_first_ms: 1_000, retry_most_ms: 60_000, calls: 1_024, customer_domain: "customers.invalid".to_owned() }
+    }
+}
+
+/// Logs, traces, metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// What is logged: a level, or directives such as `info,ordermill::http=debug`.
+    pub log: String,
+    /// How.
+    pub log_format: LogFormat,
+    /// Where traces go (OTLP over HTTP); empty: nowhere.
+    pub otlp_endpoint: String,
+    /// The name of this service in traces.
+    pub service_name: String,
+    /// Share of orders that are traced, 0 to 1.
+    pub trace_ratio: f64,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            otlp_endpoint: String::new(),
+            service_name: "ordermill".to_owned(),
+            trace_ratio: 0.0,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
+    let mut need = |holds: bool, problem: &str| {
+        if !holds {
+            problems.push(problem.to_owned());
+        }
+    };
+    let Settings { store, order, journal, actors, notification, telemetry, analytics, .. } = settings;
+    let known = store.url.is_postgres() || store.url.expose().strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
+    need(known, "store.url must be sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
+    need(crate::domain::Shards::new(store.shards).is_some(), "store.shards must be 1 to 1024");
+    need(store.readers > 0, "store.readers must be at least 1");
+    need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
+    need(order.open_limit > 0, "order.open_limit must be at least 1");
+    need(order.request_limit_ms > 0, "order.request_limit_ms must be at least 1");
+    need(order.redrive_first_ms > 0, "order.redrive_first_ms must be at least 1");
+    need(order.redrive_first_ms <= order.redrive_most_ms, "order.redrive_first_ms must not be above order.redrive_most_ms");
+    need(order.expiry_ms > 0 && order.payment_deadline_ms > 0, "order.expiry_ms and order.payment_deadline_ms must be at least 1");
+    need(journal.max_batch > 0, "journal.max_batch must be at least 1");
+    need(journal.queue_limit >= journal.max_batch, "journal.queue_limit must not be below journal.max_batch");
+    need(actors.restart_window_ms > 0, "actors.restart_window_ms must be at least 1");
+    need(notification.calls > 0, "notification.calls must be at least 1");
+    need(order.payment_calls > 0, "order.payment_calls must be at least 1");
+    need(
+        order.payment_retry_first_ms <= order.payment_retry_most_ms,
+        "order.payment_retry_first_ms must not be above order.payment_retry_most_ms",
+    );
+    need(
+        notification.retry_first_ms <= notification.retry_most_ms,
+        "notification.retry_first_ms must not be above notification.retry_most_ms",
+    );
+    need((0.0..=1.0).contains(&telemetry.trace_ratio), "telemetry.trace_ratio must be 0 to 1");
+    need(analytics.top > 0, "analytics.top must be at least 1");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_address_is_shown_without_its_password() {
+        let cases = [
+            ("sqlite:./data/x.db", "sqlite:./data/x.db"),
+            ("postgres://u:p@ss@h:5432/d", "postgres://u:***@h:5432/d"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("postgres://h/d?user=u&password=hush&x=1", "postgres://h/d?user=u&password=***&x=1"),
+        ];
+        for (url, want) in cases {
+            assert_eq!(StoreUrl::new(url).to_string(), want);
+        }
+    }
+}

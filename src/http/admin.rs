@@ -1,0 +1,169 @@
+//! What operators of the node itself see and set: breakers, nodes and shards, actors, what is logged.
+
+use super::body;
+use super::gate::Call;
+use super::json::{At, Reader};
+use super::problem::Problem;
+use super::wire::{Place, Time};
+use crate::actors::ActorsReport;
+use crate::domain::Role;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The circuit breakers of this node.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BreakersView {
+    /// One a provider.
+    pub breakers: Vec<BreakerView>,
+}
+
+/// One circuit breaker.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BreakerView {
+    /// Of which provider.
+    #[schema(value_type = String)]
+    pub provider: &'static str,
+    /// `CLOSED`, `OPEN` or `HALF_OPEN`.
+    #[schema(value_type = String)]
+    pub state: &'static str,
+    /// Failures in the window.
+    pub failures: u32,
+    /// After how many milliseconds the next call may be tried; 0 while it is closed.
+    pub retry_in_ms: u64,
+    /// How often it has opened since the node started.
+    pub opened_total: u64,
+}
+
+/// The nodes and what they own.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClusterView {
+    /// How many shards the store has.
+    pub shards: u16,
+    /// Shards of each role that nobody owns.
+    pub free_shards: u64,
+    /// The writers, the living ones first.
+    pub writers: Vec<WriterView>,
+}
+
+/// One writer: one journal connection of one run of a node.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WriterView {
+    /// Its number.
+    pub writer: i64,
+    /// The node that runs it.
+    pub node: String,
+    /// Where that node listens.
+    pub url: String,
+    /// Whether it may write.
+    pub alive: bool,
+    /// Until when others leave it alone.
+    pub lease_until: Time,
+    /// Its transactions so far.
+    pub commits: i64,
+    /// The end of its log.
+    pub last_seq: i64,
+    /// Events of its log that are not in Kafka yet.
+    pub unpublished: i64,
+    /// What it owns.
+    pub owns: Vec<OwnedView>,
+}
+
+/// The shards that a writer owns for one role.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OwnedView {
+    /// The role.
+    #[schema(value_type = String)]
+    pub role: &'static str,
+    /// The shards.
+    pub shards: Vec<u16>,
+}
+
+/// What is logged.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LogLevel {
+    /// A level, or directives such as `info,ordermill::http=debug`.
+    pub filter: String,
+}
+
+/// The circuit breakers of this node.
+#[utoipa::path(get, path = "/api/v1/admin/breakers", tag = "admin",
+    responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
+pub(super) async fn breakers(call: Call) -> HttpResponse {
+    let views = call.state.front.breakers().snapshots().into_iter().map(|breaker| BreakerView {
+        provider: breaker.name,
+        state: breaker.state.name(),
+        failures: breaker.failures_in_window,
+        retry_in_ms: breaker.retry_in_ms,
+        opened_total: breaker.opened_total,
+    });
+    HttpResponse::Ok().json(BreakersView { breakers: views.collect() })
+}
+
+/// The actors of this node.
+#[utoipa::path(get, path = "/api/v1/admin/actors", tag = "admin",
+    responses((status = 200, description = "the actors of this node", body = ActorsReport)))]
+pub(super) async fn actors(call: Call) -> HttpResponse {
+    HttpResponse::Ok().json(call.state.front.report())
+}
+
+/// The nodes, their shards and how far behind they are.
+#[utoipa::path(get, path = "/api/v1/admin/cluster", tag = "admin",
+    responses((status = 200, description = "the nodes", body = ClusterView)))]
+pub(super) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
+    let reads = call.state.front.reads();
+    let (mut writers, rows) = futures_util::future::try_join(reads.writers(), reads.shard_rows()).await?;
+    writers.sort_by_key(|writer| (!writer.alive, std::cmp::Reverse(writer.writer)));
+    let owned_by = |writer| {
+        let of_role = |role: Role| {
+            let rows = rows.iter().filter(|row| row.role == role && row.writer == Some(writer));
+            let mut shards: Vec<u16> = rows.map(|row| row.shard.0).collect();
+            shards.sort_unstable();
+            (!shards.is_empty()).then(|| OwnedView { role: role.name(), shards })
+        };
+        Role::ALL.into_iter().filter_map(of_role).collect()
+    };
+    let free = rows.iter().filter(|row| row.writer.is_none()).count();
+    let views = writers.into_iter().map(|row| WriterView {
+        owns: owned_by(row.writer),
+        writer: row.writer.0,
+        node: row.node,
+        url: row.url,
+        alive: row.alive,
+        lease_until: Time(row.lease_until),
+        commits: row.commits,
+        last_seq: row.last_seq,
+        unpublished: row.last_seq.saturating_sub(row.published_seq),
+    });
+    let view = ClusterView { shards: reads.shards().count(), free_shards: free.try_into().unwrap_or(u64::MAX), writers: views.collect() };
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// What is logged.
+#[utoipa::path(get, path = "/api/v1/admin/log-level", tag = "admin",
+    responses((status = 200, description = "what is logged", body = LogLevel)))]
+pub(super) async fn log_level(call: Call) -> HttpResponse {
+    HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() })
+}
+
+/// Sets what is logged on this node, until it stops.
+#[utoipa::path(put, path = "/api/v1/admin/log-level", tag = "admin", request_body = LogLevel,
+    responses((status = 200, description = "what is logged now", body = LogLevel)))]
+pub(super) async fn set_log_level(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let bytes = body::json(&call.state, &request, payload).await?;
+    let mut reader = Reader::default();
+    let at = At::Field(&At::Root, "filter");
+    let filter = reader.body(&bytes, &["filter"])?.and_then(|[filter]| {
+        let raw = reader.required(filter, &at)?;
+        reader.text::<1000>(raw, &at)
+    });
+    let filter = reader.errors.none_or(filter)?;
+    let set = call.state.operations.set_log_filter(filter.as_str());
+    set.map_err(|why| Problem::field(Place::Body, "/filter", why))?;
+    tracing::info!(filter = filter.as_str(), by = call.caller.name.as_str(), "what is logged was set");
+    Ok(HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() }))
+}

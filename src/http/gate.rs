@@ -1,0 +1,221 @@
+//! What stands around every handler: who may come in, how many at once, correlation, panics, problem bodies, metrics.
+//!
+//! One layer per route and worker instead of a stack of them, with its metric handles made once: this runs for every request.
+
+use super::access::{Caller, Need};
+use super::problem::{Problem, ProblemKind};
+use super::{HttpState, correlation};
+use crate::domain::CorrelationId;
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Ready, ready};
+use metrics::Histogram;
+use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// What a handler knows of the request that it answers.
+#[derive(Clone)]
+pub struct Call {
+    /// The node.
+    pub state: Arc<HttpState>,
+    /// Who sent it.
+    pub caller: Arc<Caller>,
+    /// The request.
+    pub correlation: CorrelationId,
+}
+
+impl FromRequest for Call {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let call = request.extensions().get::<Self>().cloned();
+        ready(call.ok_or_else(|| Problem::new(ProblemKind::Internal, "a route stands outside of the gate")))
+    }
+}
+
+/// The layer around a route.
+pub struct Gate {
+    state: Arc<HttpState>,
+    need: Need,
+    route: &'static str,
+}
+
+impl Gate {
+    /// The layer around the route with this pattern.
+    #[must_use]
+    pub fn new(state: Arc<HttpState>, need: Need, route: &'static str) -> Self {
+        Self { state, need, route }
+    }
+}
+
+impl<S> Transform<S, ServiceRequest> for Gate
+where
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
+{
+    type Response = ServiceResponse;
+    type Error = Error;
+    type Transform = Gated<S>;
+    type InitError = ();
+    type Future = Ready<Result<Gated<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        let door = Door { state: self.state.clone(), need: self.need, route: self.route, times: RefCell::default() };
+        ready(Ok(Gated { inner: Rc::new(inner), door: Rc::new(door) }))
+    }
+}
+
+/// The layer at work.
+pub struct Gated<S> {
+    inner: Rc<S>,
+    door: Rc<Door>,
+}
+
+struct Door {
+    state: Arc<HttpState>,
+    need: Need,
+    route: &'static str,
+    times: RefCell<Vec<(Method, StatusCode, Histogram)>>,
+}
+
+impl<S> Service<ServiceRequest> for Gated<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error> + 'static,
+{
+    type Response = ServiceResponse;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<ServiceResponse, Error>>;
+
+    forward_ready!(inner);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let start = Instant::now();
+        let correlation = correlation::of(request.headers());
+        let door = self.door.clone();
+        let http_request = request.request().clone();
+        let admitted = door.admit(&request).map(|(place, caller)| {
+            let call = Call { state: door.state.clone(), caller, correlation };
+            request.extensions_mut().insert(call);
+            (place, self.inner.clone())
+        });
+        Box::pin(async move {
+            let answer = match admitted {
+                Ok((_place, inner)) => {
+                    // The call itself is inside too, so that a panic before the first await is caught.
+                    let work = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
+                    match work.await {
+                        Ok(Ok(response)) => response.into_parts().1,
+                        Ok(Err(error)) => HttpResponse::from_error(error),
+                        Err(panic) => panicked(panic.as_ref(), door.route, correlation),
+                    }
+                }
+                Err(problem) => {
+                    // Holding the body back keeps the client's bytes where they are: they need not be read to refuse them.
+                    drop(request);
+                    actix_web::ResponseError::error_response(&problem)
+                }
+            };
+            let answer = door.finish(answer, &http_request, correlation);
+            door.count(http_request.method(), answer.status(), start);
+            Ok(ServiceResponse::new(http_request, answer))
+        })
+    }
+}
+
+impl Door {
+    fn admit(&self, request: &ServiceRequest) -> Result<(Option<InProgress>, Arc<Caller>), Problem> {
+        let caller = self.state.access.admit(request.headers(), self.need)?;
+        let place = match self.need {
+            Need::Role(crate::config::AccessRole::Customer | crate::config::AccessRole::Operator) => Some(InProgress::enter(&self.state)?),
+            // An overloaded node must still be seen and mended.
+            Need::Nothing | Need::Metrics | Need::Role(crate::config::AccessRole::Admin) => None,
+        };
+        Ok((place, caller))
+    }
+
+    fn finish(&self, mut answer: HttpResponse, request: &HttpRequest, correlation: CorrelationId) -> HttpResponse {
+        let carried = answer.extensions_mut().remove::<Problem>();
+        let problem = carried.or_else(|| answer.error().map(|error| of_error(error, answer.status(), self.route, correlation)));
+        if let Some(problem) = problem {
+            answer = problem.to_response(correlation, request.path(), self.state.settings.server.retry_after_s);
+        }
+        let headers = answer.headers_mut();
+        headers.insert(correlation::X_CORRELATION_ID, correlation::header(correlation));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        answer
+    }
+
+    fn count(&self, method: &Method, status: StatusCode, start: Instant) {
+        let seconds = start.elapsed().as_secs_f64();
+        let mut times = self.times.borrow_mut();
+        if let Some((_, _, histogram)) = times.iter().find(|(m, s, _)| m == method && *s == status) {
+            return histogram.record(seconds);
+        }
+        let name = method_name(method);
+        let histogram = metrics::histogram!("http_server_request_duration_seconds",
+            "method" => name, "route" => self.route, "status" => status.as_str().to_owned());
+        histogram.record(seconds);
+        // A client may invent methods without end; only the known ones are worth a handle.
+        if name != "other" {
+            times.push((method.clone(), status, histogram));
+        }
+    }
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// An error that the framework made, as a problem.
+fn of_error(error: &Error, status: StatusCode, route: &'static str, correlation: CorrelationId) -> Problem {
+    if status.is_client_error() {
+        let kind = ProblemKind::ALL.into_iter().find(|kind| kind.status() == status);
+        return Problem::new(kind.unwrap_or(ProblemKind::Invalid), error.to_string());
+    }
+    tracing::error!(http.route = route, correlation.id = %correlation, %error, "a request failed");
+    Problem::new(ProblemKind::Internal, "the log says what happened")
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send), route: &'static str, correlation: CorrelationId) -> HttpResponse {
+    let cause = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let cause = cause.unwrap_or("a panic without a text");
+    tracing::error!(http.route = route, correlation.id = %correlation, cause, "a handler panicked");
+    metrics::counter!("http_server_panics_total").increment(1);
+    actix_web::ResponseError::error_response(&Problem::new(ProblemKind::Internal, "the log says what happened"))
+}
+
+/// A request in progress; dropped, it is done.
+struct InProgress(Arc<HttpState>);
+
+impl InProgress {
+    fn enter(state: &Arc<HttpState>) -> Result<Self, Problem> {
+        let before = state.in_progress.fetch_add(1, Ordering::Relaxed);
+        let place = Self(state.clone());
+        if before >= state.settings.server.max_requests {
+            return Err(Problem::new(ProblemKind::Overloaded, "too many requests are in progress"));
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.in_progress.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,187 @@
+//! The node itself: is it alive, ready, who is it, its metrics.
+
+use super::HttpState;
+use super::gate::Call;
+use super::problem::Problem;
+use super::wire::Time;
+use crate::domain::Timestamp;
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// What a node can be asked and set beside its actors and its database; the composition root knows who answers.
+pub trait Operations: Send + Sync {
+    /// The parts that the node needs, beside its actors: database, Kafka.
+    fn components(&self) -> Vec<Component>;
+
+    /// What is logged now.
+    fn log_filter(&self) -> String;
+
+    /// Sets what is logged from now on: a level or directives.
+    ///
+    /// # Errors
+    /// Why the filter cannot be understood.
+    fn set_log_filter(&self, filter: &str) -> Result<(), String>;
+}
+
+/// One part that a node needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Component {
+    /// Its name: `database`, `kafka`.
+    pub name: String,
+    /// Whether it works.
+    pub is_up: bool,
+    /// What is wrong with it, or how far behind it is.
+    pub detail: Option<String>,
+}
+
+/// Who a node is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: String,
+    /// The version of the program.
+    pub version: &'static str,
+    /// The commit that it was built from.
+    pub commit: &'static str,
+    /// The roles that it hosts.
+    pub roles: Vec<String>,
+    /// `sqlite`, `postgres` or `memory`.
+    pub database: String,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// The health of a node.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HealthView {
+    /// `UP` or `DOWN`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// Its parts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, ComponentView>,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// The health of a part.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ComponentView {
+    /// `UP` or `DOWN`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// What is wrong with it, or how far behind it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Who a node is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InfoView {
+    /// Its name.
+    pub node: String,
+    /// The version of the program.
+    #[schema(value_type = String)]
+    pub version: &'static str,
+    /// The commit that it was built from.
+    #[schema(value_type = String)]
+    pub commit: &'static str,
+    /// The roles that it hosts.
+    pub roles: Vec<String>,
+    /// What kind of database it has.
+    pub database: String,
+    /// When it started.
+    pub started_at: Time,
+    /// For how long it has run, in seconds.
+    pub uptime_s: u64,
+}
+
+/// All parts and how they fare.
+#[utoipa::path(get, path = "/health", tag = "node", responses(
+    (status = 200, description = "everything works", body = HealthView), (status = 503, description = "something does not", body = HealthView)))]
+pub(super) async fn health(call: Call) -> HttpResponse {
+    let state = &call.state;
+    let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
+    for breaker in state.front.breakers().snapshots() {
+        let breaker_state = breaker.state.name();
+        let detail = (breaker_state != "CLOSED").then(|| format!("the circuit breaker is {breaker_state}"));
+        // An open breaker holds payments or notices up; the node itself works.
+        components.insert(breaker.name.to_owned(), ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
+    }
+    let reasons = not_ready(state);
+    let actors = ComponentView { status: up(reasons.is_empty()), detail: None };
+    components.insert("actors".to_owned(), actors);
+    let is_up = components.values().all(|component| component.status != "DOWN");
+    answer(is_up, HealthView { status: up(is_up), components, reasons })
+}
+
+/// Whether the process lives; asks nobody else.
+#[utoipa::path(get, path = "/health/live", tag = "node", responses((status = 200, description = "it lives", body = HealthView)))]
+pub(super) async fn live() -> HttpResponse {
+    answer(true, HealthView { status: "UP", components: BTreeMap::new(), reasons: Vec::new() })
+}
+
+/// Whether the node takes orders.
+#[utoipa::path(get, path = "/health/ready", tag = "node", responses(
+    (status = 200, description = "it takes orders", body = HealthView), (status = 503, description = "it does not, and why", body = HealthView)))]
+pub(super) async fn ready(call: Call) -> HttpResponse {
+    let reasons = not_ready(&call.state);
+    answer(reasons.is_empty(), HealthView { status: up(reasons.is_empty()), components: BTreeMap::new(), reasons })
+}
+
+fn not_ready(state: &HttpState) -> Vec<String> {
+    let mut reasons = state.front.not_ready();
+    let down = state.operations.components().into_iter().filter(|component| !component.is_up);
+    reasons.extend(down.map(|component| format!("{} is down", component.name)));
+    if state.is_draining() {
+        reasons.push("the node is stopping".to_owned());
+    }
+    reasons
+}
+
+fn view(component: Component) -> (String, ComponentView) {
+    (component.name, ComponentView { status: up(component.is_up), detail: component.detail })
+}
+
+fn up(is_up: bool) -> &'static str {
+    if is_up { "UP" } else { "DOWN" }
+}
+
+fn answer(is_up: bool, view: HealthView) -> HttpResponse {
+    let mut response = if is_up { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.insert_header((CACHE_CONTROL, "no-store")).json(view)
+}
+
+/// Who the node is.
+#[utoipa::path(get, path = "/info", tag = "node", responses((status = 200, description = "who the node is", body = InfoView)))]
+pub(super) async fn info(call: Call) -> HttpResponse {
+    let node = &call.state.node;
+    HttpResponse::Ok().json(InfoView {
+        node: node.name.clone(),
+        version: node.version,
+        commit: node.commit,
+        roles: node.roles.clone(),
+        database: node.database.clone(),
+        started_at: Time(node.started_at),
+        uptime_s: Duration::from_millis(super::now().ms_since(node.started_at)).as_secs(),
+    })
+}
+
+/// The metrics, as Prometheus reads them.
+#[utoipa::path(get, path = "/metrics", tag = "node", responses((status = 200, description = "the metrics", body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
+    let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };
+    let in_progress = u32::try_from(call.state.in_progress()).unwrap_or(u32::MAX);
+    call.state.front.publish();
+    metrics::gauge!("http_server_active_requests").set(in_progress);
+    // Rendering takes a lock and some milliseconds: off the thread that takes orders.
+    let text = actix_web::web::block(move || handle.render()).await;
+    let text = text.map_err(|_| Problem::new(super::ProblemKind::Unavailable, "the metrics cannot be read now"))?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
+}

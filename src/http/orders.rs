@@ -1,0 +1,212 @@
+//! Orders: place, see, list, cancel, ship.
+
+use super::gate::Call;
+use super::json::Reader;
+use super::order_body::{OrderBody, read_shipment};
+use super::problem::{Problem, ProblemKind};
+use super::query::{Params, cursor, idempotency_key, parse_wait, path_id, preferred_wait};
+use super::wait::{self, Wait};
+use super::wire::{Status, Time};
+use super::wire_order::OrderView;
+use super::wire_orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView};
+use super::wire_requests::{OrderRequest, ShipRequest};
+use super::{HttpState, body, now};
+use crate::actors::{Command, NewOrder, Placed};
+use crate::config::AccessRole;
+use crate::db::{IdempotencyKey, OrderFilter, StoredOrder};
+use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Timestamp};
+use actix_web::http::header::{HeaderName, LOCATION};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use uuid::Uuid;
+
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What the cursors of the list of orders are marked with.
+const ORDERS: u8 = b'o';
+
+type Answer = Result<HttpResponse, Problem>;
+
+/// Places an order.
+#[utoipa::path(post, path = "/api/v1/orders", tag = "orders", request_body = OrderRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
+        ("Prefer" = Option<String>, Header, description = "wait=30: answer when the order is settled, or after so many seconds")),
+    responses((status = 202, description = "stored; Location names it", body = OrderAccepted),
+        (status = 409, description = "the first request with this key is still in progress"),
+        (status = 422, description = "the key was used with another body"),
+        (status = 503, description = "nothing was stored; try again after Retry-After"),
+        (status = 504, description = "the outcome is not known yet; ask for orderId later")))]
+pub(super) async fn place(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    let state = &call.state;
+    let bytes = body::json(state, &request, payload).await?;
+    let mut reader = Reader::default();
+    let order = OrderBody::read(&bytes, &mut reader)?;
+    let key = idempotency_key(request.headers(), &mut reader.errors);
+    let order = reader.errors.none_or(order)?;
+    if !call.caller.sees(order.customer) {
+        return Err(Problem::new(ProblemKind::Forbidden, "this key orders for its own customerId only"));
+    }
+    let key = key.map(|key| IdempotencyKey {
+        key: key_hash(call.caller.name.as_str(), &key),
+        body: order.fingerprint(),
+        expires_at: now().plus_ms(state.settings.order.key_expiry_ms),
+    });
+    let OrderBody { customer, lines, total, payment_method, contact, address } = order;
+    let order = NewOrder { customer, lines, total, payment_method, contact, address, correlation: call.correlation };
+    let placed = state.front.place(order, key, request_limit(state)).await?;
+    match preferred_wait(request.headers()).and_then(|wait| Wait::begin(state, wait).ok()) {
+        Some(wait) => accepted_after(&call, &placed, &wait).await,
+        None => Ok(accepted(&placed, OrderStatus::Pending, None)),
+    }
+}
+
+async fn accepted_after(call: &Call, placed: &Placed, wait: &Wait) -> Answer {
+    // The order is stored whatever happens now: when it cannot be read, the answer is the first one.
+    let stored = wait::order(&call.state, placed.order.id, Some(wait)).await.ok().flatten();
+    let status = stored.map_or(OrderStatus::Pending, |stored| stored.status);
+    Ok(accepted(placed, status, Some(wait.applied())))
+}
+
+fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> HttpResponse {
+    let view = OrderAccepted::of(&placed.order, status.into());
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((LOCATION, view.links.whole.to_string()));
+    if placed.replayed {
+        response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
+    }
+    if let Some(waited) = waited {
+        response.insert_header((PREFERENCE_APPLIED, format!("wait={}", waited.as_secs())));
+    }
+    response.json(view)
+}
+
+/// SHA-256 over key holder, route and the client's key.
+fn key_hash(holder: &str, key: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(u32::try_from(holder.len()).unwrap_or(u32::MAX).to_be_bytes());
+    hash.update(holder);
+    hash.update("POST /api/v1/orders\n");
+    hash.update(key);
+    hash.finalize().into()
+}
+
+/// Shows a whole order.
+#[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "the order", body = OrderView), (status = 404, description = "no such order")))]
+pub(super) async fn show(call: Call, request: HttpRequest) -> Answer {
+    Params::of(&request, &[]).done(())?;
+    let id = OrderId(path_id(&request)?);
+    let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
+    let mut view = OrderView::from(&stored);
+    view.payment.next_try_at = call.state.front.next_payment_try(id).map(Time);
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// Shows what an order has come to.
+#[utoipa::path(get, path = "/api/v1/orders/{id}/status", tag = "orders",
+    params(("id" = Uuid, Path), ("wait" = Option<String>, Query, description = "30s, 500ms or 30: answer when the order is settled, or then")),
+    responses((status = 200, description = "its status", body = OrderStatusView), (status = 404, description = "no such order")))]
+pub(super) async fn status(call: Call, request: HttpRequest) -> Answer {
+    let id = OrderId(path_id(&request)?);
+    let mut params = Params::of(&request, &["wait"]);
+    let wait = params.take("wait", |text| parse_wait(text).ok_or_else(|| "must be a time such as 30s or 500ms".to_owned()));
+    let wait = params.done(wait)?;
+    let wait = wait.filter(|wait| !wait.is_zero()).map(|wait| Wait::begin(&call.state, wait)).transpose()?;
+    if wait.is_some() {
+        // Nobody waits for an order that is another's.
+        seen(&call, wait::order(&call.state, id, None).await?)?;
+    }
+    let stored = seen(&call, wait::order(&call.state, id, wait.as_ref()).await?)?;
+    Ok(HttpResponse::Ok().json(OrderStatusView::from(&stored)))
+}
+
+/// Lists orders, newest first.
+#[utoipa::path(get, path = "/api/v1/orders", tag = "orders",
+    params(("customerId" = Option<Uuid>, Query), ("status" = Option<Status>, Query),
+        ("from" = Option<String>, Query, description = "accepted at or after (RFC 3339)"),
+        ("to" = Option<String>, Query, description = "accepted before (RFC 3339)"),
+        ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "a page", body = OrderPage)))]
+pub(super) async fn list(call: Call, request: HttpRequest) -> Answer {
+    let mut params = Params::of(&request, &["customerId", "status", "from", "to", "limit", "cursor"]);
+    let time = |text: &str| Timestamp::parse(text).map_err(|_| "must be a time such as 2026-11-23T17:10:00Z".to_owned());
+    let limit = params.limit();
+    let customer = params.uuid("customerId").map(CustomerId);
+    let filter = OrderFilter {
+        customer: customer.or(call.caller.customer),
+        status: params.take("status", |text| OrderStatus::from_name(text).ok_or_else(|| format!("must be one of {}", status_names()))),
+        from: params.take("from", time),
+        to: params.take("to", time),
+        before: params.cursor(ORDERS).map(|bytes| OrderId(Uuid::from_bytes(bytes))),
+        // One more than is shown tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let filter = params.done(filter)?;
+    if !customer.is_none_or(|customer| call.caller.sees(customer)) {
+        return Err(Problem::new(ProblemKind::Forbidden, "this key sees its own customerId's orders only"));
+    }
+    let mut rows = call.state.front.reads().orders(filter).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > shown;
+    rows.truncate(shown);
+    let next_cursor = rows.last().filter(|_| has_more).map(|row| cursor(ORDERS, row.id.0.as_bytes()));
+    Ok(HttpResponse::Ok().json(OrderPage { items: rows.iter().map(Into::into).collect(), next_cursor }))
+}
+
+fn status_names() -> String {
+    OrderStatus::ALL.map(OrderStatus::name).join(", ")
+}
+
+/// Cancels an order.
+#[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", tag = "orders", params(("id" = Uuid, Path)),
+    responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
+        (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled")))]
+pub(super) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    let id = OrderId(path_id(&request)?);
+    let bytes = body::optional_json(&call.state, &request, payload).await?;
+    if let Some(bytes) = bytes {
+        let mut reader = Reader::default();
+        let fields = reader.body::<0>(&bytes, &[])?;
+        reader.errors.none_or(fields)?;
+    }
+    let by = match call.caller.role {
+        AccessRole::Customer => CancelledBy::Customer,
+        AccessRole::Operator | AccessRole::Admin => CancelledBy::Operator,
+    };
+    command(&call, id, Command::Cancel { by }).await
+}
+
+/// Tells that an order's goods have left.
+#[utoipa::path(post, path = "/api/v1/orders/{id}/ship", tag = "orders", params(("id" = Uuid, Path)), request_body = Option<ShipRequest>,
+    responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
+        (status = 409, description = "it is dead or dying")))]
+pub(super) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    let id = OrderId(path_id(&request)?);
+    let bytes = body::optional_json(&call.state, &request, payload).await?;
+    let shipment = read_shipment(bytes.as_deref())?;
+    command(&call, id, Command::Ship(shipment)).await
+}
+
+async fn command(call: &Call, id: OrderId, command: Command) -> Answer {
+    if call.caller.customer.is_some() {
+        seen(call, wait::order(&call.state, id, None).await?)?;
+    }
+    let done = call.state.front.command(id, command, request_limit(&call.state)).await;
+    let status: Status = done.map_err(|error| Problem::from(error).about(id))?.into();
+    Ok(HttpResponse::Accepted().json(CommandAccepted::of(id, status)))
+}
+
+/// The order, if the caller may know that it exists.
+///
+/// # Errors
+/// 404.
+pub(super) fn seen(call: &Call, stored: Option<StoredOrder>) -> Result<StoredOrder, Problem> {
+    stored.filter(|stored| call.caller.sees(stored.order.customer)).ok_or_else(|| Problem::not_found("there is no such order"))
+}
+
+fn request_limit(state: &HttpState) -> Duration {
+    Duration::from_millis(state.settings.order.request_limit_ms)
+}

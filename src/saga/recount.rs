@@ -1,0 +1,149 @@
+//! What an order's record says was counted of it: the way back from the tables to the analytics.
+//!
+//! Every fact enters a record together with a line of its history that names the event and its time, so the events of a settled
+//! order can be told again from the record alone, as far as they are counted. `verify` counts them and compares.
+
+use super::{PaymentFact, Record, StockFact, table};
+use crate::domain::{CancelledBy, Event, EventBody, EventKind, Order, Tally, Text};
+use std::sync::Arc;
+
+/// Counts what the record of `order` tells. Not counted, because the record does not tell it: notices (their rows do), and answers
+/// that contradicted the first (each has its dead letter).
+pub fn recount(order: &Arc<Order>, record: &Record, tally: &mut Tally) {
+    let mut undo_asked = record.facts.undo_asked;
+    for entry in &record.history {
+        let Some(kind) = entry.event() else { continue };
+        // The history also tells a cancel that found the undo asked for already; the log does not.
+        if kind == EventKind::OrderCancelRequested && !std::mem::take(&mut undo_asked) {
+            continue;
+        }
+        if let Some(body) = body(order, record, kind) {
+            tally.count(&Event::of(order, entry.at, body));
+        }
+    }
+}
+
+/// The event of this kind as the record tells it, so far as it is counted: without the lines that were held.
+fn body(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<EventBody> {
+    let facts = &record.facts;
+    let reason = || Text::lossy(&table::reason(facts).unwrap_or_default());
+    Some(match kind {
+        EventKind::OrderCreated => EventBody::OrderCreated(order.clone()),
+        EventKind::InventoryReserved => EventBody::InventoryReserved { lines: Vec::new() },
+        EventKind::InventoryInsufficient => match &facts.stock {
+            Some((StockFact::Insufficient(shortages), _)) => EventBody::InventoryInsufficient { shortages: shortages.clone() },
+            Some((StockFact::Reserved(_), _)) | None => return None,
+        },
+        EventKind::InventoryReleased => EventBody::InventoryReleased { lines: Vec::new() },
+        EventKind::InventoryShipped => EventBody::InventoryShipped { lines: Vec::new() },
+        EventKind::PaymentProcessed => match &facts.payment {
+            Some((PaymentFact::Paid { amount, method }, _)) => EventBody::PaymentProcessed { amount: *amount, method: method.clone() },
+            // A stray charge is one of the same order.
+            Some((PaymentFact::Failed { .. } | PaymentFact::Cancelled, _)) | None => {
+                EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() }
+            }
+        },
+        EventKind::PaymentFailed => EventBody::PaymentFailed { reason: Text::lossy("") },
+        EventKind::PaymentCancelled => EventBody::PaymentCancelled,
+        EventKind::PaymentRefunded => EventBody::PaymentRefunded { amount: order.total },
+        EventKind::OrderConfirmed => EventBody::OrderConfirmed,
+        EventKind::OrderCancelRequested => EventBody::OrderCancelRequested { by: facts.cancel.map_or(CancelledBy::Operator, |(by, _)| by) },
+        EventKind::OrderCancelled => EventBody::OrderCancelled { reason: reason(), was_paid: facts.was_ever_paid() },
+        EventKind::OrderFailed => EventBody::OrderFailed { reason: reason() },
+        EventKind::ShipmentHeld => EventBody::ShipmentHeld,
+        EventKind::OrderShipped => EventBody::OrderShipped { carrier: None, tracking: None },
+        EventKind::NotificationSent | EventKind::NotificationFailed => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CorrelationId, CustomerId, Line, Money, OrderId, ProductId, Quantity, Shard, Shortage, Timestamp};
+    use crate::saga::{Effects, Shipment, step};
+    use uuid::Uuid;
+
+    #[derive(Clone, Debug)]
+    enum Turn {
+        Answer(EventBody),
+        Cancel,
+        Ship,
+    }
+
+    fn order() -> Arc<Order> {
+        let price = Money::from_minor(250).unwrap();
+        Arc::new(Order {
+            id: OrderId::from_parts(1_700_000_000_000, [3; 10]),
+            shard: Shard(0),
+            customer: CustomerId(Uuid::nil()),
+            lines: vec![Line { product: ProductId(Uuid::nil()), quantity: Quantity::new(4).unwrap(), price }],
+            total: Money::from_minor(1000).unwrap(),
+            payment_method: Text::lossy("card"),
+            contact: None,
+            address: None,
+            correlation: CorrelationId(Uuid::nil()),
+            created_at: Timestamp(1_700_000_000_000_000),
+        })
+    }
+
+    /// Plays the turns, 40 s apart, and compares the log's numbers with the record's.
+    fn check(turns: &[Turn]) {
+        let order = order();
+        let mut record = step::placed(&order);
+        let mut log = Tally::default();
+        log.count(&Event::of(&order, order.created_at, EventBody::OrderCreated(order.clone())));
+        let mut now = order.created_at;
+        for turn in turns {
+            now = now.plus_ms(40_000);
+            let mut effects = Effects::default();
+            match turn {
+                Turn::Answer(body) => {
+                    let event = Event::of(&order, now, body.clone());
+                    log.count(&event);
+                    step::answer(&order, &mut record, &event, now.plus_ms(25_000), &mut effects);
+                }
+                Turn::Cancel => drop(step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut effects)),
+                Turn::Ship => drop(step::ship(&order, &mut record, Shipment::default(), now, &mut effects)),
+            }
+            effects.events.iter().for_each(|event| log.count(event));
+        }
+        let mut tables = Tally::default();
+        recount(&order, &record, &mut tables);
+        assert_eq!(tables.take(), log.take(), "{turns:?}");
+    }
+
+    #[test]
+    fn the_record_tells_what_the_log_counted() {
+        let total = order().total;
+        let reserved = || Turn::Answer(EventBody::InventoryReserved { lines: Vec::new() });
+        let paid = || Turn::Answer(EventBody::PaymentProcessed { amount: total, method: Text::lossy("card") });
+        let declined = || Turn::Answer(EventBody::PaymentFailed { reason: Text::lossy("declined") });
+        let released = || Turn::Answer(EventBody::InventoryReleased { lines: Vec::new() });
+        let refunded = || Turn::Answer(EventBody::PaymentRefunded { amount: total });
+        let unpaid = || Turn::Answer(EventBody::PaymentCancelled);
+        let moved = || Turn::Answer(EventBody::InventoryShipped { lines: Vec::new() });
+        let short = || {
+            let product = ProductId(Uuid::nil());
+            Turn::Answer(EventBody::InventoryInsufficient { shortages: vec![Shortage::OutOfStock { product, requested: 4, available: 1 }] })
+        };
+        let cases = [
+            vec![],
+            vec![reserved(), paid()],
+            vec![paid(), reserved()],
+            vec![reserved(), paid(), Turn::Ship, moved()],
+            vec![reserved(), Turn::Ship, paid(), moved()],
+            vec![short()],
+            vec![reserved(), declined(), released()],
+            vec![reserved(), declined(), Turn::Cancel, released()],
+            vec![Turn::Cancel, unpaid(), released()],
+            vec![reserved(), Turn::Cancel, paid(), refunded(), released()],
+            vec![reserved(), paid(), Turn::Cancel, released(), refunded()],
+            vec![reserved(), paid(), Turn::Cancel, Turn::Cancel, refunded(), released()],
+            vec![short(), paid(), refunded()],
+            vec![reserved(), declined(), paid(), refunded(), released()],
+        ];
+        for turns in cases {
+            check(&turns);
+        }
+    }
+}

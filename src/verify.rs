@@ -1,0 +1,118 @@
+//! Whether a database keeps the invariants: money, stock, orders, notices, the event log and the analytics numbers, checked over
+//! one consistent snapshot, in pages, while the node works on.
+//!
+//! Promises that a database in which nothing is broken shows no violation at any moment, so of an order that is still open only
+//! such things are asked as hold between any two transactions:
+//!
+//! | what | of open orders |
+//! | --- | --- |
+//! | record: status and debt follow from the facts | strict: they are stored together |
+//! | facts against the roles' rows: what the order has heard is so | strict: a row is stored before the order hears of it |
+//! | rows against facts: what a role did, the order knows | lenient: the answer may be on its way |
+//! | events against states | strict: they are stored together |
+//! | sums of stock | strict: they are stored with the rows |
+//! | nothing held, charged or told in vain | lenient: the undo may be on its way |
+//!
+//! It reads nothing but the [`Snapshot`], holds 50 bytes an order in memory, and changes nothing.
+
+mod log;
+mod numbers;
+mod orders;
+mod report;
+mod stock;
+#[cfg(test)]
+mod tests;
+
+pub use report::{Check, CheckReport, Report};
+
+use crate::db::{Snapshot, StoreError};
+use crate::domain::{OrderId, Role, Timestamp};
+use std::collections::HashSet;
+
+/// Whether orders may still be under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expect {
+    /// The database is alive: orders may be open.
+    #[default]
+    Live,
+    /// Everything has come to rest: every order must be settled.
+    Settled,
+}
+
+/// What to check, and how much to show.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether orders may still be open.
+    pub expect: Expect,
+    /// Orders that were answered with 202, if they were recorded.
+    pub recorded: Option<HashSet<OrderId>>,
+    /// Events older than this may have been deleted by retention: of older orders no event is missed.
+    pub log_since: Option<Timestamp>,
+    /// Roles that another team runs: they have no rows here.
+    pub external: Vec<Role>,
+    /// So many violations of each check are told; all are counted.
+    pub shown: usize,
+    /// So many orders or events are read at once.
+    pub page: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { expect: Expect::Live, recorded: None, log_since: None, external: Vec::new(), shown: 20, page: 2000 }
+    }
+}
+
+/// Checks everything.
+///
+/// # Errors
+/// The database could not be read.
+pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Report, StoreError> {
+    let mut report = Report::new(options.shown, options.recorded.is_some(), options.expect);
+    let mut log = log::Log::default();
+    log::read(snapshot, options, &mut log, &mut report).await?;
+    let mut stock = stock::Sums::default();
+    let mut recorded = options.recorded.clone().unwrap_or_default();
+    let mut after = None;
+    loop {
+        let page = snapshot.orders(after, options.page).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.stored.order.id);
+        for audit in &page {
+            let order = &audit.stored.order;
+            let is_recorded = recorded.remove(&order.id);
+            orders::check(audit, options, is_recorded, &mut report);
+            stock.add(audit);
+            log.check(audit, options, &mut report);
+            report.examine(Check::Orphans);
+        }
+    }
+    let mut lost: Vec<OrderId> = recorded.into_iter().collect();
+    lost.sort_unstable();
+    for id in lost {
+        report.examine(Check::RecordedExist);
+        report.violate(Check::RecordedExist, || format!("order {id} was answered with 202 and does not exist"));
+    }
+    log.check_rest(&mut report);
+    stock.check(snapshot, options, &mut report).await?;
+    for row in snapshot.orphans(u32::try_from(options.shown.max(1)).unwrap_or(u32::MAX)).await? {
+        report.violate(Check::Orphans, || format!("{row}: there is no such order"));
+    }
+    numbers::check(snapshot, &mut log, options, &mut report).await?;
+    Ok(report)
+}
+
+/// The order ids of a record file, one a line. A last line that the crash of its writer cut short is passed over: it was not
+/// counted as answered.
+///
+/// # Errors
+/// The number of a line that is no order id.
+pub fn read_record(text: &str) -> Result<HashSet<OrderId>, usize> {
+    let mut ids = HashSet::new();
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    let (lines, cut) = text.split_at_checked(whole).unwrap_or((text, ""));
+    for (at, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        ids.insert(line.trim().parse().map_err(|_| at + 1)?);
+    }
+    ids.extend(cut.trim().parse::<OrderId>());
+    Ok(ids)
+}

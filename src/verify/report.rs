@@ -1,0 +1,220 @@
+//! What was found.
+
+use super::Expect;
+use serde::Serialize;
+use std::fmt;
+
+/// One thing that must hold.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Check {
+    /// The stored status is that of the facts.
+    Status,
+    /// An order is open exactly while something is owed.
+    Open,
+    /// The record's history begins with the order and ends at its status; nothing in it contradicts itself.
+    History,
+    /// Every order has come to rest.
+    Settled,
+    /// Every order that was answered with 202 exists.
+    RecordedExist,
+    /// What is held, given back or has left is what the order knows, and nothing is held in vain.
+    StockRows,
+    /// Exactly one charge of its total for each confirmed or shipped order, none on others.
+    Charges,
+    /// No notice is sent twice, and none that its order gave no reason for.
+    Notices,
+    /// Available, reserved and shipped make what was supplied; nothing is negative.
+    StockSums,
+    /// What products have reserved and shipped is what orders hold and have got.
+    StockHolders,
+    /// Each writer's log has every number up to its end.
+    LogGaps,
+    /// No event is in the log twice.
+    LogOnce,
+    /// Of one order no event is before its cause.
+    LogOrder,
+    /// Each state has its event and each event its state.
+    LogStates,
+    /// No row of a role is without its order.
+    Orphans,
+    /// The analytics numbers are what is counted from the log.
+    Analytics,
+}
+
+impl Check {
+    /// All, in the order of the report.
+    pub const ALL: [Self; 16] = [
+        Self::Status,
+        Self::Open,
+        Self::History,
+        Self::Settled,
+        Self::RecordedExist,
+        Self::StockRows,
+        Self::Charges,
+        Self::Notices,
+        Self::StockSums,
+        Self::StockHolders,
+        Self::LogGaps,
+        Self::LogOnce,
+        Self::LogOrder,
+        Self::LogStates,
+        Self::Orphans,
+        Self::Analytics,
+    ];
+
+    /// A short name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "orders.status",
+            Self::Open => "orders.open",
+            Self::History => "orders.history",
+            Self::Settled => "orders.settled",
+            Self::RecordedExist => "orders.recorded",
+            Self::StockRows => "stock.rows",
+            Self::Charges => "money.charges",
+            Self::Notices => "notices.once",
+            Self::StockSums => "stock.sums",
+            Self::StockHolders => "stock.holders",
+            Self::LogGaps => "log.gaps",
+            Self::LogOnce => "log.once",
+            Self::LogOrder => "log.order",
+            Self::LogStates => "log.states",
+            Self::Orphans => "rows.orphans",
+            Self::Analytics => "analytics.numbers",
+        }
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Status => "the stored status is that of the facts",
+            Self::Open => "an order is open exactly while something is owed",
+            Self::History => "a history begins with the order and ends at its status",
+            Self::Settled => "every order has come to rest",
+            Self::RecordedExist => "every order that was answered with 202 exists",
+            Self::StockRows => "what is held, given back or has left is what the order knows; nothing is held in vain",
+            Self::Charges => "exactly one charge of its total for each confirmed or shipped order, none on others",
+            Self::Notices => "no notice is sent twice or without a reason",
+            Self::StockSums => "available + reserved + shipped = supplied, none negative",
+            Self::StockHolders => "products have reserved and shipped what orders hold and have got",
+            Self::LogGaps => "each writer's log has every number up to its end",
+            Self::LogOnce => "no event is in the log twice",
+            Self::LogOrder => "of one order no event is before its cause",
+            Self::LogStates => "each state has its event and each event its state",
+            Self::Orphans => "no row of a role is without its order",
+            Self::Analytics => "the analytics numbers are what is counted from the log",
+        }
+    }
+}
+
+/// What one check found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckReport {
+    /// [`Check::name`]
+    pub name: &'static str,
+    /// [`Check::about`]
+    pub about: &'static str,
+    /// How many orders, products, events, writers or numbers were looked at.
+    pub examined: u64,
+    /// How many violations there are.
+    pub violations: u64,
+    /// The first of them.
+    pub shown: Vec<String>,
+}
+
+/// What all checks found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Report {
+    /// One for each check that was made.
+    pub checks: Vec<CheckReport>,
+    #[serde(skip)]
+    shown: usize,
+}
+
+impl Report {
+    pub(super) fn new(shown: usize, has_record: bool, expect: Expect) -> Self {
+        let is_made = |check: &Check| match check {
+            Check::Settled => expect == Expect::Settled,
+            Check::RecordedExist => has_record,
+            Check::Status
+            | Check::Open
+            | Check::History
+            | Check::StockRows
+            | Check::Charges
+            | Check::Notices
+            | Check::StockSums
+            | Check::StockHolders
+            | Check::LogGaps
+            | Check::LogOnce
+            | Check::LogOrder
+            | Check::LogStates
+            | Check::Orphans
+            | Check::Analytics => true,
+        };
+        let empty = |check: Check| CheckReport { name: check.name(), about: check.about(), examined: 0, violations: 0, shown: Vec::new() };
+        Self { checks: Check::ALL.into_iter().filter(is_made).map(empty).collect(), shown }
+    }
+
+    /// Whether nothing is broken: the exit code is 0.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.violations() == 0
+    }
+
+    /// All violations.
+    #[must_use]
+    pub fn violations(&self) -> u64 {
+        self.checks.iter().map(|check| check.violations).sum()
+    }
+
+    /// What one check found; none when it was not made.
+    #[must_use]
+    pub fn of(&self, check: Check) -> Option<&CheckReport> {
+        self.checks.iter().find(|report| report.name == check.name())
+    }
+
+    pub(super) fn examine(&mut self, check: Check) {
+        if let Some(report) = self.get(check) {
+            report.examined += 1;
+        }
+    }
+
+    /// The text is made only if it is shown.
+    pub(super) fn violate(&mut self, check: Check, text: impl FnOnce() -> String) {
+        let shown = self.shown;
+        if let Some(report) = self.get(check) {
+            report.violations += 1;
+            if report.shown.len() < shown {
+                report.shown.push(text());
+            }
+        }
+    }
+
+    fn get(&mut self, check: Check) -> Option<&mut CheckReport> {
+        self.checks.iter_mut().find(|report| report.name == check.name())
+    }
+}
+
+/// One line a check, its violations below it, the verdict last.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.checks {
+            let mark = if check.violations == 0 { "ok  " } else { "FAIL" };
+            writeln!(f, "{mark} {:<24} {:>10} examined  {}", check.name, check.examined, check.about)?;
+            for text in &check.shown {
+                writeln!(f, "       {text}")?;
+            }
+            let more = check.violations.saturating_sub(check.shown.len() as u64);
+            if more > 0 {
+                writeln!(f, "       and {more} more")?;
+            }
+        }
+        match self.violations() {
+            0 => writeln!(f, "clean: every invariant holds"),
+            count => writeln!(f, "{count} violations"),
+        }
+    }
+}

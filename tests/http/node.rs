@@ -1,0 +1,123 @@
+//! The node's own answers: health, documents, pages, products.
+
+use crate::app::{app, order};
+use crate::support::run;
+use actix_web::http::Method;
+use ordermill::config::Settings;
+use ordermill::config::providers::Behaviour;
+use ordermill::http::routes::ROUTES;
+use serde_json::json;
+use uuid::Uuid;
+
+#[test]
+fn health_is_told_by_parts() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let health = app.get("/health").await;
+        assert_eq!((health.status, health.at("/status"), health.at("/components/database/status")), (200, "UP".into(), "UP".into()));
+        assert_eq!(health.at("/components/payment/status"), "UP", "{}", health.text);
+        for uri in ["/health/live", "/health/ready", "/livez", "/readyz"] {
+            assert_eq!(app.get(uri).await.status, 200, "{uri}");
+        }
+        app.state.drain();
+        let ready = app.get("/health/ready").await;
+        assert_eq!((ready.status, ready.at("/reasons/0")), (503, "the node is stopping".to_owned()));
+        assert_eq!(app.get("/health/live").await.status, 200);
+        let info = app.get("/info").await;
+        assert_eq!((info.at("/node"), info.at("/version")), ("node-1".to_owned(), "0.0.0".to_owned()));
+    });
+}
+
+#[test]
+fn products_are_put_changed_listed_and_imported() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let uri = format!("/api/v1/products/{}", Uuid::from_u128(2));
+        let put = app.json(Method::PUT, &uri, &json!({"name": "bolt", "price": 0.5, "availableQuantity": 7})).await;
+        assert_eq!((put.status, put.at("/price"), put.at("/availableQuantity")), (200, "0.50".to_owned(), "7".to_owned()));
+        let change = async |delta: i64| app.json(Method::POST, &format!("{uri}/stock"), &json!({"delta": delta, "reason": "count"})).await;
+        assert_eq!(change(-7).await.at("/availableQuantity"), "0");
+        let refused = change(-1).await;
+        assert_eq!((refused.status, refused.at("/detail")), (409, "only 0 are available".to_owned()));
+        assert_eq!(change(0).await.fields(), ["body /delta must be a 32-bit whole number other than 0"]);
+        let unknown = format!("/api/v1/products/{}/stock", Uuid::from_u128(99));
+        assert_eq!(app.json(Method::POST, &unknown, &json!({"delta": 1, "reason": "x"})).await.status, 404);
+        let rows: String = (10..20).map(|n| format!("{},p{n},1.00,5\n", Uuid::from_u128(n))).collect();
+        let csv = format!("productId,name,price,availableQuantity\n{rows}");
+        let imported = app.send(Method::POST, "/api/v1/products/import", &[("content-type", "text/csv")], csv.as_bytes()).await;
+        assert_eq!((imported.status, imported.at("/imported")), (200, "10".to_owned()));
+        let page = app.get("/api/v1/products?limit=5").await;
+        let next = app.get(&format!("/api/v1/products?limit=200&cursor={}", page.at("/nextCursor"))).await;
+        assert_eq!((page.body["items"].as_array().unwrap().len(), next.body["items"].as_array().unwrap().len()), (5, 7));
+        assert_eq!(next.body["nextCursor"], json!(null));
+    });
+}
+
+#[test]
+fn the_document_describes_every_route() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let document = app.get("/openapi.json").await.body;
+        let pages = ["/openapi.json", "/docs", "/docs/{file:.*}", "/problems/{kind}", "/", "/assets/{file}", "/livez", "/readyz"];
+        for route in ROUTES.iter().filter(|route| !pages.contains(&route.path)) {
+            let method = route.method.as_str().to_lowercase();
+            let operation = &document["paths"][route.path][&method];
+            assert!(operation["responses"]["default"].is_object(), "{method} {} is not described", route.path);
+        }
+        assert_eq!(document["components"]["schemas"]["Problem"]["type"], "object");
+        let paths = document["paths"].as_object().unwrap().keys();
+        for path in paths {
+            assert!(ROUTES.iter().any(|route| route.path == path), "{path} is described and not served");
+        }
+    });
+}
+
+#[test]
+fn pages_load_nothing_from_elsewhere() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let page = app.get("/").await;
+        assert!(page.text.contains("<title>ordermill</title>"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        for uri in ["/", "/assets/dashboard.js", "/assets/dashboard.css", "/docs/", "/docs/swagger-initializer.js"] {
+            let answer = app.get(uri).await;
+            assert_eq!(answer.status, 200, "{uri}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{uri}");
+            assert!(!answer.text.contains("https://cdn") && !answer.text.contains("//unpkg"), "{uri}");
+        }
+        assert_eq!(app.get("/docs").await.header("location"), Some("/docs/"));
+        assert_eq!(app.get("/problems/invalid-request").await.status, 200);
+        assert_eq!(app.send(Method::HEAD, "/health", &[], b"").await.status, 200);
+    });
+}
+
+#[test]
+fn a_bug_in_a_handler_is_an_answer_and_harms_no_other() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let answer = app.json(Method::PUT, "/api/v1/admin/log-level", &json!({"filter": "panic"})).await;
+        assert_eq!((answer.status, answer.at("/type").as_str()), (500, "/problems/internal-error"));
+        assert!(!answer.text.contains("a bug"), "what exactly happened is for the log");
+        assert_eq!(answer.header("x-correlation-id").map(str::to_owned), Some(answer.at("/correlationId")));
+        assert_eq!(app.json(Method::PUT, "/api/v1/admin/log-level", &json!({"filter": "info"})).await.status, 200);
+    });
+}
+
+#[test]
+fn a_full_node_says_when_to_come_back() {
+    run(|| async {
+        let mut settings = Settings::default();
+        settings.server.max_requests = 1;
+        let app = app(settings).await;
+        app.behave(Behaviour { latency_ms: 1_000, ..Default::default() });
+        let body = order(1).to_string();
+        let headers = [("content-type", "application/json"), ("prefer", "wait=5")];
+        let slow = app.send(Method::POST, "/api/v1/orders", &headers, body.as_bytes());
+        let (slow, second) = futures_util::future::join(slow, app.post_order(&body)).await;
+        assert_eq!(slow.status, 202);
+        assert_eq!((second.status, second.at("/type").as_str(), second.header("retry-after")), (503, "/problems/overloaded", Some("1")));
+        assert_eq!(app.get("/api/v1/admin/actors").await.status, 200, "administration goes on");
+        assert_eq!(app.post_order(&body).await.status, 202, "room again");
+    });
+}

@@ -1,0 +1,150 @@
+//! What must hold, asked of the database, of the outside parties' books, and of what people were answered.
+
+use crate::chaos::Chaos;
+use crate::life::{Host, pause};
+use crate::support::product;
+use crate::workload::{Admitted, Answer, Book, accepted};
+use ordermill::db::{OrderAudit, Reads};
+use ordermill::domain::{CorrelationId, NoticeId, OrderId, OrderStatus};
+use ordermill::providers::sandbox::ChargeState;
+use ordermill::verify::{Expect, Options, verify};
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+/// What must hold at any moment.
+pub async fn live(chaos: &Chaos) -> Vec<String> {
+    let mut snapshot = chaos.ask(|database| database.snapshot());
+    let report = verify(&mut *snapshot, &Options::default()).await.expect("memory can be read");
+    if report.is_sound() { Vec::new() } else { vec![format!("while alive:\n{report}")] }
+}
+
+/// What must hold once everything has come to rest.
+pub async fn at_rest(host: &Rc<Host>, book: &Book) -> Vec<String> {
+    let chaos = &host.ground.chaos;
+    let mut broken = Vec::new();
+    let recorded: HashSet<OrderId> = book.attempts.borrow().iter().filter_map(|attempt| accepted(&attempt.answer)).collect();
+    let options = Options { expect: Expect::Settled, recorded: Some(recorded), ..Options::default() };
+    // The numbers are counted behind the orders.
+    for try_number in 0..120 {
+        let mut snapshot = chaos.ask(|database| database.snapshot());
+        let report = verify(&mut *snapshot, &options).await.expect("memory can be read");
+        let positions = chaos.ask(|database| database.analytics_positions());
+        let writers = chaos.ask(|database| database.writers());
+        let is_counted = writers.iter().all(|row| {
+            let counted = positions.iter().find(|(writer, _)| *writer == row.writer).map_or(0, |(_, seq)| *seq);
+            counted >= row.last_seq
+        });
+        if is_counted && report.is_sound() {
+            break;
+        }
+        if is_counted || try_number == 119 {
+            broken.push(format!("at rest, counted = {is_counted}:\n{report}"));
+            break;
+        }
+        pause(1000).await;
+    }
+    let orders = chaos.ask(|database| database.snapshot()).orders(None, 100_000).await.expect("memory can be read");
+    broken.extend(answers(&orders, book));
+    broken.extend(charges(&orders, host));
+    broken.extend(notices(&orders, host));
+    broken.extend(supplied(host, book));
+    broken
+}
+
+fn answers(orders: &[OrderAudit], book: &Book) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut of_request: BTreeMap<CorrelationId, Vec<OrderId>> = BTreeMap::new();
+    for audit in orders {
+        of_request.entry(audit.stored.order.correlation).or_default().push(audit.stored.order.id);
+    }
+    let mut of_key: BTreeMap<u64, HashSet<OrderId>> = BTreeMap::new();
+    for attempt in book.attempts.borrow().iter() {
+        let own = of_request.get(&attempt.correlation).cloned().unwrap_or_default();
+        if own.len() > 1 {
+            broken.push(format!("one request, many orders: {attempt:?} {own:?}"));
+        }
+        match &attempt.answer {
+            Answer::Refused if !own.is_empty() => broken.push(format!("refused, but stored: {attempt:?} {own:?}")),
+            Answer::Accepted(order) if attempt.key.is_none() && own != [*order] => {
+                broken.push(format!("answered with another order: {attempt:?} {own:?}"));
+            }
+            Answer::Accepted(_) | Answer::Refused | Answer::Unknown => {}
+        }
+        if let Some(key) = attempt.key {
+            let of_key = of_key.entry(key).or_default();
+            of_key.extend(own);
+            of_key.extend(accepted(&attempt.answer));
+        }
+    }
+    broken
+        .extend(of_key.iter().filter(|(_, orders)| orders.len() > 1).map(|(key, orders)| format!("one key {key}, many orders {orders:?}")));
+    for (order, admitted) in book.admitted.borrow().iter() {
+        let Some(audit) = orders.iter().find(|audit| audit.stored.order.id == *order) else { continue };
+        let facts = &audit.stored.record.facts;
+        let is_kept = match admitted {
+            Admitted::Cancel => facts.cancel.is_some() && audit.stored.status == OrderStatus::Cancelled,
+            Admitted::Ship => facts.shipment.is_some(),
+        };
+        if !is_kept {
+            broken.push(format!("{admitted:?} of {order} was answered as done, but it is {} with {facts:#?}", audit.stored.status.name()));
+        }
+    }
+    broken
+}
+
+/// Exactly one successful charge per confirmed or shipped order, of its total; none left on any other.
+fn charges(orders: &[OrderAudit], host: &Host) -> Vec<String> {
+    let mut broken = Vec::new();
+    let charges = host.ground.sandbox.charges();
+    for audit in orders {
+        let order = &audit.stored.order;
+        let kept: Vec<_> = charges.iter().filter(|charge| charge.key.order == order.id && charge.state == ChargeState::Approved).collect();
+        let is_right = match audit.stored.status {
+            OrderStatus::Confirmed | OrderStatus::Shipped => kept.len() == 1 && kept.iter().all(|charge| charge.amount == order.total),
+            OrderStatus::Pending
+            | OrderStatus::InventoryReserved
+            | OrderStatus::PaymentFailed
+            | OrderStatus::Failed
+            | OrderStatus::Cancelling
+            | OrderStatus::Refunding
+            | OrderStatus::Cancelled => kept.is_empty(),
+        };
+        if !is_right {
+            broken.push(format!("order {} is {} and the provider has {kept:?}", order.id, audit.stored.status.name()));
+        }
+    }
+    broken
+}
+
+/// At most one notice per order, kind and channel, bar a crash between sending and recording.
+fn notices(orders: &[OrderAudit], host: &Host) -> Vec<String> {
+    let mut sent: BTreeMap<NoticeId, usize> = BTreeMap::new();
+    for (id, to) in host.ground.sandbox.sent() {
+        // What arrives late may have been sent before a crash that it outlives.
+        if !to.starts_with("late") && !to.ends_with("0007") {
+            *sent.entry(id).or_insert(0) += 1;
+        }
+    }
+    let mut broken = Vec::new();
+    for (id, times) in sent {
+        let most = host.ground.chaos.most_sent(id);
+        if times > most {
+            let row = orders.iter().flat_map(|audit| &audit.notices).find(|row| row.id() == id);
+            broken.push(format!("a notice was sent {times} times, at most {most}: {row:?}"));
+        }
+    }
+    broken
+}
+
+/// Stock is neither made nor lost.
+fn supplied(host: &Host, book: &Book) -> Vec<String> {
+    let products = host.ground.chaos.ask(|database| database.products(None, 1000));
+    let mut broken = Vec::new();
+    for (number, supplied) in book.supplied.borrow().iter().enumerate() {
+        let found = products.iter().find(|found| found.id == product(number as u128));
+        if found.is_none_or(|found| found.supplied != *supplied) {
+            broken.push(format!("product {number} was supplied {supplied} times: {found:?}"));
+        }
+    }
+    broken
+}

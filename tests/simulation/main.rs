@@ -1,0 +1,100 @@
+//! Simulation: the real actors on one thread under a paused clock, on the memory store, with faults at every turn. A seed fixes
+//! everything; a seed that fails prints the command that repeats it.
+//!
+//! `ORDERMILL_SEED=n` runs one seed (with its trace), `ORDERMILL_SEEDS=n` runs so many, `ORDERMILL_FIRST=n` begins there.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
+#![expect(unreachable_pub, reason = "a test target's modules are its own")]
+
+mod audit;
+mod chance;
+mod chaos;
+mod forgetful;
+mod life;
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
+mod workload;
+
+use run::{Bug, Options, Outcome, run};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What one test run has time for.
+const SEEDS: u64 = 60;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text}")))
+}
+
+/// Runs one seed; a failure of the simulation itself is one of the seed.
+fn try_seed(options: Options) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| run(options))).unwrap_or_else(|panic| {
+        let cause = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Outcome { counts: chaos::Counts::default(), trace: Vec::new(), broken: vec![format!("the simulation panicked: {cause:?}")] }
+    })
+}
+
+#[test]
+fn whatever_fails_every_order_settles_and_every_invariant_holds() {
+    let seeds: Vec<u64> = match number("ORDERMILL_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let first = number("ORDERMILL_FIRST").unwrap_or(1);
+            (first..first + number("ORDERMILL_SEEDS").unwrap_or(SEEDS)).collect()
+        }
+    };
+    let traced = seeds.len() == 1;
+    let (mut commits, mut crashes, mut panics) = (0, 0, 0);
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let outcome = try_seed(Options { seed, traced, bug: None });
+        commits += outcome.counts.commits;
+        crashes += outcome.counts.crashes;
+        panics += outcome.counts.panics;
+        for line in outcome.trace {
+            println!("{line}");
+        }
+        if !outcome.broken.is_empty() {
+            println!("seed {seed}: {}", outcome.broken.join("\n"));
+            println!("ORDERMILL_SEED={seed} cargo test --test simulation whatever_fails -- --nocapture");
+            failed.push(seed);
+        }
+    }
+    println!("{commits} commits, {crashes} crashes, {panics} panics");
+    assert!(failed.is_empty(), "seeds {failed:?} fail");
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    for seed in [3, 7, 11, 42] {
+        let [one, other] = [0, 1].map(|_| try_seed(Options { seed, traced: true, bug: None }).trace);
+        let difference = one.iter().zip(&other).find(|(one, other)| one != other);
+        assert_eq!(difference, None, "seed {seed}");
+        assert_eq!(one.len(), other.len(), "seed {seed}");
+        assert!(one.len() > 20, "seed {seed} does something");
+    }
+}
+
+/// How many seeds it takes at most.
+const WITHIN: u64 = 40;
+
+#[track_caller]
+fn finds(bug: Bug) {
+    let found = (1..=WITHIN).find(|seed| !try_seed(Options { seed: *seed, traced: false, bug: Some(bug) }).broken.is_empty());
+    assert!(found.is_some(), "{bug:?} is not found within {WITHIN} seeds");
+}
+
+#[test]
+fn an_answer_before_the_commit_is_found() {
+    finds(Bug::AnswerBeforeCommit);
+}
+
+#[test]
+fn a_second_release_is_found() {
+    finds(Bug::ReleaseTwice);
+}
+
+#[test]
+fn an_order_dropped_on_restart_is_found() {
+    finds(Bug::DropOnRestart);
+}
