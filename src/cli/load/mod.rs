@@ -20,6 +20,7 @@ mod tests;
 
 pub(super) use args::LoadArgs;
 
+use super::interrupt::Interrupts;
 use super::retail::Retail;
 use anyhow::{Context, bail};
 use connection::Connection;
@@ -66,13 +67,17 @@ pub(super) fn load(args: &LoadArgs) -> anyhow::Result<bool> {
 
 async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
     let mut work = work(args)?;
+    let mut interrupts = Interrupts::listen();
     let key = args.api.key.as_deref();
     let nodes = nodes(&args.url, key, args.idempotency).await?;
     let mut progress = Progress::new(args.json);
     let first = nodes.first().context("give at least one --url")?;
     if !args.no_seed {
         progress.say(&format!("putting {} products into the catalogue of {}", work.catalogue.len(), first.address));
-        setup::seed(first, key, std::mem::take(&mut work.catalogue)).await?;
+        tokio::select! {
+            seeded = setup::seed(first, key, std::mem::take(&mut work.catalogue)) => seeded?,
+            () = interrupts.next() => bail!("interrupted before the first order"),
+        }
     }
     match setup::open_orders(&nodes, args.gauge, key).await {
         Ok(0) => {}
@@ -95,8 +100,8 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         recorder,
         followers,
     });
-    let sent = send(&run, args, work.orders, &mut progress).await?;
-    let (settled_in, open_at_end) = settle(&run, args, &progress).await;
+    let sent = send(&run, args, work.orders, &mut progress, &mut interrupts).await?;
+    let (settled_in, open_at_end) = settle(&run, args, &progress, &mut interrupts).await;
     progress.end();
     Ok(report(args, &run, &sent, settled_in, open_at_end, work.notes))
 }
@@ -172,7 +177,13 @@ struct Sent {
 }
 
 /// Sends all orders and waits for their answers.
-async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &mut Progress) -> anyhow::Result<Sent> {
+async fn send(
+    run: &Arc<Run>,
+    args: &LoadArgs,
+    orders: Option<u64>,
+    progress: &mut Progress,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<Sent> {
     let cpu_before = cpu_us();
     let mut tasks = JoinSet::new();
     for number in 0..args.connections {
@@ -183,7 +194,7 @@ async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &m
         tokio::spawn(recorder.run(move |ids| counting.tally().counts.accepted += ids))
     });
     let mut sending = Sending { run, orders, duration: args.duration_s.map(Duration::from_secs_f64), before: (Duration::ZERO, 0) };
-    sending.watch(&mut tasks, progress).await;
+    sending.watch(&mut tasks, progress, interrupts).await;
     let time = run.elapsed();
     tasks.shutdown().await;
     if let (Some(recorder), Some(recording)) = (&run.recorder, recording) {
@@ -208,7 +219,7 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// Until all connections are done; shows progress, minds the end of the duration and Ctrl-C.
-    async fn watch(&mut self, tasks: &mut JoinSet<()>, progress: &mut Progress) {
+    async fn watch(&mut self, tasks: &mut JoinSet<()>, progress: &mut Progress, interrupts: &mut Interrupts) {
         let mut tick = tokio::time::interval(MOMENT);
         let end = self.duration.map(|duration| self.run.tickets.started() + duration);
         let mut stopped_at: Option<Instant> = None;
@@ -224,7 +235,7 @@ impl Sending<'_> {
                     self.run.end();
                     stopped_at = Some(Instant::now());
                 }
-                _ = tokio::signal::ctrl_c() => {
+                () = interrupts.next() => {
                     if stopped_at.is_some() {
                         return;
                     }
@@ -264,7 +275,7 @@ async fn until(time: Option<Instant>) {
 }
 
 /// Waits for the node to settle all; returns how long after the start that was, if it was, and how many are open else.
-async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress) -> (Option<Duration>, Option<u64>) {
+async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress, interrupts: &mut Interrupts) -> (Option<Duration>, Option<u64>) {
     if args.no_settle || run.failure().is_some() {
         return (None, None);
     }
@@ -287,7 +298,7 @@ async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress) -> (Option
     };
     tokio::select! {
         result = settled => result,
-        _ = tokio::signal::ctrl_c() => (None, None),
+        () = interrupts.next() => (None, None),
     }
 }
 
