@@ -18,7 +18,9 @@ pub fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
-            let text = info.payload_as_str().unwrap_or("panicked");
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let text = text.unwrap_or("panicked");
             let cause = match info.location() {
                 Some(at) => format!("{text} ({}:{})", at.file(), at.line()),
                 None => text.to_owned(),

@@ -53,11 +53,11 @@ fn a_role_that_dies_again_and_again_makes_the_node_not_ready_until_it_heals() {
             world.faults = plan.faults();
             let node = world.start().await;
             let front = node.front().clone();
-            put_product(&front, 1, 1000, 10).await;
+            put_product(&front, 1, 1000, 100).await;
             plan.arm(1000);
             let is_not_ready = || front.not_ready().iter().any(|why| why.contains(kind) && why.contains("planned at"));
             let mut accepted = Vec::new();
-            while !is_not_ready() && accepted.len() < 9 {
+            while !is_not_ready() && accepted.len() < 40 {
                 // A dead router takes nothing: then it is known not to be stored.
                 let placed = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await;
                 accepted.extend(placed.map(|placed| placed.order.id));
