@@ -10,8 +10,8 @@ use super::inbox::Inbound;
 use super::journal::{Origin, Queued, Ticket};
 use super::node::{ActorKind, Node};
 use super::step_times::Step;
-use crate::db::{Batch, CommitError, Committed, Outcome, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, Shards};
+use crate::db::{Batch, CommitError, Committed, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
+use crate::domain::{LoggedEvent, Shards, Timestamp};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,6 +22,13 @@ use tokio::time::Instant;
 /// Where the analytics actor takes committed batches.
 pub(crate) type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
 
+/// How often old rows are looked for.
+const CLEAN_EVERY: Duration = Duration::from_secs(60);
+/// And how soon again after a full sweep.
+const CLEAN_SOON: Duration = Duration::from_secs(1);
+/// So many rows of a table are deleted at once; writes wait meanwhile.
+const CLEAN_ROWS: u32 = 1000;
+
 /// The running journal: the store and what it knows of its writer.
 pub(crate) struct Running {
     node: Arc<Node>,
@@ -29,6 +36,7 @@ pub(crate) struct Running {
     state: WriterState,
     counter: Counter,
     renew_at: Instant,
+    clean_at: Instant,
     name: (String, String),
 }
 
@@ -43,7 +51,8 @@ impl Running {
         let state = store.start_writer(&name.0, &name.1, node.settings.lease_ms).await?;
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
-        Ok(Self { node, store, state, counter, renew_at, name })
+        let clean_at = Instant::now() + CLEAN_EVERY;
+        Ok(Self { node, store, state, counter, renew_at, clean_at, name })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -57,6 +66,9 @@ impl Running {
         while let Some(taken) = self.node.journal.clone().next(most, self.renew_at).await {
             if Instant::now() >= self.renew_at {
                 self.renew().await;
+            }
+            if Instant::now() >= self.clean_at {
+                self.clean().await;
             }
             let count = taken.len();
             let taken = admit(taken, &self.node);
@@ -80,6 +92,28 @@ impl Running {
             Ok(false) => self.start_again().await,
             Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
         }
+    }
+
+    /// Deletes a bounded part of what is old; more soon if there is more.
+    async fn clean(&mut self) {
+        let now = self.node.now().0;
+        let settings = &self.node.settings;
+        let before = |keep_ms: u64| Timestamp(now.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX).saturating_mul(1000)));
+        let retention = Retention {
+            events_before: before(settings.keep_events_ms),
+            keys_before: Timestamp(now),
+            letters_before: before(settings.keep_letters_ms),
+            publishing: Publishing::Off,
+            limit: CLEAN_ROWS,
+        };
+        let has_more = match self.store.delete_old(&retention).await {
+            Ok(deleted) => [deleted.events, deleted.keys, deleted.letters].into_iter().any(|rows| rows >= CLEAN_ROWS as usize),
+            Err(error) => {
+                tracing::warn!(error = %error, "old rows could not be deleted; trying again later");
+                false
+            }
+        };
+        self.clean_at = Instant::now() + if has_more { CLEAN_SOON } else { CLEAN_EVERY };
     }
 
     /// Commits one batch; a bad write is found by halving and fails alone.

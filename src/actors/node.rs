@@ -75,6 +75,10 @@ pub struct ActorSettings {
     pub store_retry: Backoff,
     /// The lease of a writer, in milliseconds.
     pub lease_ms: u64,
+    /// How long events that are counted, and letters that are closed, are kept, in milliseconds.
+    pub keep_events_ms: u64,
+    /// See `keep_events_ms`.
+    pub keep_letters_ms: u64,
     /// How many open orders are read at a time at start.
     pub load_page: u32,
 }
@@ -101,6 +105,8 @@ impl Default for ActorSettings {
             pricing: Pricing::Check,
             store_retry: Backoff { first_ms: 100, most_ms: 2000 },
             lease_ms: 6000,
+            keep_events_ms: 604_800_000,
+            keep_letters_ms: 7_776_000_000,
             load_page: 1000,
         }
     }

@@ -7,6 +7,7 @@
 mod client;
 mod demo;
 mod dlq;
+mod interrupt;
 mod lines;
 mod load;
 mod node;
