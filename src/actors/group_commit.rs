@@ -88,7 +88,8 @@ impl Running {
     async fn renew(&mut self) {
         self.renew_at = Instant::now() + renewal(&self.node);
         match self.store.renew(self.state.writer, self.node.settings.lease_ms).await {
-            Ok(true) => {}
+            // A node that is not ready gets no orders to prove it by.
+            Ok(true) => self.node.counters.set_not_ready("database", None),
             Ok(false) => self.start_again().await,
             Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
         }
