@@ -76,8 +76,7 @@ fn the_stock_keeper_dies() {
 
 #[test]
 fn the_payment_gateway_dies() {
-    let points =
-        [Point::PaymentGatewayStarted, Point::PaymentGatewayMessage, Point::PaymentGatewayCourse, Point::PaymentGatewayAnswered];
+    let points = [Point::PaymentGatewayStarted, Point::PaymentGatewayMessage, Point::PaymentGatewayCourse, Point::PaymentGatewayAnswered];
     points.map(|point| check("payment-gateway", point));
 }
 

@@ -148,14 +148,13 @@ fn flaky_notices_are_sent_once_and_their_orders_rest_meanwhile() {
         let front = node.front();
         put_product(front, 1, 1000, 10).await;
         let mut new = new_order(vec![line(1, 1, 1000)]);
-        new.contact = Some(Box::new(Contact {
-            email: Some(Text::lossy("flaky@shop.test")),
-            phone: Some(Text::lossy("+49300000004")),
-            locale: None,
-        }));
+        new.contact =
+            Some(Box::new(Contact { email: Some(Text::lossy("flaky@shop.test")), phone: Some(Text::lossy("+49300000004")), locale: None }));
         let order = front.place(new, None, LIMIT).await.unwrap().order.id;
         until("it rests though its notices wait", || async {
-            count(front, "order").alive == 0 && stored(front, order).await.open && stored(front, order).await.status == OrderStatus::Confirmed
+            count(front, "order").alive == 0
+                && stored(front, order).await.open
+                && stored(front, order).await.status == OrderStatus::Confirmed
         })
         .await;
         settled(front, order, OrderStatus::Confirmed).await;
