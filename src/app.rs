@@ -273,6 +273,7 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         arbiters: if settings.actors.arbiters == 0 { (cores / 2).max(1) } else { settings.actors.arbiters },
         open_limit: order.open_limit,
         max_batch: settings.journal.max_batch,
+        queue_limit: settings.journal.queue_limit,
         redrive: Backoff { first_ms: order.redrive_first_ms, most_ms: order.redrive_most_ms },
         lazy_save_ms: order.lazy_save_ms,
         deadlines: Deadlines { expiry_ms: order.expiry_ms, payment_ms: order.payment_deadline_ms },
