@@ -31,6 +31,9 @@ where
     assert_eq!(answer.fields(), want, "{body}");
 }
 
+/// Method, address, headers, body; status and type of the problem.
+type Case<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
 /// An order with one part replaced.
 fn with(pointer: &str, value: Value) -> String {
     let mut order = order(1);
@@ -142,7 +145,7 @@ fn what_is_no_json_is_said_to_be_none() {
             b"{1:2}",
             b"\x00",
             b"{\"a\":\"\x00\"}",
-            deep[..100_001].as_bytes(),
+            &deep.as_bytes()[..100_001],
         ];
         for body in bodies {
             let shown = String::from_utf8_lossy(body).chars().take(40).collect::<String>();
@@ -164,7 +167,7 @@ fn routes_methods_types_and_ids_are_checked() {
     run(|| async {
         let app = app(Settings::default()).await;
         let id = Uuid::from_u128(9);
-        let cases: &[(Method, &str, &[(&str, &str)], &str, u16, &str)] = &[
+        let cases: &[Case<'_>] = &[
             (Method::GET, "/nothing", &[], "", 404, "/problems/no-such-route"),
             (Method::GET, "/api/v1/orders/", &[], "", 404, "/problems/no-such-route"),
             (Method::GET, "/api/v1/orders/a/b/c", &[], "", 404, "/problems/no-such-route"),
