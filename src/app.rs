@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,19 @@ pub struct Node {
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     state: Arc<HttpState>,
     settings: Arc<Settings>,
-    database: Runtime,
+    _database: DatabaseRuntime,
+}
+
+/// The database's threads. A runtime must not be dropped plainly where others are awaited: a failed start would panic instead of
+/// telling its cause.
+struct DatabaseRuntime(Option<Runtime>);
+
+impl Drop for DatabaseRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Node {
@@ -72,8 +84,10 @@ impl Node {
         let listen = &settings.server.listen;
         let listener = TcpListener::bind(listen).map_err(|error| AppError::Listen(listen.clone(), error))?;
         let address = listener.local_addr().map_err(|error| AppError::Listen(listen.clone(), error))?;
-        let database = database_runtime(&settings)?;
-        let (store, reads) = open(&settings, &database)?;
+        let runtime = database_runtime(&settings)?;
+        let handle = runtime.handle().clone();
+        let database = DatabaseRuntime(Some(runtime));
+        let (store, reads) = open(&settings, &handle)?;
         let url = if settings.server.public_url.is_empty() { format!("http://{address}") } else { settings.server.public_url.clone() };
         let name = format!("{}-{}", hostname(), std::process::id());
         let parts = Parts {
@@ -105,7 +119,7 @@ impl Node {
         })?);
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
-        Ok(Self { address, actors, server, ended, state, settings, database })
+        Ok(Self { address, actors, server, ended, state, settings, _database: database })
     }
 
     /// Where it listens.
@@ -131,7 +145,6 @@ impl Node {
             tracing::warn!(error = %error, "the HTTP server ended with an error");
         }
         self.actors.stop(Duration::from_millis(server.shutdown_timeout_ms)).await;
-        self.database.shutdown_background();
     }
 }
 
@@ -197,7 +210,7 @@ async fn stop_signal() {
 /// See [`AppError`].
 pub fn migrate(settings: &Settings) -> Result<(), AppError> {
     let runtime = database_runtime(settings)?;
-    open(settings, &runtime).map(drop)
+    open(settings, runtime.handle()).map(drop)
 }
 
 /// The database's reading side alone, for a look at a live database.
@@ -222,10 +235,10 @@ pub fn database_runtime(settings: &Settings) -> Result<Runtime, AppError> {
         .map_err(AppError::Runtime)
 }
 
-fn open(settings: &Settings, runtime: &Runtime) -> Result<(Box<dyn Store>, Arc<dyn Reads>), AppError> {
+fn open(settings: &Settings, runtime: &Handle) -> Result<(Box<dyn Store>, Arc<dyn Reads>), AppError> {
     let options = sqlite_options(settings)?;
     let store = SqliteStore::open(options.clone())?;
-    let reads = SqliteReads::open(options, runtime.handle().clone())?;
+    let reads = SqliteReads::open(options, runtime.clone())?;
     Ok((Box::new(store), Arc::new(reads)))
 }
 
