@@ -41,7 +41,10 @@ mod throughput;
 
 use measure::Bench;
 
-const PARTS: [(&str, fn(&Bench)); 6] = [
+/// A part's name and what it runs.
+type Part = (&'static str, fn(&Bench));
+
+const PARTS: [Part; 6] = [
     ("throughput", throughput::run),
     ("lone", lone::run),
     ("latency", latency::run),
