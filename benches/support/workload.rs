@@ -80,7 +80,7 @@ pub struct Records {
 pub fn records(order: &Order) -> Records {
     let at = order.created_at;
     let mut record = Record::default();
-    let mut told = |record: &mut Record, status, event| record.history.push(HistoryEntry::new(status, event, at));
+    let told = |record: &mut Record, status, event| record.history.push(HistoryEntry::new(status, event, at));
     told(&mut record, OrderStatus::Pending, ordermill::domain::EventKind::OrderCreated);
     let placed = record.clone();
     let lines = order.lines.iter().map(ReservedLine::from).collect();

@@ -152,7 +152,7 @@ impl Front {
     /// # Errors
     /// See [`PlaceError`].
     pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>, limit: Duration) -> Result<Placed, PlaceError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(PlaceError::Overloaded);
         }
         let created_at = self.node.now();
@@ -238,7 +238,7 @@ impl Front {
 
     /// A command whose actor dies is given again: each is idempotent.
     pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(CommandError::Unavailable);
         }
         let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
@@ -276,7 +276,7 @@ impl Front {
     /// # Errors
     /// See [`WriteError`].
     pub async fn write(&self, write: Write, limit: Duration) -> Result<Outcome, WriteError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(WriteError::NotStored);
         }
         let ticket = Arc::new(Ticket::default());
@@ -369,6 +369,11 @@ impl Front {
         self.node.counters.stopping.load(Ordering::Acquire)
     }
 
+    /// Whether nothing new is taken now: the node is stopping, or the journal is too far behind.
+    fn is_closed(&self) -> bool {
+        self.is_stopping() || self.node.journal.waiting() >= self.node.settings.queue_limit as u64
+    }
+
     /// Why the node is not ready; empty when it is.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
@@ -386,7 +391,7 @@ impl Front {
         let actors = ActorKind::ALL.map(|kind| {
             let fare = node.counters.fare(kind);
             let (waiting, capacity) = match kind {
-                ActorKind::Journal => (node.journal.waiting(), limit),
+                ActorKind::Journal => (node.journal.waiting(), node.settings.queue_limit as u64),
                 ActorKind::Router => (node.inboxes.iter().map(|inbox| inbox.len() as u64).sum(), limit),
                 ActorKind::PaymentGateway => (courses(|pair| &pair.0), node.role_mailbox() as u64),
                 ActorKind::Notifier => (courses(|pair| &pair.1), node.role_mailbox() as u64),

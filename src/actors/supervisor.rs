@@ -223,7 +223,9 @@ impl Actor for Supervisor {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Supervisor, -1);
-        self.cell.report_end(ActorKind::Supervisor, self.era);
+        if self.cell.era.get() == self.era {
+            self.cell.report_end(ActorKind::Supervisor);
+        }
     }
 }
 
