@@ -136,6 +136,15 @@ pub struct ActorsReport {
     pub not_ready: Vec<String>,
 }
 
+impl ActorsReport {
+    /// What still moves here: orders that live, and notices that the notifier sends for orders that rest.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        let of = |kind: ActorKind| self.actors.iter().find(|actor| actor.kind == kind.name());
+        of(ActorKind::Order).map_or(0, |orders| orders.alive) + of(ActorKind::Notifier).map_or(0, |notifier| notifier.waiting)
+    }
+}
+
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Front {
@@ -343,6 +352,7 @@ impl Front {
     pub fn publish(&self) {
         let report = self.report();
         metrics::gauge!("ordermill_open_orders").set(report.open_orders as f64);
+        metrics::gauge!("ordermill_unsettled_orders").set(report.unsettled() as f64);
         metrics::gauge!("ordermill_ready").set(if report.not_ready.is_empty() { 1.0 } else { 0.0 });
         let (commits, writes, _) = self.journal();
         metrics::counter!("ordermill_journal_commits_total").absolute(commits);
