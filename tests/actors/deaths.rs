@@ -22,7 +22,7 @@ fn check(kind: &'static str, point: Point) {
         let mut world = World1::new(7);
         world.faults = plan.faults();
         let slow = Behaviour { latency_ms: 1000, ..Behaviour::default() };
-        Party::ALL.map(|party| world.sandbox().behave(party, slow));
+        Party::ALL.into_iter().for_each(|party| world.sandbox().behave(party, slow));
         let is_at_start = matches!(
             point,
             Point::StockKeeperStarted
@@ -66,34 +66,34 @@ fn check(kind: &'static str, point: Point) {
 #[test]
 fn an_order_dies() {
     let points = [Point::OrderStarted, Point::OrderMessage, Point::OrderSave, Point::OrderStored, Point::OrderTimer];
-    points.map(|point| check("order", point));
+    points.into_iter().for_each(|point| check("order", point));
 }
 
 #[test]
 fn the_stock_keeper_dies() {
-    [Point::StockKeeperStarted, Point::StockKeeperMessage].map(|point| check("stock-keeper", point));
+    [Point::StockKeeperStarted, Point::StockKeeperMessage].into_iter().for_each(|point| check("stock-keeper", point));
 }
 
 #[test]
 fn the_payment_gateway_dies() {
     let points = [Point::PaymentGatewayStarted, Point::PaymentGatewayMessage, Point::PaymentGatewayCourse, Point::PaymentGatewayAnswered];
-    points.map(|point| check("payment-gateway", point));
+    points.into_iter().for_each(|point| check("payment-gateway", point));
 }
 
 #[test]
 fn the_notifier_dies() {
     let points = [Point::NotifierStarted, Point::NotifierMessage, Point::NotifierCourse, Point::NotifierAnswered];
-    points.map(|point| check("notifier", point));
+    points.into_iter().for_each(|point| check("notifier", point));
 }
 
 #[test]
 fn the_router_dies() {
-    [Point::RouterStarted, Point::RouterMessage].map(|point| check("router", point));
+    [Point::RouterStarted, Point::RouterMessage].into_iter().for_each(|point| check("router", point));
 }
 
 #[test]
 fn the_supervisor_dies() {
-    [Point::SupervisorStarted, Point::SupervisorMessage, Point::SupervisorTimer].map(|point| check("supervisor", point));
+    [Point::SupervisorStarted, Point::SupervisorMessage, Point::SupervisorTimer].into_iter().for_each(|point| check("supervisor", point));
 }
 
 #[test]
@@ -103,5 +103,5 @@ fn the_journal_dies() {
 
 #[test]
 fn the_analytics_die() {
-    [Point::AnalyticsStarted, Point::AnalyticsMessage, Point::AnalyticsTimer].map(|point| check("analytics", point));
+    [Point::AnalyticsStarted, Point::AnalyticsMessage, Point::AnalyticsTimer].into_iter().for_each(|point| check("analytics", point));
 }
