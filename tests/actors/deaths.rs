@@ -22,7 +22,9 @@ fn check(kind: &'static str, point: Point) {
         let mut world = World1::new(7);
         world.faults = plan.faults();
         let slow = Behaviour { latency_ms: 1000, ..Behaviour::default() };
-        Party::ALL.into_iter().for_each(|party| world.sandbox().behave(party, slow));
+        for party in Party::ALL {
+            world.sandbox().behave(party, slow);
+        }
         let is_at_start = matches!(
             point,
             Point::StockKeeperStarted
@@ -66,34 +68,46 @@ fn check(kind: &'static str, point: Point) {
 #[test]
 fn an_order_dies() {
     let points = [Point::OrderStarted, Point::OrderMessage, Point::OrderSave, Point::OrderStored, Point::OrderTimer];
-    points.into_iter().for_each(|point| check("order", point));
+    for point in points {
+        check("order", point);
+    }
 }
 
 #[test]
 fn the_stock_keeper_dies() {
-    [Point::StockKeeperStarted, Point::StockKeeperMessage].into_iter().for_each(|point| check("stock-keeper", point));
+    for point in [Point::StockKeeperStarted, Point::StockKeeperMessage] {
+        check("stock-keeper", point);
+    }
 }
 
 #[test]
 fn the_payment_gateway_dies() {
     let points = [Point::PaymentGatewayStarted, Point::PaymentGatewayMessage, Point::PaymentGatewayCourse, Point::PaymentGatewayAnswered];
-    points.into_iter().for_each(|point| check("payment-gateway", point));
+    for point in points {
+        check("payment-gateway", point);
+    }
 }
 
 #[test]
 fn the_notifier_dies() {
     let points = [Point::NotifierStarted, Point::NotifierMessage, Point::NotifierCourse, Point::NotifierAnswered];
-    points.into_iter().for_each(|point| check("notifier", point));
+    for point in points {
+        check("notifier", point);
+    }
 }
 
 #[test]
 fn the_router_dies() {
-    [Point::RouterStarted, Point::RouterMessage].into_iter().for_each(|point| check("router", point));
+    for point in [Point::RouterStarted, Point::RouterMessage] {
+        check("router", point);
+    }
 }
 
 #[test]
 fn the_supervisor_dies() {
-    [Point::SupervisorStarted, Point::SupervisorMessage, Point::SupervisorTimer].into_iter().for_each(|point| check("supervisor", point));
+    for point in [Point::SupervisorStarted, Point::SupervisorMessage, Point::SupervisorTimer] {
+        check("supervisor", point);
+    }
 }
 
 #[test]
@@ -103,5 +117,7 @@ fn the_journal_dies() {
 
 #[test]
 fn the_analytics_die() {
-    [Point::AnalyticsStarted, Point::AnalyticsMessage, Point::AnalyticsTimer].into_iter().for_each(|point| check("analytics", point));
+    for point in [Point::AnalyticsStarted, Point::AnalyticsMessage, Point::AnalyticsTimer] {
+        check("analytics", point);
+    }
 }

@@ -31,9 +31,6 @@ where
     assert_eq!(answer.fields(), want, "{body}");
 }
 
-/// Method, address, headers, body; status and type of the problem.
-type Case<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
-
 /// An order with one part replaced.
 fn with(pointer: &str, value: Value) -> String {
     let mut order = order(1);
@@ -167,7 +164,8 @@ fn routes_methods_types_and_ids_are_checked() {
     run(|| async {
         let app = app(Settings::default()).await;
         let id = Uuid::from_u128(9);
-        let cases: &[Case<'_>] = &[
+        type Case = (Method, &'static str, &'static [(&'static str, &'static str)], &'static str, u16, &'static str);
+        let cases: &[Case] = &[
             (Method::GET, "/nothing", &[], "", 404, "/problems/no-such-route"),
             (Method::GET, "/api/v1/orders/", &[], "", 404, "/problems/no-such-route"),
             (Method::GET, "/api/v1/orders/a/b/c", &[], "", 404, "/problems/no-such-route"),

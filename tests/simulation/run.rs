@@ -52,6 +52,8 @@ const SETTLE_S: u64 = 7200;
 pub fn run(options: Options) -> Outcome {
     let done: Rc<RefCell<Option<Outcome>>> = Rc::default();
     let slot = done.clone();
+    let watch = crate::watch::Watch::default();
+    let _watching = tracing::subscriber::set_default(watch.clone());
     let system =
         actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
     system.block_on(async move {
@@ -59,7 +61,9 @@ pub fn run(options: Options) -> Outcome {
         *slot.borrow_mut() = Some(outcome);
     });
     let outcome = done.borrow_mut().take();
-    outcome.expect("the simulation ends")
+    let mut outcome = outcome.expect("the simulation ends");
+    outcome.broken.extend(watch.found());
+    outcome
 }
 
 async fn simulate(options: Options) -> Outcome {
