@@ -35,6 +35,8 @@ pub(crate) enum Alarm {
     Redrive,
     /// The same, beside the order's own rhythm: somebody who owes an answer has died.
     Nudge,
+    /// An order that has no actor while its notices wait is looked after.
+    Rest,
 }
 
 /// A live order.

@@ -7,6 +7,7 @@ use super::{Live, StepTimes};
 use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
 use crate::domain::{Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
 use crate::providers::Breakers;
+use crate::saga::policy::Backoff;
 use crate::saga::{Rejection, Shipment};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -252,17 +253,19 @@ impl Front {
         }
         let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
         let telling = async {
-            let mut is_first = true;
+            // Its actor may die of the very command: not so fast.
+            let rhythm = Backoff { first_ms: self.node.settings.tick_ms, most_ms: 1000 };
+            let mut tries = 0;
             loop {
                 let (reply, result) = oneshot::channel();
                 inbox.push(Inbound::Command(order, Ask { what: what.clone(), reply }));
                 match result.await {
-                    Ok(Err(CommandError::Rejected(rejection))) if !is_first => return self.done_before(order, &what, rejection).await,
+                    Ok(Err(CommandError::Rejected(rejection))) if tries > 0 => return self.done_before(order, &what, rejection).await,
                     Ok(result) => return result,
                     Err(_) => {}
                 }
-                is_first = false;
-                super::cell::pause(self.node.settings.tick_ms).await;
+                tries += 1;
+                super::cell::pause(rhythm.after(tries)).await;
             }
         };
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))

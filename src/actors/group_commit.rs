@@ -175,7 +175,6 @@ impl Running {
                     journal.writes.fetch_add(batch.writes.len() as u64, Ordering::Relaxed);
                     metrics::histogram!("ordermill_journal_commit_seconds").record(began.elapsed().as_secs_f64());
                     metrics::histogram!("ordermill_journal_batch_writes").record(batch.writes.len() as f64);
-                    self.node.counters.set_not_ready("database", None);
                     return Settled::Stored(committed);
                 }
                 Err(CommitError::BadWrite(error)) if !was_unknown => return Settled::Bad(error),
@@ -278,6 +277,7 @@ impl Running {
 
     /// Tells everyone what became of a stored batch: each arbiter gets one list.
     fn report(&mut self, origins: Vec<Asked>, committed: Committed) {
+        self.node.counters.set_not_ready("database", None);
         let from = self.state.last_seq;
         self.state.commits += 1;
         self.state.last_seq = committed.last_seq;

@@ -7,7 +7,7 @@ use crate::life::{Ground, Host, pause};
 use crate::support::SimWorld;
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
-use ordermill::actors::{ActorSettings, LetterAction};
+use ordermill::actors::{ActorSettings, LetterAction, LetterError};
 use ordermill::config::providers::{Behaviour, SandboxSettings};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{LetterFilter, Reads};
@@ -179,7 +179,15 @@ async fn desk(host: &Rc<Host>) {
         let acting = move |front: ordermill::actors::Front| async move {
             front.act(id, action, Text::lossy("sim"), None, Duration::from_secs(30)).await
         };
-        let acted = host.insist(acting).await;
+        let mut acted = host.insist(acting).await;
+        if matches!(acted, Err(LetterError::NotApplicable(_))) {
+            // The release had overtaken the shipment: there is nothing left to end.
+            acted = host
+                .insist(
+                    move |front| async move { front.act(id, LetterAction::Skip, Text::lossy("sim"), None, Duration::from_secs(30)).await },
+                )
+                .await;
+        }
         host.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
     }
 }
