@@ -13,17 +13,18 @@ pub fn run(bench: &Bench) {
     // With a slow mail server the moment between CONFIRMED and the notice is long enough to count in.
     for latency_ms in [0, 150] {
         let folder = bench.folder();
-        let plan = bench
-            .plan(folder.path())
-            .with("analytics.save_ms", 3_600_000)
-            .with("providers.sandbox.behaviour.latency_ms", latency_ms);
+        let plan =
+            bench.plan(folder.path()).with("analytics.save_ms", 3_600_000).with("providers.sandbox.behaviour.latency_ms", latency_ms);
         let node = plan.start();
         plan.put_product("10.00");
         let each: Vec<Commits> = (0..ORDERS).map(|_| one(&node, latency_ms > 0)).collect();
         let most = |of: fn(&Commits) -> f64| each.iter().map(of).fold(0.0, f64::max);
         let (settled, after) = (most(|one| one.settled), most(|one| one.after));
         if latency_ms == 0 {
-            println!("  providers that answer at once: at most {settled} commits to settled (goal 7: {}), {after} in all", goal(settled <= 7.0));
+            println!(
+                "  providers that answer at once: at most {settled} commits to settled (goal 7: {}), {after} in all",
+                goal(settled <= 7.0)
+            );
         } else {
             let confirmed = most(|one| one.confirmed);
             println!(

@@ -18,7 +18,15 @@
 //! Ratios are of one run on one machine. `ORDERMILL_SPEED_SCALE=0.1` makes every number of orders a tenth (a try-out: the figures
 //! mean less), `ORDERMILL_SPEED_FOLDER` names another disk, `ORDERMILL_SPEED_BINARY` another build of the program.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a bench may panic")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a bench may panic"
+)]
 
 mod latency;
 mod lone;

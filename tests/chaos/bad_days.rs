@@ -113,7 +113,7 @@ fn a_full_disk_turns_orders_away_until_there_is_room() {
 #[test]
 fn a_disk_that_fails_to_write_or_to_sync_is_tried_again() {
     let _alone = alone();
-    for fault in ["pwrite64:error=EIO", "fdatasync:error=EIO", "pwrite64:error=EROFS", "pwrite64:error=ENOSPC"] {
+    for fault in ["pwrite64:error=EIO", "fdatasync,fsync:error=EIO", "pwrite64:error=EROFS", "pwrite64:error=ENOSPC"] {
         println!("{fault}");
         let folder = folder();
         let plan = plan(folder.path()).with("order.request_limit_ms", 2_000);
@@ -224,7 +224,8 @@ fn too_many_orders_are_turned_away_and_all_that_were_accepted_settle() {
     let plan = plan(folder.path()).with("order.open_limit", 10).with("providers.sandbox.behaviour.latency_ms", 100);
     let node = plan.start();
     let (url, path) = (plan.url(), folder.path().join("record.txt"));
-    let mut load = plan.command(&["load", "--url", &url, "--orders", "60", "--connections", "40", "--products", "20", "--json", "--record"]);
+    let mut load =
+        plan.command(&["load", "--url", &url, "--orders", "60", "--connections", "40", "--products", "20", "--json", "--record"]);
     let fared = Fared::of(&load.arg(&path).output().unwrap());
     fared.assert_survived();
     assert_eq!(fared.count("accepted"), 60);

@@ -29,7 +29,8 @@ fn check(deadline: &str) {
         })
         .collect();
     let last = Instant::now();
-    let reserved = |id: &String| silent.get(&format!("/api/v1/orders/{id}")).is_ok_and(|answer| answer.field("status") == "INVENTORY_RESERVED");
+    let reserved =
+        |id: &String| silent.get(&format!("/api/v1/orders/{id}")).is_ok_and(|answer| answer.field("status") == "INVENTORY_RESERVED");
     process::until("their stock is reserved", process::LIMIT, || placed.iter().all(reserved));
     node.kill();
     process::until("the deadline has passed", process::LIMIT, || last.elapsed() > DEADLINE);

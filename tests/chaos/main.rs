@@ -62,7 +62,8 @@ impl Load {
     fn start(plan: &Plan, more: &[&str]) -> Self {
         let record = plan.folder.join("record.txt");
         let url = plan.url();
-        let always = ["load", "--url", &url, "--duration", "1h", "--connections", "8", "--idempotency", "--json", "--no-settle", "--record"];
+        let always =
+            ["load", "--url", &url, "--duration", "1h", "--connections", "8", "--idempotency", "--json", "--no-settle", "--record"];
         let mut command = plan.command(&always);
         command.arg(&record).args(["--products", "50", "--give-up", "60", "--timeout", "20"]).args(more);
         Self { child: Some(command.spawn().unwrap()), record }

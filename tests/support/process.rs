@@ -41,13 +41,7 @@ impl Plan {
     pub fn new(binary: impl Into<PathBuf>, folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        Self {
-            binary: binary.into(),
-            folder: folder.to_owned(),
-            database: folder.join("orders.db"),
-            address,
-            settings: Vec::new(),
-        }
+        Self { binary: binary.into(), folder: folder.to_owned(), database: folder.join("orders.db"), address, settings: Vec::new() }
     }
 
     /// With a setting, such as `order.open_limit`.
@@ -132,8 +126,13 @@ impl Plan {
 
     /// Puts the one product of the small tests into the catalogue.
     pub fn put_product(&self, price: &str) {
+        self.put(PRODUCT, price);
+    }
+
+    /// Puts a product into the catalogue, with stock enough.
+    pub fn put(&self, product: &str, price: &str) {
         let body = format!(r#"{{"name":"Thing","price":{price},"availableQuantity":1000000}}"#);
-        let answer = self.send("PUT", &format!("/api/v1/products/{PRODUCT}"), &body).expect("an answer");
+        let answer = self.send("PUT", &format!("/api/v1/products/{product}"), &body).expect("an answer");
         assert!((200..300).contains(&answer.status), "{answer:?}");
     }
 
@@ -223,7 +222,8 @@ impl Served {
     /// A size of `/proc/PID/status` in MiB: `VmRSS`, `VmHWM`.
     pub fn mib(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux's /proc");
-        let kib = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        let kib =
+            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         kib.expect("a size") / 1024.0
     }
 
