@@ -29,9 +29,9 @@ fn from_env(name: &str) -> Option<u64> {
 #[test]
 fn a_node_killed_at_random_moments_under_load_loses_no_order() {
     let _alone = alone();
-    let kills = from_env("ORDERMILL_CHAOS_KILLS").unwrap_or(5);
-    let seed = from_env("ORDERMILL_CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-    println!("{kills} kills; again with ORDERMILL_CHAOS_SEED={seed}");
+    let kills = from_env("CHAOS_KILLS").unwrap_or(5);
+    let seed = from_env("CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("{kills} kills; again with CHAOS_SEED={seed}");
     let mut luck = Luck(seed);
     let folder = folder();
     // Re-drives and retries come soon, and no breaker holds payments up: what a crash left undone does not take seconds.
