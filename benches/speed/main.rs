@@ -15,8 +15,8 @@
 //! | `restart` | the time from that node's next start until it is ready, as a multiple of reading the open orders' rows | 5 |
 //! | `stored` | the rate of new orders with 1,000,000 orders stored as a share of that of an empty database, alternating | 0.9 |
 //!
-//! Ratios are of one run on one machine. `ORDERMILL_SPEED_SCALE=0.1` makes every number of orders a tenth (a try-out: the figures
-//! mean less), `ORDERMILL_SPEED_FOLDER` names another disk, `ORDERMILL_SPEED_BINARY` another build of the program.
+//! Ratios are of one run on one machine. `SPEED_SCALE=0.1` makes every number of orders a tenth (a try-out: the figures
+//! mean less), `SPEED_FOLDER` names another disk, `SPEED_BINARY` another build of the program.
 
 #![allow(
     missing_docs,

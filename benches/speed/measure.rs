@@ -17,10 +17,10 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Self {
         let from_env = |name: &str, default: &str| std::env::var_os(name).map_or_else(|| PathBuf::from(default), PathBuf::from);
-        let scale = std::env::var("ORDERMILL_SPEED_SCALE").map_or(1.0, |text| text.parse().expect("ORDERMILL_SPEED_SCALE is a number"));
+        let scale = std::env::var("SPEED_SCALE").map_or(1.0, |text| text.parse().expect("SPEED_SCALE is a number"));
         let bench = Self {
-            binary: from_env("ORDERMILL_SPEED_BINARY", env!("CARGO_BIN_EXE_ordermill")),
-            parent: from_env("ORDERMILL_SPEED_FOLDER", env!("CARGO_TARGET_TMPDIR")),
+            binary: from_env("SPEED_BINARY", env!("CARGO_BIN_EXE_ordermill")),
+            parent: from_env("SPEED_FOLDER", env!("CARGO_TARGET_TMPDIR")),
             scale,
         };
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -113,7 +113,7 @@ fn a_full_disk_turns_orders_away_until_there_is_room() {
 #[test]
 fn a_disk_that_fails_to_write_or_to_sync_is_tried_again() {
     let _alone = alone();
-    for fault in ["pwrite64:error=EIO", "fdatasync:error=EIO", "pwrite64:error=EROFS", "pwrite64:error=ENOSPC"] {
+    for fault in ["pwrite64:error=EIO", "fdatasync,fsync:error=EIO", "pwrite64:error=EROFS", "pwrite64:error=ENOSPC"] {
         println!("{fault}");
         let folder = folder();
         let plan = plan(folder.path()).with("order.request_limit_ms", 2_000);

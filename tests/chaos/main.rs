@@ -1,16 +1,16 @@
 //! Real processes and what can happen to them: SIGKILL, signals, a full disk, a lock, a damaged file, too many orders.
 //!
 //! The tests run one at a time (each wants the machine for itself) against the program that cargo built with them, or the one that
-//! `ORDERMILL_CHAOS_BINARY` names. They need Linux and `strace` (Debian: `apt-get install strace`); [`bad_days`] mounts a small
+//! `CHAOS_BINARY` names. They need Linux and `strace` (Debian: `apt-get install strace`); [`bad_days`] mounts a small
 //! tmpfs and so needs root. What is missing is a failure, not a skip.
 //!
 //! The node killed with SIGKILL at 50 random moments under load, every 202 accounted for at the end, is one command:
 //!
 //! ```text
-//! ORDERMILL_CHAOS_KILLS=50 cargo test --release --test chaos killed -- --nocapture
+//! CHAOS_KILLS=50 cargo test --release --test chaos killed -- --nocapture
 //! ```
 //!
-//! `ORDERMILL_CHAOS_SEED` sets the moments; each run prints its seed.
+//! `CHAOS_SEED` sets the moments; each run prints its seed.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
@@ -42,7 +42,7 @@ fn folder() -> TempDir {
 }
 
 fn plan(folder: &Path) -> Plan {
-    let binary = std::env::var_os("ORDERMILL_CHAOS_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_ordermill")), PathBuf::from);
+    let binary = std::env::var_os("CHAOS_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_ordermill")), PathBuf::from);
     Plan::new(binary, folder)
 }
 

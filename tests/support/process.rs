@@ -54,7 +54,8 @@ impl Plan {
 
     /// The node's log, of all its runs.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("node.log")).unwrap_or_default()
+        let text = std::fs::read_to_string(self.folder.join("node.log")).unwrap_or_default();
+        text.lines().filter(|line| !line.contains("no access keys are set")).fold(String::new(), |all, line| all + line + "\n")
     }
 
     /// `http://…`
@@ -72,7 +73,7 @@ impl Plan {
     /// Starts it.
     pub fn spawn(&self) -> Served {
         let log = File::options().create(true).append(true).open(self.folder.join("node.log")).expect("a log file");
-        let mut command = Command::new(&self.binary);
+        let mut command = self.program();
         command
             .args(["serve", "--listen", &self.address.to_string(), "--database"])
             .arg(format!("sqlite:{}", self.database.display()))
@@ -85,6 +86,17 @@ impl Plan {
         Served { child, plan: self.clone(), started: Instant::now() }
     }
 
+    /// The program, without the settings that somebody may have in the environment.
+    fn program(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ORDERMILL_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
     /// One command of the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the program can be started")
@@ -92,7 +104,7 @@ impl Plan {
 
     /// A command of the program, its outputs piped.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.program();
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -126,8 +138,13 @@ impl Plan {
 
     /// Puts the one product of the small tests into the catalogue.
     pub fn put_product(&self, price: &str) {
+        self.put(PRODUCT, price);
+    }
+
+    /// Puts a product into the catalogue, with stock enough.
+    pub fn put(&self, product: &str, price: &str) {
         let body = format!(r#"{{"name":"Thing","price":{price},"availableQuantity":1000000}}"#);
-        let answer = self.send("PUT", &format!("/api/v1/products/{PRODUCT}"), &body).expect("an answer");
+        let answer = self.send("PUT", &format!("/api/v1/products/{product}"), &body).expect("an answer");
         assert!((200..300).contains(&answer.status), "{answer:?}");
     }
 
@@ -138,7 +155,14 @@ impl Plan {
         body.lines().find_map(of).unwrap_or(0.0)
     }
 
-    /// Orders that are not settled, as the database has them.
+    /// What is known of orders that do not settle.
+    fn unsettled(&self) -> String {
+        let letters = self.get("/api/v1/admin/dlq").map(|answer| answer.body).unwrap_or_default();
+        let (_, verified) = self.verify(&[]);
+        format!("{} orders; dead letters: {letters}\n{verified}\n{}", self.not_settled(), self.log())
+    }
+
+    /// Orders that are not settled.
     pub fn not_settled(&self) -> u64 {
         let body = self.get("/metrics").map(|answer| answer.body).unwrap_or_default();
         let of = |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
@@ -233,7 +257,7 @@ impl Served {
     pub fn wait_settled(&self, limit: Duration) {
         let end = Instant::now() + limit;
         while self.plan.not_settled() > 0 {
-            assert!(Instant::now() < end, "{} orders are not settled after {limit:?}:\n{}", self.plan.not_settled(), self.plan.log());
+            assert!(Instant::now() < end, "after {limit:?} not all is settled: {}", self.plan.unsettled());
             pause(TICK);
         }
     }
