@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +61,21 @@ pub struct Node {
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     state: Arc<HttpState>,
     settings: Arc<Settings>,
-    database: Runtime,
+    _database: DatabaseRuntime,
     /// Dropped, it ends the watchdog.
     _watchdog: mpsc::Sender<()>,
+}
+
+/// The database's threads. A runtime must not be dropped plainly where others are awaited: a failed start would panic instead of
+/// telling its cause.
+struct DatabaseRuntime(Option<Runtime>);
+
+impl Drop for DatabaseRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Node {
@@ -77,8 +89,10 @@ impl Node {
         let listen = &settings.server.listen;
         let listener = TcpListener::bind(listen).map_err(|error| AppError::Listen(listen.clone(), error))?;
         let address = listener.local_addr().map_err(|error| AppError::Listen(listen.clone(), error))?;
-        let database = database_runtime(&settings)?;
-        let (store, reads) = open(&settings, &database)?;
+        let runtime = database_runtime(&settings)?;
+        let handle = runtime.handle().clone();
+        let database = DatabaseRuntime(Some(runtime));
+        let (store, reads) = open(&settings, &handle)?;
         let url = if settings.server.public_url.is_empty() { format!("http://{address}") } else { settings.server.public_url.clone() };
         let name = format!("{}-{}", hostname(), std::process::id());
         let parts = Parts {
@@ -111,7 +125,7 @@ impl Node {
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
         let watchdog = watch(actors.front().clone()).map_err(AppError::Runtime)?;
-        Ok(Self { address, actors, server, ended, state, settings, database, _watchdog: watchdog })
+        Ok(Self { address, actors, server, ended, state, settings, _database: database, _watchdog: watchdog })
     }
 
     /// Where it listens.
@@ -137,7 +151,6 @@ impl Node {
             tracing::warn!(error = %error, "the HTTP server ended with an error");
         }
         self.actors.stop(Duration::from_millis(server.shutdown_timeout_ms)).await;
-        self.database.shutdown_background();
     }
 }
 
@@ -221,7 +234,7 @@ fn watch(front: actors::Front) -> std::io::Result<mpsc::Sender<()>> {
 /// See [`AppError`].
 pub fn migrate(settings: &Settings) -> Result<(), AppError> {
     let runtime = database_runtime(settings)?;
-    open(settings, &runtime).map(drop)
+    open(settings, runtime.handle()).map(drop)
 }
 
 /// The database's reading side alone, for a look at a live database.
@@ -249,10 +262,10 @@ pub fn database_runtime(settings: &Settings) -> Result<Runtime, AppError> {
 /// Both sides of the database.
 type Database = (Box<dyn Store>, Arc<dyn Reads>);
 
-fn open(settings: &Settings, runtime: &Runtime) -> Result<Database, AppError> {
+fn open(settings: &Settings, runtime: &Handle) -> Result<Database, AppError> {
     let options = sqlite_options(settings)?;
     let store = SqliteStore::open(options.clone())?;
-    let reads = SqliteReads::open(options, runtime.handle().clone())?;
+    let reads = SqliteReads::open(options, runtime.clone())?;
     Ok((Box::new(store), Arc::new(reads)))
 }
 
@@ -273,6 +286,7 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         arbiters: if settings.actors.arbiters == 0 { (cores / 2).max(1) } else { settings.actors.arbiters },
         open_limit: order.open_limit,
         max_batch: settings.journal.max_batch,
+        queue_limit: settings.journal.queue_limit,
         redrive: Backoff { first_ms: order.redrive_first_ms, most_ms: order.redrive_most_ms },
         lazy_save_ms: order.lazy_save_ms,
         deadlines: Deadlines { expiry_ms: order.expiry_ms, payment_ms: order.payment_deadline_ms },

@@ -1,4 +1,5 @@
 //! The command line as a shell sees it: a demo node, the commands against it, their output and exit codes.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

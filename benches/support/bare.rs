@@ -10,6 +10,7 @@ use ordermill::db::{Batch, Store};
 use ordermill::domain::{Event, EventBody, Order, OrderStatus, ReservedLine};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Makes the file with its tables and products, and returns the number of its writer.
 pub fn prepare(options: &SqliteOptions) -> i64 {
@@ -45,6 +46,31 @@ pub fn run(options: &SqliteOptions, orders: u64, group: u64) -> [Spent; 5] {
     }
     steps
 }
+
+/// Takes each order through its way alone, and returns how long each of its five commits took.
+#[allow(dead_code, reason = "not every bench asks")]
+pub fn commits(options: &SqliteOptions, orders: u64) -> Vec<[Duration; 5]> {
+    let writer = prepare(options);
+    let raw = open(&options.path, options);
+    let statements = Statements::new(&raw);
+    let mut log = Log { writer, seq: 0, commits: 1 };
+    let mut all = Vec::new();
+    for order in (0..orders).map(workload::order) {
+        let records = workload::records(&order);
+        all.push([create, reserve, pay, confirm, notify].map(|step: Step| {
+            let start = Instant::now();
+            raw.exec("BEGIN IMMEDIATE");
+            step(&statements, &mut log, &order, &records);
+            statements.writer.run([V::I(log.seq), V::I(writer), V::I(log.commits)]);
+            log.commits += 1;
+            raw.exec("COMMIT");
+            start.elapsed()
+        }));
+    }
+    all
+}
+
+type Step = fn(&Statements<'_>, &mut Log, &Arc<Order>, &Records);
 
 fn open(path: &Path, options: &SqliteOptions) -> Raw {
     let raw = Raw::open(path);

@@ -101,6 +101,27 @@ impl Statement<'_> {
     }
 }
 
+impl Statement<'_> {
+    /// Reads all rows of a query without parameters: how many there are, and the bytes of their columns, each of which is touched.
+    #[allow(dead_code, reason = "not every bench reads")]
+    pub fn scan(&self) -> (u64, u64) {
+        let (mut rows, mut bytes) = (0, 0);
+        // SAFETY: the statement is alive; a column's bytes live until the next step.
+        unsafe {
+            let columns = ffi::sqlite3_column_count(self.statement);
+            while ffi::sqlite3_step(self.statement) == ffi::SQLITE_ROW {
+                rows += 1;
+                for column in 0..columns {
+                    let _touched = ffi::sqlite3_column_blob(self.statement, column);
+                    bytes += ffi::sqlite3_column_bytes(self.statement, column) as u64;
+                }
+            }
+            ffi::sqlite3_reset(self.statement);
+        }
+        (rows, bytes)
+    }
+}
+
 impl Drop for Statement<'_> {
     fn drop(&mut self) {
         // SAFETY: it is finalised once.

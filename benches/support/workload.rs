@@ -21,7 +21,7 @@ pub fn shards() -> Shards {
 
 /// The `n`th product.
 pub fn product(n: u64) -> ProductId {
-    ProductId(Uuid::from_u64_pair(0x0190_0000_0000_7000 + (scatter(n) << 16), scatter(n + 7)))
+    ProductId(Uuid::from_u64_pair(0x0190_0000_0000_7000_u64.wrapping_add(scatter(n) << 16), scatter(n + 7)))
 }
 
 /// Puts every product, with stock enough.

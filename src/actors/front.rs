@@ -137,6 +137,15 @@ pub struct ActorsReport {
     pub not_ready: Vec<String>,
 }
 
+impl ActorsReport {
+    /// What still moves here: orders that live, and notices that the notifier sends for orders that rest.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        let of = |kind: ActorKind| self.actors.iter().find(|actor| actor.kind == kind.name());
+        of(ActorKind::Order).map_or(0, |orders| orders.alive) + of(ActorKind::Notifier).map_or(0, |notifier| notifier.waiting)
+    }
+}
+
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Front {
@@ -153,7 +162,7 @@ impl Front {
     /// # Errors
     /// See [`PlaceError`].
     pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>, limit: Duration) -> Result<Placed, PlaceError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(PlaceError::Overloaded);
         }
         let created_at = self.node.now();
@@ -239,7 +248,7 @@ impl Front {
 
     /// A command whose actor dies is given again: each is idempotent.
     pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(CommandError::Unavailable);
         }
         let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
@@ -279,7 +288,7 @@ impl Front {
     /// # Errors
     /// See [`WriteError`].
     pub async fn write(&self, write: Write, limit: Duration) -> Result<Outcome, WriteError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(WriteError::NotStored);
         }
         let ticket = Arc::new(Ticket::default());
@@ -346,6 +355,7 @@ impl Front {
     pub fn publish(&self) {
         let report = self.report();
         metrics::gauge!("ordermill_open_orders").set(report.open_orders as f64);
+        metrics::gauge!("ordermill_unsettled_orders").set(report.unsettled() as f64);
         metrics::gauge!("ordermill_ready").set(if report.not_ready.is_empty() { 1.0 } else { 0.0 });
         let (commits, writes, _) = self.journal();
         metrics::counter!("ordermill_journal_commits_total").absolute(commits);
@@ -372,6 +382,11 @@ impl Front {
         self.node.counters.stopping.load(Ordering::Acquire)
     }
 
+    /// Whether nothing new is taken now: the node is stopping, or the journal is too far behind.
+    fn is_closed(&self) -> bool {
+        self.is_stopping() || self.node.journal.waiting() >= self.node.settings.queue_limit as u64
+    }
+
     /// Why the node is not ready; empty when it is.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
@@ -389,7 +404,7 @@ impl Front {
         let actors = ActorKind::ALL.map(|kind| {
             let fare = node.counters.fare(kind);
             let (waiting, capacity) = match kind {
-                ActorKind::Journal => (node.journal.waiting(), limit),
+                ActorKind::Journal => (node.journal.waiting(), node.settings.queue_limit as u64),
                 ActorKind::Router => (node.inboxes.iter().map(|inbox| inbox.len() as u64).sum(), limit),
                 ActorKind::PaymentGateway => (courses(|pair| &pair.0), node.role_mailbox() as u64),
                 ActorKind::Notifier => (courses(|pair| &pair.1), node.role_mailbox() as u64),

@@ -2,7 +2,7 @@
 //! again: an order or a role alone, the router or the supervisor together, with all orders.
 
 use super::cell::{Cell, CellRef, pause};
-use super::death::Death;
+use super::death::{self, Death};
 use super::messages::{OrderDied, RoleRestarted};
 use super::node::{ActorKind, Node};
 use super::notifier::Notifier;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 /// Runs the cell `index` of a node until its arbiter ends.
 pub(crate) async fn keep(index: usize, node: Arc<Node>) {
+    death::watch_this_thread();
     let (deaths, mut reports) = mpsc::unbounded_channel();
     let cell = Cell::new(index, node, deaths);
     start_all(&cell);

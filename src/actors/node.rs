@@ -45,6 +45,8 @@ pub struct ActorSettings {
     pub open_limit: usize,
     /// The most writes in one transaction.
     pub max_batch: usize,
+    /// The most writes that wait for a transaction while anything new is taken.
+    pub queue_limit: usize,
     /// The delays after which an order asks again for what it is owed.
     pub redrive: Backoff,
     /// How long a fact from which nothing follows may wait to be stored with the next one, in milliseconds.
@@ -90,6 +92,7 @@ impl Default for ActorSettings {
             arbiters: 1,
             open_limit: 100_000,
             max_batch: 1000,
+            queue_limit: 400_000,
             redrive: Backoff { first_ms: 5000, most_ms: 300_000 },
             lazy_save_ms: 200,
             tick_ms: 50,

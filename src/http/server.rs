@@ -35,6 +35,8 @@ pub fn serve(listener: TcpListener, state: Arc<HttpState>) -> Result<(Server, Se
     let workers = server.worker_count();
     let built = HttpServer::new(move || App::new().configure(|config| routes::configure(config, &state)))
         .workers(workers)
+        // Events of a live stream are small and must not wait for the client's acknowledgement of the last one.
+        .tcp_nodelay(true)
         .max_connections(open_files::connections(server.max_connections).div_ceil(workers))
         .keep_alive(Duration::from_millis(server.keep_alive_ms))
         .client_request_timeout(Duration::from_millis(server.header_timeout_ms))

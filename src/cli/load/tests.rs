@@ -61,7 +61,7 @@ async fn serve(mut stream: TcpStream, node: &Fake, answer: &(impl Fn(&Request) -
             node.seen.lock().unwrap().push((request.key.clone(), request.body.clone()));
             answer(&request)
         } else if request.line.starts_with("GET /metrics") {
-            Act::Whole(with_length("200 OK", "", "ordermill_open_orders 0\n"))
+            Act::Whole(with_length("200 OK", "", "ordermill_unsettled_orders 0\n"))
         } else if request.line.contains("/status?wait=30s") {
             // The end of the wait comes first, then the end of the order.
             let settled = node.asked.fetch_add(1, Ordering::SeqCst) % 2 == 1;
