@@ -12,7 +12,7 @@
 //! | `lone` | commits of one order alone, to CONFIRMED and to settled | 5 and 7 |
 //! | `latency` | p99 of 202 as a multiple of the p99 of one bare commit, of CONFIRMED as a multiple of five in sequence, at a quarter of the maximal rate | 3 each |
 //! | `open` | memory of a node with 100,000 open orders (the payment provider does not answer); the rate of new orders there as a share of an empty node's, alternating | 300 MiB; 0.9 |
-//! | `restart` | the time from that node's next start until it is ready, as a multiple of reading the open orders' rows | 5 |
+//! | `restart` | the time from that node's next start until it is ready and has loaded all of them, as a multiple of reading the open orders' rows | 5 |
 //! | `stored` | the rate of new orders with 1,000,000 orders stored as a share of that of an empty database, alternating | 0.9 |
 //!
 //! Ratios are of one run on one machine. `SPEED_SCALE=0.1` makes every number of orders a tenth (a try-out: the figures
@@ -41,7 +41,6 @@ mod throughput;
 
 use measure::Bench;
 
-/// A part's name and what it runs.
 type Part = (&'static str, fn(&Bench));
 
 const PARTS: [Part; 6] = [

@@ -1,7 +1,7 @@
 //! A node with many open orders: its memory, how new ones fare there, and how it starts again.
 
 use crate::measure::{Bench, freeze, goal, load, median, ratios};
-use crate::process::{Plan, Served, pause};
+use crate::process::{LIMIT, Plan, Served, pause, until};
 use crate::support::raw::Raw;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -68,11 +68,16 @@ pub fn restart(bench: &Bench) {
         let (rows, bytes, reading) = read_open(&plan.database);
         node = plan.start();
         let ready = node.started.elapsed();
-        let open = plan.metric("ordermill_open_orders");
-        println!("    {rows} open orders, {} MB, read in {reading:.2?}; ready after {ready:.2?} with {open} of them", bytes / 1_000_000);
-        times.push(ready.as_secs_f64() / reading.as_secs_f64());
+        // Ready is one thing; that each of them has its actor again another, and this is what counts.
+        until("all open orders are loaded", LIMIT, || plan.metric("ordermill_open_orders") >= rows as f64);
+        let loaded = node.started.elapsed();
+        println!(
+            "    {rows} open orders, {} MB, read in {reading:.2?}; ready after {ready:.2?}, all loaded after {loaded:.2?}",
+            bytes / 1_000_000
+        );
+        times.push(loaded.max(ready).as_secs_f64() / reading.as_secs_f64());
     }
-    println!("  ready within {} times the reading (goal 5: {})", ratios(&times), goal(median(times.clone()) <= 5.0));
+    println!("  ready and loaded within {} times the reading (goal 5: {})", ratios(&times), goal(median(times.clone()) <= 5.0));
 }
 
 /// The products, and a few orders to warm up with.

@@ -34,10 +34,13 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
     println!("{kills} kills; again with CHAOS_SEED={seed}");
     let mut luck = Luck(seed);
     let folder = folder();
-    // Re-drives and retries come soon, and no breaker holds payments up: what a crash left undone does not take seconds.
+    // Re-drives and retries come soon, and no breaker holds payments up: what a crash left undone does not take seconds. The
+    // stand-in forgets with each kill how often it has failed a charge, so there are retries enough that no order is parked.
     let plan = plan(folder.path())
         .with("order.redrive_first_ms", 500)
+        .with("order.payment_retries", 50)
         .with("order.payment_retry_first_ms", 100)
+        .with("order.payment_retry_most_ms", 500)
         .with("providers.breaker.failures", 1_000_000);
     let mut node = plan.start();
     plan.put_product("10.00");

@@ -4,7 +4,8 @@
 //! `CHAOS_BINARY` names. They need Linux and `strace` (Debian: `apt-get install strace`); [`bad_days`] mounts a small
 //! tmpfs and so needs root. What is missing is a failure, not a skip.
 //!
-//! The node killed with SIGKILL at 50 random moments under load, every 202 accounted for at the end, is one command:
+//! The node killed with SIGKILL at 50 random moments under load, every 202 accounted for at the end, is one command,
+//! `.ci/chaos`, which runs
 //!
 //! ```text
 //! CHAOS_KILLS=50 cargo test --release --test chaos killed -- --nocapture
