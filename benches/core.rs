@@ -14,6 +14,24 @@ use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn new_order(seed: u128) -> NewOrder {
+    let line = |k: u128| Line {
+        product: ProductId(Uuid::from_u128((seed * 7 + k * 31) % 100)),
+        quantity: Quantity::new(1).unwrap(),
+        price: Money::from_minor(1000).unwrap(),
+    };
+    let lines = vec![line(0), line(1)];
+    NewOrder {
+        customer: CustomerId(Uuid::from_u128(seed % 10_000)),
+        total: Order::total_of(&lines).unwrap(),
+        lines,
+        payment_method: Text::lossy("card"),
+        contact: None,
+        address: None,
+        correlation: CorrelationId(Uuid::new_v4()),
+    }
+}
+
 fn main() {
     let orders: usize = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(100_000);
     let folder = tempfile::tempdir().unwrap();
@@ -53,22 +71,7 @@ fn main() {
                     let front = front.clone();
                     actix::spawn(async move {
                         for n in 0..each {
-                            let seed = (task * each + n) as u128;
-                            let line = |k: u128| Line {
-                                product: ProductId(Uuid::from_u128((seed * 7 + k * 31) % 100)),
-                                quantity: Quantity::new(1).unwrap(),
-                                price: Money::from_minor(1000).unwrap(),
-                            };
-                            let lines = vec![line(0), line(1)];
-                            let new = NewOrder {
-                                customer: CustomerId(Uuid::from_u128(seed % 10_000)),
-                                total: Order::total_of(&lines).unwrap(),
-                                lines,
-                                payment_method: Text::lossy("card"),
-                                contact: None,
-                                address: None,
-                                correlation: CorrelationId(Uuid::new_v4()),
-                            };
+                            let new = new_order((task * each + n) as u128);
                             front.place(new, None, LIMIT).await.unwrap();
                         }
                     })

@@ -17,7 +17,7 @@ use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
@@ -50,6 +50,9 @@ pub enum AppError {
     Runtime(#[source] std::io::Error),
 }
 
+/// An arbiter whose supervisor has not looked at its alarms for so long is taken to be frozen.
+const FROZEN_AFTER: Duration = Duration::from_secs(30);
+
 /// A node that runs in this process, on the actix system that started it.
 pub struct Node {
     address: SocketAddr,
@@ -59,6 +62,8 @@ pub struct Node {
     state: Arc<HttpState>,
     settings: Arc<Settings>,
     _database: DatabaseRuntime,
+    /// Dropped, it ends the watchdog.
+    _watchdog: mpsc::Sender<()>,
 }
 
 /// The database's threads. A runtime must not be dropped plainly where others are awaited: a failed start would panic instead of
@@ -119,7 +124,8 @@ impl Node {
         })?);
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
-        Ok(Self { address, actors, server, ended, state, settings, _database: database })
+        let watchdog = watch(actors.front().clone()).map_err(AppError::Runtime)?;
+        Ok(Self { address, actors, server, ended, state, settings, _database: database, _watchdog: watchdog })
     }
 
     /// Where it listens.
@@ -204,6 +210,24 @@ async fn stop_signal() {
     }
 }
 
+/// Ends the process when an arbiter stands still: its orders cannot go on here, but they can after a restart or on another node.
+fn watch(front: actors::Front) -> std::io::Result<mpsc::Sender<()>> {
+    let (alive, gone) = mpsc::channel::<()>();
+    std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        let mut last = front.heartbeats();
+        while let Err(mpsc::RecvTimeoutError::Timeout) = gone.recv_timeout(FROZEN_AFTER) {
+            let beats = front.heartbeats();
+            let frozen = beats.iter().zip(&last).position(|(now, before)| now == before);
+            if let Some(arbiter) = frozen.filter(|_| front.not_ready().is_empty()) {
+                tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");
+                std::process::exit(70);
+            }
+            last = beats;
+        }
+    })?;
+    Ok(alive)
+}
+
 /// Makes the database or brings it up to date.
 ///
 /// # Errors
@@ -235,7 +259,10 @@ pub fn database_runtime(settings: &Settings) -> Result<Runtime, AppError> {
         .map_err(AppError::Runtime)
 }
 
-fn open(settings: &Settings, runtime: &Handle) -> Result<(Box<dyn Store>, Arc<dyn Reads>), AppError> {
+/// Both sides of the database.
+type Database = (Box<dyn Store>, Arc<dyn Reads>);
+
+fn open(settings: &Settings, runtime: &Handle) -> Result<Database, AppError> {
     let options = sqlite_options(settings)?;
     let store = SqliteStore::open(options.clone())?;
     let reads = SqliteReads::open(options, runtime.clone())?;
@@ -259,6 +286,7 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         arbiters: if settings.actors.arbiters == 0 { (cores / 2).max(1) } else { settings.actors.arbiters },
         open_limit: order.open_limit,
         max_batch: settings.journal.max_batch,
+        queue_limit: settings.journal.queue_limit,
         redrive: Backoff { first_ms: order.redrive_first_ms, most_ms: order.redrive_most_ms },
         lazy_save_ms: order.lazy_save_ms,
         deadlines: Deadlines { expiry_ms: order.expiry_ms, payment_ms: order.payment_deadline_ms },
@@ -276,6 +304,8 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         customer_domain: notification.customer_domain.clone(),
         pricing: settings.pricing.rule.into(),
         lease_ms: settings.store.lease_ms,
+        keep_events_ms: settings.store.event_retention_ms,
+        keep_letters_ms: settings.store.letter_retention_ms,
         ..actors::ActorSettings::default()
     }
 }

@@ -98,7 +98,8 @@ impl Running for InProcess {
     }
 
     fn stop(self: Box<Self>) {
-        drop(self.stop.send(()));
+        // The node may have ended by itself.
+        let _ended = self.stop.send(());
         if self.thread.join().is_err() {
             eprintln!("the node ended by a panic");
         }

@@ -2,6 +2,7 @@
 
 use crate::config::{LogFormat, TelemetrySettings};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -38,8 +39,9 @@ impl Telemetry {
     pub fn start(settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
         let filter = EnvFilter::try_new(&settings.log).map_err(|error| TelemetryError::Filter(error.to_string()))?;
         let (filter, handle) = reload::Layer::new(filter);
+        let is_terminal = std::io::stderr().is_terminal();
         let lines = match settings.log_format {
-            LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_target(false).boxed(),
+            LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).boxed(),
             LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
         };
         let twice = |error: String| TelemetryError::Twice(error);

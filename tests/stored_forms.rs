@@ -1,7 +1,7 @@
 //! Blobs that are stored stay readable for ever: `fixtures/stored_v1.txt` holds one of each kind as this version writes it, and
 //! no line of it ever changes. A new form gets new lines, beside the old ones.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
 use ordermill::db::codec::{self, EventColumns};
 use ordermill::domain::{

@@ -35,6 +35,8 @@ pub(crate) enum Alarm {
     Redrive,
     /// The same, beside the order's own rhythm: somebody who owes an answer has died.
     Nudge,
+    /// An order that has no actor while its notices wait is looked after.
+    Rest,
 }
 
 /// A live order.
@@ -66,7 +68,7 @@ pub(crate) struct Cell {
     alarms: RefCell<BinaryHeap<Reverse<(u64, OrderId, Alarm)>>>,
     deaths: mpsc::UnboundedSender<Death>,
     lives: Slot<u64>,
-    /// Counts the cell's rebuilds; actors of an older one are strangers.
+    /// Counts the rebuilds of router and supervisor; those of an older one are strangers.
     pub(crate) era: Slot<u64>,
     began: Instant,
     /// The journal's epoch that the cell's orders rest on.
@@ -211,9 +213,9 @@ impl Cell {
         let _keeper_gone = self.deaths.send(Death { kind, order, cause });
     }
 
-    /// Tells the keeper that a service actor of `era` ended, if a panic ended it.
-    pub(crate) fn report_end(&self, kind: ActorKind, era: u64) {
-        if std::thread::panicking() && era == self.era.get() {
+    /// Tells the keeper that a service actor ended, if a panic ended it.
+    pub(crate) fn report_end(&self, kind: ActorKind) {
+        if std::thread::panicking() {
             self.report_death(kind, None);
         }
     }
@@ -240,38 +242,32 @@ impl Cell {
         self.alarms.borrow_mut().clear();
     }
 
-    /// Ends every actor of the cell, so that all can begin anew from what is stored.
+    /// Ends router, supervisor and orders, so that they can begin anew from what is stored. What the roles have under way goes on.
     pub(crate) fn quit_all(&self) {
         self.era.set(self.era.get() + 1);
         // What told these may have died with the router.
         self.epoch.set(self.node.journal.epoch());
         *self.owned.borrow_mut() = self.node.lock_owned().iter().copied().filter(|shard| self.has(*shard)).collect();
         self.quit_orders();
-        let addresses = std::mem::take(&mut *self.addresses.borrow_mut());
+        let mut addresses = self.addresses.borrow_mut();
         // One that is dead already needs no word.
-        if let Some(addr) = addresses.router {
+        if let Some(addr) = addresses.router.take() {
             drop(addr.try_send(Quit));
         }
-        if let Some(addr) = addresses.supervisor {
-            drop(addr.try_send(Quit));
-        }
-        if let Some(addr) = addresses.stock_keeper {
-            drop(addr.try_send(Quit));
-        }
-        if let Some(addr) = addresses.payment_gateway {
-            drop(addr.try_send(Quit));
-        }
-        if let Some(addr) = addresses.notifier {
+        if let Some(addr) = addresses.supervisor.take() {
             drop(addr.try_send(Quit));
         }
     }
 
-    /// Loads the open orders of this cell's shards.
+    /// Loads the open orders and notices of this cell's shards.
     pub(crate) fn load_owned(&self) {
-        let owned = self.owned.borrow().iter().copied().collect();
+        let owned: Vec<Shard> = self.owned.borrow().iter().copied().collect();
         let addresses = self.addresses.borrow();
         if let Some(supervisor) = &addresses.supervisor {
-            drop(supervisor.try_send(Load(owned)));
+            drop(supervisor.try_send(Load(owned.clone())));
+        }
+        if let Some(notifier) = &addresses.notifier {
+            drop(notifier.try_send(Load(owned)));
         }
     }
 

@@ -7,6 +7,7 @@ use super::{Live, StepTimes};
 use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
 use crate::domain::{Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
 use crate::providers::Breakers;
+use crate::saga::policy::Backoff;
 use crate::saga::{Rejection, Shipment};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -136,6 +137,15 @@ pub struct ActorsReport {
     pub not_ready: Vec<String>,
 }
 
+impl ActorsReport {
+    /// What still moves here: orders that live, and notices that the notifier sends for orders that rest.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        let of = |kind: ActorKind| self.actors.iter().find(|actor| actor.kind == kind.name());
+        of(ActorKind::Order).map_or(0, |orders| orders.alive) + of(ActorKind::Notifier).map_or(0, |notifier| notifier.waiting)
+    }
+}
+
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Front {
@@ -152,7 +162,7 @@ impl Front {
     /// # Errors
     /// See [`PlaceError`].
     pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>, limit: Duration) -> Result<Placed, PlaceError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(PlaceError::Overloaded);
         }
         let created_at = self.node.now();
@@ -238,22 +248,24 @@ impl Front {
 
     /// A command whose actor dies is given again: each is idempotent.
     pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(CommandError::Unavailable);
         }
         let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
         let telling = async {
-            let mut is_first = true;
+            // Its actor may die of the very command: not so fast.
+            let rhythm = Backoff { first_ms: self.node.settings.tick_ms, most_ms: 1000 };
+            let mut tries = 0;
             loop {
                 let (reply, result) = oneshot::channel();
                 inbox.push(Inbound::Command(order, Ask { what: what.clone(), reply }));
                 match result.await {
-                    Ok(Err(CommandError::Rejected(rejection))) if !is_first => return self.done_before(order, &what, rejection).await,
+                    Ok(Err(CommandError::Rejected(rejection))) if tries > 0 => return self.done_before(order, &what, rejection).await,
                     Ok(result) => return result,
                     Err(_) => {}
                 }
-                is_first = false;
-                super::cell::pause(self.node.settings.tick_ms).await;
+                tries += 1;
+                super::cell::pause(rhythm.after(tries)).await;
             }
         };
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
@@ -276,7 +288,7 @@ impl Front {
     /// # Errors
     /// See [`WriteError`].
     pub async fn write(&self, write: Write, limit: Duration) -> Result<Outcome, WriteError> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err(WriteError::NotStored);
         }
         let ticket = Arc::new(Ticket::default());
@@ -343,6 +355,7 @@ impl Front {
     pub fn publish(&self) {
         let report = self.report();
         metrics::gauge!("ordermill_open_orders").set(report.open_orders as f64);
+        metrics::gauge!("ordermill_unsettled_orders").set(report.unsettled() as f64);
         metrics::gauge!("ordermill_ready").set(if report.not_ready.is_empty() { 1.0 } else { 0.0 });
         let (commits, writes, _) = self.journal();
         metrics::counter!("ordermill_journal_commits_total").absolute(commits);
@@ -369,6 +382,11 @@ impl Front {
         self.node.counters.stopping.load(Ordering::Acquire)
     }
 
+    /// Whether nothing new is taken now: the node is stopping, or the journal is too far behind.
+    fn is_closed(&self) -> bool {
+        self.is_stopping() || self.node.journal.waiting() >= self.node.settings.queue_limit as u64
+    }
+
     /// Why the node is not ready; empty when it is.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
@@ -386,7 +404,7 @@ impl Front {
         let actors = ActorKind::ALL.map(|kind| {
             let fare = node.counters.fare(kind);
             let (waiting, capacity) = match kind {
-                ActorKind::Journal => (node.journal.waiting(), limit),
+                ActorKind::Journal => (node.journal.waiting(), node.settings.queue_limit as u64),
                 ActorKind::Router => (node.inboxes.iter().map(|inbox| inbox.len() as u64).sum(), limit),
                 ActorKind::PaymentGateway => (courses(|pair| &pair.0), node.role_mailbox() as u64),
                 ActorKind::Notifier => (courses(|pair| &pair.1), node.role_mailbox() as u64),

@@ -10,8 +10,8 @@ use super::inbox::Inbound;
 use super::journal::{Origin, Queued, Ticket};
 use super::node::{ActorKind, Node};
 use super::step_times::Step;
-use crate::db::{Batch, CommitError, Committed, Outcome, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, Shards};
+use crate::db::{Batch, CommitError, Committed, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
+use crate::domain::{LoggedEvent, Shards, Timestamp};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,6 +22,13 @@ use tokio::time::Instant;
 /// Where the analytics actor takes committed batches.
 pub(crate) type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
 
+/// How often old rows are looked for.
+const CLEAN_EVERY: Duration = Duration::from_secs(60);
+/// And how soon again after a full sweep.
+const CLEAN_SOON: Duration = Duration::from_secs(1);
+/// So many rows of a table are deleted at once; writes wait meanwhile.
+const CLEAN_ROWS: u32 = 1000;
+
 /// The running journal: the store and what it knows of its writer.
 pub(crate) struct Running {
     node: Arc<Node>,
@@ -29,6 +36,7 @@ pub(crate) struct Running {
     state: WriterState,
     counter: Counter,
     renew_at: Instant,
+    clean_at: Instant,
     name: (String, String),
 }
 
@@ -43,7 +51,8 @@ impl Running {
         let state = store.start_writer(&name.0, &name.1, node.settings.lease_ms).await?;
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
-        Ok(Self { node, store, state, counter, renew_at, name })
+        let clean_at = Instant::now() + CLEAN_EVERY;
+        Ok(Self { node, store, state, counter, renew_at, clean_at, name })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -57,6 +66,9 @@ impl Running {
         while let Some(taken) = self.node.journal.clone().next(most, self.renew_at).await {
             if Instant::now() >= self.renew_at {
                 self.renew().await;
+            }
+            if Instant::now() >= self.clean_at {
+                self.clean().await;
             }
             let count = taken.len();
             let taken = admit(taken, &self.node);
@@ -82,6 +94,28 @@ impl Running {
         }
     }
 
+    /// Deletes a bounded part of what is old; more soon if there is more.
+    async fn clean(&mut self) {
+        let now = self.node.now().0;
+        let settings = &self.node.settings;
+        let before = |keep_ms: u64| Timestamp(now.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX).saturating_mul(1000)));
+        let retention = Retention {
+            events_before: before(settings.keep_events_ms),
+            keys_before: Timestamp(now),
+            letters_before: before(settings.keep_letters_ms),
+            publishing: Publishing::Off,
+            limit: CLEAN_ROWS,
+        };
+        let has_more = match self.store.delete_old(&retention).await {
+            Ok(deleted) => [deleted.events, deleted.keys, deleted.letters].into_iter().any(|rows| rows >= CLEAN_ROWS as usize),
+            Err(error) => {
+                tracing::warn!(error = %error, "old rows could not be deleted; trying again later");
+                false
+            }
+        };
+        self.clean_at = Instant::now() + if has_more { CLEAN_SOON } else { CLEAN_EVERY };
+    }
+
     /// Commits one batch; a bad write is found by halving and fails alone.
     async fn commit(&mut self, taken: Vec<Queued>) {
         let mut parts = vec![taken];
@@ -91,6 +125,8 @@ impl Running {
             match self.settle(&batch).await {
                 Settled::Stored(committed) => self.report(origins, committed),
                 Settled::Bad(error) if batch.writes.len() == 1 => {
+                    // Refused, but by a database that is there.
+                    self.node.counters.set_not_ready("database", None);
                     tracing::error!(error = %error, write = ?batch.writes.first().map(std::mem::discriminant), "a write was refused");
                     let refused = Outcome::Refused(error.to_string().into());
                     self.report_all(origins, &refused);
@@ -139,7 +175,6 @@ impl Running {
                     journal.writes.fetch_add(batch.writes.len() as u64, Ordering::Relaxed);
                     metrics::histogram!("ordermill_journal_commit_seconds").record(began.elapsed().as_secs_f64());
                     metrics::histogram!("ordermill_journal_batch_writes").record(batch.writes.len() as f64);
-                    self.node.counters.set_not_ready("database", None);
                     return Settled::Stored(committed);
                 }
                 Err(CommitError::BadWrite(error)) if !was_unknown => return Settled::Bad(error),
@@ -242,6 +277,7 @@ impl Running {
 
     /// Tells everyone what became of a stored batch: each arbiter gets one list.
     fn report(&mut self, origins: Vec<Asked>, committed: Committed) {
+        self.node.counters.set_not_ready("database", None);
         let from = self.state.last_seq;
         self.state.commits += 1;
         self.state.last_seq = committed.last_seq;
@@ -305,6 +341,7 @@ impl Running {
             match self.store.start_writer(&self.name.0, &self.name.1, self.node.settings.lease_ms).await {
                 Ok(state) => {
                     self.state = state;
+                    self.node.counters.set_not_ready("database", None);
                     self.node.journal.writer.send_replace(state.writer);
                     return;
                 }

@@ -1,8 +1,8 @@
 //! The keeper of an arbiter: a plain task that outlives all its actors. It starts them, hears of their deaths, and starts them
-//! again: an order or a service actor alone, the router or the supervisor together with everything that they held.
+//! again: an order or a role alone, the router or the supervisor together, with all orders.
 
 use super::cell::{Cell, CellRef, pause};
-use super::death::Death;
+use super::death::{self, Death};
 use super::messages::{OrderDied, RoleRestarted};
 use super::node::{ActorKind, Node};
 use super::notifier::Notifier;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 /// Runs the cell `index` of a node until its arbiter ends.
 pub(crate) async fn keep(index: usize, node: Arc<Node>) {
+    death::watch_this_thread();
     let (deaths, mut reports) = mpsc::unbounded_channel();
     let cell = Cell::new(index, node, deaths);
     start_all(&cell);
@@ -55,8 +56,9 @@ async fn role_died(cell: CellRef, health: Rc<RefCell<BTreeMap<ActorKind, Health>
         (health.died(&cause), health.proof())
     };
     pause(delay).await;
-    // Else all were started anew meanwhile.
-    if cell.era.get() == era {
+    let is_of_era = matches!(kind, ActorKind::Router | ActorKind::Supervisor);
+    // Else it was started anew meanwhile, together with the other one.
+    if !is_of_era || cell.era.get() == era {
         restart(&cell, kind);
     }
     tokio::time::sleep(proof).await;
@@ -110,11 +112,15 @@ impl Health {
 fn start_all(cell: &CellRef) {
     {
         let mut addresses = cell.addresses.borrow_mut();
-        addresses.supervisor = Some(Supervisor::new(cell.clone()).start());
         addresses.stock_keeper = Some(StockKeeper::new(cell.clone()).start());
         addresses.payment_gateway = Some(PaymentGateway::new(cell.clone()).start());
         addresses.notifier = Some(Notifier::new(cell.clone()).start());
     }
+    start_orders(cell);
+}
+
+fn start_orders(cell: &CellRef) {
+    cell.addresses.borrow_mut().supervisor = Some(Supervisor::new(cell.clone()).start());
     let router = Router::new(cell.clone()).start();
     cell.addresses.borrow_mut().router = Some(router);
 }
@@ -126,7 +132,7 @@ fn restart(cell: &CellRef, kind: ActorKind) {
         ActorKind::Notifier => cell.addresses.borrow_mut().notifier = Some(Notifier::new(cell.clone()).start()),
         ActorKind::Router | ActorKind::Supervisor => {
             cell.quit_all();
-            start_all(cell);
+            start_orders(cell);
             cell.load_owned();
             return;
         }

@@ -45,6 +45,8 @@ pub struct ActorSettings {
     pub open_limit: usize,
     /// The most writes in one transaction.
     pub max_batch: usize,
+    /// The most writes that wait for a transaction while anything new is taken.
+    pub queue_limit: usize,
     /// The delays after which an order asks again for what it is owed.
     pub redrive: Backoff,
     /// How long a fact from which nothing follows may wait to be stored with the next one, in milliseconds.
@@ -75,6 +77,10 @@ pub struct ActorSettings {
     pub store_retry: Backoff,
     /// The lease of a writer, in milliseconds.
     pub lease_ms: u64,
+    /// How long events that are counted, and letters that are closed, are kept, in milliseconds.
+    pub keep_events_ms: u64,
+    /// See `keep_events_ms`.
+    pub keep_letters_ms: u64,
     /// How many open orders are read at a time at start.
     pub load_page: u32,
 }
@@ -86,6 +92,7 @@ impl Default for ActorSettings {
             arbiters: 1,
             open_limit: 100_000,
             max_batch: 1000,
+            queue_limit: 400_000,
             redrive: Backoff { first_ms: 5000, most_ms: 300_000 },
             lazy_save_ms: 200,
             tick_ms: 50,
@@ -101,6 +108,8 @@ impl Default for ActorSettings {
             pricing: Pricing::Check,
             store_retry: Backoff { first_ms: 100, most_ms: 2000 },
             lease_ms: 6000,
+            keep_events_ms: 604_800_000,
+            keep_letters_ms: 7_776_000_000,
             load_page: 1000,
         }
     }

@@ -6,13 +6,13 @@ use super::courses::{Courses, Signal, at_once};
 use super::death;
 use super::faults::Point;
 use super::journal::Origin;
-use super::messages::{Deliver, EventRef, Load, Quit, Recorded, RetryNotice};
+use super::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
 use super::node::ActorKind;
 use super::notice_course::{Course, Way, message, save, sent};
 use crate::db::Write;
 use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use crate::providers::ProviderError;
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures_util::FutureExt;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -30,7 +30,6 @@ pub(crate) struct Turn {
 /// See the module.
 pub(crate) struct Notifier {
     cell: CellRef,
-    era: u64,
     courses: Courses<Key, Turn>,
     /// Orders that are being cancelled: their confirmation is not sent any more. A repeat asks the stored rows instead.
     withdrawn: HashSet<OrderId>,
@@ -42,10 +41,9 @@ pub(crate) struct Notifier {
 
 impl Notifier {
     pub(crate) fn new(cell: CellRef) -> Self {
-        let era = cell.era.get();
         let courses = Courses::new(cell.node.settings.notice_calls);
         let born = cell.node.now();
-        Self { cell, era, courses, withdrawn: HashSet::new(), recording: HashMap::new(), born }
+        Self { cell, courses, withdrawn: HashSet::new(), recording: HashMap::new(), born }
     }
 
     fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
@@ -232,7 +230,7 @@ impl Actor for Notifier {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Notifier, -1);
-        self.cell.report_end(ActorKind::Notifier, self.era);
+        self.cell.report_end(ActorKind::Notifier);
     }
 }
 
@@ -266,13 +264,8 @@ impl Handler<RetryNotice> for Notifier {
 impl Handler<Load> for Notifier {
     type Result = ();
     fn handle(&mut self, Load(shards): Load, ctx: &mut Self::Context) {
+        // What became of writes may have died with a router; orders ask again only after all that is stored.
+        self.recording.clear();
         self.resume(shards, ctx);
-    }
-}
-
-impl Handler<Quit> for Notifier {
-    type Result = ();
-    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
-        ctx.stop();
     }
 }

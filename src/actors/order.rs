@@ -60,6 +60,7 @@ pub(crate) struct OrderActor {
 
 impl OrderActor {
     pub(crate) fn new(cell: CellRef, order: Arc<Order>, begin: Begin, life: u64) -> Self {
+        cell.count(ActorKind::Order, 1);
         Self {
             cell,
             order,
@@ -216,6 +217,10 @@ impl OrderActor {
         let debts = self.debts();
         if debts.is_nothing() || (!debts.is_more_than_a_notice() && self.owed_notices_are_stored(debts)) {
             self.leave();
+            if !debts.is_nothing() {
+                // Should the notifier's last word be lost, it is asked for then.
+                self.cell.wake_after(self.cell.node.settings.redrive.most_ms, self.order.id, Alarm::Rest);
+            }
         }
     }
 
@@ -286,11 +291,17 @@ fn reply(to: Waiting, result: Result<OrderStatus, CommandError>) {
     drop(to.send(result));
 }
 
+/// Counted here, for actix does not stop an actor in order that panics when nobody can reach it any more.
+impl Drop for OrderActor {
+    fn drop(&mut self) {
+        self.cell.count(ActorKind::Order, -1);
+    }
+}
+
 impl Actor for OrderActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.cell.count(ActorKind::Order, 1);
         self.pass(Point::OrderStarted);
         match self.begin.take() {
             Some(Begin::New { key, ticket, reply, slot }) => {
@@ -323,7 +334,6 @@ impl Actor for OrderActor {
 
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
-        self.cell.count(ActorKind::Order, -1);
         if std::thread::panicking() {
             self.cell.report_death(ActorKind::Order, Some((self.order.id, self.life)));
         }
@@ -373,6 +383,8 @@ impl Handler<Ring> for OrderActor {
                 self.rearm(now);
             }
             Alarm::Nudge => self.redrive(now),
+            // It was woken meanwhile.
+            Alarm::Rest => {}
         }
     }
 }

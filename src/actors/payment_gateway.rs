@@ -6,12 +6,12 @@ use super::courses::{Courses, Signal, at_once};
 use super::death;
 use super::faults::Point;
 use super::journal::Origin;
-use super::messages::{Deliver, Quit};
+use super::messages::Deliver;
 use super::node::ActorKind;
 use super::payment_course::{self, Begun, Goal};
 use crate::domain::{Event, EventBody, Order, OrderId, Role, Shard};
 use crate::providers::{Call, Charge};
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,15 +26,13 @@ pub(crate) struct Turn {
 /// See the module.
 pub(crate) struct PaymentGateway {
     cell: CellRef,
-    era: u64,
     courses: Courses<OrderId, Turn>,
 }
 
 impl PaymentGateway {
     pub(crate) fn new(cell: CellRef) -> Self {
-        let era = cell.era.get();
         let courses = Courses::new(cell.node.settings.payment_calls);
-        Self { cell, era, courses }
+        Self { cell, courses }
     }
 
     fn take(&mut self, deliver: &Deliver, ctx: &mut Context<Self>) {
@@ -137,7 +135,7 @@ impl Actor for PaymentGateway {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::PaymentGateway, -1);
-        self.cell.report_end(ActorKind::PaymentGateway, self.era);
+        self.cell.report_end(ActorKind::PaymentGateway);
     }
 }
 
@@ -146,13 +144,6 @@ impl Handler<Deliver> for PaymentGateway {
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
         self.cell.node.faults.pass(Point::PaymentGatewayMessage, Some(deliver.event.get().order));
         self.take(&deliver, ctx);
-    }
-}
-
-impl Handler<Quit> for PaymentGateway {
-    type Result = ();
-    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
-        ctx.stop();
     }
 }
 

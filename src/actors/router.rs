@@ -200,7 +200,9 @@ impl Actor for Router {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Router, -1);
-        self.cell.report_end(ActorKind::Router, self.era);
+        if self.cell.era.get() == self.era {
+            self.cell.report_end(ActorKind::Router);
+        }
     }
 }
 

@@ -180,6 +180,7 @@ async fn run_journal(
     started: oneshot::Sender<Result<(), StoreError>>,
     ended: oneshot::Sender<()>,
 ) {
+    death::watch_this_thread();
     match Running::start(node.clone(), store, name, counter).await {
         Ok(running) => {
             // Asked once, at the start.

@@ -4,22 +4,20 @@
 use super::cell::CellRef;
 use super::faults::Point;
 use super::journal::Origin;
-use super::messages::{Deliver, Quit};
+use super::messages::Deliver;
 use super::node::ActorKind;
 use crate::db::{StockStep, Undo, Write};
 use crate::domain::{Event, EventBody, Role};
-use actix::{Actor, ActorContext, Context, Handler};
+use actix::{Actor, Context, Handler};
 
 /// See the module.
 pub(crate) struct StockKeeper {
     cell: CellRef,
-    era: u64,
 }
 
 impl StockKeeper {
     pub(crate) fn new(cell: CellRef) -> Self {
-        let era = cell.era.get();
-        Self { cell, era }
+        Self { cell }
     }
 
     fn step(&self, event: &Event) -> Option<Write> {
@@ -58,7 +56,7 @@ impl Actor for StockKeeper {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::StockKeeper, -1);
-        self.cell.report_end(ActorKind::StockKeeper, self.era);
+        self.cell.report_end(ActorKind::StockKeeper);
     }
 }
 
@@ -70,12 +68,5 @@ impl Handler<Deliver> for StockKeeper {
         if let Some(write) = self.step(event) {
             self.cell.submit(Origin::Role(Role::Inventory, event.shard, event.order), write);
         }
-    }
-}
-
-impl Handler<Quit> for StockKeeper {
-    type Result = ();
-    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
-        ctx.stop();
     }
 }

@@ -46,8 +46,8 @@ impl Supervisor {
         Self { cell, era, waking: HashMap::new(), restarts: HashMap::new() }
     }
 
-    fn tick(&mut self, _ctx: &mut Context<Self>) {
-        let node = &self.cell.node;
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let node = self.cell.node.clone();
         node.faults.pass(Point::SupervisorTimer, None);
         node.beat(self.cell.index);
         // Behind a full journal everything is late, nothing is lost: asking again would only add to it.
@@ -55,8 +55,9 @@ impl Supervisor {
             return;
         }
         for (id, alarm) in self.cell.due_alarms(node.settings.alarms_per_tick) {
-            let orders = self.cell.orders.borrow();
-            match orders.get(&id).map(|entry| entry.addr.try_send(Ring(alarm))) {
+            let rung = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.try_send(Ring(alarm)));
+            match rung {
+                None if alarm == Alarm::Rest => self.wake(id, WakeWith::Stored, ctx),
                 // Dead: its next life sets its own alarms.
                 None | Some(Ok(()) | Err(SendError::Closed(_))) => {}
                 Some(Err(SendError::Full(_))) => self.cell.wake_after(node.settings.redrive.after(1), id, alarm),
@@ -223,7 +224,9 @@ impl Actor for Supervisor {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Supervisor, -1);
-        self.cell.report_end(ActorKind::Supervisor, self.era);
+        if self.cell.era.get() == self.era {
+            self.cell.report_end(ActorKind::Supervisor);
+        }
     }
 }
 

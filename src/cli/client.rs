@@ -249,7 +249,7 @@ fn read_event(text: &str) -> Option<Event> {
             .filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.strip_prefix(' ').unwrap_or(value)))
     };
     let data = serde_json::from_str(&field("data").collect::<Vec<_>>().join("\n")).ok()?;
-    Some(Event { id: field("id").last().map(str::to_owned), name: field("event").last().unwrap_or("message").to_owned(), data })
+    Some(Event { id: field("id").next_back().map(str::to_owned), name: field("event").next_back().unwrap_or("message").to_owned(), data })
 }
 
 /// A text field.

@@ -7,6 +7,7 @@
 mod client;
 mod demo;
 mod dlq;
+mod interrupt;
 mod lines;
 mod load;
 mod node;
@@ -63,6 +64,7 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main(node: &dyn Node) -> ExitCode {
+    end_with_the_reader();
     // A wrong usage or a request for help ends the process here, with exit code 2 or 0.
     let cli = Cli::parse();
     match run(cli.command, node) {
@@ -73,6 +75,18 @@ pub fn main(node: &dyn Node) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever reads what is printed may have had enough (`| head`): that ends the command quietly. By itself `println!` panics then.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let told = info.payload_as_str().unwrap_or_default();
+        if told.starts_with("failed printing to stdout") && told.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(info);
+    }));
 }
 
 fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {

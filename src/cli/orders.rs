@@ -1,6 +1,7 @@
 //! `ordermill orders`: looks at orders and commands them, through a node's API.
 
 use super::client::{ApiArgs, ApiError, Client, encoded, query, rows_at, shown_at, text_at};
+use super::interrupt::Interrupts;
 use super::table::{print_json, printable, table};
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -194,13 +195,13 @@ fn section<const N: usize>(out: &mut String, order: &Value, name: &str, columns:
 
 /// Prints each event; opens the stream again where it was cut off.
 async fn watch(client: &Client, id: &str, as_json: bool) -> anyhow::Result<bool> {
-    let (mut last, mut reopens) = (None::<String>, 0);
+    let (mut last, mut reopens, mut interrupts) = (None::<String>, 0, Interrupts::listen());
     loop {
         let mut events = client.events(&path(id, "/events"), last.as_deref()).await?;
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
-                _ = tokio::signal::ctrl_c() => return Ok(true),
+                () = interrupts.next() => return Ok(true),
             };
             match event {
                 Ok(Some(event)) if event.name == "end" => return Ok(true),
@@ -221,7 +222,10 @@ async fn watch(client: &Client, id: &str, as_json: bool) -> anyhow::Result<bool>
         if reopens > MAX_REOPENS {
             bail!("the stream of order {id} is cut off again and again");
         }
-        tokio::time::sleep(REOPEN).await;
+        tokio::select! {
+            () = tokio::time::sleep(REOPEN) => {}
+            () = interrupts.next() => return Ok(true),
+        }
     }
 }
 

@@ -113,8 +113,6 @@ pub struct OrderSettings {
     pub payment_deadline_ms: u64,
     /// How long a fact from which nothing follows may wait to be stored, in milliseconds.
     pub lazy_save_ms: u64,
-    /// How long a settled order's actor lives on, in milliseconds.
-    pub passivate_ms: u64,
     /// Tries of a charge, after the first, that failed for technical reasons.
     pub payment_retries: u32,
     /// Wait before the second try of a charge, in milliseconds; then doubling.
@@ -136,7 +134,6 @@ impl Default for OrderSettings {
             expiry_ms: 7_200_000,
             payment_deadline_ms: 3_600_000,
             lazy_save_ms: 200,
-            passivate_ms: 0,
             payment_retries: 3,
             payment_retry_first_ms: 1_000,
             payment_retry_most_ms: 60_000,

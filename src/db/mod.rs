@@ -15,4 +15,7 @@ pub use read::{
     AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderAudit, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder,
     WriterRow,
 };
-pub use write::{Batch, CommitError, Committed, IdempotencyKey, Outcome, StockStep, Store, StoreError, Undo, Write, WriterState};
+pub use write::{
+    Batch, CommitError, Committed, Deleted, IdempotencyKey, Outcome, Publishing, Retention, StockStep, Store, StoreError, Undo, Write,
+    WriterState,
+};

@@ -304,6 +304,41 @@ pub enum StoreError {
     Statement(String),
 }
 
+/// Whether the log is also published, so that it must be kept until it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Publishing {
+    /// To Kafka.
+    On,
+    /// There is no Kafka.
+    Off,
+}
+
+/// What may be deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    /// Events older than this, if they are counted, and published where that is on. The last number of each log stays.
+    pub events_before: Timestamp,
+    /// Keys that have expired by then.
+    pub keys_before: Timestamp,
+    /// Letters that were closed before.
+    pub letters_before: Timestamp,
+    /// Whether events must be published first.
+    pub publishing: Publishing,
+    /// At most so many rows of each table; the writer waits meanwhile.
+    pub limit: u32,
+}
+
+/// How many rows were deleted. Fewer than the limit: there is no more to delete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Deleted {
+    /// Events and markers.
+    pub events: usize,
+    /// Idempotency keys.
+    pub keys: usize,
+    /// Dead letters.
+    pub letters: usize,
+}
+
 /// The writing side of a database: one connection, owned by one journal.
 pub trait Store: Send {
     /// Starts a new writer: a row of its own, alive, with a lease. Every writer of a store that only one process may open
@@ -324,4 +359,7 @@ pub trait Store: Send {
 
     /// Ends the writer: it is set not alive.
     fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Deletes some of what is old, in a transaction of its own that moves no counter.
+    fn delete_old<'a>(&'a mut self, retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>>;
 }

@@ -16,6 +16,7 @@ mod gate;
 mod import;
 mod json;
 mod node;
+mod open_files;
 pub mod openapi;
 mod order_body;
 mod orders;

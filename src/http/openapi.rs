@@ -45,6 +45,9 @@ impl Modify for Extras {
             let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), problem_response().into());
+                // Handlers of different parts have the same names; in the document ids are unique.
+                let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+                operation.operation_id = operation.operation_id.take().map(|id| format!("{tag}_{id}"));
             }
         }
         api.security = Some(vec![utoipa::openapi::SecurityRequirement::new::<_, [&str; 0], &str>("key", [])]);

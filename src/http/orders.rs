@@ -6,7 +6,7 @@ use super::order_body::{OrderBody, read_shipment};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Params, cursor, idempotency_key, parse_wait, path_id, preferred_wait};
 use super::wait::{self, Wait};
-use super::wire::Status;
+use super::wire::{Status, Time};
 use super::wire_order::OrderView;
 use super::wire_orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView};
 use super::wire_requests::{OrderRequest, ShipRequest};
@@ -100,7 +100,9 @@ pub(super) async fn show(call: Call, request: HttpRequest) -> Answer {
     Params::of(&request, &[]).done(())?;
     let id = OrderId(path_id(&request)?);
     let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
-    Ok(HttpResponse::Ok().json(OrderView::from(&stored)))
+    let mut view = OrderView::from(&stored);
+    view.payment.next_try_at = call.state.front.next_payment_try(id).map(Time);
+    Ok(HttpResponse::Ok().json(view))
 }
 
 /// Shows what an order has come to.

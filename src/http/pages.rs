@@ -12,7 +12,8 @@ const ASSETS: [(&str, &str, &str); 2] = [
 
 /// The dashboard.
 pub(super) async fn dashboard() -> HttpResponse {
-    page(HttpResponse::Ok(), "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'").body(DASHBOARD)
+    page(HttpResponse::Ok(), "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+        .body(DASHBOARD)
 }
 
 /// A part of the dashboard.

@@ -1,6 +1,6 @@
 //! Starts the HTTP server on a socket that is already bound; who starts it owns signals and the order of the stop.
 
-use super::{HttpState, routes};
+use super::{HttpState, open_files, routes};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 use std::net::TcpListener;
@@ -35,7 +35,9 @@ pub fn serve(listener: TcpListener, state: Arc<HttpState>) -> Result<(Server, Se
     let workers = server.worker_count();
     let built = HttpServer::new(move || App::new().configure(|config| routes::configure(config, &state)))
         .workers(workers)
-        .max_connections(server.max_connections.div_ceil(workers))
+        // Events of a live stream are small and must not wait for the client's acknowledgement of the last one.
+        .tcp_nodelay(true)
+        .max_connections(open_files::connections(server.max_connections).div_ceil(workers))
         .keep_alive(Duration::from_millis(server.keep_alive_ms))
         .client_request_timeout(Duration::from_millis(server.header_timeout_ms))
         .client_disconnect_timeout(Duration::from_millis(server.disconnect_timeout_ms))

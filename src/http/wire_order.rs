@@ -40,6 +40,9 @@ pub(super) struct PaymentView {
     /// When the answer came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+    /// When it is tried again, while the provider fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Time>,
 }
 
 /// Stock that is or was held.
@@ -276,6 +279,7 @@ fn payment(stored: &StoredOrder) -> PaymentView {
         method: order.payment_method.to_string(),
         reason: None,
         at: None,
+        next_try_at: None,
     };
     match &facts.payment {
         Some((PaymentFact::Paid { amount, method }, at)) => {

@@ -142,7 +142,7 @@ fn what_is_no_json_is_said_to_be_none() {
             b"{1:2}",
             b"\x00",
             b"{\"a\":\"\x00\"}",
-            deep[..100_001].as_bytes(),
+            &deep.as_bytes()[..100_001],
         ];
         for body in bodies {
             let shown = String::from_utf8_lossy(body).chars().take(40).collect::<String>();
@@ -164,7 +164,8 @@ fn routes_methods_types_and_ids_are_checked() {
     run(|| async {
         let app = app(Settings::default()).await;
         let id = Uuid::from_u128(9);
-        let cases: &[(Method, &str, &[(&str, &str)], &str, u16, &str)] = &[
+        type Case = (Method, &'static str, &'static [(&'static str, &'static str)], &'static str, u16, &'static str);
+        let cases: &[Case] = &[
             (Method::GET, "/nothing", &[], "", 404, "/problems/no-such-route"),
             (Method::GET, "/api/v1/orders/", &[], "", 404, "/problems/no-such-route"),
             (Method::GET, "/api/v1/orders/a/b/c", &[], "", 404, "/problems/no-such-route"),

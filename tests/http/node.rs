@@ -65,11 +65,32 @@ fn the_document_describes_every_route() {
             assert!(operation["responses"]["default"].is_object(), "{method} {} is not described", route.path);
         }
         assert_eq!(document["components"]["schemas"]["Problem"]["type"], "object");
+        let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+        let mut ids: Vec<&str> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "operation ids are unique");
         let paths = document["paths"].as_object().unwrap().keys();
         for path in paths {
             assert!(ROUTES.iter().any(|route| route.path == path), "{path} is described and not served");
         }
     });
+}
+
+/// `UPDATE_CONTRACTS=1 cargo test` writes the file anew.
+#[test]
+fn the_committed_document_is_the_served_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/contracts/openapi.json");
+    let served = format!("{}\n", ordermill::http::openapi::text());
+    if std::env::var_os("UPDATE_CONTRACTS").is_some() {
+        std::fs::write(path, &served).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == served,
+        "contracts/openapi.json is not what is served: look at the difference, then UPDATE_CONTRACTS=1 cargo test"
+    );
 }
 
 #[test]

@@ -176,9 +176,6 @@ impl Chaos {
         let ms = self.began.elapsed().as_millis();
         if let Some(trace) = &mut self.lock().trace {
             trace.push(format!("{ms:>7} {}", line()));
-            if std::env::var_os("ORDERMILL_LIVE").is_some() {
-                eprintln!("{}", trace.last().unwrap());
-            }
         }
     }
 
@@ -212,7 +209,7 @@ impl Chaos {
         }
     }
 
-    fn fault(&self, batch: &Batch) -> Fault {
+    fn fault(&self) -> Fault {
         let mut state = self.lock();
         state.commits += 1;
         if !state.rages || state.crash.is_none() {
@@ -236,7 +233,6 @@ impl Chaos {
             drop(state);
             self.crash();
         }
-        let _ = batch;
         fault
     }
 }
@@ -294,7 +290,7 @@ impl FaultPlan for Hand {
 
 impl Faults for Hand {
     fn commit(&self, batch: &Batch) -> Fault {
-        let fault = self.0.fault(batch);
+        let fault = self.0.fault();
         self.0.tell(|| {
             let mut line =
                 format!("writer {} commit {} {:?} {}+{}:", batch.writer.0, batch.commits, fault.verdict, fault.before_ms, fault.after_ms);

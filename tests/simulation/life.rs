@@ -4,7 +4,7 @@
 use crate::chance::Chance;
 use crate::chaos::{Chaos, Hand};
 use crate::support::SimWorld;
-use ordermill::actors::faults::{FaultPlan as _, Faults, Plant};
+use ordermill::actors::faults::Faults;
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, Parts, Where};
 use ordermill::config::providers::{BreakerSettings, ProviderSettings};
 use ordermill::db::Reads;
@@ -114,7 +114,6 @@ impl Host {
 impl Ground {
     async fn start(&self) -> Result<Actors, ordermill::db::StoreError> {
         let hand = Arc::new(Hand(self.chaos.clone()));
-        debug_assert!(!hand.has(Plant::AnswerBeforeCommit) || cfg!(debug_assertions));
         let reads: Arc<dyn Reads> = if self.drops_on_restart {
             Arc::new(crate::forgetful::Forgetful(self.database.clone()))
         } else {

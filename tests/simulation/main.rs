@@ -3,6 +3,16 @@
 //!
 //! `ORDERMILL_SEED=n` runs one seed (with its trace), `ORDERMILL_SEEDS=n` runs so many, `ORDERMILL_FIRST=n` begins there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    missing_docs,
+    reason = "a failing test may panic, and nobody imports a test"
+)]
+
 mod audit;
 mod chance;
 mod chaos;
@@ -11,6 +21,7 @@ mod life;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;
+mod watch;
 mod workload;
 
 use run::{Bug, Options, Outcome, run};
@@ -78,6 +89,7 @@ const WITHIN: u64 = 40;
 #[track_caller]
 fn finds(bug: Bug) {
     let found = (1..=WITHIN).find(|seed| !try_seed(Options { seed: *seed, traced: false, bug: Some(bug) }).broken.is_empty());
+    println!("{bug:?} is found by seed {found:?}");
     assert!(found.is_some(), "{bug:?} is not found within {WITHIN} seeds");
 }
 

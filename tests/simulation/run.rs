@@ -7,7 +7,7 @@ use crate::life::{Ground, Host, pause};
 use crate::support::SimWorld;
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
-use ordermill::actors::{ActorSettings, LetterAction};
+use ordermill::actors::{ActorSettings, LetterAction, LetterError};
 use ordermill::config::providers::{Behaviour, SandboxSettings};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{LetterFilter, Reads};
@@ -52,6 +52,8 @@ const SETTLE_S: u64 = 7200;
 pub fn run(options: Options) -> Outcome {
     let done: Rc<RefCell<Option<Outcome>>> = Rc::default();
     let slot = done.clone();
+    let watch = crate::watch::Watch::default();
+    let _watching = tracing::subscriber::set_default(watch.clone());
     let system =
         actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
     system.block_on(async move {
@@ -59,7 +61,9 @@ pub fn run(options: Options) -> Outcome {
         *slot.borrow_mut() = Some(outcome);
     });
     let outcome = done.borrow_mut().take();
-    outcome.expect("the simulation ends")
+    let mut outcome = outcome.expect("the simulation ends");
+    outcome.broken.extend(watch.found());
+    outcome
 }
 
 async fn simulate(options: Options) -> Outcome {
@@ -175,7 +179,15 @@ async fn desk(host: &Rc<Host>) {
         let acting = move |front: ordermill::actors::Front| async move {
             front.act(id, action, Text::lossy("sim"), None, Duration::from_secs(30)).await
         };
-        let acted = host.insist(acting).await;
+        let mut acted = host.insist(acting).await;
+        if matches!(acted, Err(LetterError::NotApplicable(_))) {
+            // The release had overtaken the shipment: there is nothing left to end.
+            acted = host
+                .insist(
+                    move |front| async move { front.act(id, LetterAction::Skip, Text::lossy("sim"), None, Duration::from_secs(30)).await },
+                )
+                .await;
+        }
         host.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
     }
 }

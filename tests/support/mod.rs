@@ -10,7 +10,9 @@ use ordermill::domain::{
     CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp,
 };
 use ordermill::providers::Providers;
+use ordermill::providers::sandbox::SandboxControl;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,7 +52,13 @@ impl World for SimWorld {
 pub fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + 'static) {
     let system =
         actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
-    system.block_on(async move { test().await });
+    let result = catch_unwind(AssertUnwindSafe(|| system.block_on(async move { test().await })));
+    if let Err(panic) = result {
+        // The actors' panic hook keeps causes and prints nothing.
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        println!("the test panicked: {}", text.unwrap_or("without a text"));
+        resume_unwind(panic);
+    }
 }
 
 /// A database that outlives its nodes.
@@ -77,6 +85,11 @@ impl World1 {
             settings: ActorSettings::default(),
             faults: Faults::default(),
         }
+    }
+
+    /// The stand-ins for the outside parties.
+    pub fn sandbox(&self) -> &SandboxControl {
+        self.providers.sandbox.as_ref().expect("they are stand-ins")
     }
 
     pub async fn start(&self) -> Actors {

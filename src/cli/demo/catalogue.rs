@@ -25,7 +25,7 @@ pub(super) struct Catalogue {
 }
 
 const USUAL_STOCK: i32 = 2_000;
-const SCARCE_STOCK: i32 = 4;
+const SCARCE_STOCK: i32 = 1;
 
 /// Name and price in halves.
 const USUAL: &[(&str, i64)] = &[

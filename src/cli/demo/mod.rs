@@ -5,6 +5,7 @@ mod catalogue;
 mod story;
 
 use super::client::{ApiArgs, ApiError, Client, KeyArg, shown_at, text_at};
+use super::interrupt::Interrupts;
 use super::node::{DatabaseArgs, Node, NodeArgs};
 use super::rng::Rng;
 use super::table::printable;
@@ -167,6 +168,7 @@ async fn perform(args: &DemoArgs, url: &str) -> anyhow::Result<Totals> {
     let access = KeyArg { key: std::env::var("ORDERMILL_KEY").ok() };
     let client = Client::new(&ApiArgs { url: url.to_owned(), access })?;
     let catalogue = Catalogue::new();
+    let mut interrupts = Interrupts::listen();
     for product in catalogue.all() {
         put(&client, product).await?;
     }
@@ -189,14 +191,14 @@ async fn perform(args: &DemoArgs, url: &str) -> anyhow::Result<Totals> {
         tokio::select! {
             () = tokio::time::sleep(gap) => {}
             () = until(end) => break,
-            _ = tokio::signal::ctrl_c() => break,
+            () = interrupts.next() => break,
         }
     }
     println!("no more orders; those under way are waited for (Ctrl-C: not)");
     tokio::select! {
         () = async { while customers.join_next().await.is_some() {} } => {}
         () = tokio::time::sleep(FAREWELL) => {}
-        _ = tokio::signal::ctrl_c() => {}
+        () = interrupts.next() => {}
     }
     customers.shutdown().await;
     Ok(std::mem::take(&mut *shop.totals()))

@@ -78,7 +78,7 @@ impl Story {
         Self {
             plan,
             customer: format!("{first} {last}"),
-            goods: goods.join(", "),
+            goods: goods.join(" + "),
             body: body(first, last, &lines, &mut luck),
             patience: Duration::from_millis(u64::try_from(patience_ms).unwrap_or(0)),
         }

@@ -13,7 +13,7 @@ pub(super) const DEFAULT_ORDERS: u64 = 10_000;
 #[command(after_help = "Closed loop (default): each connection sends its next order as soon as the last one is answered.\n\
     Open loop (--rate): orders are sent by the clock; latencies count from the time when an order was due, so a stall of the node\n\
     shows in all the orders that were due meanwhile.\n\n\
-    Exit code: 0 the run ended, also with errors (they are in the summary); 1 the node was away for too long; 2 wrong usage.")]
+    Exit code: 0 the run ended, also with errors (they are in the summary); 1 the node was away for too long,\n    or orders were not settled in time; 2 wrong usage.")]
 pub(in crate::cli) struct LoadArgs {
     /// Node to load (http://HOST:PORT); repeat it to spread the connections over several nodes
     #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]

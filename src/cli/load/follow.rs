@@ -9,7 +9,7 @@ use super::wire::{Broken, Wire};
 use crate::cli::rng::Rng;
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -79,7 +79,8 @@ impl Followers {
         }
         let (followers, id) = (self.clone(), String::from_utf8_lossy(id).into_owned());
         tokio::spawn(async move {
-            let follow = async { tokio::join!(followers.confirmed(ticket, &id), followers.settled(ticket, &id)) };
+            let seen = AtomicBool::new(false);
+            let follow = async { tokio::join!(followers.confirmed(ticket, &id, &seen), followers.settled(ticket, &id, &seen)) };
             let (confirmed, settled) = timeout(followers.limit, follow).await.unwrap_or((Ok(false), Ok(false)));
             let mut outcome = lock(&followers.outcome);
             outcome.followed.confirmed += u64::from(matches!(confirmed, Ok(true)));
@@ -102,7 +103,7 @@ impl Followers {
     }
 
     /// Reads the order's events up to CONFIRMED; false when it ends otherwise.
-    async fn confirmed(&self, ticket: Ticket, id: &str) -> Result<bool, Broken> {
+    async fn confirmed(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
         let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{}Accept: text/event-stream\r\n\r\n", self.headers);
         let mut wire = self.connect().await?;
         if wire.open(request.as_bytes()).await?.status != 200 {
@@ -113,7 +114,7 @@ impl Followers {
             let more = wire.read_more(&mut text).await?;
             match take_outcome(&mut text) {
                 Some(true) => {
-                    lock(&self.outcome).tally.confirmed_us.record(ticket.intended.elapsed());
+                    self.note_confirmed(ticket, seen);
                     return Ok(true);
                 }
                 Some(false) => return Ok(false),
@@ -125,7 +126,7 @@ impl Followers {
     }
 
     /// Asks until the order is settled.
-    async fn settled(&self, ticket: Ticket, id: &str) -> Result<bool, Broken> {
+    async fn settled(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
         let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{}\r\n", self.headers);
         let mut wire = self.connect().await?;
         loop {
@@ -134,12 +135,22 @@ impl Followers {
                 return Ok(false);
             }
             if wire.body().windows(SETTLED.len()).any(|window| window == SETTLED) {
+                if text_field(wire.body(), b"\"status\":") == Some(b"CONFIRMED") {
+                    self.note_confirmed(ticket, seen);
+                }
                 lock(&self.outcome).tally.settled_us.record(ticket.intended.elapsed());
                 if wire.is_reusable() {
                     lock(&self.idle).push(wire);
                 }
                 return Ok(true);
             }
+        }
+    }
+
+    /// Whichever of the two connections hears of it first.
+    fn note_confirmed(&self, ticket: Ticket, seen: &AtomicBool) {
+        if !seen.swap(true, Ordering::Relaxed) {
+            lock(&self.outcome).tally.confirmed_us.record(ticket.intended.elapsed());
         }
     }
 

@@ -20,6 +20,7 @@ mod tests;
 
 pub(super) use args::LoadArgs;
 
+use super::interrupt::Interrupts;
 use super::retail::Retail;
 use anyhow::{Context, bail};
 use connection::Connection;
@@ -66,13 +67,17 @@ pub(super) fn load(args: &LoadArgs) -> anyhow::Result<bool> {
 
 async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
     let mut work = work(args)?;
+    let mut interrupts = Interrupts::listen();
     let key = args.api.key.as_deref();
     let nodes = nodes(&args.url, key, args.idempotency).await?;
     let mut progress = Progress::new(args.json);
     let first = nodes.first().context("give at least one --url")?;
     if !args.no_seed {
         progress.say(&format!("putting {} products into the catalogue of {}", work.catalogue.len(), first.address));
-        setup::seed(first, key, std::mem::take(&mut work.catalogue)).await?;
+        tokio::select! {
+            seeded = setup::seed(first, key, std::mem::take(&mut work.catalogue)) => seeded?,
+            () = interrupts.next() => bail!("interrupted before the first order"),
+        }
     }
     match setup::open_orders(&nodes, args.gauge, key).await {
         Ok(0) => {}
@@ -95,10 +100,10 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         recorder,
         followers,
     });
-    let sent_in = send(&run, args, work.orders, &mut progress).await?;
-    let (settled_in, open_at_end) = settle(&run, args, &progress).await;
+    let sent = send(&run, args, work.orders, &mut progress, &mut interrupts).await?;
+    let (settled_in, open_at_end) = settle(&run, args, &progress, &mut interrupts).await;
     progress.end();
-    Ok(report(args, &run, sent_in, settled_in, open_at_end, work.notes))
+    Ok(report(args, &run, &sent, settled_in, open_at_end, work.notes))
 }
 
 /// The nodes behind the addresses.
@@ -157,12 +162,29 @@ fn notes_of(retail: &Retail) -> Vec<String> {
         "of one pass through the file, {} orders sell at another price than the catalogue's: a node with pricing=check cancels them",
         retail.mispriced()
     ));
-    notes.push(format!("and {magic} have a total that ends in .01 to .09: a node with sandbox payments declines or fails some of them"));
+    notes.push(format!(
+        "and {magic} have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its \
+         circuit breaker and hold up all others) unless providers.sandbox.magic is false"
+    ));
     notes
 }
 
-/// Sends all orders and waits for their answers; returns how long that took.
-async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &mut Progress) -> anyhow::Result<Duration> {
+/// What sending took.
+struct Sent {
+    time: Duration,
+    /// CPU time of this process, where the system tells it.
+    cpu_us: Option<f64>,
+}
+
+/// Sends all orders and waits for their answers.
+async fn send(
+    run: &Arc<Run>,
+    args: &LoadArgs,
+    orders: Option<u64>,
+    progress: &mut Progress,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<Sent> {
+    let cpu_before = cpu_us();
     let mut tasks = JoinSet::new();
     for number in 0..args.connections {
         tasks.spawn(Connection::new(run.clone(), number).run());
@@ -172,8 +194,8 @@ async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &m
         tokio::spawn(recorder.run(move |ids| counting.tally().counts.accepted += ids))
     });
     let mut sending = Sending { run, orders, duration: args.duration_s.map(Duration::from_secs_f64), before: (Duration::ZERO, 0) };
-    sending.watch(&mut tasks, progress).await;
-    let taken = run.elapsed();
+    sending.watch(&mut tasks, progress, interrupts).await;
+    let time = run.elapsed();
     tasks.shutdown().await;
     if let (Some(recorder), Some(recording)) = (&run.recorder, recording) {
         recorder.finish();
@@ -183,7 +205,7 @@ async fn send(run: &Arc<Run>, args: &LoadArgs, orders: Option<u64>, progress: &m
     // Requests of aborted connections were sent and never answered; what else has no end was never sent.
     counts.unknown += run.now_under_way();
     counts.not_sent += run.tickets.taken().saturating_sub(counts.ended()) + run.tickets.left_over();
-    Ok(taken)
+    Ok(Sent { time, cpu_us: cpu_us().zip(cpu_before).map(|(after, before)| after - before) })
 }
 
 /// The time of sending.
@@ -197,7 +219,7 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// Until all connections are done; shows progress, minds the end of the duration and Ctrl-C.
-    async fn watch(&mut self, tasks: &mut JoinSet<()>, progress: &mut Progress) {
+    async fn watch(&mut self, tasks: &mut JoinSet<()>, progress: &mut Progress, interrupts: &mut Interrupts) {
         let mut tick = tokio::time::interval(MOMENT);
         let end = self.duration.map(|duration| self.run.tickets.started() + duration);
         let mut stopped_at: Option<Instant> = None;
@@ -213,7 +235,7 @@ impl Sending<'_> {
                     self.run.end();
                     stopped_at = Some(Instant::now());
                 }
-                _ = tokio::signal::ctrl_c() => {
+                () = interrupts.next() => {
                     if stopped_at.is_some() {
                         return;
                     }
@@ -253,7 +275,7 @@ async fn until(time: Option<Instant>) {
 }
 
 /// Waits for the node to settle all; returns how long after the start that was, if it was, and how many are open else.
-async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress) -> (Option<Duration>, Option<u64>) {
+async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress, interrupts: &mut Interrupts) -> (Option<Duration>, Option<u64>) {
     if args.no_settle || run.failure().is_some() {
         return (None, None);
     }
@@ -276,18 +298,11 @@ async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress) -> (Option
     };
     tokio::select! {
         result = settled => result,
-        _ = tokio::signal::ctrl_c() => (None, None),
+        () = interrupts.next() => (None, None),
     }
 }
 
-fn report(
-    args: &LoadArgs,
-    run: &Run,
-    sent_in: Duration,
-    settled_in: Option<Duration>,
-    open_at_end: Option<u64>,
-    notes: Vec<String>,
-) -> Report {
+fn report(args: &LoadArgs, run: &Run, sent: &Sent, settled_in: Option<Duration>, open_at_end: Option<u64>, notes: Vec<String>) -> Report {
     let tally = run.tally();
     let counts = tally.counts.clone();
     let per_second = |time: Duration| counts.accepted as f64 / time.as_secs_f64().max(1e-9);
@@ -301,8 +316,8 @@ fn report(
         connections: args.connections,
         rate: args.rate,
         seed: args.seed,
-        seconds: sent_in.as_secs_f64(),
-        accepted_per_second: per_second(sent_in),
+        seconds: sent.time.as_secs_f64(),
+        accepted_per_second: per_second(sent.time),
         settled_seconds: settled_in.map(|time| time.as_secs_f64()),
         settled_per_second: settled_in.map(per_second),
         open_at_end,
@@ -311,10 +326,13 @@ fn report(
         settled_ms,
         sample,
         refusals: tally.refusals(),
-        generator_cpu_us_per_order: cpu_us().filter(|_| counts.accepted > 0).map(|micros| micros / counts.accepted as f64),
+        generator_cpu_us_per_order: sent.cpu_us.filter(|_| counts.accepted > 0).map(|micros| micros / counts.accepted as f64),
         counts,
         notes,
-        failure: run.failure(),
+        failure: run.failure().or_else(|| {
+            let open = open_at_end.filter(|open| *open > 0)?;
+            Some(format!("{open} orders were not settled within {} s", args.settle_timeout_s))
+        }),
     }
 }
 

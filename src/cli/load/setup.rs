@@ -18,10 +18,10 @@ const MAX_SEED_TRIES: u32 = 20;
 const POLL: Duration = Duration::from_millis(25);
 const FIRST_BUSY_WAIT: Duration = Duration::from_millis(200);
 
-/// Where the number of open orders is read.
+/// Where the number of orders that are not settled is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Gauge {
-    /// `ordermill_open_orders` of `/metrics`
+    /// `ordermill_unsettled_orders` of `/metrics`
     Metrics,
     /// `openOrders` of `/api/v1/admin/actors` (role admin)
     Actors,
@@ -40,7 +40,7 @@ impl Gauge {
             Self::Metrics => {
                 let line = body
                     .lines()
-                    .find(|line| line.strip_prefix("ordermill_open_orders").is_some_and(|rest| rest.starts_with([' ', '{'])))?;
+                    .find(|line| line.strip_prefix("ordermill_unsettled_orders").is_some_and(|rest| rest.starts_with([' ', '{'])))?;
                 let value: f64 = line.rsplit(' ').next()?.parse().ok()?;
                 // A gauge of whole orders; negative or broken values read as none.
                 (value.is_finite() && value >= 0.0).then_some(value.round() as u64)
@@ -50,7 +50,7 @@ impl Gauge {
     }
 }
 
-/// The open orders of all nodes.
+/// The orders of all nodes that are not settled.
 pub(crate) async fn open_orders(nodes: &[Node], gauge: Gauge, key: Option<&str>) -> anyhow::Result<u64> {
     let mut sum = 0;
     for node in nodes {
@@ -137,10 +137,9 @@ mod tests {
 
     #[test]
     fn the_gauge_is_read_from_either_place() {
-        let metrics =
-            "# HELP ordermill_open_orders x\n# TYPE ordermill_open_orders gauge\nordermill_open_orders_limit 5\nordermill_open_orders 17\n";
+        let metrics = "# HELP ordermill_unsettled_orders x\n# TYPE ordermill_unsettled_orders gauge\nordermill_unsettled_orders_limit 5\nordermill_unsettled_orders 17\n";
         assert_eq!(Gauge::Metrics.read(metrics), Some(17));
-        assert_eq!(Gauge::Metrics.read("ordermill_open_orders{node=\"a b\"} 3"), Some(3));
+        assert_eq!(Gauge::Metrics.read("ordermill_unsettled_orders{node=\"a b\"} 3"), Some(3));
         assert_eq!(Gauge::Metrics.read("ordermill_orders 3"), None);
         assert_eq!(Gauge::Actors.read(r#"{"actors":[],"openOrders":4}"#), Some(4));
         assert_eq!(Gauge::Actors.read("{}"), None);

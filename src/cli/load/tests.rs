@@ -61,7 +61,7 @@ async fn serve(mut stream: TcpStream, node: &Fake, answer: &(impl Fn(&Request) -
             node.seen.lock().unwrap().push((request.key.clone(), request.body.clone()));
             answer(&request)
         } else if request.line.starts_with("GET /metrics") {
-            Act::Whole(with_length("200 OK", "", "ordermill_open_orders 0\n"))
+            Act::Whole(with_length("200 OK", "", "ordermill_unsettled_orders 0\n"))
         } else if request.line.contains("/status?wait=30s") {
             // The end of the wait comes first, then the end of the order.
             let settled = node.asked.fetch_add(1, Ordering::SeqCst) % 2 == 1;
@@ -290,7 +290,7 @@ async fn real_orders_are_sent_once_each_with_what_is_wrong_with_them_in_the_note
     the file: 3 orders of 3 lines, 1 products, 1 lines refused
       1 x cancellation of an earlier invoice (first: line 4)
     of one pass through the file, 1 orders sell at another price than the catalogue's: a node with pricing=check cancels them
-    and 1 have a total that ends in .01 to .09: a node with sandbox payments declines or fails some of them
+    and 1 have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its circuit breaker and hold up all others) unless providers.sandbox.magic is false
     ");
 }
 

@@ -2,7 +2,7 @@
 
 use super::faults::{self, Call, Fault, Verdict};
 use super::{MemoryDatabase, Nodes, apply};
-use crate::db::{Batch, CommitError, Committed, Store, StoreError, WriterRow, WriterState};
+use crate::db::{Batch, CommitError, Committed, Deleted, Retention, Store, StoreError, WriterRow, WriterState};
 use crate::domain::{Shards, WriterId};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -115,6 +115,11 @@ impl Store for MemoryStore {
             Arc::make_mut(&mut tables).writers.get_mut(&writer).ok_or_else(|| unknown(writer))?.alive = false;
             Ok(())
         })
+    }
+
+    /// A database in memory lives no longer than its process: it keeps everything.
+    fn delete_old<'a>(&'a mut self, _retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>> {
+        Box::pin(async { Ok(Deleted::default()) })
     }
 }
 

@@ -26,5 +26,4 @@ mod tests;
 
 pub use open::{SqliteOptions, Synchronous};
 pub use reads::SqliteReads;
-pub use retention::{Deleted, Publishing, Retention};
 pub use store::SqliteStore;

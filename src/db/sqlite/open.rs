@@ -208,6 +208,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the standard library's enum, which may grow; what is not told apart may pass")]
 fn io(path: &Path, error: &std::io::Error) -> StoreError {
     let told = format!("{}: {error}", path.display());
     match error.kind() {

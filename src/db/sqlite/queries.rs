@@ -100,7 +100,10 @@ macro_rules! order_list {
 }
 order_list!(OrdersByTime, "? IS NULL");
 order_list!(OrdersOfCustomer, "customer_id = ?");
-order_list!(OrdersOfRareStatus, "status IN ('PAYMENT_FAILED', 'FAILED', 'CANCELLING', 'REFUNDING', 'CANCELLED') AND status = ?");
+order_list!(
+    OrdersOfRareStatus,
+    "status <> 'PENDING' AND status <> 'CONFIRMED' AND status <> 'SHIPPED' AND status <> 'INVENTORY_RESERVED' AND status = ?"
+);
 order_list!(OrdersStillOpen, "open = 1 AND ? IS NULL");
 
 /// Which index finds the orders of a status.
@@ -170,7 +173,7 @@ fn order_row((Id(id), Id(customer), status, total, created_at, updated_at): Orde
 fn first_id_at(at: Option<Timestamp>, shift_us: i64, open: [u8; 16]) -> [u8; 16] {
     let Some(Timestamp(us)) = at else { return open };
     let ms = u64::try_from(us.saturating_add(shift_us) / 1000).unwrap_or(0);
-    uuid::Uuid::from_u64_pair(ms.checked_mul(1 << 16).unwrap_or(u64::MAX), 0).into_bytes()
+    uuid::Uuid::from_u64_pair(ms.saturating_mul(1 << 16), 0).into_bytes()
 }
 
 sql!(

@@ -4,48 +4,13 @@ use super::error::Failure;
 use super::queries;
 use super::statement::{Value, run, select, sql};
 use super::store::SqliteStore;
-use crate::db::write::StoreError;
+use crate::db::write::{Deleted, Publishing, Retention, StoreError};
 use crate::domain::{Timestamp, WriterId};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
 /// So many of the oldest letters are looked at; open ones are passed over and stay.
 const LETTER_SCAN: i64 = 20_000;
-
-/// Whether the log is also published, so that it must be kept until it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Publishing {
-    /// To Kafka.
-    On,
-    /// There is no Kafka.
-    Off,
-}
-
-/// What may be deleted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Retention {
-    /// Events older than this, if they are counted, and published where that is on. The last number of each log stays.
-    pub events_before: Timestamp,
-    /// Keys that have expired by then.
-    pub keys_before: Timestamp,
-    /// Letters that were closed before.
-    pub letters_before: Timestamp,
-    /// Whether events must be published first.
-    pub publishing: Publishing,
-    /// At most so many rows of each table; the writer waits meanwhile.
-    pub limit: u32,
-}
-
-/// How many rows were deleted. Fewer than the limit: there is no more to delete.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Deleted {
-    /// Events and markers.
-    pub events: usize,
-    /// Idempotency keys.
-    pub keys: usize,
-    /// Dead letters.
-    pub letters: usize,
-}
 
 sql!(Front, "SELECT seq, at FROM events WHERE writer = ? AND seq <= ? ORDER BY seq LIMIT ?" => (BigInt, BigInt));
 sql!(DeleteEvents, "DELETE FROM events WHERE writer = ? AND seq <= ?");
@@ -59,10 +24,7 @@ sql!(
 
 impl SqliteStore {
     /// Deletes some of what is old, in a transaction of its own.
-    ///
-    /// # Errors
-    /// The database cannot be written now; nothing was deleted.
-    pub fn delete_old(&mut self, retention: &Retention) -> Result<Deleted, StoreError> {
+    pub(super) fn delete_some(&mut self, retention: &Retention) -> Result<Deleted, StoreError> {
         self.simple(|conn| delete_old(conn, retention))
     }
 }

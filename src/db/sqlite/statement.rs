@@ -96,6 +96,11 @@ impl<S: Sql, const N: usize> QueryId for Fixed<'_, S, N> {
 }
 
 impl<S: Sql, const N: usize> QueryFragment<Sqlite> for Fixed<'_, S, N> {
+    // Asked before every run; the usual answer is found by walking through all values.
+    fn is_safe_to_cache_prepared(&self, _: &Sqlite) -> QueryResult<bool> {
+        Ok(true)
+    }
+
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         let mut parts = S::TEXT.split('?');
         out.push_sql(parts.next().unwrap_or_default());
@@ -137,6 +142,10 @@ impl<S: Sql, const W: usize, const N: usize> QueryId for Rows<'_, S, W, N> {
 }
 
 impl<S: Sql, const W: usize, const N: usize> QueryFragment<Sqlite> for Rows<'_, S, W, N> {
+    fn is_safe_to_cache_prepared(&self, _: &Sqlite) -> QueryResult<bool> {
+        Ok(true)
+    }
+
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql(S::TEXT);
         let mut open = "(";
@@ -176,6 +185,10 @@ impl<S: Sql, const N: usize> QueryId for Among<'_, S, N> {
 }
 
 impl<S: Sql, const N: usize> QueryFragment<Sqlite> for Among<'_, S, N> {
+    fn is_safe_to_cache_prepared(&self, _: &Sqlite) -> QueryResult<bool> {
+        Ok(true)
+    }
+
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql(S::TEXT);
         out.push_sql("(");

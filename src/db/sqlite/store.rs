@@ -4,7 +4,7 @@ use super::batch;
 use super::error::{Blame, Failure, judge, not_written};
 use super::open::SqliteOptions;
 use super::statement::{Value, run, select, sql};
-use crate::db::write::{Batch, CommitError, Committed, Store, StoreError, WriterState};
+use crate::db::write::{Batch, CommitError, Committed, Deleted, Retention, Store, StoreError, WriterState};
 use crate::domain::{Shards, WriterId};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
@@ -162,5 +162,9 @@ impl Store for SqliteStore {
 
     fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.simple(|conn| Ok(run(conn, EndWriter, [Value::Int(writer.0)]).map(|_| ())?)) })
+    }
+
+    fn delete_old<'a>(&'a mut self, retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>> {
+        Box::pin(async move { self.delete_some(retention) })
     }
 }

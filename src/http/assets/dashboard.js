@@ -33,31 +33,28 @@ function time(text) {
 
 function showOrders(items) {
   byId("empty").hidden = items.length > 0;
-  const counts = new Map();
   const rows = items.map((order) => {
-    counts.set(order.status, (counts.get(order.status) || 0) + 1);
-    const row = element("tr");
-    row.tabIndex = 0;
+    const line = element("tr");
+    line.tabIndex = 0;
     const before = seen.get(order.orderId);
     if (before !== order.status) {
-      if (seen.size > 0) row.className = "changed";
+      if (seen.size > 0) line.className = "changed";
       seen.set(order.orderId, order.status);
     }
     const id = element("td");
     id.append(element("code", order.orderId));
     const status = element("td");
     status.append(element("span", order.status, `status ${order.status}`));
-    row.append(id, element("td", time(order.createdAt)), status, element("td", order.totalAmount, "amount"));
+    line.append(id, element("td", time(order.createdAt)), status, element("td", order.totalAmount, "amount"));
     const choose = () => { selected = order.orderId; showOrder().catch(fail); };
-    row.addEventListener("click", choose);
-    row.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(); });
-    return row;
+    line.addEventListener("click", choose);
+    line.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(); });
+    return line;
   });
   const focused = document.activeElement && document.activeElement.closest("#orders tr");
   const place = focused ? [...byId("orders").children].indexOf(focused) : -1;
   byId("orders").replaceChildren(...rows);
   if (place >= 0 && rows[place]) rows[place].focus();
-  byId("counts").replaceChildren(...[...counts].map(([name, count]) => element("li", `${count} ${name}`, name)));
   while (seen.size > 20 * SHOWN) seen.delete(seen.keys().next().value);
 }
 
@@ -74,26 +71,64 @@ async function showOrder() {
 
 function tile(name, value) {
   const made = element("div");
-  made.append(element("dt", name), element("dd", value));
+  made.append(element("dt", name), element("dd", value === null || value === undefined ? "–" : String(value)));
   return made;
 }
 
+function percent(share) {
+  return typeof share === "number" ? `${(100 * share).toFixed(1)} %` : "–";
+}
+
+function row(...cells) {
+  const made = element("tr");
+  made.append(...cells.map((cell, at) => element("td", String(cell), at > 0 ? "amount" : undefined)));
+  return made;
+}
+
+function bar(x, width, value, most, className) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  const height = (86 * value) / most;
+  for (const [name, given] of Object.entries({ x, y: 90 - height, width, height, class: className })) made.setAttribute(name, given);
+  return made;
+}
+
+function showChart(points) {
+  const most = Math.max(1, ...points.map((point) => Math.max(point.placed, point.confirmed)));
+  const step = 600 / Math.max(1, points.length);
+  const bars = points.flatMap((point, at) => [
+    bar(at * step, step * 0.9, point.placed, most, "placed"),
+    bar(at * step + step * 0.25, step * 0.4, point.confirmed, most, "confirmed"),
+  ]);
+  byId("chart").replaceChildren(...bars);
+}
+
 async function showNumbers() {
-  const tiles = [];
-  if (hasAnalytics) {
-    try {
-      const board = await get("/api/v1/analytics/dashboard");
-      for (const [name, value] of Object.entries(board)) {
-        if (typeof value === "number" || typeof value === "string") {
-          tiles.push(tile(name.replace(/([A-Z])/g, " $1").toLowerCase(), String(value)));
-        }
-      }
-    } catch (error) {
-      if (error.status === 404 || error.status === 403) hasAnalytics = false; else throw error;
-    }
+  if (!hasAnalytics) return;
+  let board;
+  try {
+    board = await get("/api/v1/analytics/dashboard");
+  } catch (error) {
+    if (error.status !== 404 && error.status !== 403) throw error;
+    // A customer's key does not see them, nor does a node without that role.
+    hasAnalytics = false;
+    return;
   }
-  byId("numbers").replaceChildren(...tiles);
-  byId("numbers").parentElement.hidden = tiles.length === 0;
+  byId("business").hidden = false;
+  byId("numbers").replaceChildren(
+    tile("orders placed", board.orders.placed),
+    tile("revenue", board.revenue),
+    tile("average order", board.averageOrderValue),
+    tile("conversion", percent(board.conversion)),
+    tile("payments charged", percent(board.payments.successRate)),
+    tile("notices sent", percent(board.notifications.successRate)),
+    tile("to confirmation", board.averageConfirmMs === null ? null : `${Math.round(board.averageConfirmMs)} ms`),
+  );
+  const statuses = Object.entries(board.orders.byStatus).filter(([, count]) => count > 0);
+  byId("statuses").replaceChildren(...statuses.map(([name, count]) => element("li", `${count} ${name}`, name)));
+  showChart(board.timeSeries);
+  const named = (product) => product.name || product.productId;
+  byId("top").replaceChildren(...board.topProducts.map((product) => row(named(product), product.units, product.value)));
+  byId("low").replaceChildren(...board.lowStock.map((product) => row(named(product), product.availableQuantity)));
 }
 
 function fail(error) {
@@ -124,6 +159,7 @@ async function look() {
 byId("key-button").addEventListener("click", () => {
   const key = window.prompt("Access key (kept until this tab is closed)");
   if (key) sessionStorage.setItem("key", key.trim());
+  hasAnalytics = true;
 });
 get("/info").then((info) => { byId("node").textContent = `${info.node} · ${info.version} · ${info.database}`; }).catch(() => {});
 look();

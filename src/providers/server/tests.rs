@@ -409,7 +409,8 @@ async fn settings_choose_the_parties_and_bad_ones_are_named() {
         server.stop().await;
     })
     .await;
-    let cases: &[(fn(&mut ProviderSettings), &str)] = &[
+    type Change = fn(&mut ProviderSettings);
+    let cases: &[(Change, &str)] = &[
         (
             |s| s.payment = PaymentSettings { provider: HttpParty::Http, url: "localhost".to_owned(), ..PaymentSettings::default() },
             "payment.url",

@@ -1,0 +1,101 @@
+//! What happens past a limit: of restarts, of open orders.
+
+use crate::deaths::count;
+use crate::desk::{letters, open_letter};
+use crate::planned::Planned;
+use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored, until};
+use ordermill::actors::faults::Point;
+use ordermill::actors::{LetterAction, PlaceError};
+use ordermill::config::providers::Behaviour;
+use ordermill::domain::{LetterKind, OrderStatus, Text};
+use ordermill::providers::sandbox::Party;
+use std::time::Duration;
+
+#[test]
+fn an_order_that_dies_again_and_again_is_parked_until_a_person_comes() {
+    run(|| async {
+        let plan = Planned::at(Point::OrderMessage);
+        let mut world = World1::new(1);
+        world.faults = plan.faults();
+        let node = world.start().await;
+        let front = node.front();
+        put_product(front, 1, 1000, 10).await;
+        plan.arm(1000);
+        let order = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+        until("it is parked", || async { stored(front, order).await.record.parked.is_some() }).await;
+        let letter = open_letter(front, LetterKind::Step).await;
+        assert_eq!((letter.cause.as_str(), letter.order), ("restart-limit", Some(order)));
+        assert!(letter.detail.as_str().contains("planned at OrderMessage"), "{letter:?}");
+        plan.spare(order);
+        let neighbour = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+        plan.arm(0);
+        settled(front, neighbour, OrderStatus::Confirmed).await;
+        front.act(letter.id, LetterAction::Reprocess, Text::lossy("desk"), None, LIMIT).await.unwrap();
+        settled(front, order, OrderStatus::Confirmed).await;
+        assert!(letters(front, LetterKind::Step).await.is_empty());
+    });
+}
+
+#[test]
+fn a_role_that_dies_again_and_again_makes_the_node_not_ready_until_it_heals() {
+    let roles = [
+        ("stock-keeper", Point::StockKeeperMessage),
+        ("payment-gateway", Point::PaymentGatewayMessage),
+        ("notifier", Point::NotifierMessage),
+        ("router", Point::RouterMessage),
+        ("supervisor", Point::SupervisorTimer),
+        ("analytics", Point::AnalyticsTimer),
+    ];
+    for (kind, point) in roles {
+        run(move || async move {
+            let plan = Planned::at(point);
+            let mut world = World1::new(2);
+            world.faults = plan.faults();
+            let node = world.start().await;
+            let front = node.front().clone();
+            put_product(&front, 1, 1000, 100).await;
+            plan.arm(1000);
+            let is_not_ready = || front.not_ready().iter().any(|why| why.contains(kind) && why.contains("planned at"));
+            let mut accepted = Vec::new();
+            while !is_not_ready() && accepted.len() < 40 {
+                // A dead router takes nothing: then it is known not to be stored.
+                let placed = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await;
+                accepted.extend(placed.map(|placed| placed.order.id));
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            assert!(is_not_ready(), "{kind}: {:?}", front.not_ready());
+            plan.arm(0);
+            for order in accepted {
+                settled(&front, order, OrderStatus::Confirmed).await;
+            }
+            until(&format!("ready again: {kind}"), || async { front.not_ready().is_empty() }).await;
+            assert!(count(&front, kind).restarts >= 5);
+        });
+    }
+}
+
+#[test]
+fn past_the_bound_orders_are_refused_and_all_accepted_ones_settle() {
+    run(|| async {
+        let mut world = World1::new(3);
+        world.settings.open_limit = 3;
+        world.sandbox().behave(Party::Payment, Behaviour { latency_ms: 1000, ..Behaviour::default() });
+        let node = world.start().await;
+        let front = node.front();
+        put_product(front, 1, 1000, 10).await;
+        let all = (0..8).map(|_| front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT));
+        let mut accepted = Vec::new();
+        for placed in futures_util::future::join_all(all).await {
+            match placed {
+                Ok(placed) => accepted.push(placed.order.id),
+                Err(error) => assert!(matches!(error, PlaceError::Overloaded), "{error}"),
+            }
+        }
+        assert_eq!(accepted.len(), 3);
+        for order in accepted {
+            settled(front, order, OrderStatus::Confirmed).await;
+        }
+        until("there is room again", || async { front.open_orders() == 0 }).await;
+        front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap();
+    });
+}

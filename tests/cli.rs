@@ -1,0 +1,109 @@
+//! The command line as a shell sees it: a demo node, the commands against it, their output and exit codes.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn ordermill(arguments: &[&str], url: &str) -> Output {
+    command(arguments).env("ORDERMILL_URL", url).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordermill"));
+    command.args(arguments).env_remove("ORDERMILL_KEY");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A demo that places an order now and then until it is stopped.
+struct Demo {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl Demo {
+    fn start(temporary: &Path) -> Self {
+        let mut command = command(&["demo", "--listen", "127.0.0.1:0", "--rate", "5"]);
+        let mut process = command.env("TMPDIR", temporary).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("dashboard").expect(&line).trim().trim_end_matches('/').to_owned();
+        let mut demo = Self { process, output, url };
+        demo.wait_for("CONFIRMED");
+        demo
+    }
+
+    fn wait_for(&mut self, word: &str) {
+        let mut line = String::new();
+        while !line.starts_with(word) {
+            line.clear();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the demo ended before {word}");
+        }
+    }
+
+    /// Ctrl-C; returns what it still printed.
+    fn interrupt(mut self) -> String {
+        let sent = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{rest}");
+        rest
+    }
+}
+
+#[test]
+fn a_demo_runs_takes_commands_and_ends_with_a_summary_leaving_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let demo = Demo::start(&temporary);
+
+    let listed = ordermill(&["orders", "list", "--status", "confirmed", "--json"], &demo.url);
+    let orders: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let id = orders[0]["orderId"].as_str().unwrap();
+    let shown = text(&ordermill(&["orders", "show", id], &demo.url).stdout);
+    assert!(shown.contains(id) && shown.contains("OrderConfirmed"), "{shown}");
+
+    let catalogue = folder.path().join("goods.csv");
+    std::fs::write(&catalogue, "id,name,price,availableQuantity\nx,Bad,1,1\n6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3,Tea,2.50,9\n").unwrap();
+    let imported = ordermill(&["products", "import", catalogue.to_str().unwrap()], &demo.url);
+    let said = text(&imported.stdout);
+    assert!(said.contains("line 2 refused: id is no UUID") && said.contains("1 products imported"), "{said}");
+    assert!(imported.status.success());
+
+    let letters = ordermill(&["dlq", "list"], &demo.url);
+    assert_eq!(text(&letters.stdout), "no dead letters\n");
+    let none = ordermill(&["dlq", "skip", "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3"], &demo.url);
+    assert_eq!(none.status.code(), Some(1));
+
+    let record = folder.path().join("record");
+    let load = ordermill(&["load", "--orders", "200", "--no-settle", "--json", "--record", record.to_str().unwrap()], &demo.url);
+    let report: serde_json::Value = serde_json::from_slice(&load.stdout).unwrap();
+    assert_eq!(report["counts"]["accepted"], 200, "{report}");
+    assert_eq!(std::fs::read_to_string(&record).unwrap().lines().count(), 200);
+
+    let summary = demo.interrupt();
+    assert!(summary.contains("orders placed in"), "{summary}");
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the data is gone");
+}
+
+#[test]
+fn exit_codes_tell_a_failure_from_a_wrong_usage() {
+    // Nobody listens on port 1.
+    let away = ordermill(&["orders", "list"], "http://127.0.0.1:1");
+    assert_eq!(away.status.code(), Some(1));
+    assert!(text(&away.stderr).contains("hint: is the node running?"), "{}", text(&away.stderr));
+    for wrong in
+        [&["orders"][..], &["load", "--connections", "0"], &["dlq", "skip"], &["orders", "list", "--status", "DONE"], &["nonsense"]]
+    {
+        assert_eq!(ordermill(wrong, "http://127.0.0.1:1").status.code(), Some(2), "{wrong:?}");
+    }
+    assert_eq!(ordermill(&["load", "--help"], "http://127.0.0.1:1").status.code(), Some(0));
+}
