@@ -41,6 +41,7 @@ mod throughput;
 
 use measure::Bench;
 
+/// A part's name and what it runs.
 type Part = (&'static str, fn(&Bench));
 
 const PARTS: [Part; 6] = [

@@ -5,7 +5,7 @@
 //! tmpfs and so needs root. What is missing is a failure, not a skip.
 //!
 //! The node killed with SIGKILL at 50 random moments under load, every 202 accounted for at the end, is one command,
-//! `.ci/chaos`, which runs
+//! `scripts/chaos`, which runs
 //!
 //! ```text
 //! CHAOS_KILLS=50 cargo test --release --test chaos killed -- --nocapture
