@@ -43,7 +43,8 @@ impl Signal {
 
 /// What a service actor has under way.
 pub(crate) struct Courses<K, T> {
-    running: HashMap<K, Signal>,
+    /// Those that wait have a signal only once somebody has raised it: a hundred thousand may wait.
+    running: HashMap<K, Option<Signal>>,
     waiting: VecDeque<(K, T)>,
     limit: usize,
 }
@@ -53,8 +54,11 @@ impl<K: Copy + Eq + Hash, T> Courses<K, T> {
         Self { running: HashMap::new(), waiting: VecDeque::new(), limit: limit.max(1) }
     }
 
-    pub(crate) fn signal(&self, key: &K) -> Option<&Signal> {
-        self.running.get(key)
+    /// Tells a course to stop, if there is one; one that waits is told when its turn comes.
+    pub(crate) fn raise(&mut self, key: &K) -> bool {
+        let Some(signal) = self.running.get_mut(key) else { return false };
+        signal.get_or_insert_default().raise();
+        true
     }
 
     /// Takes a course on: it may begin now (with its signal), or waits for its turn; none when it runs already.
@@ -62,12 +66,13 @@ impl<K: Copy + Eq + Hash, T> Courses<K, T> {
         if self.running.contains_key(&key) {
             return None;
         }
-        let signal = Signal::default();
-        self.running.insert(key, signal.clone());
-        if self.running.len() - self.waiting.len() > self.limit {
+        if self.running.len() - self.waiting.len() >= self.limit {
+            self.running.insert(key, None);
             self.waiting.push_back((key, task));
             return None;
         }
+        let signal = Signal::default();
+        self.running.insert(key, Some(signal.clone()));
         Some((task, signal))
     }
 
@@ -75,7 +80,7 @@ impl<K: Copy + Eq + Hash, T> Courses<K, T> {
     pub(crate) fn end(&mut self, key: &K) -> Option<(K, T, Signal)> {
         self.running.remove(key);
         let (key, task) = self.waiting.pop_front()?;
-        let signal = self.running.get(&key).cloned().unwrap_or_default();
+        let signal = self.running.entry(key).or_default().get_or_insert_default().clone();
         Some((key, task, signal))
     }
 

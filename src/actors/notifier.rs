@@ -109,8 +109,7 @@ impl Notifier {
         let channels = deliver.order.as_ref().map_or(crate::domain::Channels::BOTH, |order| order.channels());
         for channel in channels.iter() {
             let key = (event.order, NoticeKind::Confirmation, channel);
-            if let Some(signal) = self.courses.signal(&key) {
-                signal.raise();
+            if self.courses.raise(&key) {
                 continue;
             }
             let task = NoticeTask {

@@ -41,7 +41,8 @@ pub(crate) struct OrderActor {
     cell: CellRef,
     order: Arc<Order>,
     record: Record,
-    begin: Option<Begin>,
+    /// Boxed, for it is gone when the actor has started, and a hundred thousand may live.
+    begin: Option<Box<Begin>>,
     placing: Option<oneshot::Sender<Outcome>>,
     in_flight: bool,
     /// The record has facts that are not stored yet.
@@ -65,7 +66,7 @@ impl OrderActor {
             cell,
             order,
             record: Record::default(),
-            begin: Some(begin),
+            begin: Some(Box::new(begin)),
             placing: None,
             in_flight: false,
             dirty: false,
@@ -303,7 +304,7 @@ impl Actor for OrderActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.pass(Point::OrderStarted);
-        match self.begin.take() {
+        match self.begin.take().map(|begin| *begin) {
             Some(Begin::New { key, ticket, reply, slot }) => {
                 self.slot = Some(slot);
                 self.record = step::placed(&self.order);

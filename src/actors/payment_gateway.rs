@@ -40,8 +40,8 @@ impl PaymentGateway {
         let goal = match &event.body {
             EventBody::InventoryReserved { .. } => Goal::Charge { ask_first: deliver.repeat },
             EventBody::OrderCancelRequested { .. } => {
-                if let Some(signal) = self.courses.signal(&event.order) {
-                    return signal.raise();
+                if self.courses.raise(&event.order) {
+                    return;
                 }
                 Goal::Undo
             }

@@ -64,7 +64,7 @@ impl SqliteOptions {
             path: path.into(),
             shards,
             synchronous: Synchronous::Full,
-            cache_kib: 64 * 1024,
+            cache_kib: 32 * 1024,
             wal_autocheckpoint_pages: 1024,
             busy_timeout_ms: 250,
             readers: 4,
