@@ -1,13 +1,17 @@
 //! Courses: the long ways of a service actor, each a future of its own under a bound, so that orders interleave but one step of
 //! one order is under way at a time.
 
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, Stream};
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// Tells a running course that its order is to be undone.
 #[derive(Clone, Default)]
@@ -47,11 +51,53 @@ pub(crate) struct Courses<K, T> {
     running: HashMap<K, Option<Signal>>,
     waiting: VecDeque<(K, T)>,
     limit: usize,
+    /// The way to the stream that polls them; none before the actor has started.
+    launch: Option<mpsc::UnboundedSender<Running<K>>>,
 }
 
-impl<K: Copy + Eq + Hash, T> Courses<K, T> {
+/// A course under way.
+type Running<K> = LocalBoxFuture<'static, Ended<K>>;
+
+/// A course has ended.
+pub(crate) struct Ended<K> {
+    pub(crate) key: K,
+    /// Of what it panicked, if it did.
+    pub(crate) panic: Option<String>,
+}
+
+impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { running: HashMap::new(), waiting: VecDeque::new(), limit: limit.max(1) }
+        Self { running: HashMap::new(), waiting: VecDeque::new(), limit: limit.max(1), launch: None }
+    }
+
+    /// The stream of ended courses, for the actor's context: the courses live in it and die with the actor. Each is polled only when
+    /// it is woken, while actix polls all that an actor has spawned whenever one of it is.
+    pub(crate) fn stream(&mut self) -> impl Stream<Item = Ended<K>> + use<K, T> {
+        let (launch, mut launched) = mpsc::unbounded_channel();
+        self.launch = Some(launch);
+        let mut under_way = FuturesUnordered::new();
+        stream::poll_fn(move |task| {
+            while let Poll::Ready(Some(course)) = launched.poll_recv(task) {
+                under_way.push(course);
+            }
+            match under_way.poll_next_unpin(task) {
+                Poll::Ready(Some(ended)) => Poll::Ready(Some(ended)),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            }
+        })
+    }
+
+    /// Sets a course going; a panic of it is its own.
+    pub(crate) fn launch(&self, key: K, course: impl Future<Output = ()> + 'static) {
+        let running = async move {
+            let result = AssertUnwindSafe(course).catch_unwind().await;
+            Ended { key, panic: result.is_err().then(super::death::take_cause) }
+        };
+        match &self.launch {
+            // The stream lives as long as the actor that calls this.
+            Some(launch) => drop(launch.send(running.boxed_local())),
+            None => super::check::broken("a course before its actor's start", "courses"),
+        }
     }
 
     /// Tells a course to stop, if there is one; one that waits is told when its turn comes.

@@ -2,8 +2,7 @@
 //! again with growing delays, and given up into a dead letter.
 
 use super::cell::CellRef;
-use super::courses::{Courses, Signal, at_once};
-use super::death;
+use super::courses::{Courses, Ended, Signal, at_once};
 use super::faults::Point;
 use super::journal::Origin;
 use super::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
@@ -12,10 +11,8 @@ use super::notice_course::{Course, Way, message, save, sent};
 use crate::db::Write;
 use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use crate::providers::ProviderError;
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use futures_util::FutureExt;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +80,7 @@ impl Notifier {
             Some(order) => {
                 let way = if repeat || order.created_at < self.born { Way::AskFirst } else { Way::Fresh };
                 for channel in order.channels().iter() {
-                    self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way }, ctx);
+                    self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way });
                 }
             }
             None => self.find_order(deliver.event.clone(), ctx),
@@ -131,14 +128,14 @@ impl Notifier {
         self.cell.submit(Origin::Role(Role::Notification, shard, order), write);
     }
 
-    fn admit(&mut self, key: Key, turn: Turn, ctx: &mut Context<Self>) {
+    fn admit(&mut self, key: Key, turn: Turn) {
         if let Some((turn, signal)) = self.courses.admit(key, turn) {
-            self.begin(key, turn, signal, ctx);
+            self.begin(key, turn, signal);
         }
     }
 
     /// A provider that takes the notice at once is done with here; the rest is a course.
-    fn begin(&mut self, key: Key, turn: Turn, signal: Signal, ctx: &mut Context<Self>) {
+    fn begin(&mut self, key: Key, turn: Turn, signal: Signal) {
         let mut failed = None;
         if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
             let mut call = message(&self.cell.node, order, key.1, key.2);
@@ -147,34 +144,32 @@ impl Notifier {
                     let write = sent(order, key.1, key.2, 1, self.cell.node.now());
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(order.id));
                     self.record((order.shard, order.id), write);
-                    return self.ended(&key, ctx);
+                    return self.ended(&key);
                 }
                 Some(Err(error)) => failed = Some(error),
-                None => return self.run(key, turn, Some(Begun::Call(call)), signal, ctx),
+                None => return self.run(key, turn, Some(Begun::Call(call)), signal),
             }
         }
-        self.run(key, turn, failed.map(Begun::Failed), signal, ctx);
+        self.run(key, turn, failed.map(Begun::Failed), signal);
     }
 
-    fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal, ctx: &mut Context<Self>) {
+    fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal) {
         let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal };
-        let running = AssertUnwindSafe(course.run(turn.order, turn.way, begun)).catch_unwind();
-        ctx.spawn(running.into_actor(self).map(move |result, actor, ctx| {
-            if result.is_err() {
-                // Its order may rest by now, so nobody but this actor asks again.
-                let delay = Duration::from_millis(actor.cell.node.settings.restart_backoff.most_ms);
-                ctx.run_later(delay, move |actor, ctx| actor.admit(key, Turn { order: None, way: Way::AskFirst }, ctx));
-                let cause = death::take_cause();
-                actor.cell.node.counters.fare(ActorKind::Notifier).restarted(&cause);
-                tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; it is begun again");
-            }
-            actor.ended(&key, ctx);
-        }));
+        self.courses.launch(key, course.run(turn.order, turn.way, begun));
     }
 
-    fn ended(&mut self, key: &Key, ctx: &mut Context<Self>) {
+    /// One notice's course has panicked: the others go on, and this one is begun again.
+    fn panicked(&self, key: Key, cause: &str, ctx: &mut Context<Self>) {
+        // Its order may rest by now, so nobody but this actor asks again.
+        let delay = Duration::from_millis(self.cell.node.settings.restart_backoff.most_ms);
+        ctx.run_later(delay, move |actor, _| actor.admit(key, Turn { order: None, way: Way::AskFirst }));
+        self.cell.node.counters.fare(ActorKind::Notifier).restarted(cause);
+        tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; it is begun again");
+    }
+
+    fn ended(&mut self, key: &Key) {
         if let Some((key, turn, signal)) = self.courses.end(key) {
-            self.run(key, turn, None, signal, ctx);
+            self.run(key, turn, None, signal);
         }
         self.cell.node.set_waiting(ActorKind::Notifier, self.cell.index, self.courses.len());
     }
@@ -201,9 +196,9 @@ impl Notifier {
             }
             all
         };
-        ctx.spawn(reading.into_actor(self).map(|keys, actor, ctx| {
+        ctx.spawn(reading.into_actor(self).map(|keys, actor, _| {
             for key in keys {
-                actor.admit(key, Turn { order: None, way: Way::AskFirst }, ctx);
+                actor.admit(key, Turn { order: None, way: Way::AskFirst });
             }
         }));
     }
@@ -220,6 +215,8 @@ impl Actor for Notifier {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        let ended = self.courses.stream();
+        ctx.add_stream(ended);
         self.cell.count(ActorKind::Notifier, 1);
         self.cell.node.faults.pass(Point::NotifierStarted, None);
         let owned = self.cell.owned.borrow().iter().copied().collect();
@@ -230,6 +227,15 @@ impl Actor for Notifier {
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Notifier, -1);
         self.cell.report_end(ActorKind::Notifier);
+    }
+}
+
+impl StreamHandler<Ended<Key>> for Notifier {
+    fn handle(&mut self, Ended { key, panic }: Ended<Key>, ctx: &mut Self::Context) {
+        if let Some(cause) = panic {
+            self.panicked(key, &cause, ctx);
+        }
+        self.ended(&key);
     }
 }
 
@@ -255,8 +261,8 @@ impl Handler<Recorded> for Notifier {
 
 impl Handler<RetryNotice> for Notifier {
     type Result = ();
-    fn handle(&mut self, retry: RetryNotice, ctx: &mut Self::Context) {
-        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskedFor }, ctx);
+    fn handle(&mut self, retry: RetryNotice, _ctx: &mut Self::Context) {
+        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskedFor });
     }
 }
 

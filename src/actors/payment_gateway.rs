@@ -2,8 +2,7 @@
 //! time; orders interleave. What was decided is in its rows; a repeat is answered from them.
 
 use super::cell::{Alarm, CellRef};
-use super::courses::{Courses, Signal, at_once};
-use super::death;
+use super::courses::{Courses, Ended, Signal, at_once};
 use super::faults::Point;
 use super::journal::Origin;
 use super::messages::Deliver;
@@ -11,9 +10,7 @@ use super::node::ActorKind;
 use super::payment_course::{self, Begun, Goal};
 use crate::domain::{Event, EventBody, Order, OrderId, Role, Shard};
 use crate::providers::{Call, Charge};
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
+use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::Arc;
 
 /// One order's turn.
@@ -35,7 +32,7 @@ impl PaymentGateway {
         Self { cell, courses }
     }
 
-    fn take(&mut self, deliver: &Deliver, ctx: &mut Context<Self>) {
+    fn take(&mut self, deliver: &Deliver) {
         let event = deliver.event.get();
         let goal = match &event.body {
             EventBody::InventoryReserved { .. } => Goal::Charge { ask_first: deliver.repeat },
@@ -63,12 +60,12 @@ impl PaymentGateway {
         };
         let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
         if let Some((turn, signal)) = self.courses.admit(event.order, turn) {
-            self.begin(event.order, turn, signal, ctx);
+            self.begin(event.order, turn, signal);
         }
     }
 
     /// A provider that answers at once is done with here; the rest is a course.
-    fn begin(&mut self, id: OrderId, turn: Turn, signal: Signal, ctx: &mut Context<Self>) {
+    fn begin(&mut self, id: OrderId, turn: Turn, signal: Signal) {
         let mut begun = None;
         if let (Some(order), Goal::Charge { ask_first: false }) = (&turn.order, turn.goal)
             && !signal.is_raised()
@@ -77,13 +74,13 @@ impl PaymentGateway {
             match at_once(&mut call) {
                 Some(Ok(charge)) => {
                     self.decided(order, charge);
-                    return self.ended(id, ctx);
+                    return self.ended(id);
                 }
                 Some(Err(error)) => begun = Some(Begun::Failed(error)),
                 None => begun = Some(Begun::Call(call)),
             }
         }
-        self.run(id, turn, begun, signal, ctx);
+        self.run(id, turn, begun, signal);
     }
 
     fn decided(&self, order: &Arc<Order>, charge: Charge) {
@@ -94,30 +91,22 @@ impl PaymentGateway {
         self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
     }
 
-    fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal, ctx: &mut Context<Self>) {
+    fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal) {
         let course = payment_course::Course { cell: self.cell.clone(), id, shard: turn.shard, signal };
-        let running = AssertUnwindSafe(course.run(turn.order, turn.goal, begun)).catch_unwind();
-        let ending = running.into_actor(self).map(move |result, actor, ctx| {
-            if result.is_err() {
-                actor.panicked(id);
-            }
-            actor.ended(id, ctx);
-        });
-        ctx.spawn(ending);
+        self.courses.launch(id, course.run(turn.order, turn.goal, begun));
     }
 
-    fn ended(&mut self, id: OrderId, ctx: &mut Context<Self>) {
+    fn ended(&mut self, id: OrderId) {
         self.cell.node.forget_retry(id);
         if let Some((id, turn, signal)) = self.courses.end(&id) {
-            self.run(id, turn, None, signal, ctx);
+            self.run(id, turn, None, signal);
         }
         self.cell.node.set_waiting(ActorKind::PaymentGateway, self.cell.index, self.courses.len());
     }
 
     /// One order's course has panicked: the others go on, and this order is driven again.
-    fn panicked(&self, id: OrderId) {
-        let cause = death::take_cause();
-        self.cell.node.counters.fare(ActorKind::PaymentGateway).restarted(&cause);
+    fn panicked(&self, id: OrderId, cause: &str) {
+        self.cell.node.counters.fare(ActorKind::PaymentGateway).restarted(cause);
         tracing::error!(actor = "payment-gateway", order.id = %id, cause = %cause, "a payment's course panicked; its order is driven again");
         self.cell.wake_after(self.cell.node.settings.restart_backoff.after(1), id, Alarm::Nudge);
     }
@@ -128,6 +117,8 @@ impl Actor for PaymentGateway {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        let ended = self.courses.stream();
+        ctx.add_stream(ended);
         self.cell.count(ActorKind::PaymentGateway, 1);
         self.cell.node.faults.pass(Point::PaymentGatewayStarted, None);
     }
@@ -139,11 +130,20 @@ impl Actor for PaymentGateway {
     }
 }
 
+impl StreamHandler<Ended<OrderId>> for PaymentGateway {
+    fn handle(&mut self, Ended { key, panic }: Ended<OrderId>, _ctx: &mut Self::Context) {
+        if let Some(cause) = panic {
+            self.panicked(key, &cause);
+        }
+        self.ended(key);
+    }
+}
+
 impl Handler<Deliver> for PaymentGateway {
     type Result = ();
-    fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
+    fn handle(&mut self, deliver: Deliver, _ctx: &mut Self::Context) {
         self.cell.node.faults.pass(Point::PaymentGatewayMessage, Some(deliver.event.get().order));
-        self.take(&deliver, ctx);
+        self.take(&deliver);
     }
 }
 
