@@ -34,6 +34,9 @@ enum Input {
     Do(Ask),
 }
 
+/// The step whose failure parks an order, unless it is being cancelled.
+pub(crate) const CHARGE: &str = "charge";
+
 type Waiting = oneshot::Sender<Result<OrderStatus, CommandError>>;
 
 /// See the module.
@@ -128,10 +131,19 @@ impl OrderActor {
         let result = match ask.what {
             OrderCommand::Cancel(by) => step::cancel(&self.order, &mut self.record, by, now, effects),
             OrderCommand::Ship(shipment) => step::ship(&self.order, &mut self.record, shipment, now, effects),
-            OrderCommand::Compensate => step::compensate(&self.order, &mut self.record, now, effects),
+            OrderCommand::Compensate => {
+                self.redrives = 0;
+                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                step::compensate(&self.order, &mut self.record, now, effects)
+            }
             OrderCommand::Unpark => {
                 effects.changed |= self.record.parked.take().is_some();
                 self.redrives = 0;
+                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                Ok(())
+            }
+            // A cancel came between: the payment is undone instead.
+            OrderCommand::Park { step: CHARGE, .. } if self.record.facts.cancel.is_some() => {
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())
             }
@@ -250,8 +262,10 @@ impl OrderActor {
         if self.in_flight {
             return;
         }
+        // A parked order waits for a person, who may still want it.
         if let Some((at, by)) = deadline(&self.record.facts, node.settings.deadlines)
             && at <= now
+            && self.record.parked.is_none()
         {
             let mut effects = Effects::default();
             let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
@@ -275,7 +289,9 @@ impl OrderActor {
     fn rearm(&mut self, now: Timestamp) {
         let node = &self.cell.node;
         let mut delay = node.settings.redrive.after(self.redrives + 1);
-        if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines) {
+        if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines)
+            && self.record.parked.is_none()
+        {
             delay = delay.min(at.ms_since(now).max(node.settings.tick_ms));
         }
         self.cell.wake_after(delay, self.order.id, Alarm::Redrive);

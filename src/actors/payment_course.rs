@@ -5,7 +5,7 @@ use super::cell::CellRef;
 use super::courses::Signal;
 use super::faults::Point;
 use super::inbox::{Ask, Inbound};
-use super::order::park_command;
+use super::order::{CHARGE, park_command};
 use super::payment_gateway::{ChargeCall, tell_again};
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
@@ -123,7 +123,7 @@ impl Course {
                     may_arrive |= matches!(error, ProviderError::Unknown { .. });
                     ask_first = may_arrive;
                     let Some(delay) = self.cell.node.settings.payment_retry.next(failures) else {
-                        return self.park("charge", &error, failures).await;
+                        return self.park(CHARGE, &error, failures).await;
                     };
                     self.wait(delay).await;
                     if !ask_first && !self.signal.is_raised() {

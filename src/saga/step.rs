@@ -127,7 +127,11 @@ pub fn cancel(order: &Order, record: &mut Record, by: CancelledBy, now: Timestam
 pub fn compensate(order: &Order, record: &mut Record, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
     match status(&record.facts) {
         OrderStatus::Pending | OrderStatus::InventoryReserved | OrderStatus::Confirmed | OrderStatus::PaymentFailed => {}
-        OrderStatus::Cancelling | OrderStatus::Refunding => return Ok(()),
+        // It is being undone already, and parked because that failed: the undo goes on.
+        OrderStatus::Cancelling | OrderStatus::Refunding => {
+            effects.changed |= record.parked.take().is_some();
+            return Ok(());
+        }
         late @ (OrderStatus::Failed | OrderStatus::Cancelled) => return Err(Rejection::TooLate(late)),
         OrderStatus::Shipped => return Err(Rejection::Shipped),
     }

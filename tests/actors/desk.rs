@@ -64,22 +64,24 @@ fn a_parked_order_can_be_compensated() {
 }
 
 #[test]
-fn a_refund_that_fails_past_its_retries_parks_and_is_tried_again() {
-    run(|| async {
-        let world = World1::new(3);
-        let node = world.start().await;
-        let front = node.front();
-        put_product(front, 1, 1009, 10).await;
-        let order = front.place(new_order(vec![line(1, 1, 1009)]), None, LIMIT).await.unwrap().order.id;
-        settled(front, order, OrderStatus::Confirmed).await;
-        front.command(order, Command::Cancel { by: ordermill::domain::CancelledBy::Customer }, LIMIT).await.unwrap();
-        let letter = open_letter(front, LetterKind::Step).await;
-        assert_eq!(letter.step.as_str(), "refund");
-        assert_eq!(stored(front, order).await.status, OrderStatus::Refunding);
-        world.sandbox().set_magic(false);
-        act(front, &letter, LetterAction::Reprocess).await.unwrap();
-        settled(front, order, OrderStatus::Cancelled).await;
-    });
+fn a_refund_that_fails_past_its_retries_parks_and_is_tried_again_whatever_the_person_calls_it() {
+    for action in [LetterAction::Reprocess, LetterAction::Skip, LetterAction::Compensate] {
+        run(move || async move {
+            let world = World1::new(3);
+            let node = world.start().await;
+            let front = node.front();
+            put_product(front, 1, 1009, 10).await;
+            let order = front.place(new_order(vec![line(1, 1, 1009)]), None, LIMIT).await.unwrap().order.id;
+            settled(front, order, OrderStatus::Confirmed).await;
+            front.command(order, Command::Cancel { by: ordermill::domain::CancelledBy::Customer }, LIMIT).await.unwrap();
+            let letter = open_letter(front, LetterKind::Step).await;
+            assert_eq!(letter.step.as_str(), "refund");
+            assert_eq!(stored(front, order).await.status, OrderStatus::Refunding);
+            world.sandbox().set_magic(false);
+            act(front, &letter, action).await.unwrap();
+            settled(front, order, OrderStatus::Cancelled).await;
+        });
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 /// A filter that few letters pass looks at so many at most; then the page is what was found until there.
-const SCAN_LIMIT: i64 = 20_000;
+const SCAN_LIMIT: i64 = 10_000_000;
 
 type LetterTypes =
     (Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text, Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>);

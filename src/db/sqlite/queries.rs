@@ -13,7 +13,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 /// A filter that few rows pass looks at so many rows at most; then the page is what was found until there.
-const SCAN_LIMIT: i64 = 20_000;
+const SCAN_LIMIT: i64 = 10_000_000;
 
 /// How far an order's id may lie from its time of acceptance: both are taken from one clock, moments apart.
 const ID_SLACK_US: i64 = 60_000_000;
