@@ -262,10 +262,9 @@ impl OrderActor {
         if self.in_flight {
             return;
         }
-        // A parked order waits for a person, who may still want it.
+        // Parked or not: stock is not held longer than promised. The letter stays, and tells why.
         if let Some((at, by)) = deadline(&self.record.facts, node.settings.deadlines)
             && at <= now
-            && self.record.parked.is_none()
         {
             let mut effects = Effects::default();
             let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
@@ -289,9 +288,7 @@ impl OrderActor {
     fn rearm(&mut self, now: Timestamp) {
         let node = &self.cell.node;
         let mut delay = node.settings.redrive.after(self.redrives + 1);
-        if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines)
-            && self.record.parked.is_none()
-        {
+        if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines) {
             delay = delay.min(at.ms_since(now).max(node.settings.tick_ms));
         }
         self.cell.wake_after(delay, self.order.id, Alarm::Redrive);

@@ -136,6 +136,9 @@ fn work(args: &LoadArgs) -> anyhow::Result<Work> {
     if retail.orders.is_empty() {
         bail!("{} has no usable line", path.display());
     }
+    for line in &retail.refused {
+        eprintln!("line {} refused: {}", line.number, line.reason);
+    }
     let bodies = retail.orders.iter().map(|order| order.body().into_bytes().into()).collect();
     let catalogue = retail.products.iter().map(|product| CatalogueProduct {
         id: product.id.0,
