@@ -116,7 +116,7 @@ impl Node {
             node: NodeInfo {
                 name,
                 version: env!("CARGO_PKG_VERSION"),
-                commit: env!("ORDERMILL_COMMIT"),
+                commit: env!("BUILD_COMMIT"),
                 roles: Role::ALL.iter().map(|role| role.name().to_owned()).collect(),
                 database: if settings.store.url.is_postgres() { "postgres" } else { "sqlite" }.to_owned(),
                 started_at: chrono::Utc::now().into(),
