@@ -3,7 +3,6 @@
 use crate::app;
 use crate::cli::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 use crate::config::{Settings, Sources};
-use crate::domain::Timestamp;
 use crate::verify::{self, Expect};
 use anyhow::{Context, anyhow, bail};
 use std::net::SocketAddr;
@@ -43,13 +42,9 @@ impl Node for Local {
         };
         let runtime = app::database_runtime(&settings)?;
         let reads = app::open_reads(&settings, &runtime)?;
-        let kept_ms = i64::try_from(settings.store.event_retention_ms).unwrap_or(i64::MAX);
-        let kept_since = Timestamp(chrono::Utc::now().timestamp_micros().saturating_sub(kept_ms.saturating_mul(1000)));
         let report = runtime.block_on(async {
             let mut snapshot = reads.snapshot().await?;
-            // Retention has deleted events of orders that are older than it; of younger ones every event must be there.
-            let oldest = snapshot.orders(None, 1).await?.first().map(|oldest| oldest.stored.order.created_at);
-            let log_since = oldest.filter(|oldest| *oldest < kept_since).map(|_| kept_since);
+            let log_since = verify::log_since(snapshot.as_mut(), chrono::Utc::now(), settings.store.event_retention_ms).await?;
             verify::verify(snapshot.as_mut(), &verify::Options { log_since, ..options }).await
         })?;
         if args.json {

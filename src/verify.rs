@@ -27,6 +27,7 @@ pub use report::{Check, CheckReport, Report};
 
 use crate::db::{Snapshot, StoreError};
 use crate::domain::{OrderId, Role, Timestamp};
+use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 
 /// Whether orders may still be under way.
@@ -60,6 +61,17 @@ impl Default for Options {
     fn default() -> Self {
         Self { expect: Expect::Live, recorded: None, log_since: None, external: Vec::new(), shown: 20, page: 2000 }
     }
+}
+
+/// Since when every event must be there: retention has deleted those of orders that are older than it. None: no order is.
+///
+/// # Errors
+/// The database could not be read.
+pub async fn log_since(snapshot: &mut dyn Snapshot, now: DateTime<Utc>, kept_ms: u64) -> Result<Option<Timestamp>, StoreError> {
+    let kept_us = i64::try_from(kept_ms).unwrap_or(i64::MAX).saturating_mul(1000);
+    let since = Timestamp(now.timestamp_micros().saturating_sub(kept_us));
+    let oldest = snapshot.orders(None, 1).await?.first().map(|oldest| oldest.stored.order.created_at);
+    Ok(oldest.filter(|oldest| *oldest < since).map(|_| since))
 }
 
 /// Checks everything.
