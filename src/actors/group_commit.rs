@@ -286,18 +286,7 @@ impl Running {
         if from != committed.last_seq {
             (self.counter)(Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() });
         }
-        let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
-        for ((origin, _), outcome) in origins.into_iter().zip(committed.outcomes) {
-            match origin {
-                Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
-                    if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
-                        share.done.push((origin, outcome));
-                    }
-                }
-                // Whoever asked may have gone; the write is stored all the same.
-                Origin::Ask(reply) => drop(reply.send(outcome)),
-            }
-        }
+        let mut shares = self.shares(origins.into_iter().map(|(origin, _)| origin).zip(committed.outcomes));
         for (index, logged) in events.iter().enumerate() {
             if let Some(share) = shares.get_mut(self.node.arbiter_of(logged.event.shard)) {
                 share.mine.push(u32::try_from(index).unwrap_or(u32::MAX));
@@ -307,18 +296,25 @@ impl Running {
     }
 
     fn report_all(&self, origins: Vec<Asked>, outcome: &Outcome) {
+        let shares = self.shares(origins.into_iter().map(|(origin, _)| (origin, outcome.clone())));
+        self.deliver(shares, &Arc::new(Vec::new()));
+    }
+
+    /// Answers who waits, and sorts the rest by arbiter.
+    fn shares(&self, told: impl Iterator<Item = (Origin, Outcome)>) -> Vec<Share> {
         let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
-        for (origin, _) in origins {
+        for (origin, outcome) in told {
             match origin {
                 Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
                     if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
-                        share.done.push((origin, outcome.clone()));
+                        share.done.push((origin, outcome));
                     }
                 }
-                Origin::Ask(reply) => drop(reply.send(outcome.clone())),
+                // Whoever asked may have gone; what became of the write stays so.
+                Origin::Ask(reply) => drop(reply.send(outcome)),
             }
         }
-        self.deliver(shares, &Arc::new(Vec::new()));
+        shares
     }
 
     fn deliver(&self, shares: Vec<Share>, events: &Arc<Vec<LoggedEvent>>) {
