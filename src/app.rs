@@ -8,7 +8,7 @@ use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
 use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{Reads, Store, StoreError};
-use crate::domain::{Role, Shards};
+use crate::domain::{Role, Roles, Shards};
 use crate::http::{self, Component, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{Providers, SetupError, server};
@@ -103,6 +103,9 @@ impl Node {
             reads,
             providers: Providers::from_settings(&settings.providers)?,
             faults: Faults::default(),
+            roles: Roles::ALL,
+            publish: None,
+            repeats: None,
             name: name.clone(),
             url,
         };

@@ -12,11 +12,13 @@
 mod analytics;
 mod cell;
 mod check;
+mod cluster;
 mod courses;
 mod death;
 pub mod faults;
 mod front;
 mod group_commit;
+mod hear;
 mod inbox;
 mod journal;
 mod keeper;
@@ -38,10 +40,13 @@ mod stock_keeper;
 mod supervisor;
 
 pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
+pub use cluster::{Cluster, Owner};
 pub use death::watch_panics;
 pub use front::{ActorCount, ActorsReport, Command, CommandError, Front, NewOrder, PlaceError, Placed, WriteError};
+pub use group_commit::Counter;
+pub use hear::HearError;
 pub use letters::{LetterAction, LetterError};
 pub use live::{Change, Live, Watch};
-pub use node::{ActorKind, ActorSettings, RealWorld, World};
+pub use node::{ActorKind, ActorSettings, RealWorld, Repeats, World};
 pub use start::{Actors, Parts, Where};
 pub use step_times::{Step, StepSummary, StepTimes};
