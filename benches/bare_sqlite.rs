@@ -9,7 +9,7 @@ mod support;
 
 use futures_util::FutureExt as _;
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore};
-use ordermill::db::{Batch, Outcome, Store as _};
+use ordermill::db::{Batch, NewWriter, Outcome, Store as _};
 use std::path::PathBuf;
 use support::stopwatch::{Spent, Watch};
 use support::{bare, workload};
@@ -48,7 +48,7 @@ fn line(name: &str, orders: u64, bare: Spent, store: Spent) {
 fn through_store(options: &SqliteOptions, orders: u64, group: u64) -> [Spent; 5] {
     bare::prepare(options);
     let mut store = SqliteStore::open(options.clone()).expect("the store opens");
-    let mut writer = store.start_writer("bench", "", 60_000).now_or_never().expect("inline").expect("a writer");
+    let mut writer = store.start_writer(&NewWriter::of_all_roles("bench", "", 60_000)).now_or_never().expect("inline").expect("a writer");
     let mut steps = [Spent::default(); 5];
     for first in (0..orders).step_by(usize::try_from(group).expect("a group")) {
         let group: Vec<_> = (first..first + group).map(workload::order).collect();

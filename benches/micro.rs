@@ -20,7 +20,7 @@ use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrde
 use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore};
-use ordermill::db::{Batch, Store as _, Write};
+use ordermill::db::{Batch, NewWriter, Store as _, Write};
 use ordermill::domain::{Event, EventBody, Order, ReservedLine, Timestamp};
 use ordermill::providers::Providers;
 use ordermill::saga::{Effects, step};
@@ -95,7 +95,7 @@ fn journal_commit(criterion: &mut Criterion) {
     let options = SqliteOptions::new(folder.path().join("orders.db"), workload::shards());
     bare::prepare(&options);
     let mut store = SqliteStore::open(options).expect("the store opens");
-    let mut state = store.start_writer("bench", "", 60_000).now_or_never().expect("inline").expect("a writer");
+    let mut state = store.start_writer(&NewWriter::of_all_roles("bench", "", 60_000)).now_or_never().expect("inline").expect("a writer");
     let next = Cell::new(0);
     let mut group = criterion.benchmark_group("journal commit");
     for size in [1, 8, 64, 512] {

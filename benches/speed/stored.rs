@@ -4,7 +4,7 @@ use crate::measure::{Bench, goal, load, median, ratios, warm_up};
 use crate::support::{bare, workload};
 use futures_util::FutureExt as _;
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore, Synchronous};
-use ordermill::db::{Batch, Store as _, Write};
+use ordermill::db::{Batch, NewWriter, Store as _, Write};
 use std::time::Instant;
 
 const PAIRS: usize = 5;
@@ -45,7 +45,7 @@ fn fill(options: &SqliteOptions, orders: u64) {
     bare::prepare(options);
     let options = SqliteOptions { synchronous: Synchronous::Off, wal_autocheckpoint_pages: 100_000, ..options.clone() };
     let mut store = SqliteStore::open(options).expect("the store opens");
-    let mut state = store.start_writer("filling", "", 60_000).now_or_never().expect("inline").expect("a writer");
+    let mut state = store.start_writer(&NewWriter::of_all_roles("filling", "", 60_000)).now_or_never().expect("inline").expect("a writer");
     let mut commit = |writes: Vec<Write>| {
         let batch = Batch { writer: state.writer, commits: state.commits, last_seq: state.last_seq, writes };
         let committed = store.commit(&batch).now_or_never().expect("inline").expect("it is stored");
@@ -60,5 +60,5 @@ fn fill(options: &SqliteOptions, orders: u64) {
             at_end = commit(writes);
         }
     }
-    commit(vec![Write::SaveAnalytics { add: Vec::new(), source: at_end.writer, seq: at_end.last_seq }]);
+    commit(vec![Write::SaveAnalytics { add: Vec::new(), source: at_end.writer, after: 0, seq: at_end.last_seq }]);
 }

@@ -6,7 +6,7 @@ use super::stopwatch::{Spent, Watch};
 use super::workload::{self, Records};
 use ordermill::db::codec;
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore, Synchronous};
-use ordermill::db::{Batch, Store};
+use ordermill::db::{Batch, NewWriter, Store};
 use ordermill::domain::{Event, EventBody, Order, OrderStatus, ReservedLine};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 /// Makes the file with its tables and products, and returns the number of its writer.
 pub fn prepare(options: &SqliteOptions) -> i64 {
     let mut store = SqliteStore::open(options.clone()).expect("the file is made");
-    let writer = futures_util::FutureExt::now_or_never(store.start_writer("bench", "", 60_000)).expect("inline").expect("a writer");
+    let writer = futures_util::FutureExt::now_or_never(store.start_writer(&NewWriter::of_all_roles("bench", "", 60_000)))
+        .expect("inline")
+        .expect("a writer");
     let batch = Batch { writer: writer.writer, commits: 0, last_seq: 0, writes: workload::catalogue() };
     futures_util::FutureExt::now_or_never(store.commit(&batch)).expect("inline").expect("the products are put");
     writer.writer.0

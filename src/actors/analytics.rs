@@ -243,7 +243,7 @@ impl Analytics {
 /// Submits the increment in a task of its own, which holds the gate until the outcome is known, whatever becomes of the actor.
 fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -> oneshot::Receiver<Outcome> {
     let (sender, receiver) = oneshot::channel();
-    let outcome = submit(Write::SaveAnalytics { add: increment.add, source: increment.source, seq: increment.seq });
+    let outcome = submit(Write::SaveAnalytics { add: increment.add, source: increment.source, after: increment.after, seq: increment.seq });
     actix_rt::spawn(async move {
         let outcome = outcome.await;
         drop(permit);
@@ -256,7 +256,7 @@ fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -
 fn verdict(outcome: &Outcome) -> Saved {
     match outcome {
         Outcome::Done => Saved::Yes,
-        Outcome::NotStored => Saved::No,
+        Outcome::NotStored | Outcome::NotOurs => Saved::No,
         Outcome::Refused(cause) => {
             tracing::error!(cause = %cause, "the database refuses the analytics numbers; trying again");
             Saved::No

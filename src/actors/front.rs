@@ -198,7 +198,7 @@ impl Front {
             match outcome.await {
                 Ok(Outcome::Done | Outcome::Repeated(_)) => return Ok(Placed { order: order.clone(), replayed: false }),
                 Ok(Outcome::KeyTaken { order: first, same_body }) => return self.replay(first, same_body).await,
-                Ok(Outcome::NotStored) => return Err(PlaceError::NotStored),
+                Ok(Outcome::NotStored | Outcome::NotOurs) => return Err(PlaceError::NotStored),
                 Ok(Outcome::Refused(why)) => {
                     tracing::error!(order.id = %order.id, error = %why, "an order was refused by the database");
                     return Err(PlaceError::NotStored);
@@ -294,7 +294,7 @@ impl Front {
         let ticket = Arc::new(Ticket::default());
         let outcome = self.node.journal.ask(write, Some(ticket.clone()));
         match tokio::time::timeout(limit, outcome).await {
-            Ok(Ok(Outcome::NotStored)) => Err(WriteError::NotStored),
+            Ok(Ok(Outcome::NotStored | Outcome::NotOurs)) => Err(WriteError::NotStored),
             Ok(Ok(Outcome::Refused(why))) => Err(WriteError::Refused(why)),
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) | Err(_) if ticket.withdraw() => Err(WriteError::NotStored),

@@ -10,8 +10,8 @@ use super::inbox::Inbound;
 use super::journal::{Origin, Queued, Ticket};
 use super::node::{ActorKind, Node};
 use super::step_times::Step;
-use crate::db::{Batch, CommitError, Committed, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, Shards, Timestamp};
+use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
+use crate::domain::{LoggedEvent, Role, Shards, Timestamp};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ pub(crate) struct Running {
     counter: Counter,
     renew_at: Instant,
     clean_at: Instant,
-    name: (String, String),
+    /// What each writer of this node begins as.
+    new: NewWriter,
 }
 
 impl Running {
@@ -48,11 +49,12 @@ impl Running {
         name: (String, String),
         counter: Counter,
     ) -> Result<Self, StoreError> {
-        let state = store.start_writer(&name.0, &name.1, node.settings.lease_ms).await?;
+        let new = NewWriter { node: name.0, url: name.1, roles: Role::ALL.to_vec(), lease_ms: node.settings.lease_ms };
+        let state = store.start_writer(&new).await?;
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
         let clean_at = Instant::now() + CLEAN_EVERY;
-        Ok(Self { node, store, state, counter, renew_at, clean_at, name })
+        Ok(Self { node, store, state, counter, renew_at, clean_at, new })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -335,7 +337,7 @@ impl Running {
         }
         let mut failures = 0;
         loop {
-            match self.store.start_writer(&self.name.0, &self.name.1, self.node.settings.lease_ms).await {
+            match self.store.start_writer(&self.new).await {
                 Ok(state) => {
                     self.state = state;
                     self.node.counters.set_not_ready("database", None);

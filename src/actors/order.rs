@@ -432,7 +432,7 @@ impl Handler<Stored> for OrderActor {
                 self.stored();
                 self.proceed();
             }
-            Outcome::KeyTaken { .. } | Outcome::NotStored => self.leave(),
+            Outcome::KeyTaken { .. } | Outcome::NotStored | Outcome::NotOurs => self.leave(),
             Outcome::Refused(_) if is_placing => self.leave(),
             // The record does not say what is stored any more: start again from what is.
             Outcome::Refused(why) => {

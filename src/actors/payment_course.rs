@@ -221,7 +221,7 @@ impl Course {
     }
 
     async fn store(&self, order: &Arc<Order>, payment: Payment, event: Option<Event>) -> Result<(), GivenUp> {
-        let write = Write::SavePayment { payment, shard: order.shard, event, letter: None };
+        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
         match self.cell.node.journal.ask(write, None).await {
             Ok(Outcome::Done | Outcome::Recorded) => Ok(()),
             Ok(Outcome::Repeated(answers)) => {
@@ -236,6 +236,7 @@ impl Course {
             }
             Ok(
                 Outcome::NotStored
+                | Outcome::NotOurs
                 | Outcome::KeyTaken { .. }
                 | Outcome::Product(_)
                 | Outcome::Stock(_)

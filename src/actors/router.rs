@@ -129,7 +129,8 @@ impl Router {
             | Outcome::Missing
             | Outcome::Taken(_)
             | Outcome::Recorded
-            | Outcome::NotStored => {}
+            | Outcome::NotStored
+            | Outcome::NotOurs => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! The stored form of what is kept as a blob: a version byte, then postcard. A new form gets a new version; the old ones stay
 //! readable, and fixture files hold them fast.
 
-use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Shard, Shortage, Timestamp};
+use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Timestamp};
 use crate::saga::Record;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -128,6 +128,13 @@ pub fn encode_marker(marker: &Marker) -> Result<Vec<u8>, CodecError> {
 /// See [`decode`].
 pub fn decode_marker(blob: &[u8]) -> Result<Marker, CodecError> {
     decode(blob)
+}
+
+/// The roles of a writer, names with commas between.
+#[must_use]
+pub fn encode_roles(roles: &[Role]) -> String {
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    names.join(",")
 }
 
 /// The part of an event that has no column of its own: correlation and body.

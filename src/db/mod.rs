@@ -12,10 +12,10 @@ pub mod sqlite;
 pub mod write;
 
 pub use read::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderAudit, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder,
-    WriterRow,
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderAudit, OrderFilter, OrderRow, Reads, ShardRow, Snapshot,
+    StoredOrder, WriterRow,
 };
 pub use write::{
-    Batch, CommitError, Committed, Deleted, IdempotencyKey, Outcome, Publishing, Retention, StockStep, Store, StoreError, Undo, Write,
-    WriterState,
+    Batch, CommitError, Committed, Deleted, IdempotencyKey, NewWriter, Outcome, Publishing, Retention, StockStep, Store, StoreError, Undo,
+    Write, WriterState,
 };

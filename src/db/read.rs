@@ -3,8 +3,8 @@
 use super::write::StoreError;
 pub use crate::domain::AnalyticsRow;
 use crate::domain::{
-    CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Money, NoticeTask, Order, OrderId, OrderStatus, Payment,
-    Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
+    CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Marker, Money, NoticeTask, Order, OrderId, OrderStatus,
+    Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
@@ -117,14 +117,45 @@ pub struct WriterRow {
     pub url: String,
     /// Whether it may write.
     pub alive: bool,
+    /// The roles that it hosts.
+    pub roles: Vec<Role>,
     /// Until when others leave it alone.
     pub lease_until: Timestamp,
+    /// How long that is from now by the database's clock, in milliseconds; below zero when it has passed.
+    pub lease_left_ms: i64,
     /// Its transactions so far.
     pub commits: i64,
     /// The end of its log.
     pub last_seq: i64,
     /// Up to where its log is in Kafka.
     pub published_seq: i64,
+    /// Who publishes its log now that it is not alive; none when nobody has claimed it, or the claim has ended.
+    pub publisher: Option<WriterId>,
+}
+
+/// One number of a writer's log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogEntry {
+    /// An event.
+    Event(LoggedEvent),
+    /// A taken shard's mark.
+    Marker {
+        /// Its number.
+        seq: i64,
+        /// What it says.
+        marker: Marker,
+    },
+}
+
+impl LogEntry {
+    /// Its number.
+    #[must_use]
+    pub fn seq(&self) -> i64 {
+        match self {
+            Self::Event(logged) => logged.seq,
+            Self::Marker { seq, .. } => *seq,
+        }
+    }
 }
 
 /// A shard's row.
@@ -161,6 +192,8 @@ pub trait Reads: Send + Sync {
     fn shards(&self) -> Shards;
     /// An order, whole.
     fn order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<StoredOrder>, StoreError>>;
+    /// An order as it was placed, where its owner's record or a copy of it ([`KnowOrder`](super::Write::KnowOrder)) is stored here.
+    fn known_order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<Arc<Order>>, StoreError>>;
     /// A page of orders, newest first (by id, which is time-ordered).
     fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>>;
     /// A page of the open orders of `shards`, by id, after `after`.
@@ -198,6 +231,8 @@ pub trait Reads: Send + Sync {
     fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>>;
     /// The events of a writer's log after number `after`, in order; markers are passed over.
     fn events(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LoggedEvent>, StoreError>>;
+    /// The events and markers of a writer's log after number `after`, in order.
+    fn log(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LogEntry>, StoreError>>;
     /// All analytics numbers from minute `from` (inclusive) to `to` (exclusive).
     fn analytics(&self, from: i64, to: i64) -> BoxFuture<'static, Result<Vec<AnalyticsRow>, StoreError>>;
     /// Up to which number each writer's log is counted.

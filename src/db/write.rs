@@ -108,6 +108,8 @@ pub enum Write {
         payment: Payment,
         /// Which shard the order is in.
         shard: Shard,
+        /// The request that placed the order.
+        correlation: CorrelationId,
         /// What it makes true.
         event: Option<Event>,
         /// What a person must look at.
@@ -167,15 +169,45 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// The analytics numbers that changed, and up to where `source`'s log they count. A `seq` that is not past the stored position is
-    /// [`Outcome::Repeated`], and nothing is added.
+    /// The analytics numbers that changed, and which stretch of `source`'s log they count. Where the stored position is not `after`
+    /// it is [`Outcome::Repeated`], and nothing is added: whoever counted was not the only one.
     SaveAnalytics {
         /// Rows whose `value` is added to what is stored.
         add: Vec<AnalyticsRow>,
         /// Whose log was counted.
         source: WriterId,
+        /// After this number of it; 0 at the log's begin.
+        after: i64,
         /// Up to this number of it.
         seq: i64,
+    },
+    /// A log is in Kafka up to `seq`. Only ever grows.
+    Published {
+        /// Whose log.
+        writer: WriterId,
+        /// Up to this number.
+        seq: i64,
+    },
+    /// Claims the publishing of a dead writer's log for the writer of this batch, for a time by the database's clock. Another's claim
+    /// that has not ended, and a writer that is alive, are [`Outcome::Missing`].
+    ClaimLog {
+        /// Whose log.
+        writer: WriterId,
+        /// For so many milliseconds.
+        lease_ms: u64,
+    },
+    /// Sets every other writer not alive whose lease has ended by the database's clock; that ends its log. One whose transaction is
+    /// still open is passed over until it has ended.
+    EndExpired,
+    /// Keeps a copy of an order whose owner is elsewhere. Answer: [`Outcome::Repeated`] with the events that waited for it.
+    KnowOrder {
+        /// The order.
+        order: Arc<Order>,
+    },
+    /// Keeps an event that came before its order. If the order is known by now: [`Outcome::Repeated`] with this event.
+    HoldEvent {
+        /// The event.
+        event: Event,
     },
     /// Takes free shards, or those of writers that are not alive, and puts a [`Marker`] for each into the log.
     /// Answer: [`Outcome::Taken`].
@@ -192,6 +224,59 @@ pub enum Write {
         /// These shards.
         shards: Vec<Shard>,
     },
+}
+
+impl Write {
+    /// The role and the shard whose owner alone may write this; none for what belongs to no order.
+    #[must_use]
+    pub fn slice(&self) -> Option<(Role, Shard)> {
+        match self {
+            Self::Place { order, .. } | Self::Save { order, .. } => Some((Role::Order, order.shard)),
+            Self::Reserve { order, .. } => Some((Role::Inventory, order.shard)),
+            Self::Release { step, .. } | Self::HoldStock { step } | Self::ShipStock { step } => Some((Role::Inventory, step.shard)),
+            Self::SavePayment { shard, .. } => Some((Role::Payment, *shard)),
+            Self::SaveNotice { shard, .. } => Some((Role::Notification, *shard)),
+            Self::PutProduct { .. }
+            | Self::AdjustStock { .. }
+            | Self::AddLetter(_)
+            | Self::CloseLetter { .. }
+            | Self::SaveAnalytics { .. }
+            | Self::Published { .. }
+            | Self::ClaimLog { .. }
+            | Self::EndExpired
+            | Self::KnowOrder { .. }
+            | Self::HoldEvent { .. }
+            | Self::TakeShards { .. }
+            | Self::ReleaseShards { .. } => None,
+        }
+    }
+
+    /// The shard that it names, which must be one of the store's.
+    #[must_use]
+    pub fn shard(&self) -> Option<Shard> {
+        match self {
+            Self::KnowOrder { order } => Some(order.shard),
+            Self::HoldEvent { event } => Some(event.shard),
+            Self::Place { .. }
+            | Self::Save { .. }
+            | Self::Reserve { .. }
+            | Self::Release { .. }
+            | Self::HoldStock { .. }
+            | Self::ShipStock { .. }
+            | Self::SavePayment { .. }
+            | Self::SaveNotice { .. }
+            | Self::PutProduct { .. }
+            | Self::AdjustStock { .. }
+            | Self::AddLetter(_)
+            | Self::CloseLetter { .. }
+            | Self::SaveAnalytics { .. }
+            | Self::Published { .. }
+            | Self::ClaimLog { .. }
+            | Self::EndExpired
+            | Self::TakeShards { .. }
+            | Self::ReleaseShards { .. } => self.slice().map(|(_, shard)| shard),
+        }
+    }
 }
 
 /// What became of one write.
@@ -220,6 +305,8 @@ pub enum Outcome {
     Recorded,
     /// It is known not to be stored.
     NotStored,
+    /// It is known not to be stored: its shard is not this node's (any more).
+    NotOurs,
     /// The database refuses this write, alone; the text says why.
     Refused(Arc<str>),
 }
@@ -246,6 +333,27 @@ pub struct Committed {
     pub events: Vec<LoggedEvent>,
     /// The writer's `last_seq` now.
     pub last_seq: i64,
+}
+
+/// A writer that is to begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewWriter {
+    /// The node that runs it.
+    pub node: String,
+    /// Where that node listens.
+    pub url: String,
+    /// The roles that it hosts.
+    pub roles: Vec<Role>,
+    /// How long others leave it alone without a sign of life, in milliseconds.
+    pub lease_ms: u64,
+}
+
+impl NewWriter {
+    /// One that hosts every role.
+    #[must_use]
+    pub fn of_all_roles(node: &str, url: &str, lease_ms: u64) -> Self {
+        Self { node: node.to_owned(), url: url.to_owned(), roles: Role::ALL.to_vec(), lease_ms }
+    }
 }
 
 /// Where a writer stands, read from its row.
@@ -343,7 +451,7 @@ pub struct Deleted {
 pub trait Store: Send {
     /// Starts a new writer: a row of its own, alive, with a lease. Every writer of a store that only one process may open
     /// (SQLite, memory of one node) that is still alive is set not alive first.
-    fn start_writer<'a>(&'a mut self, node: &'a str, url: &'a str, lease_ms: u64) -> BoxFuture<'a, Result<WriterState, StoreError>>;
+    fn start_writer<'a>(&'a mut self, new: &'a NewWriter) -> BoxFuture<'a, Result<WriterState, StoreError>>;
 
     /// How many shards the store has; fixed when it was created.
     fn shards(&self) -> Shards;

@@ -197,7 +197,7 @@ pub(super) fn product_of(outcome: Outcome) -> Result<Product, Problem> {
         Outcome::Stock(StockError::Unknown) | Outcome::Missing => Err(no_such_product()),
         Outcome::Stock(error @ StockError::BelowZero { .. }) => Err(Problem::new(ProblemKind::Conflict, error.to_string())),
         Outcome::Stock(error @ StockError::TooLarge) => Err(Problem::field(Place::Body, "/delta", error.to_string())),
-        Outcome::NotStored => Err(WriteError::NotStored.into()),
+        Outcome::NotStored | Outcome::NotOurs => Err(WriteError::NotStored.into()),
         Outcome::Refused(why) => Err(WriteError::Refused(why).into()),
         Outcome::Recorded => Err(WriteError::Unknown.into()),
         Outcome::Done | Outcome::Repeated(_) | Outcome::KeyTaken { .. } | Outcome::Taken(_) => {

@@ -3,7 +3,7 @@
 mod world;
 
 use super::{Check, Expect, Options, Report, read_record};
-use crate::db::memory::{Entry, PaymentRow, StockLines, Tables};
+use crate::db::memory::{Entry, StockLines, Tables};
 use crate::domain::{
     CancelledBy, Channel, Event, EventBody, EventKind, Marker, NoticeKind, OrderId, OrderStatus, Payment, PaymentStatus, Role, Shard,
 };
@@ -146,7 +146,7 @@ async fn a_confirmed_order_without_its_stock_is_found() {
 
 #[tokio::test]
 async fn a_charge_of_another_amount_is_found() {
-    planted(Check::Charges, |tables, rested| tables.payments.get_mut(&rested.confirmed).unwrap().payment.amount = money(1)).await;
+    planted(Check::Charges, |tables, rested| tables.payments.get_mut(&rested.confirmed).unwrap().amount = money(1)).await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_charge_left_on_an_order_that_is_over_is_found() {
         let order = tables.orders[&rested.insufficient].order.clone();
         let payment = Payment::of(&order, 1, PaymentStatus::Charged, at(9));
         append(tables, payment.answer(order.shard, order.correlation).unwrap());
-        tables.payments.insert(order.id, PaymentRow { payment, correlation: order.correlation });
+        tables.payments.insert(order.id, payment);
     })
     .await;
 }
@@ -292,8 +292,8 @@ async fn old_events_that_retention_deleted_are_not_missed() {
 async fn a_row_without_an_order_is_found() {
     planted(Check::Orphans, |tables, rested| {
         let mut row = tables.payments[&rested.confirmed].clone();
-        row.payment.order = order(99, 1).id;
-        tables.payments.insert(row.payment.order, row);
+        row.order = order(99, 1).id;
+        tables.payments.insert(row.order, row);
     })
     .await;
 }

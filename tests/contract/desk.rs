@@ -145,8 +145,8 @@ fn row(minute: i64, metric: u8, key: &[u8], value: i64) -> AnalyticsRow {
 async fn analytics(f: &mut Fixture) {
     let source = f.writer.writer;
     let add = vec![row(10, 1, b"", 5), row(10, 2, b"abc", 1), row(11, 1, b"", 7)];
-    assert_eq!(f.write(Write::SaveAnalytics { add, source, seq: 3 }).await, (Outcome::Done, vec![]));
-    f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", -2), row(12, 1, b"", 1)], source, seq: 8 }).await;
+    assert_eq!(f.write(Write::SaveAnalytics { add, source, after: 0, seq: 3 }).await, (Outcome::Done, vec![]));
+    f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", -2), row(12, 1, b"", 1)], source, after: 3, seq: 8 }).await;
     let mut stored = f.reads.analytics(10, 12).await.unwrap();
     stored.sort_by_key(|row| (row.minute, row.metric));
     assert_eq!(stored, [row(10, 1, b"", 3), row(10, 2, b"abc", 1), row(11, 1, b"", 7)], "from is taken, to is not");
@@ -159,9 +159,9 @@ async fn analytics(f: &mut Fixture) {
 async fn analytics_once(f: &mut Fixture) {
     let sources = [f.writer.writer, WriterId(f.writer.writer.0 + 1000)];
     for source in sources {
-        f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, seq: 3 }).await;
-        for seq in [2, 3] {
-            let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, seq }).await;
+        f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: 3 }).await;
+        for (after, seq) in [(0, 3), (2, 4), (4, 5)] {
+            let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after, seq }).await;
             assert_eq!(outcome, Outcome::Repeated(vec![]));
         }
     }

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{letter, order, place, product_id, put};
-use ordermill::db::{Batch, CommitError, Outcome, Write, WriterState};
+use ordermill::db::{Batch, CommitError, NewWriter, Outcome, Write, WriterState};
 use ordermill::domain::{Role, Shard, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
@@ -36,7 +36,7 @@ async fn new_writer(f: &mut Fixture) {
 async fn new_number(f: &mut Fixture) {
     let first = f.writer.writer;
     f.store.end_writer(first).await.unwrap();
-    let second = f.store.start_writer("node-1", "http://node-1:8080", LEASE_MS).await.unwrap();
+    let second = f.store.start_writer(&NewWriter::of_all_roles("node-1", "http://node-1:8080", LEASE_MS)).await.unwrap();
     assert_ne!(second.writer, first);
     assert_eq!((second.commits, second.last_seq, second.alive), (0, 0, true));
 }
@@ -50,7 +50,7 @@ async fn writes_nothing(f: &mut Fixture, writer: WriterId, commits: i64, last_se
         crate::sample::reserve(&order),
         Write::AddLetter(letter(&order, 1, "odd", 1)),
         Write::TakeShards { roles: vec![Role::Order], shards: vec![Shard(0)] },
-        Write::SaveAnalytics { add: Vec::new(), source: f.writer.writer, seq: 9 },
+        Write::SaveAnalytics { add: Vec::new(), source: f.writer.writer, after: 0, seq: 9 },
     ];
     let before = f.standing().await;
     let result = f.store.commit(&Batch { writer, commits, last_seq, writes }).await;
@@ -126,7 +126,7 @@ async fn ends_others(f: &mut Fixture) {
         return;
     }
     let old = f.writer;
-    f.writer = f.store.start_writer("node-2", "http://node-2:8080", LEASE_MS).await.unwrap();
+    f.writer = f.store.start_writer(&NewWriter::of_all_roles("node-2", "http://node-2:8080", LEASE_MS)).await.unwrap();
     let alive: Vec<WriterId> = f.reads.writers().await.unwrap().iter().filter(|row| row.alive).map(|row| row.writer).collect();
     assert_eq!(alive, [f.writer.writer]);
     let batch = Batch { writer: old.writer, commits: old.commits, last_seq: old.last_seq, writes: vec![place(&order(1))] };
@@ -137,7 +137,7 @@ async fn ends_others(f: &mut Fixture) {
 async fn two_writers(f: &mut Fixture) {
     let Some(connect) = &f.connect else { return };
     let mut other = connect().await;
-    let state = other.start_writer("node-2", "http://node-2:8080", LEASE_MS).await.unwrap();
+    let state = other.start_writer(&NewWriter::of_all_roles("node-2", "http://node-2:8080", LEASE_MS)).await.unwrap();
     let (first, second) = (order(1), order(2));
     f.write(place(&first)).await;
     let batch = Batch { writer: state.writer, commits: 0, last_seq: 0, writes: vec![place(&second)] };

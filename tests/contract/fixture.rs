@@ -2,7 +2,7 @@
 
 use crate::sample;
 use futures_util::future::BoxFuture;
-use ordermill::db::{Batch, CommitError, Committed, Outcome, Reads, Store, Write, WriterState};
+use ordermill::db::{Batch, CommitError, Committed, NewWriter, Outcome, Reads, Store, Write, WriterState};
 use ordermill::domain::{EventKind, LoggedEvent, Order, Product, ProductId, Shards};
 use std::sync::Arc;
 
@@ -26,14 +26,16 @@ pub(crate) struct Fixture {
     pub(crate) writer: WriterState,
     /// None where only one process may open the database.
     pub(crate) connect: Option<Connect>,
+    /// Whether the database's clock moves while a case waits.
+    pub(crate) has_real_clock: bool,
     /// Keeps what must outlive the case, such as a folder.
-    _keep: Box<dyn Send>,
+    pub(crate) _keep: Box<dyn Send>,
 }
 
 impl Fixture {
     pub(crate) async fn new(mut store: Box<dyn Store>, reads: Arc<dyn Reads>, connect: Option<Connect>, keep: Box<dyn Send>) -> Self {
-        let writer = store.start_writer("node-1", "http://node-1:8080", LEASE_MS).await.unwrap();
-        Self { store, reads, writer, connect, _keep: keep }
+        let writer = store.start_writer(&NewWriter::of_all_roles("node-1", "http://node-1:8080", LEASE_MS)).await.unwrap();
+        Self { store, reads, writer, connect, has_real_clock: true, _keep: keep }
     }
 
     pub(crate) fn shards(&self) -> Shards {

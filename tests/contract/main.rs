@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
+mod cluster;
 mod desk;
 mod fence;
 mod fixture;
@@ -26,13 +27,14 @@ use std::panic::AssertUnwindSafe;
 type Case = (&'static str, for<'a> fn(&'a mut Fixture) -> LocalBoxFuture<'a, ()>);
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    let all: [&'static [Case]; 9] = [
+    let all: [&'static [Case]; 10] = [
         orders::CASES,
         fence::CASES,
         stock::CASES,
         payments::CASES,
         desk::CASES,
         shards::CASES,
+        cluster::CASES,
         reading::CASES,
         verifying::CASES,
         load::CASES,

@@ -4,7 +4,7 @@ use crate::fixture::{Connect, Fixture, Implementation};
 use crate::sample;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::{Answer, Call, Fault, Faults, MemoryDatabase, Nodes, Verdict};
-use ordermill::db::{Batch, CommitError, Outcome, Reads as _, Store as _};
+use ordermill::db::{Batch, CommitError, NewWriter, Outcome, Reads as _, Store as _};
 use std::sync::Arc;
 
 /// A database that one process opens.
@@ -16,7 +16,8 @@ impl Implementation for One {
     fn fixture(&self) -> BoxFuture<'_, Fixture> {
         Box::pin(async {
             let database = database(Nodes::One);
-            Fixture::new(Box::new(database.store()), Arc::new(database), None, Box::new(())).await
+            let fixture = Fixture::new(Box::new(database.store()), Arc::new(database), None, Box::new(())).await;
+            Fixture { has_real_clock: false, ..fixture }
         })
     }
 }
@@ -30,7 +31,8 @@ impl Implementation for Many {
                 let store: Box<dyn ordermill::db::Store> = Box::new(other.store());
                 Box::pin(async { store })
             });
-            Fixture::new(Box::new(database.store()), Arc::new(database), Some(connect), Box::new(())).await
+            let fixture = Fixture::new(Box::new(database.store()), Arc::new(database), Some(connect), Box::new(())).await;
+            Fixture { has_real_clock: false, ..fixture }
         })
     }
 }
@@ -45,7 +47,7 @@ async fn a_verdict_decides_what_is_written_and_what_is_told() {
     for (verdict, is_written) in cases {
         let database = database(Nodes::Many);
         let mut store = database.store();
-        let writer = store.start_writer("node", "url", 1000).await.unwrap();
+        let writer = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap();
         database.set_faults(Some(Arc::new(move |_: &Batch| Fault { verdict, before_ms: 5, after_ms: 7 })));
         let start = tokio::time::Instant::now();
         let order = sample::order(1);
@@ -70,7 +72,7 @@ async fn a_verdict_decides_what_is_written_and_what_is_told() {
 async fn a_fenced_writer_is_told_so_even_by_a_commit_whose_reply_would_be_lost() {
     let database = database(Nodes::Many);
     let mut store = database.store();
-    let writer = store.start_writer("node", "url", 1000).await.unwrap().writer;
+    let writer = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap().writer;
     database.store().end_writer(writer).await.unwrap();
     database.set_faults(Some(Arc::new(|_: &Batch| Fault { verdict: Verdict::WrittenUnknown, ..Fault::NONE })));
     let batch = Batch { writer, commits: 0, last_seq: 0, writes: Vec::new() };
@@ -90,12 +92,12 @@ async fn a_database_that_is_away_answers_nothing_and_keeps_everything() {
     }
     let database = database(Nodes::One);
     let mut store = database.store();
-    let writer = store.start_writer("node", "url", 1000).await.unwrap().writer;
+    let writer = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap().writer;
     database.set_faults(Some(Arc::new(Away)));
     assert!(store.state(writer).await.is_err());
     assert!(store.renew(writer, 1000).await.is_err());
     assert!(store.end_writer(writer).await.is_err());
-    assert!(database.store().start_writer("other", "url", 1000).await.is_err());
+    assert!(database.store().start_writer(&NewWriter::of_all_roles("other", "url", 1000)).await.is_err());
     assert!(database.snapshot().await.is_err());
     database.set_faults(None);
     assert!(store.renew(writer, 1000).await.unwrap(), "nobody ended it meanwhile");
@@ -107,7 +109,7 @@ async fn the_database_outlives_its_stores() {
     let order = sample::order(1);
     {
         let mut store = database.store();
-        let writer = store.start_writer("node", "url", 1000).await.unwrap().writer;
+        let writer = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap().writer;
         store.commit(&Batch { writer, commits: 0, last_seq: 0, writes: vec![sample::place(&order)] }).await.unwrap();
     }
     assert_eq!(database.order(order.id).await.unwrap().unwrap().order, order);

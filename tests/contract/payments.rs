@@ -92,14 +92,18 @@ async fn attempts(f: &mut Fixture) {
 async fn refused_writes_nothing(f: &mut Fixture) {
     let order = placed(f, 1).await;
     f.write(payment(&order, 1, PaymentStatus::Charged)).await;
-    let Write::SavePayment { payment: late, shard, event, .. } = payment(&order, 1, PaymentStatus::Failed) else { unreachable!() };
+    let Write::SavePayment { payment: late, shard, correlation, event, .. } = payment(&order, 1, PaymentStatus::Failed) else {
+        unreachable!()
+    };
     let unwanted = letter(&order, 1, "late", 5);
-    let write = Write::SavePayment { payment: late, shard, event, letter: Some(unwanted.clone()) };
+    let write = Write::SavePayment { payment: late, shard, correlation, event, letter: Some(unwanted.clone()) };
     assert_eq!(repeated(f, write).await, [EventKind::PaymentProcessed]);
     assert_eq!(f.reads.letter(unwanted.id).await.unwrap(), None);
     let wanted = letter(&order, 2, "lost", 5);
-    let Write::SavePayment { payment: back, shard, event, .. } = payment(&order, 1, PaymentStatus::Refunded) else { unreachable!() };
-    f.write(Write::SavePayment { payment: back, shard, event, letter: Some(wanted.clone()) }).await;
+    let Write::SavePayment { payment: back, shard, correlation, event, .. } = payment(&order, 1, PaymentStatus::Refunded) else {
+        unreachable!()
+    };
+    f.write(Write::SavePayment { payment: back, shard, correlation, event, letter: Some(wanted.clone()) }).await;
     assert_eq!(f.reads.letter(wanted.id).await.unwrap(), Some(wanted));
 }
 

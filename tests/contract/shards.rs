@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS, kinds};
 use crate::sample::{order, place};
-use ordermill::db::{Batch, Outcome, Write};
+use ordermill::db::{Batch, NewWriter, Outcome, Write};
 use ordermill::domain::{EventKind, Marker, Role, Shard, WriterId};
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ async fn owned(f: &Fixture, by: WriterId) -> BTreeSet<(Role, Shard)> {
 /// A second writer: beside the first where many may write, else in its place.
 async fn next_writer(f: &mut Fixture) -> WriterId {
     let old = f.writer.writer;
-    f.writer = f.store.start_writer("node-2", "http://node-2:8080", LEASE_MS).await.unwrap();
+    f.writer = f.store.start_writer(&NewWriter::of_all_roles("node-2", "http://node-2:8080", LEASE_MS)).await.unwrap();
     old
 }
 
@@ -64,7 +64,7 @@ async fn alive(f: &mut Fixture) {
     let Some(connect) = &f.connect else { return };
     let mut other = connect().await;
     taken(f, take(&[Role::Order], &[0])).await;
-    let state = other.start_writer("node-2", "http://node-2:8080", LEASE_MS).await.unwrap();
+    let state = other.start_writer(&NewWriter::of_all_roles("node-2", "http://node-2:8080", LEASE_MS)).await.unwrap();
     let writes = vec![take(&[Role::Order], &[0])];
     let committed = other.commit(&Batch { writer: state.writer, commits: 0, last_seq: 0, writes }).await.unwrap();
     assert_eq!(committed.outcomes, [Outcome::Taken(vec![])]);

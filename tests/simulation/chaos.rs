@@ -336,11 +336,16 @@ fn summary(write: &Write) -> String {
         Write::SaveNotice { task, .. } => {
             format!("notice {} {}/{} {} {}", task.order, task.kind.name(), task.channel.name(), task.status.name(), task.attempt)
         }
-        Write::SaveAnalytics { source, seq, add } => format!("analytics {} {seq} {}", source.0, add.len()),
+        Write::SaveAnalytics { source, seq, add, .. } => format!("analytics {} {seq} {}", source.0, add.len()),
         Write::PutProduct { id, available, .. } => format!("product {id} {available}"),
         Write::AdjustStock { id, delta, .. } => format!("adjust {id} {delta}"),
         Write::AddLetter(letter) => format!("letter {}", letter.id.0),
         Write::CloseLetter { id, state, .. } => format!("close {} {}", id.0, state.name()),
+        Write::Published { writer, seq } => format!("published {} {seq}", writer.0),
+        Write::ClaimLog { writer, .. } => format!("claim {}", writer.0),
+        Write::EndExpired => "end expired".to_owned(),
+        Write::KnowOrder { order } => format!("know {}", order.id),
+        Write::HoldEvent { event } => format!("hold {} {}", event.order, event.kind().name()),
         Write::TakeShards { shards, .. } => format!("take {}", shards.len()),
         Write::ReleaseShards { shards, .. } => format!("give {}", shards.len()),
     }

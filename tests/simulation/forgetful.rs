@@ -4,10 +4,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder,
-    WriterRow,
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError,
+    StoredOrder, WriterRow,
 };
-use ordermill::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
+use ordermill::domain::{
+    DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+};
+use std::sync::Arc;
 
 /// See the module.
 pub struct Forgetful(pub MemoryDatabase);
@@ -38,6 +41,14 @@ impl Reads for Forgetful {
     fn orders(&self, filter: OrderFilter) -> Answer<Vec<OrderRow>> {
         self.0.orders(filter)
     }
+    fn known_order(&self, id: OrderId) -> Answer<Option<Arc<Order>>> {
+        self.0.known_order(id)
+    }
+
+    fn log(&self, writer: WriterId, after: i64, limit: u32) -> Answer<Vec<LogEntry>> {
+        self.0.log(writer, after, limit)
+    }
+
     fn payment(&self, order: OrderId) -> Answer<Option<Payment>> {
         self.0.payment(order)
     }

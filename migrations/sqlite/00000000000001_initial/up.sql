@@ -95,11 +95,16 @@ CREATE TABLE writers (
     writer INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     node TEXT NOT NULL,
     url TEXT NOT NULL,
+    -- names with commas between
+    roles TEXT NOT NULL,
     alive INTEGER NOT NULL,
     lease_until INTEGER NOT NULL,
     commits INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
-    published_seq INTEGER NOT NULL
+    published_seq INTEGER NOT NULL,
+    -- who publishes the log of a dead writer, and until when
+    publisher INTEGER,
+    publish_until INTEGER
 ) STRICT;
 
 -- topic and kind are the numbers of src/domain/event.rs; both are 255 for the marker of a taken shard, which is of no order.
@@ -174,3 +179,20 @@ CREATE TABLE analytics_positions (
     writer INTEGER PRIMARY KEY NOT NULL,
     seq INTEGER NOT NULL
 ) STRICT;
+
+-- Copies of orders whose owner is elsewhere, and events that came before them: what a node needs that hosts some roles only.
+CREATE TABLE known_orders (
+    id BLOB PRIMARY KEY NOT NULL,
+    shard INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    details BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE held_events (
+    order_id BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (order_id, kind)
+) STRICT, WITHOUT ROWID;

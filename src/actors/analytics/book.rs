@@ -29,6 +29,8 @@ pub(super) struct Stretch {
 pub(super) struct Increment {
     pub(super) add: Vec<AnalyticsRow>,
     pub(super) source: WriterId,
+    /// Where the stored position stands.
+    pub(super) after: i64,
     pub(super) seq: i64,
 }
 
@@ -147,7 +149,7 @@ impl Book {
         while self.unsaved.is_none() {
             let writer = self.due.pop_front()?;
             if let Some(source) = self.sources.get_mut(&writer).filter(|source| source.counted > source.stored) {
-                self.unsaved = Some(Increment { add: source.tally.take(), source: writer, seq: source.counted });
+                self.unsaved = Some(Increment { add: source.tally.take(), source: writer, after: source.stored, seq: source.counted });
             }
         }
         self.unsaved.clone()

@@ -3,7 +3,7 @@
 use super::book::{Book, Bounds, Saved};
 use super::*;
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
-use crate::db::{AnalyticsRow, Batch, Committed, Store, WriterState};
+use crate::db::{AnalyticsRow, Batch, Committed, NewWriter, Store, WriterState};
 use crate::domain::analytics::{Numbers, TOTAL};
 use crate::domain::{
     CorrelationId, CustomerId, Event, EventBody, Line, Metric, Money, Order, OrderId, ProductId, Quantity, Role, Shard, Shards, Text,
@@ -36,8 +36,19 @@ fn confirmed(seq: i64) -> LoggedEvent {
 }
 
 fn writer_row(writer: WriterId, alive: bool, last_seq: i64) -> WriterRow {
-    let lease_until = Timestamp(0);
-    WriterRow { writer, node: String::new(), url: String::new(), alive, lease_until, commits: 0, last_seq, published_seq: 0 }
+    WriterRow {
+        writer,
+        node: String::new(),
+        url: String::new(),
+        roles: Vec::new(),
+        alive,
+        lease_until: Timestamp(0),
+        lease_left_ms: 0,
+        commits: 0,
+        last_seq,
+        published_seq: 0,
+        publisher: None,
+    }
 }
 
 /// Logs and numbers as a store would have them; every third number is a marker.
@@ -200,7 +211,7 @@ impl World {
 
     async fn start(database: &MemoryDatabase) -> (MemoryStore, WriterState) {
         let mut store = database.store();
-        let state = store.start_writer("node", "url", 1000).await.unwrap();
+        let state = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap();
         (store, state)
     }
 

@@ -2,8 +2,8 @@
 //! so [`apply`] cannot fail and needs no way back.
 
 use super::stock;
-use super::tables::{Entry, KeyRow, NoticeRow, PaymentRow, Tables};
-use crate::db::{AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write};
+use super::tables::{Entry, KeyRow, NoticeRow, Tables};
+use crate::db::{AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write, WriterRow};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderStatus, Payment,
     Shard, Shards, Text, Timestamp, WriterId,
@@ -15,22 +15,12 @@ use std::sync::Arc;
 /// What no table could take, as the constraints of the databases on disk.
 pub(super) fn check(batch: &Batch, shards: Shards) -> Result<(), StoreError> {
     for write in &batch.writes {
-        let shard = match write {
-            Write::PutProduct { id, available, .. } if *available < 0 => {
-                return Err(StoreError::Statement(format!("product {id}: {available} available is below zero")));
-            }
-            Write::Place { order, .. } | Write::Save { order, .. } | Write::Reserve { order, .. } => Some(order.shard),
-            Write::Release { step, .. } | Write::HoldStock { step } | Write::ShipStock { step } => Some(step.shard),
-            Write::SavePayment { shard, .. } | Write::SaveNotice { shard, .. } => Some(*shard),
-            Write::PutProduct { .. }
-            | Write::AdjustStock { .. }
-            | Write::AddLetter(_)
-            | Write::CloseLetter { .. }
-            | Write::SaveAnalytics { .. }
-            | Write::TakeShards { .. }
-            | Write::ReleaseShards { .. } => None,
-        };
-        if let Some(shard) = shard.filter(|shard| shard.0 >= shards.count()) {
+        if let Write::PutProduct { id, available, .. } = write
+            && *available < 0
+        {
+            return Err(StoreError::Statement(format!("product {id}: {available} available is below zero")));
+        }
+        if let Some(shard) = write.shard().filter(|shard| shard.0 >= shards.count()) {
             return Err(StoreError::Statement(format!("there is no shard {}", shard.0)));
         }
     }
@@ -72,7 +62,9 @@ impl Transaction<'_> {
             Write::Release { step, undo } => stock::release(self, step, *undo),
             Write::HoldStock { step } => stock::hold(self, step),
             Write::ShipStock { step } => stock::ship(self, step),
-            Write::SavePayment { payment, shard, event, letter } => self.payment(payment, *shard, event.as_ref(), letter.as_ref()),
+            Write::SavePayment { payment, shard, correlation, event, letter } => {
+                self.payment(payment, (*shard, *correlation), event.as_ref(), letter.as_ref())
+            }
             Write::SaveNotice { task, shard, correlation, event, letter } => {
                 self.notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
             }
@@ -80,9 +72,9 @@ impl Transaction<'_> {
             Write::AdjustStock { id, delta, reason, by, at } => stock::adjust(self, (*id, *delta), reason, by, *at),
             Write::AddLetter(letter) => self.add_letter(letter),
             Write::CloseLetter { id, state, by, note, at } => self.close_letter(*id, *state, by, note.as_ref(), *at),
-            Write::SaveAnalytics { add, source, seq } => {
+            Write::SaveAnalytics { add, source, after, seq } => {
                 let position = self.tables.positions.entry(*source).or_insert(0);
-                if *seq <= *position {
+                if *after != *position {
                     return Outcome::Repeated(Vec::new());
                 }
                 *position = *seq;
@@ -91,6 +83,24 @@ impl Transaction<'_> {
                 }
                 Outcome::Done
             }
+            Write::Published { writer, seq } => {
+                if let Some(row) = self.tables.writers.get_mut(writer) {
+                    row.published_seq = row.published_seq.max(*seq);
+                }
+                Outcome::Done
+            }
+            Write::ClaimLog { writer, lease_ms } => self.claim(*writer, *lease_ms),
+            Write::EndExpired => {
+                let (writer, now) = (self.writer, self.now);
+                let expired = |row: &&mut WriterRow| row.alive && row.writer != writer && row.lease_until < now;
+                self.tables.writers.values_mut().filter(expired).for_each(|row| row.alive = false);
+                Outcome::Done
+            }
+            Write::KnowOrder { order } => {
+                self.tables.known.entry(order.id).or_insert_with(|| order.clone());
+                Outcome::Repeated(self.tables.held.remove(&order.id).unwrap_or_default())
+            }
+            Write::HoldEvent { event } => self.hold_event(event),
             Write::TakeShards { roles, shards } => self.take(roles, shards),
             Write::ReleaseShards { roles, shards } => {
                 let left_at = Some((self.writer, self.seq));
@@ -146,14 +156,18 @@ impl Transaction<'_> {
         Outcome::Done
     }
 
-    fn payment(&mut self, payment: &Payment, shard: Shard, event: Option<&Event>, letter: Option<&DeadLetter>) -> Outcome {
+    fn payment(
+        &mut self,
+        payment: &Payment,
+        (shard, correlation): (Shard, CorrelationId),
+        event: Option<&Event>,
+        letter: Option<&DeadLetter>,
+    ) -> Outcome {
         let stored = self.tables.payments.get(&payment.order);
-        if let Some(row) = stored.filter(|row| !payment.follows(Some(&row.payment))) {
-            return Outcome::Repeated(row.payment.answer(shard, row.correlation).into_iter().collect());
+        if let Some(stored) = stored.filter(|stored| !payment.follows(Some(*stored))) {
+            return Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect());
         }
-        let known = self.tables.orders.get(&payment.order).map(|row| row.order.correlation);
-        let correlation = event.map(|event| event.correlation).or(known).unwrap_or(CorrelationId(uuid::Uuid::nil()));
-        self.tables.payments.insert(payment.order, PaymentRow { payment: payment.clone(), correlation });
+        self.tables.payments.insert(payment.order, payment.clone());
         self.told(event, letter)
     }
 
@@ -205,6 +219,27 @@ impl Transaction<'_> {
             subject: id.0.to_string(),
             note: note.map(|note| note.as_str().to_owned()),
         });
+        Outcome::Done
+    }
+
+    fn claim(&mut self, writer: WriterId, lease_ms: u64) -> Outcome {
+        let is_dead = self.tables.writers.get(&writer).is_some_and(|row| !row.alive);
+        let other = self.tables.claims.get(&writer).filter(|(by, until)| *by != self.writer && *until >= self.now);
+        if !is_dead || other.is_some() {
+            return Outcome::Missing;
+        }
+        self.tables.claims.insert(writer, (self.writer, self.now.plus_ms(lease_ms)));
+        Outcome::Done
+    }
+
+    fn hold_event(&mut self, event: &Event) -> Outcome {
+        if self.tables.orders.contains_key(&event.order) || self.tables.known.contains_key(&event.order) {
+            return Outcome::Repeated(vec![event.clone()]);
+        }
+        let held = self.tables.held.entry(event.order).or_default();
+        if !held.iter().any(|other| other.kind() == event.kind()) {
+            held.push(event.clone());
+        }
         Outcome::Done
     }
 

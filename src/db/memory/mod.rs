@@ -16,7 +16,7 @@ pub use faults::{Answer, Call, Fault, Faults, Verdict};
 pub use store::MemoryStore;
 pub(crate) use tables::Tables;
 #[cfg(test)]
-pub(crate) use tables::{Entry, PaymentRow, StockLines};
+pub(crate) use tables::{Entry, StockLines};
 
 use crate::db::StoreError;
 use crate::domain::{Shards, Timestamp};

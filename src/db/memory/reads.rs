@@ -3,11 +3,12 @@
 use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder,
-    WriterRow,
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError,
+    StoredOrder, WriterRow,
 };
 use crate::domain::{
-    DeadLetter, LetterId, LetterState, LoggedEvent, NoticeStatus, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    DeadLetter, LetterId, LetterState, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards,
+    WriterId,
 };
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
@@ -37,6 +38,10 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| tables.orders.get(&id).cloned())
     }
 
+    fn known_order(&self, id: OrderId) -> Reading<Option<Arc<Order>>> {
+        self.ask(move |tables| tables.orders.get(&id).map(|row| row.order.clone()).or_else(|| tables.known.get(&id).cloned()))
+    }
+
     fn orders(&self, filter: OrderFilter) -> Reading<Vec<OrderRow>> {
         self.ask(move |tables| {
             let end = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
@@ -54,7 +59,7 @@ impl Reads for MemoryDatabase {
     }
 
     fn payment(&self, order: OrderId) -> Reading<Option<Payment>> {
-        self.ask(move |tables| tables.payments.get(&order).map(|row| row.payment.clone()))
+        self.ask(move |tables| tables.payments.get(&order).cloned())
     }
 
     fn notices(&self, order: OrderId) -> Reading<Vec<NoticeTask>> {
@@ -123,6 +128,17 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| events_of(tables, writer, after, limit))
     }
 
+    fn log(&self, writer: WriterId, after: i64, limit: u32) -> Reading<Vec<LogEntry>> {
+        self.ask(move |tables| {
+            let rows = tables.log.range((Bound::Excluded((writer, after)), Bound::Included((writer, i64::MAX))));
+            let entry = |((_, seq), entry): (&(WriterId, i64), &Entry)| match entry {
+                Entry::Event(event) => LogEntry::Event(LoggedEvent { seq: *seq, event: event.clone() }),
+                Entry::Marker(marker) => LogEntry::Marker { seq: *seq, marker: *marker },
+            };
+            rows.map(entry).take(count(limit)).collect()
+        })
+    }
+
     fn analytics(&self, from: i64, to: i64) -> Reading<Vec<AnalyticsRow>> {
         self.ask(move |tables| {
             let mut rows = analytics_of(tables);
@@ -136,7 +152,15 @@ impl Reads for MemoryDatabase {
     }
 
     fn writers(&self) -> Reading<Vec<WriterRow>> {
-        self.ask(|tables| tables.writers.values().cloned().collect())
+        let now = self.now();
+        self.ask(move |tables| {
+            let row = |row: &WriterRow| {
+                let claim = tables.claims.get(&row.writer).filter(|(_, until)| *until >= now);
+                let lease_left_ms = (row.lease_until.0 - now.0) / 1000;
+                WriterRow { lease_left_ms, publisher: claim.map(|(by, _)| *by), ..row.clone() }
+            };
+            tables.writers.values().map(row).collect()
+        })
     }
 
     fn shard_rows(&self) -> Reading<Vec<ShardRow>> {

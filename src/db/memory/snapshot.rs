@@ -22,7 +22,7 @@ impl MemorySnapshot {
             held: lines_in(stock, StockLines::Held),
             released: lines_in(stock, StockLines::Released),
             shipped: lines_in(stock, StockLines::Shipped),
-            payment: self.tables.payments.get(&id).map(|row| row.payment.clone()),
+            payment: self.tables.payments.get(&id).cloned(),
             notices: notices_of(&self.tables, id),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::faults::{self, Call, Fault, Verdict};
 use super::{MemoryDatabase, Nodes, apply};
-use crate::db::{Batch, CommitError, Committed, Deleted, Retention, Store, StoreError, WriterRow, WriterState};
+use crate::db::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterRow, WriterState};
 use crate::domain::{Shards, WriterId};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl MemoryStore {
         if tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) { error } else { CommitError::NoMatch }
     }
 
-    fn start(&self, node: &str, url: &str, lease_ms: u64) -> WriterState {
+    fn start(&self, new: &NewWriter) -> WriterState {
         let now = self.database.now();
         let mut tables = self.database.lock();
         let tables = Arc::make_mut(&mut tables);
@@ -46,13 +46,16 @@ impl MemoryStore {
         let writer = WriterId(tables.writers.keys().next_back().map_or(1, |last| last.0 + 1));
         let row = WriterRow {
             writer,
-            node: node.to_owned(),
-            url: url.to_owned(),
+            node: new.node.clone(),
+            url: new.url.clone(),
+            roles: new.roles.clone(),
             alive: true,
-            lease_until: now.plus_ms(lease_ms),
+            lease_until: now.plus_ms(new.lease_ms),
+            lease_left_ms: 0,
             commits: 0,
             last_seq: 0,
             published_seq: 0,
+            publisher: None,
         };
         let state = state_of(&row);
         tables.writers.insert(writer, row);
@@ -61,10 +64,10 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn start_writer<'a>(&'a mut self, node: &'a str, url: &'a str, lease_ms: u64) -> BoxFuture<'a, Result<WriterState, StoreError>> {
+    fn start_writer<'a>(&'a mut self, new: &'a NewWriter) -> BoxFuture<'a, Result<WriterState, StoreError>> {
         Box::pin(async move {
             self.database.admit(Call::StartWriter).await?;
-            Ok(self.start(node, url, lease_ms))
+            Ok(self.start(new))
         })
     }
 

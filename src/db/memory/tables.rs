@@ -2,10 +2,11 @@
 
 use crate::db::{AuditEntry, StoredOrder, WriterRow};
 use crate::domain::{
-    CorrelationId, DeadLetter, Event, LetterId, Marker, NoticeTask, OrderId, Payment, Product, ProductId, ReservedLine, Role, Shard,
-    Timestamp, WriterId,
+    DeadLetter, Event, LetterId, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, ReservedLine, Role, Shard, Timestamp,
+    WriterId,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Everything that is stored.
 #[derive(Clone, Default)]
@@ -14,7 +15,7 @@ pub(crate) struct Tables {
     pub(crate) keys: HashMap<[u8; 32], KeyRow>,
     pub(crate) products: BTreeMap<ProductId, Product>,
     pub(crate) stock: BTreeMap<OrderId, StockRow>,
-    pub(crate) payments: BTreeMap<OrderId, PaymentRow>,
+    pub(crate) payments: BTreeMap<OrderId, Payment>,
     /// By order, number of the kind, number of the channel.
     pub(crate) notices: BTreeMap<(OrderId, u8, u8), NoticeRow>,
     pub(crate) letters: BTreeMap<LetterId, DeadLetter>,
@@ -24,6 +25,12 @@ pub(crate) struct Tables {
     pub(crate) positions: BTreeMap<WriterId, i64>,
     pub(crate) log: BTreeMap<(WriterId, i64), Entry>,
     pub(crate) writers: BTreeMap<WriterId, WriterRow>,
+    /// Who publishes a dead writer's log, and until when.
+    pub(crate) claims: BTreeMap<WriterId, (WriterId, Timestamp)>,
+    /// Copies of orders whose owner is elsewhere.
+    pub(crate) known: BTreeMap<OrderId, Arc<Order>>,
+    /// Events that came before their order.
+    pub(crate) held: BTreeMap<OrderId, Vec<Event>>,
     pub(crate) shards: BTreeMap<(Role, Shard), ShardEntry>,
     /// The planted bug of [`Faults::releases_twice`](super::Faults::releases_twice).
     pub(crate) forgets_releases: bool,
@@ -63,13 +70,6 @@ pub(crate) enum StockLines {
     Shipped,
 }
 
-/// The payment gateway's row of one order.
-#[derive(Clone)]
-pub(crate) struct PaymentRow {
-    pub(crate) payment: Payment,
-    pub(crate) correlation: CorrelationId,
-}
-
 /// The notifier's row of one notice.
 #[derive(Clone)]
 pub(crate) struct NoticeRow {
@@ -83,7 +83,6 @@ pub(crate) struct NoticeRow {
 #[derive(Clone)]
 pub(crate) enum Entry {
     Event(Event),
-    #[expect(dead_code, reason = "nothing publishes from memory; the marker keeps its place in the log")]
     Marker(Marker),
 }
 

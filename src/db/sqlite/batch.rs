@@ -4,7 +4,7 @@
 use super::error::Failure;
 use super::statement::{Id, Value, among, insert, run, sql};
 use super::stock::StockDesk;
-use super::{desk, stock};
+use super::{cluster, desk, stock};
 use crate::db::codec;
 use crate::db::write::{Batch, Committed, IdempotencyKey, Outcome, Write};
 use crate::domain::{
@@ -15,7 +15,6 @@ use diesel::sql_types::{BigInt, Binary};
 use diesel::sqlite::SqliteConnection;
 use std::collections::HashMap;
 use std::sync::Arc;
-use uuid::Uuid;
 
 sql!(
     /// The fence: the one row that every transaction moves by one step.
@@ -60,7 +59,7 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) 
     let mut work = Work::new(conn, batch)?;
     let mut outcomes = Vec::with_capacity(batch.writes.len());
     for write in &batch.writes {
-        if let Some(shard) = shard_of(write).filter(|shard| shard.0 >= shards.count()) {
+        if let Some(shard) = write.shard().filter(|shard| shard.0 >= shards.count()) {
             return Err(Failure::NoShard(shard.0));
         }
         outcomes.push(work.decide(write)?);
@@ -71,22 +70,6 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) 
         run(conn, EndLog, [Value::Int(log.last_seq), Value::Int(writer)])?;
     }
     Ok(Committed { outcomes, events, last_seq: log.last_seq })
-}
-
-/// The shard that a write names for its order.
-fn shard_of(write: &Write) -> Option<Shard> {
-    match write {
-        Write::Place { order, .. } | Write::Save { order, .. } | Write::Reserve { order, .. } => Some(order.shard),
-        Write::Release { step, .. } | Write::HoldStock { step } | Write::ShipStock { step } => Some(step.shard),
-        Write::SavePayment { shard, .. } | Write::SaveNotice { shard, .. } => Some(*shard),
-        Write::PutProduct { .. }
-        | Write::AdjustStock { .. }
-        | Write::AddLetter(_)
-        | Write::CloseLetter { .. }
-        | Write::SaveAnalytics { .. }
-        | Write::TakeShards { .. }
-        | Write::ReleaseShards { .. } => None,
-    }
 }
 
 /// The writer's log as the batch extends it.
@@ -192,8 +175,8 @@ impl<'a> Work<'a> {
                 let answer = self.stock.ship(step);
                 Ok(self.stock_outcome(answer))
             }
-            Write::SavePayment { payment, shard, event, letter } => {
-                let outcome = self.save_payment(payment, *shard, event.as_ref())?;
+            Write::SavePayment { payment, shard, correlation, event, letter } => {
+                let outcome = self.save_payment(payment, *shard, *correlation, event.as_ref());
                 self.add_letters(&outcome, letter.as_slice())?;
                 Ok(outcome)
             }
@@ -212,12 +195,20 @@ impl<'a> Work<'a> {
             }
             Write::AddLetter(letter) => desk::add_letter(self.conn, letter).map(|()| Outcome::Done),
             Write::CloseLetter { id, state, by, note, at } => desk::close_letter(self.conn, *id, *state, by, note.as_ref(), *at),
-            Write::SaveAnalytics { add, source, seq } => desk::save_analytics(self.conn, add, *source, *seq),
+            Write::SaveAnalytics { add, source, after, seq } => desk::save_analytics(self.conn, add, *source, (*after, *seq)),
+            Write::Published { writer, seq } => cluster::published(self.conn, *writer, *seq),
+            Write::ClaimLog { writer, lease_ms } => cluster::claim_log(self.conn, *writer, self.batch.writer, *lease_ms),
+            Write::EndExpired => cluster::end_expired(self.conn, self.batch.writer),
+            Write::KnowOrder { order } => cluster::know_order(self.conn, order).map(Outcome::Repeated),
+            Write::HoldEvent { event } => {
+                let placed = self.placed.contains_key(&event.order);
+                if placed { Ok(Outcome::Repeated(vec![event.clone()])) } else { cluster::hold_event(self.conn, event) }
+            }
             Write::TakeShards { roles, shards } => {
-                desk::take_shards(self.conn, self.batch.writer, roles, shards, &mut self.log).map(Outcome::Taken)
+                cluster::take_shards(self.conn, self.batch.writer, roles, shards, &mut self.log).map(Outcome::Taken)
             }
             Write::ReleaseShards { roles, shards } => {
-                desk::release_shards(self.conn, self.batch.writer, roles, shards, self.log.last_seq).map(|()| Outcome::Done)
+                cluster::release_shards(self.conn, self.batch.writer, roles, shards, self.log.last_seq).map(|()| Outcome::Done)
             }
         }
     }
@@ -288,23 +279,16 @@ impl<'a> Work<'a> {
         Ok(Outcome::Done)
     }
 
-    fn save_payment(&mut self, payment: &'a Payment, shard: Shard, event: Option<&Event>) -> Result<Outcome, Failure> {
+    fn save_payment(&mut self, payment: &'a Payment, shard: Shard, correlation: CorrelationId, event: Option<&Event>) -> Outcome {
         let stored = self.payments.get(&payment.order).copied().or_else(|| self.stored_payments.get(&payment.order));
-        if !payment.follows(stored) {
-            let Some(stored) = stored.cloned() else { return Ok(Outcome::Repeated(Vec::new())) };
-            let correlation = match event {
-                Some(event) => event.correlation,
-                None => {
-                    super::queries::order(self.conn, payment.order)?.map_or(CorrelationId(Uuid::nil()), |known| known.order.correlation)
-                }
-            };
-            return Ok(Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect()));
+        if let Some(stored) = stored.filter(|stored| !payment.follows(Some(*stored))) {
+            return Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect());
         }
         self.payments.insert(payment.order, payment);
         if let Some(event) = event {
             self.log_event(event.clone());
         }
-        Ok(Outcome::Done)
+        Outcome::Done
     }
 
     fn save_notice(&mut self, task: &'a NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<&Event>) -> Outcome {
@@ -490,6 +474,11 @@ impl<'a> Needs<'a> {
                 | Write::AddLetter(_)
                 | Write::CloseLetter { .. }
                 | Write::SaveAnalytics { .. }
+                | Write::Published { .. }
+                | Write::ClaimLog { .. }
+                | Write::EndExpired
+                | Write::KnowOrder { .. }
+                | Write::HoldEvent { .. }
                 | Write::TakeShards { .. }
                 | Write::ReleaseShards { .. } => {}
             }

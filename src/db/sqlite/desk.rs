@@ -1,12 +1,11 @@
-//! The rare writes, each a statement or two at its turn: dead letters, audit, analytics, shards.
+//! The rare writes, each a statement or two at its turn: dead letters, audit, analytics.
 
-use super::batch::Log;
 use super::error::Failure;
 use super::statement::{Value, insert, run, select, sql};
 use crate::db::read::AnalyticsRow;
 use crate::db::write::Outcome;
-use crate::domain::{DeadLetter, LetterId, LetterState, Marker, ProductId, Role, Shard, Text, Timestamp, WriterId};
-use diesel::sql_types::{BigInt, Nullable};
+use crate::domain::{DeadLetter, LetterId, LetterState, ProductId, Text, Timestamp, WriterId};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
 sql!(
@@ -26,19 +25,8 @@ sql!(
     "INSERT INTO analytics (minute, metric, key, value) VALUES ",
     " ON CONFLICT (minute, metric, key) DO UPDATE SET value = value + excluded.value"
 );
-sql!(
-    /// Moves forward only: numbers that were counted are not counted again.
-    MovePosition, "INSERT INTO analytics_positions (writer, seq) VALUES ",
-    " ON CONFLICT (writer) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq"
-);
-sql!(
-    ShardOwner,
-    "SELECT shards.writer, shards.after_writer, shards.after_seq, writers.alive, writers.last_seq \
-     FROM shards LEFT JOIN writers ON writers.writer = shards.writer WHERE shards.role = ? AND shards.shard = ?"
-        => (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>)
-);
-sql!(TakeShard, "UPDATE shards SET writer = ?, after_writer = NULL, after_seq = NULL WHERE role = ? AND shard = ?");
-sql!(GiveShard, "UPDATE shards SET writer = NULL, after_writer = ?, after_seq = ? WHERE role = ? AND shard = ? AND writer = ?");
+sql!(Position, "SELECT seq FROM analytics_positions WHERE writer = ?" => BigInt);
+sql!(MovePosition, "INSERT INTO analytics_positions (writer, seq) VALUES ", " ON CONFLICT (writer) DO UPDATE SET seq = excluded.seq");
 
 pub(super) fn add_letter(conn: &mut SqliteConnection, letter: &DeadLetter) -> Result<(), Failure> {
     let row = [
@@ -90,70 +78,22 @@ pub(super) fn audit_stock(
     Ok(insert(conn, AddAudit, &[values])?)
 }
 
-pub(super) fn save_analytics(conn: &mut SqliteConnection, add: &[AnalyticsRow], source: WriterId, seq: i64) -> Result<Outcome, Failure> {
-    insert(conn, MovePosition, &[[Value::Int(source.0), Value::Int(seq)]])?;
-    // An upsert whose condition fails changes no row; so the position tells whether these numbers are new.
-    if changes(conn)? == 0 {
+/// Moves the position from where it is believed to stand; numbers that another has counted are not counted again.
+pub(super) fn save_analytics(
+    conn: &mut SqliteConnection,
+    add: &[AnalyticsRow],
+    source: WriterId,
+    (after, seq): (i64, i64),
+) -> Result<Outcome, Failure> {
+    let stored = select::<_, i64, 1>(conn, Position, [Value::Int(source.0)])?;
+    if stored.first().copied().unwrap_or(0) != after {
         return Ok(Outcome::Repeated(Vec::new()));
     }
+    insert(conn, MovePosition, &[[Value::Int(source.0), Value::Int(seq)]])?;
     let rows: Vec<_> = add
         .iter()
         .map(|row| [Value::Int(row.minute), Value::Int(i64::from(row.metric)), Value::Blob(&row.key), Value::Int(row.value)])
         .collect();
     insert(conn, AddNumbers, &rows)?;
     Ok(Outcome::Done)
-}
-
-sql!(Changes, "SELECT changes()" => BigInt);
-
-/// How many rows the last statement changed.
-fn changes(conn: &mut SqliteConnection) -> Result<i64, Failure> {
-    Ok(select::<_, i64, 0>(conn, Changes, [])?.into_iter().sum())
-}
-
-type OwnerRow = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
-
-/// Takes what is free or was a dead writer's; what this writer has already, or another that is alive, is passed over.
-pub(super) fn take_shards(
-    conn: &mut SqliteConnection,
-    writer: WriterId,
-    roles: &[Role],
-    shards: &[Shard],
-    log: &mut Log,
-) -> Result<Vec<Marker>, Failure> {
-    let mut taken = Vec::new();
-    for &role in roles {
-        for &shard in shards {
-            let key = || [Value::Text(role.name()), Value::Int(i64::from(shard.0))];
-            let Some(row) = select::<_, OwnerRow, 2>(conn, ShardOwner, key())?.into_iter().next() else { continue };
-            let after = match row {
-                (Some(_), _, _, Some(1), _) => continue,
-                (Some(owner), _, _, _, last_seq) => Some((WriterId(owner), last_seq.unwrap_or(0))),
-                (None, Some(before), Some(seq), _, _) => Some((WriterId(before), seq)),
-                (None, _, _, _, _) => None,
-            };
-            let [role_name, number] = key();
-            run(conn, TakeShard, [Value::Int(writer.0), role_name, number])?;
-            let marker = Marker { role, shard, after };
-            log.mark(marker);
-            taken.push(marker);
-        }
-    }
-    Ok(taken)
-}
-
-pub(super) fn release_shards(
-    conn: &mut SqliteConnection,
-    writer: WriterId,
-    roles: &[Role],
-    shards: &[Shard],
-    last_seq: i64,
-) -> Result<(), Failure> {
-    for role in roles {
-        for shard in shards {
-            let number = Value::Int(i64::from(shard.0));
-            run(conn, GiveShard, [Value::Int(writer.0), Value::Int(last_seq), Value::Text(role.name()), number, Value::Int(writer.0)])?;
-        }
-    }
-    Ok(())
 }

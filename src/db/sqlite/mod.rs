@@ -9,6 +9,7 @@
 //! `retention` deletes what is old.
 
 mod batch;
+mod cluster;
 mod desk;
 mod error;
 mod letters;

@@ -5,7 +5,7 @@ use super::error::Failure;
 use super::rows::{self, ProductRow, ProductTypes};
 use super::statement::{Id, Sql, Value, select, sql};
 use crate::db::codec::{self, EventColumns};
-use crate::db::read::{AnalyticsRow, AuditEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::read::{AnalyticsRow, AuditEntry, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
 use crate::domain::{
     CustomerId, LoggedEvent, NoticeStatus, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
@@ -226,26 +226,51 @@ pub(super) fn audit(conn: &mut SqliteConnection, subject: &str) -> Result<Vec<Au
     Ok(rows.into_iter().map(entry).collect())
 }
 
-type EventRow = (i64, i64, Id, i64, Vec<u8>, Option<Vec<u8>>);
-sql!(
-    /// `OrderCreated` is kind 0; what it says stands in the order's own row.
-    Events,
-    "SELECT e.seq, e.shard, e.order_id, e.at, e.data, o.details FROM events e \
-     LEFT JOIN orders o ON e.kind = 0 AND o.id = e.order_id \
-     WHERE e.writer = ? AND e.seq > ? AND e.topic <> ? ORDER BY e.seq LIMIT ?"
-        => (BigInt, BigInt, Binary, BigInt, Binary, Nullable<Binary>)
-);
+type EventTypes = (BigInt, BigInt, BigInt, Nullable<Binary>, BigInt, Binary, Nullable<Binary>);
+type EventRow = (i64, i64, i64, Option<Id>, i64, Vec<u8>, Option<Vec<u8>>);
+/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row.
+macro_rules! log_list {
+    ($name:ident, $where:literal) => {
+        sql!(
+            $name,
+            concat!(
+                "SELECT e.seq, e.topic, e.shard, e.order_id, e.at, e.data, o.details FROM events e \
+                 LEFT JOIN orders o ON e.kind = 0 AND o.id = e.order_id \
+                 WHERE e.writer = ? AND e.seq > ?",
+                $where,
+                " ORDER BY e.seq LIMIT ?"
+            ) => EventTypes
+        );
+    };
+}
+log_list!(Events, " AND e.topic <> 255");
+log_list!(Log, "");
+
+fn entry((seq, topic, shard, order, at, data, placed): EventRow) -> Result<LogEntry, Failure> {
+    if topic == MARKER {
+        let marker = codec::decode_marker(&data).map_err(Failure::codec("a marker"))?;
+        return Ok(LogEntry::Marker { seq, marker });
+    }
+    let Some(Id(order)) = order else { return Err(Failure::Column("an event's order")) };
+    let columns = EventColumns { order: OrderId(order), shard: rows::shard(shard)?, at: Timestamp(at) };
+    let event = codec::decode_event(columns, &data, placed.as_deref()).map_err(Failure::codec("an event"))?;
+    Ok(LogEntry::Event(LoggedEvent { seq, event }))
+}
+
+pub(super) fn log(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LogEntry>, Failure> {
+    let values = [Value::Int(writer.0), Value::Int(after), Value::Int(i64::from(limit))];
+    select::<_, EventRow, 3>(conn, Log, values)?.into_iter().map(entry).collect()
+}
 
 pub(super) fn events(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, Failure> {
-    let values = [Value::Int(writer.0), Value::Int(after), Value::Int(MARKER), Value::Int(i64::from(limit))];
-    select::<_, EventRow, 4>(conn, Events, values)?
-        .into_iter()
-        .map(|(seq, shard, Id(order), at, data, placed)| {
-            let columns = EventColumns { order: OrderId(order), shard: rows::shard(shard)?, at: Timestamp(at) };
-            let event = codec::decode_event(columns, &data, placed.as_deref()).map_err(Failure::codec("an event"))?;
-            Ok(LoggedEvent { seq, event })
-        })
-        .collect()
+    let values = [Value::Int(writer.0), Value::Int(after), Value::Int(i64::from(limit))];
+    let rows = select::<_, EventRow, 3>(conn, Events, values)?.into_iter().map(entry);
+    rows.filter_map(|entry| match entry {
+        Ok(LogEntry::Event(logged)) => Some(Ok(logged)),
+        Ok(LogEntry::Marker { .. }) => None,
+        Err(failure) => Some(Err(failure)),
+    })
+    .collect()
 }
 
 sql!(
@@ -270,25 +295,33 @@ pub(super) fn analytics_positions(conn: &mut SqliteConnection) -> Result<Vec<(Wr
     Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
 }
 
-type WriterTypes = (BigInt, Text, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
+type WriterTypes = ((BigInt, Text, Text, Text, BigInt), (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
+type WriterColumns = ((i64, String, String, String, i64), (i64, i64, i64, i64, i64, Option<i64>));
 sql!(
     Writers,
-    "SELECT writer, node, url, alive, lease_until, commits, last_seq, published_seq FROM writers ORDER BY writer" => WriterTypes
+    "SELECT writer, node, url, roles, alive, lease_until, (lease_until - now) / 1000, commits, last_seq, published_seq, \
+     CASE WHEN publish_until >= now THEN publisher END \
+     FROM writers, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 AS now) ORDER BY writer" => WriterTypes
 );
 
 pub(super) fn writers(conn: &mut SqliteConnection) -> Result<Vec<WriterRow>, Failure> {
-    let rows = select::<_, (i64, String, String, i64, i64, i64, i64, i64), 0>(conn, Writers, [])?;
-    let row = |(writer, node, url, alive, lease, commits, last_seq, published_seq)| WriterRow {
-        writer: WriterId(writer),
-        node,
-        url,
-        alive: alive == 1,
-        lease_until: Timestamp(lease),
-        commits,
-        last_seq,
-        published_seq,
+    let rows = select::<_, WriterColumns, 0>(conn, Writers, [])?;
+    let row = |((writer, node, url, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
+        Ok(WriterRow {
+            writer: WriterId(writer),
+            node,
+            url,
+            roles: roles.split_terminator(',').map(role).collect::<Result<_, Failure>>()?,
+            alive: alive == 1,
+            lease_until: Timestamp(lease),
+            lease_left_ms,
+            commits,
+            last_seq,
+            published_seq,
+            publisher: publisher.map(WriterId),
+        })
     };
-    Ok(rows.into_iter().map(row).collect())
+    rows.into_iter().map(row).collect()
 }
 
 sql!(ShardRows, "SELECT role, shard, writer FROM shards" => (Text, BigInt, Nullable<BigInt>));

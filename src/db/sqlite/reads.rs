@@ -4,12 +4,12 @@
 use super::error::{Blame, Failure};
 use super::open::{SqliteOptions, stored_shards};
 use super::snapshot::SqliteSnapshot;
-use super::{letters, queries, rows};
+use super::{cluster, letters, queries, rows};
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::write::StoreError;
-use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
+use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,6 +102,10 @@ impl Reads for SqliteReads {
         self.read(move |conn| queries::order(conn, id))
     }
 
+    fn known_order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<Arc<Order>>, StoreError>> {
+        self.read(move |conn| cluster::known_order(conn, id))
+    }
+
     fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>> {
         self.read(move |conn| queries::orders(conn, &filter))
     }
@@ -162,6 +166,10 @@ impl Reads for SqliteReads {
 
     fn events(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LoggedEvent>, StoreError>> {
         self.read(move |conn| queries::events(conn, writer, after, limit))
+    }
+
+    fn log(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LogEntry>, StoreError>> {
+        self.read(move |conn| queries::log(conn, writer, after, limit))
     }
 
     fn analytics(&self, from: i64, to: i64) -> BoxFuture<'static, Result<Vec<AnalyticsRow>, StoreError>> {

@@ -328,6 +328,11 @@ impl Needs {
                 | Write::AddLetter(_)
                 | Write::CloseLetter { .. }
                 | Write::SaveAnalytics { .. }
+                | Write::Published { .. }
+                | Write::ClaimLog { .. }
+                | Write::EndExpired
+                | Write::KnowOrder { .. }
+                | Write::HoldEvent { .. }
                 | Write::TakeShards { .. }
                 | Write::ReleaseShards { .. } => {}
             }

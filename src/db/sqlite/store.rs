@@ -4,7 +4,7 @@ use super::batch;
 use super::error::{Blame, Failure, judge, not_written};
 use super::open::SqliteOptions;
 use super::statement::{Value, run, select, sql};
-use crate::db::write::{Batch, CommitError, Committed, Deleted, Retention, Store, StoreError, WriterState};
+use crate::db::write::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
 use crate::domain::{Shards, WriterId};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
@@ -15,9 +15,9 @@ use std::fs::File;
 sql!(EndWriters, "UPDATE writers SET alive = 0 WHERE alive = 1");
 sql!(EndWriter, "UPDATE writers SET alive = 0 WHERE writer = ?");
 sql!(
-    NewWriter,
-    "INSERT INTO writers (node, url, alive, lease_until, commits, last_seq, published_seq) \
-     VALUES (?, ?, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ?, 0, 0, 0) RETURNING writer" => BigInt
+    InsertWriter,
+    "INSERT INTO writers (node, url, roles, alive, lease_until, commits, last_seq, published_seq) \
+     VALUES (?, ?, ?, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ?, 0, 0, 0) RETURNING writer" => BigInt
 );
 sql!(WriterRow, "SELECT alive, commits, last_seq FROM writers WHERE writer = ?" => (BigInt, BigInt, BigInt));
 sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1");
@@ -112,11 +112,12 @@ impl SqliteStore {
         })
     }
 
-    fn start_writer_now(&mut self, node: &str, url: &str, lease_ms: u64) -> Result<WriterState, StoreError> {
+    fn start_writer_now(&mut self, new: &NewWriter) -> Result<WriterState, StoreError> {
         self.simple(|conn| {
             run(conn, EndWriters, [])?;
-            let values = [Value::Text(node), Value::Text(url), Value::Int(micros(lease_ms))];
-            let writer = select::<_, i64, 3>(conn, NewWriter, values)?.into_iter().next().ok_or(Failure::NoMatch)?;
+            let roles = crate::db::codec::encode_roles(&new.roles);
+            let values = [Value::Text(&new.node), Value::Text(&new.url), Value::Text(&roles), Value::Int(micros(new.lease_ms))];
+            let writer = select::<_, i64, 4>(conn, InsertWriter, values)?.into_iter().next().ok_or(Failure::NoMatch)?;
             Ok(WriterState { writer: WriterId(writer), alive: true, commits: 0, last_seq: 0 })
         })
     }
@@ -136,8 +137,8 @@ fn micros(ms: u64) -> i64 {
 }
 
 impl Store for SqliteStore {
-    fn start_writer<'a>(&'a mut self, node: &'a str, url: &'a str, lease_ms: u64) -> BoxFuture<'a, Result<WriterState, StoreError>> {
-        Box::pin(async move { self.start_writer_now(node, url, lease_ms) })
+    fn start_writer<'a>(&'a mut self, new: &'a NewWriter) -> BoxFuture<'a, Result<WriterState, StoreError>> {
+        Box::pin(async move { self.start_writer_now(new) })
     }
 
     fn shards(&self) -> Shards {

@@ -2,7 +2,9 @@
 //! once the cause is gone.
 
 use super::{SqliteOptions, SqliteReads, SqliteStore};
-use crate::db::{Batch, CommitError, Committed, IdempotencyKey, Outcome, Reads as _, Store as _, StoreError, Write, WriterState};
+use crate::db::{
+    Batch, CommitError, Committed, IdempotencyKey, NewWriter, Outcome, Reads as _, Store as _, StoreError, Write, WriterState,
+};
 use crate::db::{Publishing, Retention};
 use crate::domain::{
     CorrelationId, CustomerId, DeadLetter, LetterKind, LetterState, Line, Money, Order, OrderId, ProductId, Quantity, Role, Shards, Text,
@@ -58,7 +60,7 @@ impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut store = SqliteStore::open(options(folder.path())).unwrap();
-        let writer = store.start_writer("node", "", 1000).now_or_never().unwrap().unwrap();
+        let writer = store.start_writer(&NewWriter::of_all_roles("node", "", 1000)).now_or_never().unwrap().unwrap();
         Self { folder, store, writer }
     }
 
@@ -208,7 +210,7 @@ fn one_damaged_row_fails_alone() {
         let order = order(n);
         let payment = crate::domain::Payment::of(&order, 1, crate::domain::PaymentStatus::Charged, order.created_at);
         let event = payment.answer(order.shard, order.correlation);
-        Write::SavePayment { payment, shard: order.shard, event, letter: None }
+        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None }
     };
     desk.commit(vec![place(1), place(2), pay(1)]).unwrap();
     desk.execute("UPDATE payments SET status = 'ODD'");
@@ -320,7 +322,7 @@ async fn old_rows_are_deleted_when_nobody_needs_them() {
     };
     let close =
         Write::CloseLetter { id: letter(1).id, state: LetterState::Skipped, by: Text::new("ann").unwrap(), note: None, at: Timestamp(20) };
-    let count = |source, seq| Write::SaveAnalytics { add: Vec::new(), source, seq };
+    let count = |source, seq| Write::SaveAnalytics { add: Vec::new(), source, after: 0, seq };
     let writer = desk.writer.writer;
     desk.commit(vec![
         keyed(1, key(1, 100)),

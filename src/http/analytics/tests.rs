@@ -3,7 +3,7 @@
 use super::*;
 use crate::actors::{ActorCount, ActorsReport, Step, StepTimes};
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
-use crate::db::{Batch, Store, Write, WriterState};
+use crate::db::{Batch, NewWriter, Store, Write, WriterState};
 use crate::domain::{
     CorrelationId, CustomerId, Event, EventBody, Line, Money, Order, OrderId, ProductId, Quantity, Shard, Shards, Tally, Text, WriterId,
 };
@@ -23,7 +23,7 @@ impl Node {
     async fn new() -> Self {
         let database = MemoryDatabase::new(Shards::new(4).unwrap(), Nodes::One, Arc::new(|| Timestamp(0)));
         let mut store = database.store();
-        let state = store.start_writer("node", "url", 1000).await.unwrap();
+        let state = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap();
         let times = StepTimes::default();
         times.record(Step::Pay, 2000);
         let watch = move || {
@@ -47,7 +47,7 @@ impl Node {
         let mut tally = Tally::default();
         events.iter().for_each(|event| tally.count(event));
         self.counted += 1;
-        self.write(Write::SaveAnalytics { add: tally.take(), source: WriterId(1), seq: self.counted }).await;
+        self.write(Write::SaveAnalytics { add: tally.take(), source: WriterId(1), after: self.counted - 1, seq: self.counted }).await;
     }
 
     async fn put_product(&mut self, available: i32) {

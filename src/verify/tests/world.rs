@@ -2,7 +2,7 @@
 
 use super::super::{Options, Report, verify};
 use crate::db::memory::{MemoryDatabase, Nodes};
-use crate::db::{Batch, Reads as _, Store as _, Undo, Write, WriterState};
+use crate::db::{Batch, NewWriter, Reads as _, Store as _, Undo, Write, WriterState};
 use crate::domain::{
     CancelledBy, Channel, CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Money, NoticeKind, NoticeStatus, NoticeTask,
     Order, OrderId, Payment, PaymentStatus, Pricing, ProductId, Quantity, Role, Shard, Shards, Tally, Text, Timestamp,
@@ -27,7 +27,7 @@ impl World {
     pub(super) async fn new() -> Self {
         let database = MemoryDatabase::new(Shards::new(24).unwrap(), Nodes::One, Arc::new(|| at(0)));
         let mut store = database.store();
-        let writer = store.start_writer("node", "url", 1000).await.unwrap();
+        let writer = store.start_writer(&NewWriter::of_all_roles("node", "url", 1000)).await.unwrap();
         let mut world = Self { database, store, writer, records: BTreeMap::new(), declines: false, patience: u32::MAX };
         let shards = vec![Shard(0), Shard(1)];
         world.write(Write::TakeShards { roles: Role::ALL.to_vec(), shards }).await;
@@ -128,7 +128,7 @@ impl World {
     async fn pay(&mut self, order: &Order, status: PaymentStatus) {
         let payment = Payment::of(order, 1, status, at(3));
         let event = payment.answer(order.shard, order.correlation);
-        self.write(Write::SavePayment { payment, shard: order.shard, event, letter: None }).await;
+        self.write(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None }).await;
     }
 
     async fn tell(&mut self, order: &Order, kind: NoticeKind) {
@@ -152,7 +152,7 @@ impl World {
                 tally.count(&logged.event);
             }
         }
-        self.write(Write::SaveAnalytics { add: tally.take(), source, seq }).await;
+        self.write(Write::SaveAnalytics { add: tally.take(), source, after: 0, seq }).await;
     }
 
     pub(super) async fn verify(&self, options: &Options) -> Report {

@@ -1,0 +1,122 @@
+//! What nodes tell each other through the database: leases that end, logs that are published, copies of orders.
+
+use crate::Case;
+use crate::fixture::{Fixture, LEASE_MS};
+use crate::sample::{order, place};
+use ordermill::db::{Batch, LogEntry, NewWriter, Outcome, Write, WriterState};
+use ordermill::domain::{Event, EventBody, Role, Shard, WriterId};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const CASES: &[Case] = &[
+    ("a writer's row tells its roles and how long its lease still lasts", |f| Box::pin(row(f))),
+    ("a log is published up to a number that only grows", |f| Box::pin(published(f))),
+    ("a live writer's log is claimed by nobody", |f| Box::pin(claim_alive(f))),
+    ("a dead writer's log is claimed once, until the claim ends", |f| Box::pin(claim(f))),
+    ("a writer whose lease has ended is set not alive by another, a live one is not", |f| Box::pin(expired(f))),
+    ("a log is read with its markers", |f| Box::pin(log(f))),
+    ("an event waits for its order and is told when the order is known", |f| Box::pin(held(f))),
+    ("an event of an order that is known does not wait", |f| Box::pin(known(f))),
+];
+
+/// One more writer beside the first; none where only one may write.
+async fn other(f: &Fixture, lease_ms: u64) -> Option<(Box<dyn ordermill::db::Store>, WriterState)> {
+    let mut store = f.connect.as_ref()?().await;
+    let state = store.start_writer(&NewWriter::of_all_roles("node-2", "http://node-2:8080", lease_ms)).await.unwrap();
+    Some((store, state))
+}
+
+async fn row(f: &mut Fixture) {
+    let new = NewWriter { roles: vec![Role::Order, Role::Payment], ..NewWriter::of_all_roles("node-9", "http://node-9", LEASE_MS) };
+    let writer = f.store.start_writer(&new).await.unwrap().writer;
+    let row = f.reads.writers().await.unwrap().into_iter().find(|row| row.writer == writer).unwrap();
+    assert_eq!((row.node.as_str(), row.url.as_str(), row.roles), ("node-9", "http://node-9", vec![Role::Order, Role::Payment]));
+    let lease = i64::try_from(LEASE_MS).unwrap();
+    assert!((lease - 30_000..=lease).contains(&row.lease_left_ms), "{}", row.lease_left_ms);
+    assert_eq!(row.publisher, None);
+}
+
+async fn published(f: &mut Fixture) {
+    let writer = f.writer.writer;
+    for (seq, stands) in [(7, 7), (3, 7), (9, 9)] {
+        f.write(Write::Published { writer, seq }).await;
+        assert_eq!(f.reads.writers().await.unwrap()[0].published_seq, stands);
+    }
+}
+
+async fn claim_alive(f: &mut Fixture) {
+    let writer = f.writer.writer;
+    assert_eq!(f.write(Write::ClaimLog { writer, lease_ms: LEASE_MS }).await.0, Outcome::Missing);
+}
+
+async fn claim(f: &mut Fixture) {
+    let Some((mut store, state)) = other(f, LEASE_MS).await else { return };
+    let dead = f.connect.as_ref().unwrap()().await.start_writer(&NewWriter::of_all_roles("node-3", "", LEASE_MS)).await.unwrap().writer;
+    f.store.end_writer(dead).await.unwrap();
+    let claim = |lease_ms| Write::ClaimLog { writer: dead, lease_ms };
+    assert_eq!(f.write(claim(LEASE_MS)).await.0, Outcome::Done);
+    assert_eq!(f.write(claim(LEASE_MS)).await.0, Outcome::Done, "one's own claim is renewed");
+    let mut commits = 0;
+    let mut others = async |lease_ms| {
+        let batch = Batch { writer: state.writer, commits, last_seq: 0, writes: vec![claim(lease_ms)] };
+        commits += 1;
+        store.commit(&batch).await.unwrap().outcomes.into_iter().next().unwrap()
+    };
+    assert_eq!(others(LEASE_MS).await, Outcome::Missing, "it is claimed");
+    let publisher = f.reads.writers().await.unwrap().into_iter().find(|row| row.writer == dead).unwrap().publisher;
+    assert_eq!(publisher, Some(f.writer.writer));
+    if f.has_real_clock {
+        f.write(claim(1)).await;
+        while others(LEASE_MS).await != Outcome::Done {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn expired(f: &mut Fixture) {
+    let Some((_store, short)) = other(f, 1).await else { return };
+    let Some((_other, long)) = other(f, LEASE_MS).await else { return };
+    let alive = async |f: &Fixture, writer: WriterId| f.reads.writers().await.unwrap().iter().any(|row| row.writer == writer && row.alive);
+    if f.has_real_clock {
+        while f.reads.writers().await.unwrap().iter().any(|row| row.writer == short.writer && row.lease_left_ms >= 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        f.write(Write::EndExpired).await;
+        assert!(!alive(f, short.writer).await);
+    }
+    f.write(Write::EndExpired).await;
+    assert!(alive(f, long.writer).await && alive(f, f.writer.writer).await);
+}
+
+async fn log(f: &mut Fixture) {
+    let take = Write::TakeShards { roles: vec![Role::Order], shards: vec![Shard(3)] };
+    f.commit(vec![place(&order(1)), take, place(&order(2))]).await;
+    let entries = f.reads.log(f.writer.writer, 0, 100).await.unwrap();
+    assert_eq!(entries.iter().map(LogEntry::seq).collect::<Vec<_>>(), [1, 2, 3]);
+    let marks: Vec<_> =
+        entries.iter().filter_map(|entry| if let LogEntry::Marker { marker, .. } = entry { Some(marker) } else { None }).collect();
+    assert_eq!(marks.iter().map(|marker| (marker.role, marker.shard)).collect::<Vec<_>>(), [(Role::Order, Shard(3))]);
+    let last = f.reads.log(f.writer.writer, 2, 1).await.unwrap();
+    assert_eq!(last.iter().map(LogEntry::seq).collect::<Vec<_>>(), [3]);
+}
+
+async fn held(f: &mut Fixture) {
+    let order = order(7);
+    let early = Event::of(&order, crate::sample::at(5), EventBody::InventoryReserved { lines: vec![(&order.lines[0]).into()] });
+    assert_eq!(f.reads.known_order(order.id).await.unwrap(), None);
+    assert_eq!(f.write(Write::HoldEvent { event: early.clone() }).await.0, Outcome::Done);
+    assert_eq!(f.write(Write::HoldEvent { event: early.clone() }).await.0, Outcome::Done, "twice is once");
+    assert_eq!(f.write(Write::KnowOrder { order: Arc::clone(&order) }).await.0, Outcome::Repeated(vec![early]));
+    assert_eq!(f.reads.known_order(order.id).await.unwrap(), Some(Arc::clone(&order)));
+    assert_eq!(f.write(Write::KnowOrder { order }).await.0, Outcome::Repeated(vec![]), "it was told");
+}
+
+async fn known(f: &mut Fixture) {
+    let (placed, copied) = (order(1), order(2));
+    f.commit(vec![place(&placed), Write::KnowOrder { order: copied.clone() }]).await;
+    for order in [placed, copied] {
+        let event = Event::of(&order, crate::sample::at(5), EventBody::PaymentCancelled);
+        assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Repeated(vec![event]));
+        assert_eq!(f.reads.known_order(order.id).await.unwrap(), Some(order));
+    }
+}
