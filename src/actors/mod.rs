@@ -38,6 +38,7 @@ mod stock_keeper;
 mod supervisor;
 
 pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
+pub(crate) use cell::subscribers;
 pub use death::watch_panics;
 pub use front::{ActorCount, ActorsReport, Command, CommandError, Front, NewOrder, PlaceError, Placed, WriteError};
 pub use letters::{LetterAction, LetterError};

@@ -204,7 +204,8 @@ impl KafkaSettings {
             }
         };
         for broker in &self.brokers {
-            let is_address = broker.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+            let is_address =
+                broker.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
             need(is_address, &format!("kafka.brokers: {broker:?} is no address; it must be HOST:PORT"));
         }
         let is_name = |text: &str| text.len() <= 200 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));

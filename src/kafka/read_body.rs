@@ -28,10 +28,12 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
         EventKind::InventoryInsufficient => from.take(fields, |body: InventoryInsufficient<'static>, _| {
             Ok(EventBody::InventoryInsufficient { shortages: body.shortages.iter().map(shortage).collect() })
         }),
-        EventKind::InventoryReleased => from
-            .take(fields, |body: StockMoved, _| Ok(EventBody::InventoryReleased { lines: reserved(&body.reservations)? })),
-        EventKind::InventoryShipped => from
-            .take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.reservations)? })),
+        EventKind::InventoryReleased => {
+            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryReleased { lines: reserved(&body.reservations)? }))
+        }
+        EventKind::InventoryShipped => {
+            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.reservations)? }))
+        }
         EventKind::PaymentProcessed => from.take(fields, |body: PaymentProcessed<'static>, _| {
             Ok(EventBody::PaymentProcessed { amount: body.amount.0, method: text("paymentMethod", &body.payment_method)? })
         }),
@@ -51,8 +53,9 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
         EventKind::OrderCancelled => from.take(fields, |body: OrderCancelled<'static>, _| {
             Ok(EventBody::OrderCancelled { reason: reason(&body.reason, "cancelled"), was_paid: body.was_paid })
         }),
-        EventKind::OrderFailed => from
-            .take(fields, |body: Reasoned<'static>, _| Ok(EventBody::OrderFailed { reason: reason(&body.reason, "failed") })),
+        EventKind::OrderFailed => {
+            from.take(fields, |body: Reasoned<'static>, _| Ok(EventBody::OrderFailed { reason: reason(&body.reason, "failed") }))
+        }
         EventKind::OrderShipped => from.take(fields, |body: OrderShipped<'static>, _| {
             let carrier = optional("carrier", body.carrier.as_deref())?;
             Ok(EventBody::OrderShipped { carrier, tracking: optional("trackingNumber", body.tracking_number.as_deref())? })
@@ -127,9 +130,8 @@ fn quantity(field: &str, count: i64) -> Result<Quantity, MessageError> {
 }
 
 fn order_created(body: OrderCreated<'static>, head: &Head) -> Result<EventBody, MessageError> {
-    let line = |item: &Item| {
-        Ok(Line { product: ProductId(item.product_id), quantity: quantity("items", item.quantity)?, price: item.price.0 })
-    };
+    let line =
+        |item: &Item| Ok(Line { product: ProductId(item.product_id), quantity: quantity("items", item.quantity)?, price: item.price.0 });
     let lines: Vec<Line> = body.items.iter().map(line).collect::<Result<_, MessageError>>()?;
     let total = Order::total_of(&lines).map_err(|error| match error {
         OrderError::ItemCount | OrderError::DuplicateProduct(_) | OrderError::FreeItem(_) => wrong("items", &error.to_string()),
@@ -172,9 +174,8 @@ fn address(part: &AddressPart<'_>) -> Result<Address, MessageError> {
 }
 
 fn reserved(reservations: &[Reservation]) -> Result<Vec<ReservedLine>, MessageError> {
-    let line = |one: &Reservation| {
-        Ok(ReservedLine { product: ProductId(one.product_id), quantity: quantity("reservations", one.quantity)? })
-    };
+    let line =
+        |one: &Reservation| Ok(ReservedLine { product: ProductId(one.product_id), quantity: quantity("reservations", one.quantity)? });
     reservations.iter().map(line).collect()
 }
 

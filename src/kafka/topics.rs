@@ -105,10 +105,7 @@ pub async fn ensure(settings: &KafkaSettings, state: &BrokerState, shards: Shard
         return Ok(());
     }
     let copies = if settings.replication == 0 { -1 } else { i32::from(settings.replication) };
-    let new: Vec<NewTopic<'_>> = missing
-        .iter()
-        .map(|name| new_topic(name, shards, copies))
-        .collect();
+    let new: Vec<NewTopic<'_>> = missing.iter().map(|name| new_topic(name, shards, copies)).collect();
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
     for created in admin.create_topics(&new, &options).await.map_err(TopicsError::Away)? {
         match created {

@@ -39,18 +39,14 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
         EventBody::PaymentProcessed { amount, method } => {
             put(event, PaymentProcessed { payment_id: event.payment().0, amount: Amount(*amount), payment_method: words(method) }, out)
         }
-        EventBody::PaymentFailed { reason } => {
-            put(event, PaymentFailed { payment_id: event.payment().0, reason: words(reason) }, out)
-        }
+        EventBody::PaymentFailed { reason } => put(event, PaymentFailed { payment_id: event.payment().0, reason: words(reason) }, out),
         EventBody::PaymentCancelled => put(event, PaymentCancelled { payment_id: event.payment().0 }, out),
         EventBody::PaymentRefunded { amount } => {
             put(event, PaymentRefunded { payment_id: event.payment().0, amount: Amount(*amount) }, out)
         }
         EventBody::OrderConfirmed | EventBody::ShipmentHeld => put(event, Plain {}, out),
         EventBody::OrderCancelRequested { by } => put(event, Reasoned { reason: by.name().into() }, out),
-        EventBody::OrderCancelled { reason, was_paid } => {
-            put(event, OrderCancelled { reason: words(reason), was_paid: *was_paid }, out)
-        }
+        EventBody::OrderCancelled { reason, was_paid } => put(event, OrderCancelled { reason: words(reason), was_paid: *was_paid }, out),
         EventBody::OrderFailed { reason } => put(event, Reasoned { reason: words(reason) }, out),
         EventBody::OrderShipped { carrier, tracking } => {
             put(event, OrderShipped { carrier: carrier.as_ref().map(words), tracking_number: tracking.as_ref().map(words) }, out)
@@ -107,13 +103,8 @@ fn hyphenated(id: Uuid, buffer: &mut [u8; 36]) -> &[u8] {
 }
 
 fn put<B: Serialize>(event: &Event, body: B, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    let message = Message {
-        event_id: event.id().0,
-        order_id: event.order.0,
-        timestamp: Time(event.at),
-        correlation_id: event.correlation.0,
-        body,
-    };
+    let message =
+        Message { event_id: event.id().0, order_id: event.order.0, timestamp: Time(event.at), correlation_id: event.correlation.0, body };
     serde_json::to_writer(out, &message)
 }
 
@@ -122,11 +113,8 @@ fn words<const MAX: usize>(text: &Text<MAX>) -> Words<'_> {
 }
 
 fn order_created(order: &Order) -> OrderCreated<'_> {
-    let item = |line: &crate::domain::Line| Item {
-        product_id: line.product.0,
-        quantity: line.quantity.get().into(),
-        price: Amount(line.price),
-    };
+    let item =
+        |line: &crate::domain::Line| Item { product_id: line.product.0, quantity: line.quantity.get().into(), price: Amount(line.price) };
     OrderCreated {
         customer_id: order.customer.0,
         items: order.lines.iter().map(item).collect(),

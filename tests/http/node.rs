@@ -58,7 +58,8 @@ fn the_document_describes_every_route() {
     run(|| async {
         let app = app(Settings::default()).await;
         let document = app.get("/openapi.json").await.body;
-        let pages = ["/openapi.json", "/asyncapi.json", "/docs", "/docs/{file:.*}", "/problems/{kind}", "/", "/assets/{file}", "/livez", "/readyz"];
+        let pages =
+            ["/openapi.json", "/asyncapi.json", "/docs", "/docs/{file:.*}", "/problems/{kind}", "/", "/assets/{file}", "/livez", "/readyz"];
         for route in ROUTES.iter().filter(|route| !pages.contains(&route.path)) {
             let method = route.method.as_str().to_lowercase();
             let operation = &document["paths"][route.path][&method];

@@ -89,7 +89,9 @@ fn an_incompatible_change_is_found() {
         ("an amount becomes a number", Side::Written, |schema| schema["properties"]["totalAmount"]["type"] = json!("number")),
         ("an amount may be a text only", Side::Taken, |schema| schema["properties"]["totalAmount"]["type"] = json!("string")),
         ("an amount may be null", Side::Written, |schema| schema["properties"]["totalAmount"]["type"] = json!(["string", "null"])),
-        ("a quantity is bounded", Side::Taken, |schema| schema["properties"]["items"]["items"]["properties"]["quantity"]["maximum"] = json!(10)),
+        ("a quantity is bounded", Side::Taken, |schema| {
+            schema["properties"]["items"]["items"]["properties"]["quantity"]["maximum"] = json!(10)
+        }),
         ("a quantity is unbounded", Side::Written, |schema| {
             drop(schema["properties"]["items"]["items"]["properties"]["quantity"].as_object_mut().unwrap().remove("maximum"));
         }),

@@ -1,8 +1,8 @@
 //! One event of every kind, and records that hold them.
 
 use ordermill::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order, OrderId,
-    ProductId, Quantity, ReservedLine, Role, Shards, Shortage, Text, Timestamp, Topic, WriterId,
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
+    OrderId, ProductId, Quantity, ReservedLine, Role, Shards, Shortage, Text, Timestamp, Topic, WriterId,
 };
 use ordermill::kafka::headers::Headers;
 use ordermill::kafka::read::Record;
