@@ -169,15 +169,6 @@ pub enum CancelledBy {
 }
 
 impl CancelledBy {
-    /// All.
-    pub const ALL: [Self; 4] = [Self::Customer, Self::Operator, Self::Expiry, Self::PaymentDeadline];
-
-    /// The one of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|by| by.name() == name)
-    }
-
     /// The reason's name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {

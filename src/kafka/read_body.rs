@@ -46,10 +46,9 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
         }
         EventKind::OrderConfirmed => from.take(fields, |_: Plain, _| Ok(EventBody::OrderConfirmed)),
         EventKind::ShipmentHeld => from.take(fields, |_: Plain, _| Ok(EventBody::ShipmentHeld)),
-        EventKind::OrderCancelRequested => from.take(fields, |body: Reasoned<'static>, _| {
-            // Another team's reason is nobody's that we know: an operator's.
-            Ok(EventBody::OrderCancelRequested { by: CancelledBy::from_name(&body.reason).unwrap_or(CancelledBy::Operator) })
-        }),
+        EventKind::OrderCancelRequested => {
+            from.take(fields, |body: Reasoned<'static>, _| Ok(EventBody::OrderCancelRequested { by: cancelled_by(&body.reason) }))
+        }
         EventKind::OrderCancelled => from.take(fields, |body: OrderCancelled<'static>, _| {
             Ok(EventBody::OrderCancelled { reason: reason(&body.reason, "cancelled"), was_paid: body.was_paid })
         }),
@@ -191,6 +190,12 @@ fn shortage(short: &Short<'_>) -> Shortage {
         "unknown-product" => Shortage::UnknownProduct { product },
         _ => Shortage::OutOfStock { product, requested: short.requested.unwrap_or(0), available: short.available.unwrap_or(0) },
     }
+}
+
+/// A reason of another team is none that we know, and counts as an operator's.
+fn cancelled_by(reason: &str) -> CancelledBy {
+    let known = [CancelledBy::Customer, CancelledBy::Operator, CancelledBy::Expiry, CancelledBy::PaymentDeadline];
+    known.into_iter().find(|by| by.name() == reason).unwrap_or(CancelledBy::Operator)
 }
 
 fn notice(kind: &str, channel: &str) -> Result<(NoticeKind, Channel), MessageError> {
