@@ -71,6 +71,19 @@ pub enum MessageError {
 }
 
 impl MessageError {
+    /// All codes.
+    pub const CODES: [&'static str; 9] = [
+        "empty-message",
+        "message-too-long",
+        "not-json",
+        "not-an-object",
+        "unknown-type",
+        "unknown-version",
+        "no-type",
+        "wrong-topic",
+        "bad-field",
+    ];
+
     /// A short code to group by.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -136,6 +149,11 @@ fn read_noting(record: &Record, shards: Shards, found: &mut Unreadable) -> Resul
 
 fn order_of_key(record: &Record) -> Option<OrderId> {
     std::str::from_utf8(record.key.as_deref()?).ok()?.trim_matches('"').parse().ok()
+}
+
+/// The kind that a header names, without looking into the value.
+pub(super) fn declared_kind(record: &Record) -> Option<EventKind> {
+    declared(&record.headers).ok().flatten()
 }
 
 /// What a header says that the message is.
