@@ -9,6 +9,7 @@
 //! | [`providers`] | payment, email, SMS, each behind a circuit breaker |
 //! | [`verify`] | the invariants, checked over one snapshot of a database |
 //! | [`http`] | the front door |
+//! | [`kafka`] | the edge to other nodes and teams: topics, publisher, consumer |
 //! | [`config`], [`telemetry`] | settings; logs and metrics |
 //! | [`app`] | the composition root |
 //! | [`cli`], [`command`] | the command line, and its side of the composition root |
@@ -21,6 +22,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod http;
+pub mod kafka;
 pub mod providers;
 pub mod saga;
 pub mod telemetry;

@@ -46,29 +46,26 @@ impl Front {
         }
     }
 
-    /// Takes an event that another node's or team's role made true. Returns when this node's order has stored it, and when its other
-    /// roles have it in hand: should they lose it, the order's owner asks again.
+    /// Takes an event that another node's or team's role made true, for one role of this node. Returns when this node's order has
+    /// stored it, and when another role has it in hand: should that lose it, the order's owner asks again.
     ///
     /// # Errors
     /// See [`HearError`].
-    pub async fn hear(&self, event: Event, repeat: bool, limit: Duration) -> Result<(), HearError> {
-        let subscribers = event.kind().subscribers();
-        let owns = |role: &Role| self.node.owns(*role, event.shard);
-        if subscribers.contains(&Role::Order) && owns(&Role::Order) {
-            self.hear_answer(event.clone(), limit).await?;
+    pub async fn hear(&self, role: Role, event: Event, repeat: bool, limit: Duration) -> Result<(), HearError> {
+        if !self.node.owns(role, event.shard) {
+            return Err(HearError::NotNow);
         }
-        let is_for_roles = subscribers.iter().any(|role| *role != Role::Order && owns(role));
-        let needs_copy = matches!(event.body, EventBody::OrderCreated(_)) && !owns(&Role::Order);
-        if !is_for_roles && !(needs_copy && (owns(&Role::Payment) || owns(&Role::Notification))) {
-            return Ok(());
-        }
-        match (&event.body, owns(&Role::Order)) {
-            (EventBody::OrderCreated(order), false) => self.know(order.clone(), event.clone(), repeat).await,
-            (_, true) => {
-                self.push(event, None, repeat);
+        let is_owner_here = self.node.owns(Role::Order, event.shard);
+        match (role, &event.body) {
+            (Role::Order, _) => self.hear_answer(event, limit).await,
+            (Role::Payment | Role::Notification, EventBody::OrderCreated(order)) if !is_owner_here => self.know(order.clone()).await,
+            (Role::Payment | Role::Notification, _) if !is_owner_here => self.hear_about(role, event, repeat).await,
+            (Role::Inventory | Role::Payment | Role::Notification, _) => {
+                self.push(Some(role), event, None, repeat);
                 Ok(())
             }
-            (_, false) => self.hear_about(event, repeat).await,
+            // Counts what is stored.
+            (Role::Analytics, _) => Ok(()),
         }
     }
 
@@ -83,12 +80,11 @@ impl Front {
     }
 
     /// Keeps a copy of an order whose owner is elsewhere; what came before it is told now.
-    async fn know(&self, order: Arc<Order>, event: Event, repeat: bool) -> Result<(), HearError> {
+    async fn know(&self, order: Arc<Order>) -> Result<(), HearError> {
         match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
             Ok(Outcome::Repeated(waiting)) => {
-                self.push(event, Some(order.clone()), repeat);
                 for early in waiting {
-                    self.push(early, Some(order.clone()), false);
+                    self.push(None, early, Some(order.clone()), false);
                 }
                 Ok(())
             }
@@ -98,10 +94,10 @@ impl Front {
     }
 
     /// An event of an order whose owner is elsewhere: the roles need the order, and wait for it in the database.
-    async fn hear_about(&self, event: Event, repeat: bool) -> Result<(), HearError> {
+    async fn hear_about(&self, role: Role, event: Event, repeat: bool) -> Result<(), HearError> {
         let known = self.node.reads.known_order(event.order).await.map_err(|_| HearError::NotNow)?;
         if known.is_some() {
-            self.push(event, known, repeat);
+            self.push(Some(role), event, known, repeat);
             return Ok(());
         }
         match self.node.journal.ask(Write::HoldEvent { event }, None).await {
@@ -111,9 +107,10 @@ impl Front {
         }
     }
 
-    fn push(&self, event: Event, order: Option<Arc<Order>>, repeat: bool) {
+    /// For one role, or for each that takes it.
+    fn push(&self, role: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool) {
         if let Some(inbox) = self.node.inbox_of(event.shard) {
-            inbox.push(Inbound::Foreign { event, order, repeat });
+            inbox.push(Inbound::Foreign { role, event, order, repeat });
         }
     }
 }

@@ -4,7 +4,7 @@ use super::front::CommandError;
 use super::journal::{Origin, Ticket};
 use super::node::Node;
 use crate::db::{IdempotencyKey, Outcome};
-use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Slices, Text};
+use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Role, Slices, Text};
 use crate::saga::Shipment;
 use futures_util::{Stream, stream};
 use std::sync::atomic::Ordering;
@@ -21,8 +21,8 @@ pub(crate) enum Inbound {
     Stored { done: Vec<(Origin, Outcome)>, events: Arc<Vec<LoggedEvent>>, mine: Vec<u32> },
     /// An event to deliver again, to this node's roles.
     Again(Event),
-    /// An event from another node or team, for this node's roles beside the order's own.
-    Foreign { event: Event, order: Option<Arc<Order>>, repeat: bool },
+    /// An event from another node or team, for one role of this node beside the order's own, or for each that takes it.
+    Foreign { role: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool },
     /// A notice to try again, asked for by a person.
     RetryNotice { order: OrderId, kind: NoticeKind, channel: Channel },
     /// The writer is fenced: drop everything and load again.
@@ -88,7 +88,7 @@ pub(crate) enum OrderCommand {
         cause: Text<64>,
         detail: Text<1000>,
         tries: u32,
-        role: crate::domain::Role,
+        role: Role,
     },
 }
 

@@ -57,7 +57,7 @@ impl Router {
                     drop(notifier.try_send(RetryNotice { order, kind, channel }));
                 }
             }
-            Inbound::Foreign { event, order, repeat } => self.deliver_foreign(event, order, repeat),
+            Inbound::Foreign { role, event, order, repeat } => self.deliver_foreign(role, event, order, repeat),
             Inbound::Load(slices) => self.cell.take_slices(&slices),
             Inbound::Unload { slices, done } => {
                 let cell = self.cell.clone();
@@ -183,10 +183,10 @@ impl Router {
     }
 
     /// What comes from outside is not told to the outside again.
-    fn deliver_foreign(&self, event: Event, order: Option<Arc<Order>>, repeat: bool) {
+    fn deliver_foreign(&self, to: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool) {
         let event = EventRef::alone(event);
         for role in event.get().kind().subscribers() {
-            if *role != Role::Order && self.cell.owns(*role, event.get().shard) {
+            if *role != Role::Order && to.is_none_or(|to| to == *role) && self.cell.owns(*role, event.get().shard) {
                 self.cell.deliver(*role, &event, order.clone(), repeat);
             }
         }

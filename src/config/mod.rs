@@ -3,12 +3,14 @@
 //! nearest known one.
 
 pub mod access;
+pub mod kafka;
 mod load;
 pub mod providers;
 pub mod server;
 mod work;
 
 pub use access::{AccessKey, AccessRole, AccessSettings};
+pub use kafka::{Compression, KafkaSettings, Properties};
 pub use load::{Sources, default_file};
 pub use providers::{ProviderSettings, Secret};
 pub use server::ServerSettings;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub notification: NotificationSettings,
     /// Logs, traces, metrics.
     pub telemetry: TelemetrySettings,
+    /// Kafka.
+    pub kafka: KafkaSettings,
     /// The outside parties.
     pub providers: ProviderSettings,
 }
@@ -71,6 +75,7 @@ impl Settings {
         let mut problems = Vec::new();
         self.server.check(&mut problems);
         self.access.check(&mut problems);
+        self.kafka.check(&mut problems);
         work::check(self, &mut problems);
         if self.access.keys.is_empty() && !self.server.is_loopback() {
             problems.push(format!(

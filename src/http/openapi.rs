@@ -29,6 +29,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
         node::health, node::live, node::ready, node::info, node::metrics,
     ),
+    external_docs(url = "/asyncapi.json", description = "The events on Kafka (AsyncAPI)"),
     components(schemas(ProblemBody, FieldProblem, Place)),
     modifiers(&Extras),
 )]

@@ -10,6 +10,14 @@ const ASSETS: [(&str, &str, &str); 2] = [
     ("dashboard.css", "text/css; charset=utf-8", include_str!("assets/dashboard.css")),
 ];
 
+/// The events on Kafka; made from the types of the Kafka edge, and the committed copy is what is served.
+const ASYNCAPI: &str = include_str!("../../contracts/asyncapi.json");
+
+/// The document of the events.
+pub(super) async fn asyncapi() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(ASYNCAPI)
+}
+
 /// The dashboard.
 pub(super) async fn dashboard() -> HttpResponse {
     page(HttpResponse::Ok(), "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")

@@ -67,6 +67,7 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/info", Need::Nothing, || web::to(node::info)),
     entry(Method::GET, "/metrics", Need::Metrics, || web::to(node::metrics)),
     entry(Method::GET, "/openapi.json", Need::Nothing, || web::to(openapi::document)),
+    entry(Method::GET, "/asyncapi.json", Need::Nothing, || web::to(pages::asyncapi)),
     entry(Method::GET, "/docs", Need::Nothing, || web::to(openapi::to_docs)),
     entry(Method::GET, "/docs/{file:.*}", Need::Nothing, || web::to(openapi::docs)),
     entry(Method::GET, "/problems/{kind}", Need::Nothing, || web::to(pages::problem)),

@@ -29,19 +29,18 @@ impl Bus {
     }
 }
 
-/// Whether a node with these slices must hear of the event from outside.
-fn must_hear(slices: &Slices, event: &Event) -> bool {
-    let topic = event.kind().topic();
-    let of_topic = EventKind::ALL.into_iter().filter(|kind| kind.topic() == topic);
-    let is_subscribed = of_topic.flat_map(EventKind::subscribers).any(|role| slices.has(*role, event.shard))
-        || (topic.name() == "order-events" && [Role::Payment, Role::Notification].iter().any(|role| slices.has(*role, event.shard)));
-    is_subscribed && topic.role().is_none_or(|role| !slices.has(role, event.shard))
+/// Whether a role of a node with these slices must hear of the event from outside.
+fn must_hear(slices: &Slices, role: Role, event: &Event) -> bool {
+    let kind = event.kind();
+    let learns = kind == EventKind::OrderCreated && matches!(role, Role::Payment | Role::Notification);
+    let takes = learns || kind.subscribers().contains(&role);
+    takes && slices.has(role, event.shard) && kind.topic().role().is_none_or(|writer| !slices.has(writer, event.shard))
 }
 
-/// Tells a node until it has taken the event, or need not hear it any more.
-pub async fn tell(front: Front, event: Event, repeat: bool) {
-    while must_hear(&front.slices().borrow().clone(), &event) {
-        match front.hear(event.clone(), repeat, crate::support::LIMIT).await {
+/// Tells a node's role until it has taken the event, or need not hear it any more.
+pub async fn tell(front: Front, role: Role, event: Event, repeat: bool) {
+    while must_hear(&front.slices().borrow().clone(), role, &event) {
+        match front.hear(role, event.clone(), repeat, crate::support::LIMIT).await {
             Ok(()) => return,
             Err(HearError::NotNow) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             Err(HearError::UnknownOrder) => panic!("{event:?} is about no order"),

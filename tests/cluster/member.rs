@@ -166,9 +166,9 @@ async fn carry(cluster: std::rc::Weak<Cluster>) {
         let Some(cluster) = cluster.upgrade() else { return };
         while let Some((event, repeat)) = cluster.bus.next() {
             for member in cluster.members() {
-                let event = event.clone();
-                let front = member.front.clone();
-                member.tasks.spawn_local(tell(front, event, repeat));
+                for role in Role::ALL {
+                    member.tasks.spawn_local(tell(member.front.clone(), role, event.clone(), repeat));
+                }
             }
         }
     }

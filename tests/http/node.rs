@@ -58,7 +58,8 @@ fn the_document_describes_every_route() {
     run(|| async {
         let app = app(Settings::default()).await;
         let document = app.get("/openapi.json").await.body;
-        let pages = ["/openapi.json", "/docs", "/docs/{file:.*}", "/problems/{kind}", "/", "/assets/{file}", "/livez", "/readyz"];
+        let pages =
+            ["/openapi.json", "/asyncapi.json", "/docs", "/docs/{file:.*}", "/problems/{kind}", "/", "/assets/{file}", "/livez", "/readyz"];
         for route in ROUTES.iter().filter(|route| !pages.contains(&route.path)) {
             let method = route.method.as_str().to_lowercase();
             let operation = &document["paths"][route.path][&method];
@@ -75,6 +76,16 @@ fn the_document_describes_every_route() {
         for path in paths {
             assert!(ROUTES.iter().any(|route| route.path == path), "{path} is described and not served");
         }
+    });
+}
+
+#[test]
+fn the_events_are_described_too() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let document = app.get("/asyncapi.json").await;
+        assert_eq!((document.status, document.at("/asyncapi").as_str()), (200, "3.0.0"));
+        assert_eq!(app.get("/openapi.json").await.at("/externalDocs/url"), "/asyncapi.json");
     });
 }
 

@@ -1,0 +1,132 @@
+//! What every client of the brokers is set to, and what is known of the brokers.
+
+use crate::config::KafkaSettings;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How the brokers fare, as far as our clients know; for /health.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Brokers {
+    /// Nothing has been heard of them yet.
+    Unknown,
+    /// They answer.
+    Up,
+    /// They do not; the node goes on and tries again.
+    Away(String),
+    /// They answer, but as they are they cannot be worked with; a person must mend it.
+    Refused(String),
+}
+
+/// What is known of the brokers, shared by all clients of a node.
+#[derive(Clone, Debug)]
+pub struct BrokerState(Arc<Mutex<Brokers>>);
+
+impl Default for BrokerState {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Brokers::Unknown)))
+    }
+}
+
+impl BrokerState {
+    /// What is known now.
+    #[must_use]
+    pub fn get(&self) -> Brokers {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn up(&self) {
+        self.set(Brokers::Up);
+    }
+
+    pub(super) fn away(&self, why: &str) {
+        self.set(Brokers::Away(why.to_owned()));
+    }
+
+    pub(super) fn refused(&self, why: &str) {
+        self.set(Brokers::Refused(why.to_owned()));
+    }
+
+    /// Told once, where it changes.
+    fn set(&self, now: Brokers) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = std::mem::discriminant(&*state) != std::mem::discriminant(&now);
+        match &now {
+            Brokers::Up if is_news => tracing::info!("kafka answers"),
+            Brokers::Away(why) if is_news => tracing::warn!(cause = %why, "kafka is away; trying again"),
+            Brokers::Refused(why) if is_news => tracing::error!(cause = %why, "kafka cannot be used as it is"),
+            Brokers::Unknown | Brokers::Up | Brokers::Away(_) | Brokers::Refused(_) => {}
+        }
+        *state = now;
+    }
+}
+
+/// The settings of every client; `name` tells them apart in the brokers' logs.
+///
+/// # Errors
+/// A property that librdkafka does not know or a value that it does not take.
+pub fn config(settings: &KafkaSettings, name: &str) -> Result<ClientConfig, KafkaError> {
+    let mut config = ClientConfig::new();
+    for (property, value) in &settings.properties.0 {
+        config.set(property, value);
+    }
+    config.set("bootstrap.servers", settings.brokers.join(","));
+    config.set("client.id", format!("ordermill-{name}"));
+    config.set("socket.keepalive.enable", "true");
+    config.set("reconnect.backoff.ms", settings.backoff_first_ms.min(3_600_000).to_string());
+    config.set("reconnect.backoff.max.ms", settings.backoff_most_ms.min(3_600_000).to_string());
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    // Says at once what is wrong with a property.
+    config.create_native_config()?;
+    Ok(config)
+}
+
+/// The settings of a client that writes. Nothing may be lost or overtaken: a gap ends the client instead.
+///
+/// # Errors
+/// See [`config`].
+pub fn producer_config(settings: &KafkaSettings, name: &str) -> Result<ClientConfig, KafkaError> {
+    let mut config = config(settings, name)?;
+    config.set("enable.idempotence", "true");
+    config.set("enable.gapless.guarantee", "true");
+    config.set("acks", "all");
+    config.set("message.timeout.ms", "0");
+    config.set("compression.type", settings.compression.name());
+    config.set("linger.ms", settings.linger_ms.to_string());
+    config.set("queue.buffering.max.messages", settings.publish_window.saturating_mul(2).min(10_000_000).to_string());
+    config.set("queue.buffering.max.kbytes", QUEUE_KBYTES);
+    Ok(config)
+}
+
+/// Most kilobytes that wait to be sent, also where events are long.
+const QUEUE_KBYTES: &str = "65536";
+
+/// The ears of a client: its errors become the state of the brokers, its log lines ours.
+#[derive(Clone, Debug)]
+pub struct Ears(pub BrokerState);
+
+impl ClientContext for Ears {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                // What matters of it comes as an error of its own.
+                tracing::debug!(kafka.facility = facility, "librdkafka: {message}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::trace!(kafka.facility = facility, "librdkafka: {message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.0.away(reason),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => self.0.refused(reason),
+            Some(_) | None => tracing::debug!(error = %error, "librdkafka: {reason}"),
+        }
+    }
+}
+
+impl ConsumerContext for Ears {}

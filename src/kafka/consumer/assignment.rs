@@ -1,0 +1,78 @@
+//! Which partitions a role listens to.
+
+use super::Slices;
+use crate::domain::{EventKind, Role, Shard, Topic};
+use std::collections::BTreeSet;
+
+/// The role that writes a topic; none where other teams do.
+pub(super) fn writer_of(topic: Topic) -> Option<Role> {
+    match topic {
+        Topic::Order => Some(Role::Order),
+        Topic::Inventory => Some(Role::Inventory),
+        Topic::Payment => Some(Role::Payment),
+        Topic::Notification => Some(Role::Notification),
+        Topic::Shipping => None,
+    }
+}
+
+/// Whether a role takes events of that kind from the topic. What payment and notification need of an order they learn from its
+/// first event, where its owner is elsewhere.
+pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
+    if topic == Topic::Shipping {
+        return role == Role::Order && kind == EventKind::OrderShipped;
+    }
+    let learns = kind == EventKind::OrderCreated && matches!(role, Role::Payment | Role::Notification);
+    kind.topic() == topic && (learns || kind.subscribers().contains(&role))
+}
+
+/// The partitions whose events `role` must hear from Kafka: of the shards that it owns here, where the role that writes the topic is
+/// not here for the same shard. What is here is heard without Kafka.
+pub(super) fn assignment(role: Role, slices: &Slices) -> BTreeSet<(Topic, Shard)> {
+    let Some(owned) = slices.get(&role) else { return BTreeSet::new() };
+    let mut all = BTreeSet::new();
+    for topic in Topic::ALL {
+        let listens = EventKind::ALL.into_iter().any(|kind| takes(role, topic, kind));
+        if !listens {
+            continue;
+        }
+        let here = writer_of(topic).and_then(|writer| slices.get(&writer));
+        all.extend(owned.iter().filter(|shard| !here.is_some_and(|here| here.contains(shard))).map(|shard| (topic, *shard)));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slices(owned: &[(Role, &[u16])]) -> Slices {
+        owned.iter().map(|(role, shards)| (*role, shards.iter().copied().map(Shard).collect())).collect()
+    }
+
+    fn topics(role: Role, owned: &[(Role, &[u16])]) -> Vec<(&'static str, u16)> {
+        assignment(role, &slices(owned)).into_iter().map(|(topic, shard)| (topic.name(), shard.0)).collect()
+    }
+
+    #[test]
+    fn a_node_of_all_roles_hears_of_shipments_alone() {
+        let all: Vec<(Role, &[u16])> = Role::ALL.iter().map(|role| (*role, &[1, 2][..])).collect();
+        for role in Role::ALL {
+            let want: &[(&str, u16)] = if role == Role::Order { &[("shipping-events", 1), ("shipping-events", 2)] } else { &[] };
+            assert_eq!(topics(role, &all), want, "{}", role.name());
+        }
+    }
+
+    #[test]
+    fn a_role_hears_what_others_write_elsewhere() {
+        let order = [(Role::Order, &[3][..])];
+        let topics_of_order: Vec<&str> = topics(Role::Order, &order).into_iter().map(|(topic, _)| topic).collect();
+        assert_eq!(topics_of_order, ["inventory-events", "payment-events", "notification-events", "shipping-events"]);
+        let two = [(Role::Inventory, &[3, 4][..]), (Role::Payment, &[4][..])];
+        assert_eq!(topics(Role::Inventory, &two), [("order-events", 3), ("order-events", 4), ("payment-events", 3)]);
+        assert_eq!(topics(Role::Payment, &two), [("order-events", 4)], "of its reservations it hears here");
+        assert_eq!(topics(Role::Notification, &two), []);
+        assert_eq!(topics(Role::Notification, &[(Role::Notification, &[0])]), [("order-events", 0), ("payment-events", 0)]);
+        let without_payment = [(Role::Order, &[0][..]), (Role::Inventory, &[0]), (Role::Notification, &[0])];
+        assert_eq!(topics(Role::Order, &without_payment), [("payment-events", 0), ("shipping-events", 0)]);
+    }
+}

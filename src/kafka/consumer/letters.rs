@@ -1,0 +1,206 @@
+//! Messages that became dead letters: how one is kept so that it can be tried again, and its copy on the dead letters' topic.
+
+use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
+use crate::kafka::headers::Headers;
+use crate::kafka::read::{LONGEST_VALUE, Record};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rdkafka::message::{Header, OwnedHeaders};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a message waits behind an earlier one of its order.
+pub(super) const WAITS: &str = "waits-for-earlier";
+
+/// The header that names the letter on its copy.
+const LETTER: &str = "ordermill_letter";
+
+/// How much of a value that is too long to be an event is kept, in bytes.
+const KEPT_OF_LONG: usize = 1_024;
+
+/// Why a message became a letter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Failure {
+    /// A short code to group by.
+    pub(super) cause: String,
+    /// What exactly happened.
+    pub(super) detail: String,
+    /// How often it was tried.
+    pub(super) tries: u32,
+}
+
+/// Bytes as they stand in a letter: as text where they are.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Bytes {
+    Text(String),
+    Binary { base64: String },
+}
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Binary { base64: BASE64.encode(bytes) },
+        }
+    }
+
+    fn get(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into_bytes()),
+            Self::Binary { base64 } => BASE64.decode(base64).ok(),
+        }
+    }
+}
+
+/// A letter's origin, as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Origin {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp_ms: Option<i64>,
+    key: Option<Bytes>,
+    headers: Vec<(String, Option<Bytes>)>,
+    value: Option<Bytes>,
+    /// The value's true length, where only its begin is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value_bytes: Option<usize>,
+}
+
+/// The letter of a message. The same message at the same place is the same letter.
+pub(super) fn letter(
+    record: &Record,
+    role: Role,
+    step: &str,
+    order: Option<OrderId>,
+    shards: Shards,
+    failure: &Failure,
+    now: Timestamp,
+) -> DeadLetter {
+    let place = format!("{}/{}/{}/{}/{:?}", role.name(), record.topic.name(), record.partition, record.offset, record.timestamp_ms);
+    DeadLetter {
+        id: LetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
+        kind: LetterKind::Message,
+        role,
+        order,
+        shard: order.map(|order| shards.of(order)),
+        step: Text::lossy(step),
+        cause: Text::lossy(&failure.cause),
+        detail: Text::lossy(&failure.detail),
+        tries: failure.tries,
+        state: LetterState::Open,
+        created_at: now,
+        closed_at: None,
+        origin: serde_json::to_string(&origin(record)).ok(),
+    }
+}
+
+fn origin(record: &Record) -> Origin {
+    let value = record.value.as_deref();
+    let long = value.map(<[u8]>::len).filter(|length| *length > LONGEST_VALUE);
+    let kept = if long.is_some() { value.and_then(|value| value.get(..KEPT_OF_LONG)) } else { value };
+    Origin {
+        topic: record.topic.name().to_owned(),
+        partition: record.partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: record.key.as_deref().map(Bytes::of),
+        headers: record.headers.0.iter().map(|(name, value)| (name.clone(), value.as_deref().map(Bytes::of))).collect(),
+        value: kept.map(Bytes::of),
+        value_bytes: long,
+    }
+}
+
+/// The message of a letter; none if it is not whole any more.
+pub(super) fn record(letter: &DeadLetter) -> Option<Record> {
+    let origin: Origin = serde_json::from_str(letter.origin.as_deref()?).ok()?;
+    if origin.value_bytes.is_some() {
+        return None;
+    }
+    Some(Record {
+        topic: Topic::ALL.into_iter().find(|topic| topic.name() == origin.topic)?,
+        partition: origin.partition,
+        offset: origin.offset,
+        timestamp_ms: origin.timestamp_ms,
+        key: origin.key.and_then(Bytes::get),
+        value: origin.value.and_then(Bytes::get),
+        headers: Headers(origin.headers.into_iter().map(|(name, value)| (name, value.and_then(Bytes::get))).collect()),
+    })
+}
+
+/// The headers of a letter's copy: those of the message, and what Spring's tools expect of a dead letter.
+pub(super) fn headers(record: &Record, letter: &DeadLetter, topic: &str, group: &str) -> OwnedHeaders {
+    let mut all = owned(&record.headers);
+    let mut add = |name: &str, value: &[u8]| {
+        all = std::mem::take(&mut all).insert(Header { key: name, value: Some(value) });
+    };
+    add("kafka_dlt-original-topic", topic.as_bytes());
+    add("kafka_dlt-original-partition", &record.partition.to_be_bytes());
+    add("kafka_dlt-original-offset", &record.offset.to_be_bytes());
+    if let Some(ms) = record.timestamp_ms {
+        add("kafka_dlt-original-timestamp", &ms.to_be_bytes());
+        add("kafka_dlt-original-timestamp-type", b"CreateTime");
+    }
+    add("kafka_dlt-original-consumer-group", group.as_bytes());
+    let class = format!("ordermill.{}", letter.cause);
+    add("kafka_dlt-exception-fqcn", class.as_bytes());
+    add("kafka_dlt-exception-cause-fqcn", class.as_bytes());
+    add("kafka_dlt-exception-message", letter.detail.as_str().as_bytes());
+    add("kafka_dlt-exception-stacktrace", letter.detail.as_str().as_bytes());
+    add("retry_topic-attempts", &letter.tries.cast_signed().to_be_bytes());
+    add(LETTER, letter.id.0.to_string().as_bytes());
+    all
+}
+
+/// A record's headers for rdkafka.
+pub(super) fn owned(headers: &Headers) -> OwnedHeaders {
+    headers.0.iter().fold(OwnedHeaders::new_with_capacity(headers.0.len() + 12), |all, (name, value)| {
+        all.insert(Header { key: name, value: value.as_deref() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(value: &[u8]) -> Record {
+        let mut headers = Headers::default();
+        headers.add("text", "ü".as_bytes());
+        headers.add("bytes", &[0xff, 0]);
+        headers.0.push(("none".to_owned(), None));
+        Record {
+            topic: Topic::Payment,
+            partition: 3,
+            offset: 7,
+            timestamp_ms: Some(1),
+            key: Some(b"k".to_vec()),
+            value: Some(value.to_vec()),
+            headers,
+        }
+    }
+
+    fn letter_of(record: &Record) -> DeadLetter {
+        let failure = Failure { cause: "not-json".to_owned(), detail: "x\u{0}".to_owned(), tries: 1 };
+        letter(record, Role::Order, "PaymentProcessed", None, Shards::new(4).unwrap(), &failure, Timestamp(5))
+    }
+
+    #[test]
+    fn a_message_comes_out_of_its_letter_as_it_went_in() {
+        for value in [&b"{}"[..], b"\xff\xfe\x00", b"with \x00 inside"] {
+            let sample = sample(value);
+            let letter = letter_of(&sample);
+            assert!(letter.origin.as_deref().is_some_and(|origin| !origin.contains('\u{0}')), "no database would take it");
+            assert_eq!(record(&letter), Some(sample));
+        }
+        assert_eq!(letter_of(&sample(b"a")).id, letter_of(&sample(b"b")).id, "the place is the identity");
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_cut() {
+        let letter = letter_of(&sample(&vec![b'x'; 10 * LONGEST_VALUE]));
+        assert!(letter.origin.as_deref().is_some_and(|origin| origin.len() < 3 * KEPT_OF_LONG));
+        assert_eq!(record(&letter), None);
+    }
+}

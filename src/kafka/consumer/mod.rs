@@ -1,0 +1,222 @@
+//! The consumer: hears what other nodes and teams say, and hands it to the roles that live here.
+//!
+//! Owns, for each role, a thread with a client and the partitions that it listens to: those of the shards that this node owns for
+//! the role, where the role that writes the topic is elsewhere. Nobody else decides: there is no group rebalance, the group's name
+//! only keeps the offsets. Promises: an offset is committed when its message and all before it are done; messages of one order are
+//! handled one after the other, those of different orders beside each other; a message that fails holds up its own order only, and
+//! ends as a dead letter behind which the later ones of its order wait; the database or the brokers being away is no failure of a
+//! message. What is under way is bounded: past the window a partition is paused.
+//!
+//! It knows the roles by [`Hearing`] alone.
+
+mod assignment;
+mod copies;
+mod lanes;
+mod letters;
+mod parked;
+mod run;
+mod window;
+mod work;
+
+use super::client::BrokerState;
+use super::headers::Said;
+use crate::config::KafkaSettings;
+use crate::db::Reads;
+use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Shard, Timestamp};
+use crate::saga::Shipment;
+use futures_util::future::BoxFuture;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The shards that this node owns, by role.
+pub type Slices = BTreeMap<Role, BTreeSet<Shard>>;
+
+/// Why an event was not taken, by what happens next.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HearError {
+    /// It is tried again, then it is a dead letter.
+    #[error("{detail}")]
+    Failed {
+        /// A short code to group by.
+        cause: String,
+        /// What exactly happened.
+        detail: String,
+    },
+    /// It is a dead letter at once.
+    #[error("{detail}")]
+    Never {
+        /// A short code to group by.
+        cause: String,
+        /// What exactly happened.
+        detail: String,
+    },
+    /// It is not its fault: it waits.
+    #[error("{0}")]
+    Away(String),
+}
+
+/// What the consumer asks of the node.
+pub trait Hearing: Send + Sync {
+    /// Hands an event to a role of this node; answers when a restart would not lose it.
+    fn hear(&self, role: Role, event: Event, said: Said) -> BoxFuture<'static, Result<(), HearError>>;
+    /// The goods of an order have left.
+    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>>;
+    /// Stores a dead letter.
+    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>>;
+    /// Closes a letter whose message was taken after all.
+    fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>>;
+}
+
+/// What the consumer is made of.
+#[derive(Clone)]
+pub struct ConsumerParts {
+    /// How it works.
+    pub settings: KafkaSettings,
+    /// The dead letters that there are.
+    pub reads: Arc<dyn Reads>,
+    /// The way to the roles.
+    pub hearing: Arc<dyn Hearing>,
+    /// What this node owns, as it changes.
+    pub slices: watch::Receiver<Slices>,
+    /// What is known of the brokers.
+    pub state: BrokerState,
+    /// The time.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// How a role's listening fares.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    /// Messages that were taken since the node started.
+    pub(super) taken: AtomicU64,
+    /// Messages that are under way.
+    pub(super) waiting: AtomicU64,
+    /// Partitions that it listens to.
+    pub(super) partitions: AtomicU64,
+    /// Messages that the brokers have and that were not taken yet.
+    pub(super) lag: AtomicI64,
+}
+
+/// How a role's listening fares, now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Consumed {
+    /// The role that listens.
+    pub role: Role,
+    /// Messages that were taken since the node started.
+    pub taken: u64,
+    /// Messages that are under way.
+    pub waiting: u64,
+    /// Partitions that it listens to.
+    pub partitions: u64,
+    /// Messages that the brokers have and that were not taken yet, as of some seconds ago.
+    pub lag: u64,
+}
+
+/// Why a dead letter's message was not taken again.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReprocessError {
+    /// It failed again; the letter stays.
+    #[error("it failed again: {0}")]
+    Failed(String),
+    /// It can never be taken: nothing of it is left to try, or it cannot be read.
+    #[error("it cannot be taken: {0}")]
+    Unreadable(String),
+    /// Not now, or not here.
+    #[error("not now: {0}")]
+    Away(String),
+}
+
+/// What a role's thread is asked to do.
+pub(super) struct Reprocess {
+    pub(super) letter: DeadLetter,
+    pub(super) reply: oneshot::Sender<Result<(), ReprocessError>>,
+}
+
+/// Dead letters that wait to be tried again, for one role.
+const REPROCESS_QUEUE: usize = 64;
+
+/// Roles that listen to anything.
+const LISTENERS: [Role; 4] = [Role::Order, Role::Inventory, Role::Payment, Role::Notification];
+
+struct Listener {
+    figures: Arc<Figures>,
+    again: mpsc::Sender<Reprocess>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// The running consumer.
+pub struct Consumer {
+    listeners: BTreeMap<Role, Listener>,
+    stop: watch::Sender<bool>,
+}
+
+impl Consumer {
+    /// Starts it: a thread for each of the roles that this node hosts.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(parts: &ConsumerParts, hosted: &[Role]) -> std::io::Result<Self> {
+        let (stop, stopping) = watch::channel(false);
+        let mut listeners = BTreeMap::new();
+        for role in LISTENERS.into_iter().filter(|role| hosted.contains(role)) {
+            let (again, asked) = mpsc::channel(REPROCESS_QUEUE);
+            let (end, ended) = oneshot::channel();
+            let figures = Arc::new(Figures::default());
+            let shared = run::Shared { role, parts: parts.clone(), figures: figures.clone(), stopping: stopping.clone() };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            std::thread::Builder::new().name(format!("consumer-{}", role.name())).spawn(move || {
+                run::keep(&runtime, &shared, asked);
+                // Nobody may wait for the end.
+                let _gone = end.send(());
+            })?;
+            listeners.insert(role, Listener { figures, again, ended });
+        }
+        Ok(Self { listeners, stop })
+    }
+
+    /// How each role's listening fares.
+    #[must_use]
+    pub fn consumed(&self) -> Vec<Consumed> {
+        let of = |(role, listener): (&Role, &Listener)| Consumed {
+            role: *role,
+            taken: listener.figures.taken.load(Ordering::Relaxed),
+            waiting: listener.figures.waiting.load(Ordering::Relaxed),
+            partitions: listener.figures.partitions.load(Ordering::Relaxed),
+            lag: u64::try_from(listener.figures.lag.load(Ordering::Relaxed)).unwrap_or(0),
+        };
+        self.listeners.iter().map(of).collect()
+    }
+
+    /// Writes the numbers of the moment into the metrics.
+    pub fn publish(&self) {
+        for consumed in self.consumed() {
+            let role = consumed.role.name();
+            metrics::counter!("ordermill_kafka_consumed_total", "role" => role).absolute(consumed.taken);
+            metrics::gauge!("ordermill_kafka_consumer_waiting", "role" => role).set(consumed.waiting as f64);
+            metrics::gauge!("ordermill_kafka_consumer_partitions", "role" => role).set(consumed.partitions as f64);
+            metrics::gauge!("ordermill_kafka_consumer_lag", "role" => role).set(consumed.lag as f64);
+        }
+    }
+
+    /// Takes a dead letter's message again; the letter is closed by who asks.
+    ///
+    /// # Errors
+    /// See [`ReprocessError`].
+    pub async fn reprocess(&self, letter: DeadLetter) -> Result<(), ReprocessError> {
+        let away = |why: &str| ReprocessError::Away(why.to_owned());
+        let listener = self.listeners.get(&letter.role).ok_or_else(|| away("its role is not on this node"))?;
+        let (reply, answer) = oneshot::channel();
+        listener.again.try_send(Reprocess { letter, reply }).map_err(|_| away("others wait to be tried again"))?;
+        answer.await.unwrap_or_else(|_| Err(away("the consumer has ended")))
+    }
+
+    /// Takes nothing more and commits what is done, at most `limit`. What is under way is heard again at the next start.
+    pub async fn stop(self, limit: Duration) {
+        self.stop.send_replace(true);
+        let ends = self.listeners.into_values().map(|listener| listener.ended);
+        drop(tokio::time::timeout(limit, futures_util::future::join_all(ends)).await);
+    }
+}

@@ -1,0 +1,86 @@
+//! The orders of which a message is a dead letter, so that the later ones wait behind it; and how they go on.
+
+use super::letters::{self, WAITS};
+use super::work::{Hands, Work};
+use super::{HearError, ReprocessError};
+use crate::db::{LetterFilter, Reads, StoreError};
+use crate::domain::{DeadLetter, LetterKind, LetterState, OrderId, Role, Shard, Topic};
+use crate::kafka::read;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Letters read at once.
+const PAGE: u32 = 500;
+
+/// Most pages of one reading; past it the newest letters are all that is looked at, until a person has closed some.
+const PAGES: usize = 40;
+
+/// What stands with a parked order.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// A person must decide first.
+    Blocked,
+    /// This letter's message is the next one to be taken.
+    Next(Box<DeadLetter>),
+    /// Nothing waits any more.
+    Free,
+}
+
+/// The orders of these shards that are parked for this role.
+pub(super) async fn load(reads: &Arc<dyn Reads>, role: Role, shards: &BTreeSet<Shard>) -> Result<Vec<OrderId>, StoreError> {
+    let letters = open_letters(reads, None).await?;
+    let mine = letters.into_iter().filter(|letter| letter.role == role && letter.shard.is_some_and(|shard| shards.contains(&shard)));
+    Ok(mine.filter(holds_up).filter_map(|letter| letter.order).collect())
+}
+
+/// How it stands with an order.
+pub(super) async fn standing(reads: &Arc<dyn Reads>, role: Role, order: OrderId) -> Result<Standing, StoreError> {
+    let mut letters = open_letters(reads, Some(order)).await?;
+    letters.retain(|letter| letter.role == role && holds_up(letter));
+    if letters.iter().any(|letter| letter.cause.as_str() != WAITS) {
+        return Ok(Standing::Blocked);
+    }
+    let place = |letter: &DeadLetter| letters::record(letter).map(|record| (letter.created_at, record.topic, record.offset));
+    let next = letters.into_iter().min_by_key(place);
+    Ok(next.map_or(Standing::Free, |letter| Standing::Next(Box::new(letter))))
+}
+
+/// A shipment that came too late holds nobody up, nor does what could not be read: nobody knows what it would have been.
+fn holds_up(letter: &DeadLetter) -> bool {
+    let is_readable = !read::MessageError::CODES.contains(&letter.cause.as_str());
+    is_readable && letters::record(letter).is_some_and(|record| record.topic != Topic::Shipping)
+}
+
+async fn open_letters(reads: &Arc<dyn Reads>, order: Option<OrderId>) -> Result<Vec<DeadLetter>, StoreError> {
+    let mut all = Vec::new();
+    let mut filter =
+        LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Message), order, limit: PAGE, ..LetterFilter::default() };
+    for _ in 0..PAGES {
+        let page = reads.letters(filter.clone()).await?;
+        let is_last = u32::try_from(page.len()).is_ok_and(|found| found < PAGE);
+        filter.before = page.last().map(|letter| (letter.created_at, letter.id));
+        all.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Takes a letter's message once, for a person who waits for the answer.
+pub(super) async fn take_again(hands: &Hands, letter: &DeadLetter) -> Result<(), ReprocessError> {
+    let unreadable = |why: &str| ReprocessError::Unreadable(why.to_owned());
+    let record = letters::record(letter).ok_or_else(|| unreadable("its message was too long to be kept"))?;
+    let event = match Work::of(&record, hands.role, hands.shards) {
+        Work::Pass => return Ok(()),
+        Work::Hear(event) => event,
+        // A person has it taken here; its place does not matter any more.
+        Work::Move(_) => read::read(&record, hands.shards).map_err(|unread| unreadable(&unread.error.to_string()))?,
+        Work::Unreadable(unread) => return Err(unreadable(&unread.error.to_string())),
+    };
+    match hands.hear(record.topic, &event, record.headers.said()).await {
+        Ok(()) => Ok(()),
+        Err(HearError::Away(why)) => Err(ReprocessError::Away(why)),
+        Err(HearError::Failed { detail, .. } | HearError::Never { detail, .. }) => Err(ReprocessError::Failed(detail)),
+    }
+}

@@ -1,0 +1,452 @@
+//! A role's listening loop.
+
+use super::copies::Copies;
+use super::lanes::Lanes;
+use super::letters::{self, Failure, WAITS};
+use super::parked::{self, Standing};
+use super::window::Window;
+use super::work::{End, Hands, Work};
+use super::{ConsumerParts, Figures, Reprocess, Slices, assignment};
+use crate::domain::{OrderId, Role, Shard, Topic};
+use crate::kafka::client::{self, Ears};
+use crate::kafka::headers::Headers;
+use crate::kafka::read::Record;
+use crate::kafka::topics::{self, TopicNames, TopicsError};
+use crate::saga::policy::Backoff;
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Parked orders that are looked at in one tick.
+const PARKED_A_TICK: usize = 50;
+
+/// How often the brokers' lag is told, in milliseconds.
+const STATISTICS_MS: &str = "10000";
+
+/// What outlives a panic of the loop.
+pub(super) struct Shared {
+    pub(super) role: Role,
+    pub(super) parts: ConsumerParts,
+    pub(super) figures: Arc<Figures>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// Runs the loop until it is stopped, and a new one when it panics or its client breaks.
+pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver<Reprocess>) {
+    let settings = &shared.parts.settings;
+    let rhythm = Backoff { first_ms: settings.backoff_first_ms, most_ms: settings.backoff_most_ms };
+    let mut failures = 0;
+    loop {
+        let running = AssertUnwindSafe(|| runtime.block_on(listen(shared, &mut asked)));
+        match catch_unwind(running) {
+            Ok(Ok(())) => return,
+            Ok(Err(error @ TopicsError::Away(_))) => shared.parts.state.away(&error.to_string()),
+            Ok(Err(error @ (TopicsError::Partitions { .. } | TopicsError::NotCreated { .. }))) => {
+                shared.parts.state.refused(&error.to_string());
+            }
+            Err(_) => tracing::error!(role = shared.role.name(), "the consumer panicked; it goes on from what is committed"),
+        }
+        failures += 1;
+        let mut stopping = shared.stopping.clone();
+        let stopped =
+            runtime.block_on(tokio::time::timeout(Duration::from_millis(rhythm.after(failures)), stopping.wait_for(|stop| *stop)));
+        if stopped.is_ok() {
+            return;
+        }
+    }
+}
+
+async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Result<(), TopicsError> {
+    let (parts, role) = (&shared.parts, shared.role);
+    let mut slices = parts.slices.clone();
+    let mut stopping = shared.stopping.clone();
+    // A role that hears everything without Kafka needs no client.
+    tokio::select! {
+        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        changed = slices.wait_for(|slices| !assignment::assignment(role, slices).is_empty()) => drop(changed),
+    }
+    let shards = parts.reads.shards();
+    topics::ensure(&parts.settings, &parts.state, shards).await?;
+    let group = format!("{}ordermill.{}", parts.settings.prefix, role.name());
+    let client = client_of(shared, &group).map_err(TopicsError::Away)?;
+    let hands = Hands {
+        role,
+        settings: parts.settings.clone(),
+        shards,
+        hearing: parts.hearing.clone(),
+        copies: Copies::new(&parts.settings, &parts.state, shards).map_err(TopicsError::Away)?,
+        now: parts.now.clone(),
+        group,
+    };
+    let run = Run {
+        shared,
+        names: TopicNames::of(&parts.settings),
+        client,
+        hands: Arc::new(hands),
+        partitions: HashMap::new(),
+        lanes: Lanes::default(),
+        parked: HashSet::new(),
+        round: Vec::new(),
+        working: FuturesUnordered::new(),
+        lives: 0,
+    };
+    run.pump(asked).await.map_err(TopicsError::Away)
+}
+
+/// Ears that also hear of the lag.
+struct Listening {
+    ears: Ears,
+    figures: Arc<Figures>,
+    /// Set when a commit failed, so that it is done again.
+    uncommitted: AtomicBool,
+}
+
+impl ClientContext for Listening {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.ears.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.ears.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        self.figures.lag.store(partitions.map(|partition| partition.consumer_lag.max(0)).sum(), Ordering::Relaxed);
+    }
+}
+
+impl ConsumerContext for Listening {
+    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(error = %error, "offsets were not committed; trying again");
+            self.uncommitted.store(true, Ordering::Release);
+        }
+    }
+}
+
+fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<Listening>, KafkaError> {
+    let mut config = client::config(&shared.parts.settings, shared.role.name())?;
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    config.set("auto.offset.reset", "earliest");
+    config.set("allow.auto.create.topics", "false");
+    config.set("statistics.interval.ms", STATISTICS_MS);
+    if !shared.parts.settings.properties.0.contains_key("isolation.level") {
+        config.set("isolation.level", "read_committed");
+    }
+    let ears = Ears(shared.parts.state.clone());
+    config.create_with_context(Listening { ears, figures: shared.figures.clone(), uncommitted: AtomicBool::new(false) })
+}
+
+struct Partition {
+    window: Window,
+    is_paused: bool,
+    /// Which assignment it is of; what an older one left is a stranger.
+    life: u64,
+}
+
+/// A message under way.
+struct Item {
+    record: Record,
+    work: Work,
+    life: u64,
+}
+
+/// What became of something that was under way.
+enum Finished {
+    Message { topic: Topic, partition: i32, offset: i64, life: u64, order: Option<OrderId>, end: End },
+    Standing { order: OrderId, standing: Option<Standing> },
+    Waiting { order: OrderId },
+    Answered,
+}
+
+struct Run<'s> {
+    shared: &'s Shared,
+    names: TopicNames,
+    client: StreamConsumer<Listening>,
+    hands: Arc<Hands>,
+    partitions: HashMap<(Topic, i32), Partition>,
+    lanes: Lanes<Item>,
+    parked: HashSet<OrderId>,
+    /// Parked orders that are still to be looked at in this round.
+    round: Vec<OrderId>,
+    working: FuturesUnordered<BoxFuture<'static, Finished>>,
+    lives: u64,
+}
+
+impl Run<'_> {
+    async fn pump(mut self, asked: &mut mpsc::Receiver<Reprocess>) -> Result<(), KafkaError> {
+        let mut slices = self.shared.parts.slices.clone();
+        let mut stopping = self.shared.stopping.clone();
+        let mut ticks = interval(Duration::from_millis(self.shared.parts.settings.commit_ms.max(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        slices.mark_changed();
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => {
+                    self.commit(CommitMode::Sync);
+                    return Ok(());
+                }
+                Ok(()) = slices.changed() => {
+                    let now = slices.borrow_and_update().clone();
+                    if !self.reassign(&now).await? {
+                        // The letters could not be read: nothing is taken before they are.
+                        slices.mark_changed();
+                        tokio::time::sleep(Duration::from_millis(self.shared.parts.settings.pause_ms)).await;
+                    }
+                }
+                _ = ticks.tick() => {
+                    self.commit(CommitMode::Async);
+                    self.look_at_parked();
+                }
+                Some(again) = asked.recv() => self.take_again(again),
+                Some(finished) = self.working.next(), if !self.working.is_empty() => self.finished(finished)?,
+                message = self.client.recv() => {
+                    let record = message.map(|message| self.record(&message));
+                    match record {
+                        Ok(Some(record)) => self.taken(record)?,
+                        Ok(None) => {}
+                        Err(error) => self.failed(error)?,
+                    }
+                }
+            }
+            self.shared.figures.waiting.store(self.partitions.values().map(|one| one.window.waiting() as u64).sum(), Ordering::Relaxed);
+        }
+    }
+
+    /// Errors of single fetches pass by themselves; a fatal one ends the client.
+    fn failed(&self, error: KafkaError) -> Result<(), KafkaError> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => Err(error),
+            Some(_) | None => {
+                tracing::debug!(error = %error, role = self.shared.role.name(), "a fetch failed");
+                Ok(())
+            }
+        }
+    }
+
+    fn list(&self, of: impl IntoIterator<Item = ((Topic, i32), Offset)>) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), offset) in of {
+            list.add_partition_offset(&self.names.of_topic(topic), partition, offset)?;
+        }
+        Ok(list)
+    }
+
+    /// Listens to what is owned now. `false`: not all of it yet.
+    async fn reassign(&mut self, slices: &Slices) -> Result<bool, KafkaError> {
+        let want: HashSet<(Topic, i32)> =
+            assignment::assignment(self.shared.role, slices).into_iter().map(|(topic, shard)| (topic, i32::from(shard.0))).collect();
+        let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
+        if !gone.is_empty() {
+            // Its next owner begins where this one was.
+            self.commit(CommitMode::Async);
+            self.client.incremental_unassign(&self.list(gone.iter().map(|key| (*key, Offset::Invalid)))?)?;
+            gone.iter().for_each(|key| drop(self.partitions.remove(key)));
+            let partitions = &self.partitions;
+            self.lanes.retain(|item| partitions.get(&(item.record.topic, item.record.partition)).is_some_and(|one| one.life == item.life));
+        }
+        let new: Vec<(Topic, i32)> = want.into_iter().filter(|key| !self.partitions.contains_key(key)).collect();
+        if !new.is_empty() {
+            let shards: BTreeSet<Shard> = new.iter().filter_map(|(_, partition)| u16::try_from(*partition).ok().map(Shard)).collect();
+            match parked::load(&self.shared.parts.reads, self.shared.role, &shards).await {
+                Ok(orders) => self.parked.extend(orders),
+                Err(error) => {
+                    tracing::warn!(error = %error, "the dead letters could not be read for the consumer; trying again");
+                    return Ok(false);
+                }
+            }
+            self.client.incremental_assign(&self.list(new.iter().map(|key| (*key, Offset::Stored)))?)?;
+            self.lives += 1;
+            for key in new {
+                self.partitions.insert(key, Partition { window: Window::default(), is_paused: false, life: self.lives });
+            }
+        }
+        self.shared.figures.partitions.store(self.partitions.len() as u64, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn record(&self, message: &BorrowedMessage<'_>) -> Option<Record> {
+        let mut headers = Headers::default();
+        if let Some(all) = message.headers() {
+            headers.0.extend(all.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))));
+        }
+        Some(Record {
+            topic: self.names.topic(message.topic())?,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers,
+        })
+    }
+
+    fn taken(&mut self, record: Record) -> Result<(), KafkaError> {
+        let key = (record.topic, record.partition);
+        let work = Work::of(&record, self.shared.role, self.hands.shards);
+        // What was fetched before the partition was given up is its next owner's.
+        let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
+        self.shared.parts.state.up();
+        self.shared.figures.taken.fetch_add(1, Ordering::Relaxed);
+        partition.window.take(record.offset);
+        if matches!(work, Work::Pass) {
+            partition.window.done(record.offset);
+            return Ok(());
+        }
+        let item = Item { life: partition.life, record, work };
+        let must_pause = partition.window.held() >= self.shared.parts.settings.consume_window && !partition.is_paused;
+        partition.is_paused |= must_pause;
+        let item = match item.work.order() {
+            Some(order) => self.lanes.enter(order, item),
+            None => Some(item),
+        };
+        if let Some(item) = item {
+            self.begin(item);
+        }
+        if must_pause { self.client.pause(&self.list([(key, Offset::Invalid)])?) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, item: Item) {
+        let Item { record, work, life } = item;
+        let order = work.order();
+        let waits = order.is_some_and(|order| self.parked.contains(&order)) && !work.overtakes();
+        let hands = self.hands.clone();
+        let task = async move {
+            let end = match &work {
+                Work::Hear(event) if waits => {
+                    let detail = "an earlier message of its order is a dead letter".to_owned();
+                    let failure = Failure { cause: WAITS.to_owned(), detail, tries: 0 };
+                    hands.bury(&record, event.kind().name(), order, &failure).await;
+                    End::Parked
+                }
+                Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => hands.process(&record, work).await,
+            };
+            Finished::Message { topic: record.topic, partition: record.partition, offset: record.offset, life, order, end }
+        };
+        self.working.push(task.boxed());
+    }
+
+    fn finished(&mut self, finished: Finished) -> Result<(), KafkaError> {
+        match finished {
+            Finished::Answered => Ok(()),
+            Finished::Message { topic, partition, offset, life, order, end } => {
+                if end == End::Parked {
+                    self.parked.extend(order);
+                }
+                if let Some(next) = order.and_then(|order| self.lanes.leave(order)) {
+                    self.begin(next);
+                }
+                self.done((topic, partition), offset, life)
+            }
+            Finished::Standing { order, standing: Some(Standing::Next(letter)) } => {
+                let hands = self.hands.clone();
+                let task = async move {
+                    if let Some(record) = letters::record(&letter) {
+                        hands.process_waiting(&record, &letter).await;
+                    }
+                    Finished::Waiting { order }
+                };
+                self.working.push(task.boxed());
+                Ok(())
+            }
+            Finished::Standing { order, standing } => {
+                if matches!(standing, Some(Standing::Free)) {
+                    self.parked.remove(&order);
+                }
+                self.free(order);
+                Ok(())
+            }
+            // The lane is still taken: what waits behind it goes on in its order.
+            Finished::Waiting { order } => {
+                self.look_at(order);
+                Ok(())
+            }
+        }
+    }
+
+    fn free(&mut self, order: OrderId) {
+        if let Some(next) = self.lanes.leave(order) {
+            self.begin(next);
+        }
+    }
+
+    fn done(&mut self, key: (Topic, i32), offset: i64, life: u64) -> Result<(), KafkaError> {
+        let Some(partition) = self.partitions.get_mut(&key).filter(|partition| partition.life == life) else { return Ok(()) };
+        partition.window.done(offset);
+        let has_room = partition.window.held() <= self.shared.parts.settings.consume_window / 2;
+        if !(partition.is_paused && has_room) {
+            return Ok(());
+        }
+        partition.is_paused = false;
+        self.client.resume(&self.list([(key, Offset::Invalid)])?)
+    }
+
+    fn commit(&mut self, mode: CommitMode) {
+        if self.client.context().uncommitted.swap(false, Ordering::AcqRel) {
+            self.partitions.values_mut().for_each(|partition| partition.window.not_committed());
+        }
+        let moved: Vec<((Topic, i32), Offset)> = self
+            .partitions
+            .iter_mut()
+            .filter_map(|(key, partition)| partition.window.take_commit().map(|next| (*key, Offset::Offset(next))))
+            .collect();
+        if moved.is_empty() {
+            return;
+        }
+        if let Err(error) = self.list(moved).and_then(|list| self.client.commit(&list, mode)) {
+            tracing::debug!(error = %error, "offsets were not committed; trying again");
+            self.client.context().uncommitted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Parked orders go on when a person has closed what held them up.
+    fn look_at_parked(&mut self) {
+        if self.round.is_empty() {
+            self.round.extend(self.parked.iter().copied());
+        }
+        let orders: Vec<OrderId> = self.round.drain(self.round.len().saturating_sub(PARKED_A_TICK)..).collect();
+        for order in orders {
+            if self.lanes.try_take(order) {
+                self.look_at(order);
+            }
+        }
+    }
+
+    /// The order's lane is taken by the look.
+    fn look_at(&mut self, order: OrderId) {
+        let (reads, role) = (self.shared.parts.reads.clone(), self.shared.role);
+        let look = async move { Finished::Standing { order, standing: parked::standing(&reads, role, order).await.ok() } };
+        self.working.push(look.boxed());
+    }
+
+    fn take_again(&mut self, again: Reprocess) {
+        let hands = self.hands.clone();
+        let task = async move {
+            let answer = parked::take_again(&hands, &again.letter).await;
+            // Who asked may have given up.
+            let _gone = again.reply.send(answer);
+            Finished::Answered
+        };
+        self.working.push(task.boxed());
+    }
+}

@@ -1,0 +1,84 @@
+//! The messages of one partition that are under way, and up to where it is done.
+
+use std::collections::VecDeque;
+
+/// What was taken from one partition and is not committed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Window {
+    /// Offsets in order, and whether each is done.
+    taken: VecDeque<(i64, bool)>,
+    /// How many are not done.
+    waiting: usize,
+    /// Where the partition goes on after a restart; none while nothing is done.
+    next: Option<i64>,
+    /// What of it is committed.
+    committed: Option<i64>,
+}
+
+impl Window {
+    /// A message was taken; offsets only grow.
+    pub(super) fn take(&mut self, offset: i64) {
+        self.taken.push_back((offset, false));
+        self.waiting += 1;
+    }
+
+    /// A message is done with.
+    pub(super) fn done(&mut self, offset: i64) {
+        if let Ok(at) = self.taken.binary_search_by_key(&offset, |(taken, _)| *taken)
+            && let Some((_, is_done)) = self.taken.get_mut(at)
+            && !std::mem::replace(is_done, true)
+        {
+            self.waiting -= 1;
+        }
+        while let Some((offset, true)) = self.taken.front().copied() {
+            self.taken.pop_front();
+            self.next = Some(offset + 1);
+        }
+    }
+
+    /// Messages that are not done.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Messages that hold room: those after the slowest count too, as they are taken again if the node ends now.
+    pub(super) fn held(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// The offset to commit, if it has moved: that of the lowest message that is not done.
+    pub(super) fn take_commit(&mut self) -> Option<i64> {
+        let next = self.next.filter(|next| self.committed != Some(*next))?;
+        self.committed = Some(next);
+        Some(next)
+    }
+
+    /// What was to be committed was not.
+    pub(super) fn not_committed(&mut self) {
+        self.committed = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_unfinished_message_is_where_a_restart_begins() {
+        let mut window = Window::default();
+        assert_eq!(window.take_commit(), None);
+        for offset in [5, 6, 9, 10] {
+            window.take(offset);
+        }
+        window.done(6);
+        window.done(9);
+        assert_eq!((window.take_commit(), window.waiting(), window.held()), (None, 2, 4), "5 is not done");
+        window.done(5);
+        assert_eq!((window.take_commit(), window.take_commit()), (Some(10), None), "said once");
+        window.not_committed();
+        assert_eq!(window.take_commit(), Some(10));
+        window.done(10);
+        window.done(10);
+        assert_eq!((window.take_commit(), window.waiting(), window.held()), (Some(11), 0, 0));
+    }
+}

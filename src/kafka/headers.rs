@@ -1,0 +1,127 @@
+//! Header names and their values. CloudEvents 1.0 in binary mode, W3C trace context, and our own.
+
+use crate::domain::{CorrelationId, EventKind, Role, Topic};
+use uuid::Uuid;
+
+/// CloudEvents: version of its specification.
+pub const SPEC_VERSION: &str = "ce_specversion";
+/// CloudEvents: the event's id.
+pub const ID: &str = "ce_id";
+/// CloudEvents: who says it.
+pub const SOURCE: &str = "ce_source";
+/// CloudEvents: what kind it is, with its version.
+pub const TYPE: &str = "ce_type";
+/// CloudEvents: the order.
+pub const SUBJECT: &str = "ce_subject";
+/// CloudEvents: when it became true.
+pub const TIME: &str = "ce_time";
+/// CloudEvents: where its schema is.
+pub const DATA_SCHEMA: &str = "ce_dataschema";
+/// CloudEvents: the record's key.
+pub const PARTITION_KEY: &str = "ce_partitionkey";
+/// CloudEvents: the value's form.
+pub const CONTENT_TYPE: &str = "content-type";
+/// W3C trace context.
+pub const TRACE_PARENT: &str = "traceparent";
+/// The request that placed the order.
+pub const CORRELATION: &str = "correlationId";
+/// Whose log the event stands in.
+pub const WRITER: &str = "writer";
+/// Its number there.
+pub const SEQ: &str = "seq";
+/// It was said before: do what was not done, count nothing.
+pub const REPEAT: &str = "repeat";
+/// The roles that have it already, with commas between.
+pub const LOCAL: &str = "local";
+/// What Spring's JSON serialiser writes: the class's name.
+pub const SPRING_TYPE: &str = "__TypeId__";
+
+/// What every `ce_type` begins with.
+pub const TYPE_PREFIX: &str = "ordermill.";
+
+/// The version of every event's form. Optional fields are added within it.
+pub const VERSION: u32 = 1;
+
+/// Whether an event is known to have been said before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// As far as is known, this is the first time.
+    First,
+    /// Do what was not done, count nothing.
+    Again,
+}
+
+/// A record's headers, in order. A value may be missing (Kafka's null).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Headers(pub Vec<(String, Option<Vec<u8>>)>);
+
+impl Headers {
+    /// Room for `count`.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
+    /// Adds one at the end.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        self.0.push((name.to_owned(), Some(value.to_vec())));
+    }
+
+    /// The value of the last one of that name: as in Kafka, a later one wins.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().rev().find(|(known, _)| known == name).and_then(|(_, value)| value.as_deref())
+    }
+
+    /// The same, where it is text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Whether the message says that it was said before.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match self.text(REPEAT) {
+            None | Some("false" | "0") => Said::First,
+            Some(_) => Said::Again,
+        }
+    }
+
+    /// Whether `role` had it where it was written.
+    #[must_use]
+    pub fn was_local_to(&self, role: Role) -> bool {
+        self.text(LOCAL).is_some_and(|roles| roles.split(',').any(|name| name == role.name()))
+    }
+}
+
+/// `ce_source` of what stands in `topic`: the role that writes it.
+#[must_use]
+pub fn source(topic: Topic) -> &'static [u8] {
+    match topic {
+        Topic::Order => b"/ordermill/order",
+        Topic::Inventory => b"/ordermill/inventory",
+        Topic::Payment => b"/ordermill/payment",
+        Topic::Notification => b"/ordermill/notification",
+        Topic::Shipping => b"/ordermill/shipping",
+    }
+}
+
+/// `ce_type` of a kind.
+#[must_use]
+pub fn type_of(kind: EventKind) -> String {
+    format!("{TYPE_PREFIX}{}.v{VERSION}", kind.name())
+}
+
+/// `ce_dataschema` of a kind: where a node serves it.
+#[must_use]
+pub fn schema_of(kind: EventKind) -> String {
+    format!("/asyncapi.json#/components/schemas/{}", kind.name())
+}
+
+/// `traceparent`: one trace per request, whose parent is the event; not sampled.
+#[must_use]
+pub fn trace_parent(correlation: CorrelationId, event: Uuid) -> String {
+    let (_, span) = event.as_u64_pair();
+    format!("00-{}-{span:016x}-00", correlation.0.as_simple())
+}

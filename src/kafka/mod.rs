@@ -1,0 +1,15 @@
+//! The Kafka edge: what the node says to other nodes and teams, and what it hears from them.
+//!
+//! Owns the wire types, the topics, publisher and consumer, and the contract with other teams. It knows the actors by their front and their messages
+//! only, and the database by its reads.
+
+pub mod client;
+pub mod consumer;
+pub mod contract;
+pub mod headers;
+pub mod publisher;
+pub mod read;
+mod read_body;
+pub mod topics;
+pub mod wire;
+pub mod write;

@@ -1,0 +1,135 @@
+//! The publisher: brings the event log to Kafka, in order per order, each event at least once.
+//!
+//! Owns one thread with a producer, and for each log that it publishes the point that is reached. Promises: nothing of a log is
+//! skipped; a taken shard's events follow those of its last owner; the stored point only grows and never passes what is
+//! acknowledged; memory is bounded however long the brokers are away, as what does not fit is read from the log later. Processing
+//! never waits for it. It publishes the log of this node's writer, and those of dead writers that it could claim.
+//!
+//! It knows nothing of who listens.
+
+mod acks;
+mod log;
+mod producer;
+mod run;
+
+use super::client::BrokerState;
+use crate::actors::{Logged, Submit};
+use crate::config::KafkaSettings;
+use crate::db::Reads;
+use crate::domain::{Role, Shard, WriterId};
+use producer::Told;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What the publisher is made of.
+#[derive(Clone)]
+pub struct PublisherParts {
+    /// How it works.
+    pub settings: KafkaSettings,
+    /// The logs.
+    pub reads: Arc<dyn Reads>,
+    /// The way to store what is published.
+    pub submit: Submit,
+    /// The writer of this node, which changes when it is fenced.
+    pub own: Arc<dyn Fn() -> WriterId + Send + Sync>,
+    /// Whether this node hosts that role for that shard.
+    pub hosts: Arc<dyn Fn(Role, Shard) -> bool + Send + Sync>,
+    /// What is known of the brokers.
+    pub state: BrokerState,
+}
+
+/// Where commits are put for the publisher. Never waits: what finds no room is read from the log.
+#[derive(Clone)]
+pub struct Feed(mpsc::Sender<Logged>);
+
+impl Feed {
+    /// Puts a commit in.
+    pub fn push(&self, logged: Logged) {
+        drop(self.0.try_send(logged));
+    }
+}
+
+/// Where a feed ends, for [`Publisher::start`].
+pub struct FeedEnd(mpsc::Receiver<Logged>);
+
+/// A feed with room for `settings.publish_feed` commits.
+#[must_use]
+pub fn feed(settings: &KafkaSettings) -> (Feed, FeedEnd) {
+    let (sender, receiver) = mpsc::channel(settings.publish_feed.max(1));
+    (Feed(sender), FeedEnd(receiver))
+}
+
+/// How the publishing fares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Published {
+    /// Events that the brokers have acknowledged since the node started.
+    pub events: u64,
+    /// Failures since the node started.
+    pub errors: u64,
+    /// Numbers of the logs that are not acknowledged yet.
+    pub lag: u64,
+}
+
+/// The running publisher.
+pub struct Publisher {
+    told: Arc<Told>,
+    lag: Arc<AtomicI64>,
+    stop: watch::Sender<Stop>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// Whether the publisher is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stop {
+    /// It goes on.
+    No,
+    /// It sends nothing more, waits for acknowledgements until this moment and stores them.
+    By(tokio::time::Instant),
+}
+
+impl Publisher {
+    /// Starts it on a thread of its own.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(parts: PublisherParts, feed: FeedEnd) -> std::io::Result<Self> {
+        let (stop, stopping) = watch::channel(Stop::No);
+        let (end, ended) = oneshot::channel();
+        let (told, lag) = (Arc::new(Told::default()), Arc::new(AtomicI64::new(0)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let shared = run::Shared { parts, told: told.clone(), lag: lag.clone(), stopping };
+        std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
+            run::keep(&runtime, &shared, feed.0);
+            // Nobody may wait for the end.
+            let _gone = end.send(());
+        })?;
+        Ok(Self { told, lag, stop, ended })
+    }
+
+    /// How it fares.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        Published {
+            events: self.told.published.load(Ordering::Relaxed),
+            errors: self.told.errors.load(Ordering::Relaxed),
+            lag: u64::try_from(self.lag.load(Ordering::Relaxed)).unwrap_or(0),
+        }
+    }
+
+    /// Writes the numbers of the moment into the metrics.
+    pub fn publish(&self) {
+        let published = self.published();
+        metrics::counter!("ordermill_kafka_published_total").absolute(published.events);
+        metrics::counter!("ordermill_kafka_publish_errors_total").absolute(published.errors);
+        metrics::gauge!("ordermill_kafka_publish_lag").set(published.lag as f64);
+    }
+
+    /// Ends it: what was sent is awaited and stored, at most `limit`. The rest is published at the next start, or by a survivor.
+    pub async fn stop(self, limit: Duration) {
+        let by = tokio::time::Instant::now() + limit;
+        self.stop.send_replace(Stop::By(by));
+        drop(tokio::time::timeout_at(by, self.ended).await);
+    }
+}

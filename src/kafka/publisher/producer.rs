@@ -1,0 +1,155 @@
+//! The producer of the publisher: hands events to the brokers and keeps count of what they acknowledge.
+
+use super::acks::Acks;
+use crate::config::KafkaSettings;
+use crate::domain::{Event, Topic};
+use crate::kafka::client::{self, BrokerState, Ears};
+use crate::kafka::topics::TopicNames;
+use crate::kafka::write::{self, Provenance};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// What the producer's own thread tells the publisher.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The first failure of this producer.
+    trouble: Mutex<Option<KafkaError>>,
+    /// Set while the publisher waits for room.
+    pub(super) starved: AtomicBool,
+    /// Set while the producer's queue is full.
+    pub(super) full: AtomicBool,
+    /// Wakes the publisher.
+    pub(super) wake: Notify,
+    /// Acknowledged events since the node started.
+    pub(super) published: AtomicU64,
+    /// Failures since the node started.
+    pub(super) errors: AtomicU64,
+}
+
+impl Told {
+    /// The failure, if there was one; afterwards there is none.
+    pub(super) fn take_trouble(&self) -> Option<KafkaError> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn fail(&self, error: KafkaError) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.wake.notify_one();
+    }
+}
+
+/// One event on its way.
+pub(super) struct Delivery {
+    acks: Arc<Acks>,
+    seq: i64,
+}
+
+struct Deliveries {
+    ears: Ears,
+    told: Arc<Told>,
+    /// The publisher is woken when fewer than so many wait.
+    enough_room: usize,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.ears.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.told.fail(error.clone());
+        }
+        self.ears.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Delivery>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+        match result {
+            Ok(_) => {
+                self.ears.0.up();
+                self.told.published.fetch_add(1, Ordering::Relaxed);
+                let waiting = delivery.acks.acked(delivery.seq);
+                if waiting <= self.enough_room && self.told.starved.swap(false, Ordering::AcqRel) {
+                    self.told.full.store(false, Ordering::Release);
+                    self.told.wake.notify_one();
+                }
+            }
+            Err((error, _)) => self.told.fail(error.clone()),
+        }
+    }
+}
+
+/// Why an event was not taken.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// No room now.
+    Full,
+    /// The producer must be replaced.
+    Broken(KafkaError),
+}
+
+/// A producer; on the first failure it is replaced, and what it had is sent again.
+pub(super) struct Producer {
+    client: ThreadedProducer<Deliveries>,
+    names: [String; 5],
+    value: Vec<u8>,
+}
+
+impl Producer {
+    pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, told: &Arc<Told>) -> Result<Self, KafkaError> {
+        let config = client::producer_config(settings, "publisher")?;
+        let context = Deliveries { ears: Ears(state.clone()), told: told.clone(), enough_room: settings.publish_window / 2 };
+        let names = TopicNames::of(settings);
+        Ok(Self {
+            client: config.create_with_context(context)?,
+            names: Topic::ALL.map(|topic| names.of_topic(topic)),
+            value: Vec::with_capacity(1024),
+        })
+    }
+
+    /// Hands one event over. Events of one partition keep their order.
+    pub(super) fn send(&mut self, event: &Event, from: Provenance<'_>, acks: &Arc<Acks>) -> Result<(), NotTaken> {
+        let broken = |error: serde_json::Error| NotTaken::Broken(KafkaError::ClientCreation(error.to_string()));
+        write::value(event, &mut self.value).map_err(broken)?;
+        let topic = self.names.get(usize::from(event.kind().topic().number())).map_or("", String::as_str);
+        let headers = write::headers(event, from);
+        let mut owned = OwnedHeaders::new_with_capacity(headers.0.len());
+        for (name, value) in &headers.0 {
+            owned = owned.insert(Header { key: name, value: value.as_deref() });
+        }
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let key: &str = event.order.0.as_hyphenated().encode_lower(&mut buffer);
+        let delivery = Box::new(Delivery { acks: acks.clone(), seq: from.seq });
+        let record = BaseRecord::with_opaque_to(topic, delivery)
+            .partition(event.shard.0.into())
+            .key(key)
+            .payload(self.value.as_slice())
+            .headers(owned);
+        acks.sent(from.seq);
+        self.client.send(record).map_err(|(error, _)| {
+            acks.unsent(from.seq);
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => NotTaken::Full,
+                Some(_) | None => NotTaken::Broken(error),
+            }
+        })
+    }
+}
+
+impl Drop for Producer {
+    /// What waits is sent again by the next one.
+    fn drop(&mut self) {
+        self.client.purge(PurgeConfig::default().queue().inflight());
+    }
+}

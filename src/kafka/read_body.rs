@@ -1,0 +1,205 @@
+//! From the wire's fields to the domain's event; strict in what a role needs.
+
+use super::headers;
+use super::read::{MessageError, Record};
+use super::wire::{
+    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, Message, NotificationFailed, NotificationSent,
+    OrderCancelled, OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short,
+    StockMoved, Time, Words,
+};
+use crate::domain::{
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
+    OrderError, OrderId, ProductId, Quantity, ReservedLine, Shard, Shards, Shortage, Text, Timestamp,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The event of this kind with these fields.
+pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Shards) -> Result<Event, MessageError> {
+    let from = From { record, shards };
+    match kind {
+        EventKind::OrderCreated => from.take(fields, order_created),
+        EventKind::InventoryReserved => from.take(fields, |body: InventoryReserved, _| {
+            let lines = reserved(&body.reservations)?;
+            if lines.is_empty() { Err(wrong("reservations", "is empty")) } else { Ok(EventBody::InventoryReserved { lines }) }
+        }),
+        EventKind::InventoryInsufficient => from.take(fields, |body: InventoryInsufficient<'static>, _| {
+            Ok(EventBody::InventoryInsufficient { shortages: body.shortages.iter().map(shortage).collect() })
+        }),
+        EventKind::InventoryReleased => {
+            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryReleased { lines: reserved(&body.reservations)? }))
+        }
+        EventKind::InventoryShipped => {
+            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.reservations)? }))
+        }
+        EventKind::PaymentProcessed => from.take(fields, |body: PaymentProcessed<'static>, _| {
+            Ok(EventBody::PaymentProcessed { amount: body.amount.0, method: text("paymentMethod", &body.payment_method)? })
+        }),
+        EventKind::PaymentFailed => from.take(fields, |body: PaymentFailed<'static>, _| {
+            Ok(EventBody::PaymentFailed { reason: reason(&body.reason, "payment failed") })
+        }),
+        EventKind::PaymentCancelled => from.take(fields, |_: Plain, _| Ok(EventBody::PaymentCancelled)),
+        EventKind::PaymentRefunded => {
+            from.take(fields, |body: PaymentRefunded, _| Ok(EventBody::PaymentRefunded { amount: body.amount.0 }))
+        }
+        EventKind::OrderConfirmed => from.take(fields, |_: Plain, _| Ok(EventBody::OrderConfirmed)),
+        EventKind::ShipmentHeld => from.take(fields, |_: Plain, _| Ok(EventBody::ShipmentHeld)),
+        EventKind::OrderCancelRequested => {
+            from.take(fields, |body: Reasoned<'static>, _| Ok(EventBody::OrderCancelRequested { by: cancelled_by(&body.reason) }))
+        }
+        EventKind::OrderCancelled => from.take(fields, |body: OrderCancelled<'static>, _| {
+            Ok(EventBody::OrderCancelled { reason: reason(&body.reason, "cancelled"), was_paid: body.was_paid })
+        }),
+        EventKind::OrderFailed => {
+            from.take(fields, |body: Reasoned<'static>, _| Ok(EventBody::OrderFailed { reason: reason(&body.reason, "failed") }))
+        }
+        EventKind::OrderShipped => from.take(fields, |body: OrderShipped<'static>, _| {
+            let carrier = optional("carrier", body.carrier.as_deref())?;
+            Ok(EventBody::OrderShipped { carrier, tracking: optional("trackingNumber", body.tracking_number.as_deref())? })
+        }),
+        EventKind::NotificationSent => from.take(fields, |body: NotificationSent<'static>, _| {
+            let (kind, channel) = notice(&body.kind, &body.channel)?;
+            Ok(EventBody::NotificationSent { kind, channel })
+        }),
+        EventKind::NotificationFailed => from.take(fields, |body: NotificationFailed<'static>, _| {
+            let (kind, channel) = notice(&body.kind, &body.channel)?;
+            let reason = reason(&body.reason, "not sent");
+            Ok(EventBody::NotificationFailed { kind, channel, attempt: body.attempt, last: body.last, reason })
+        }),
+    }
+}
+
+struct From<'a> {
+    record: &'a Record,
+    shards: Shards,
+}
+
+/// What every event has.
+struct Head {
+    order: OrderId,
+    shard: Shard,
+    correlation: CorrelationId,
+    at: Timestamp,
+}
+
+impl From<'_> {
+    fn take<B: DeserializeOwned>(
+        &self,
+        fields: Value,
+        make: impl FnOnce(B, &Head) -> Result<EventBody, MessageError>,
+    ) -> Result<Event, MessageError> {
+        let message: Message<B> = serde_json::from_value(fields).map_err(|error| MessageError::Field(error.to_string()))?;
+        let order = OrderId(message.order_id);
+        let named = |id: Uuid| (!id.is_nil()).then_some(id);
+        let of_header = || self.record.headers.text(headers::CORRELATION).and_then(|text| text.parse().ok()).and_then(named);
+        let sent = || Timestamp(self.record.timestamp_ms.unwrap_or(0).saturating_mul(1000));
+        let head = Head {
+            order,
+            shard: self.shards.of(order),
+            // An event that names no request is followed by its order's id.
+            correlation: CorrelationId(named(message.correlation_id).or_else(of_header).unwrap_or(message.order_id)),
+            at: if message.timestamp == Time::NONE { sent() } else { message.timestamp.0 },
+        };
+        let body = make(message.body, &head)?;
+        Ok(Event { order, shard: head.shard, correlation: head.correlation, at: head.at, body })
+    }
+}
+
+fn wrong(field: &str, what: &str) -> MessageError {
+    MessageError::Field(format!("{field} {what}"))
+}
+
+fn text<const MAX: usize>(field: &str, value: &str) -> Result<Text<MAX>, MessageError> {
+    Text::new(value).map_err(|error| wrong(field, &error.to_string()))
+}
+
+fn optional<const MAX: usize>(field: &str, value: Option<&str>) -> Result<Option<Text<MAX>>, MessageError> {
+    value.filter(|value| !value.is_empty()).map(|value| text(field, value)).transpose()
+}
+
+/// A reason is told to people; it is cut where it is too long.
+fn reason(given: &Words<'_>, otherwise: &str) -> Text<200> {
+    Text::lossy(if given.is_empty() { otherwise } else { given })
+}
+
+fn quantity(field: &str, count: i64) -> Result<Quantity, MessageError> {
+    Quantity::new(count).ok_or_else(|| wrong(field, "must have a quantity from 1 to 10000"))
+}
+
+fn order_created(body: OrderCreated<'static>, head: &Head) -> Result<EventBody, MessageError> {
+    let line =
+        |item: &Item| Ok(Line { product: ProductId(item.product_id), quantity: quantity("items", item.quantity)?, price: item.price.0 });
+    let lines: Vec<Line> = body.items.iter().map(line).collect::<Result<_, MessageError>>()?;
+    let total = Order::total_of(&lines).map_err(|error| match error {
+        OrderError::ItemCount | OrderError::DuplicateProduct(_) | OrderError::FreeItem(_) => wrong("items", &error.to_string()),
+        OrderError::TotalTooLarge => wrong("totalAmount", &error.to_string()),
+    })?;
+    if total != body.total_amount.0 {
+        return Err(wrong("totalAmount", &format!("is {}, but its items come to {total}", body.total_amount.0)));
+    }
+    Ok(EventBody::OrderCreated(Arc::new(Order {
+        id: head.order,
+        shard: head.shard,
+        customer: CustomerId(body.customer_id),
+        lines,
+        total,
+        payment_method: text("paymentMethod", &body.payment_method)?,
+        contact: body.contact.as_ref().map(contact).transpose()?.map(Box::new),
+        address: body.shipping_address.as_ref().map(address).transpose()?.map(Box::new),
+        correlation: head.correlation,
+        created_at: head.at,
+    })))
+}
+
+fn contact(part: &ContactPart<'_>) -> Result<Contact, MessageError> {
+    Ok(Contact {
+        email: optional("contact.email", part.email.as_deref())?,
+        phone: optional("contact.phone", part.phone.as_deref())?,
+        locale: optional("contact.locale", part.locale.as_deref())?,
+    })
+}
+
+fn address(part: &AddressPart<'_>) -> Result<Address, MessageError> {
+    Ok(Address {
+        name: optional("shippingAddress.name", part.name.as_deref())?,
+        street: optional("shippingAddress.street", part.street.as_deref())?,
+        city: optional("shippingAddress.city", part.city.as_deref())?,
+        region: optional("shippingAddress.region", part.region.as_deref())?,
+        postal_code: optional("shippingAddress.postalCode", part.postal_code.as_deref())?,
+        country: optional("shippingAddress.country", part.country.as_deref())?,
+    })
+}
+
+fn reserved(reservations: &[Reservation]) -> Result<Vec<ReservedLine>, MessageError> {
+    let line =
+        |one: &Reservation| Ok(ReservedLine { product: ProductId(one.product_id), quantity: quantity("reservations", one.quantity)? });
+    reservations.iter().map(line).collect()
+}
+
+/// A reason that we do not know is taken as the usual one: what follows is the same.
+fn shortage(short: &Short<'_>) -> Shortage {
+    let product = ProductId(short.product_id);
+    match short.reason.as_ref() {
+        "price-mismatch" => Shortage::PriceMismatch {
+            product,
+            asked: short.asked_price.map_or(Money::ZERO, |amount| amount.0),
+            price: short.price.map_or(Money::ZERO, |amount| amount.0),
+        },
+        "unknown-product" => Shortage::UnknownProduct { product },
+        _ => Shortage::OutOfStock { product, requested: short.requested.unwrap_or(0), available: short.available.unwrap_or(0) },
+    }
+}
+
+/// A reason of another team is none that we know, and counts as an operator's.
+fn cancelled_by(reason: &str) -> CancelledBy {
+    let known = [CancelledBy::Customer, CancelledBy::Operator, CancelledBy::Expiry, CancelledBy::PaymentDeadline];
+    known.into_iter().find(|by| by.name() == reason).unwrap_or(CancelledBy::Operator)
+}
+
+fn notice(kind: &str, channel: &str) -> Result<(NoticeKind, Channel), MessageError> {
+    let kind = NoticeKind::from_name(kind).ok_or_else(|| wrong("kind", "must be CONFIRMATION, FAILURE, CANCELLATION or SHIPPING"))?;
+    let channel = Channel::from_name(channel).ok_or_else(|| wrong("channel", "must be EMAIL or SMS"))?;
+    Ok((kind, channel))
+}

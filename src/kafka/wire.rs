@@ -1,0 +1,409 @@
+//! Wire types of the topics: what each event looks like as JSON. The specification's fields, camelCase, and ours as optional ones.
+//!
+//! What is written and what is taken differ: written is every field that is known, always in one form (an amount as a decimal string
+//! with two places, a time as RFC 3339 UTC); taken is whatever holds the fields that a role needs, unknown ones passed over. The
+//! JSON Schemas under `contracts/` are made from these types, once for each side.
+
+use crate::domain::{Money, MoneyError, Timestamp};
+use chrono::{DateTime, NaiveDateTime};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use uuid::Uuid;
+
+/// A text, borrowed while it is written.
+pub type Words<'a> = Cow<'a, str>;
+
+/// An amount: written as `"19.99"`, taken also as a JSON number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Amount(pub Money);
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AmountVisitor).map(Self)
+    }
+}
+
+struct AmountVisitor;
+
+impl Visitor<'_> for AmountVisitor {
+    type Value = Money;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an amount such as \"19.99\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Money, E> {
+        text.parse().map_err(|error: MoneyError| E::custom(format_args!("the amount {error}")))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Money, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Money, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    /// The shortest text that reads as this number is what stood there, for every amount within bounds.
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Money, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+impl JsonSchema for Amount {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
+            json_schema!({ "type": "string", "pattern": r"^[0-9]{1,8}\.[0-9]{2}$" })
+        } else {
+            json_schema!({ "type": ["string", "number"] })
+        }
+    }
+}
+
+/// A time: written as RFC 3339 in UTC, taken also without an offset (then UTC is meant).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Time(pub Timestamp);
+
+impl Time {
+    /// Stands for a time that was not given.
+    pub const NONE: Self = Self(Timestamp(0));
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let with_offset = DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc());
+        let time = with_offset.or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()));
+        time.map(|time| Self(time.into())).map_err(|_| D::Error::custom("a time must be RFC 3339, such as 2026-01-31T12:00:00Z"))
+    }
+}
+
+impl JsonSchema for Time {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
+            json_schema!({ "type": "string", "format": "date-time" })
+        } else {
+            json_schema!({ "type": "string" })
+        }
+    }
+}
+
+/// One event: what all have, and what its kind has besides.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Message<B> {
+    /// The event; a repeat has the same one.
+    #[serde(default)]
+    pub event_id: Uuid,
+    /// Which order; lower-case hyphenated it is the record's key.
+    pub order_id: Uuid,
+    /// When it became true.
+    #[serde(default)]
+    pub timestamp: Time,
+    /// The request that placed the order.
+    #[serde(default)]
+    pub correlation_id: Uuid,
+    /// What its kind has.
+    #[serde(flatten)]
+    pub body: B,
+}
+
+/// One product of an order.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// Which product.
+    pub product_id: Uuid,
+    /// How many.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub quantity: i64,
+    /// Price of one.
+    pub price: Amount,
+}
+
+/// Where the customer wants to hear of the order.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactPart<'a> {
+    /// Address for email.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Words<'a>>,
+    /// Number for SMS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Words<'a>>,
+    /// Language of the notices (BCP 47).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Words<'a>>,
+}
+
+/// Where the goods go.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressPart<'a> {
+    /// Recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Words<'a>>,
+    /// Street and number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub street: Option<Words<'a>>,
+    /// Town.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<Words<'a>>,
+    /// State, province or county.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Words<'a>>,
+    /// Postal code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postal_code: Option<Words<'a>>,
+    /// Country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Words<'a>>,
+}
+
+/// The order was accepted.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderCreated<'a> {
+    /// Who ordered.
+    pub customer_id: Uuid,
+    /// What, no product twice.
+    #[schemars(length(min = 1, max = 1000))]
+    pub items: Vec<Item>,
+    /// The sum of price times quantity.
+    pub total_amount: Amount,
+    /// How the customer pays.
+    #[serde(default = "card")]
+    pub payment_method: Words<'a>,
+    /// Where the customer wants to hear of the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactPart<'a>>,
+    /// Where the goods go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_address: Option<AddressPart<'a>>,
+}
+
+fn card() -> Words<'static> {
+    "CARD".into()
+}
+
+/// One reserved line.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Which product.
+    pub product_id: Uuid,
+    /// How many.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub quantity: i64,
+    /// The reservation.
+    #[serde(default)]
+    pub reservation_id: Uuid,
+}
+
+/// The order's stock is held.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct InventoryReserved {
+    /// The held lines.
+    pub reservations: Vec<Reservation>,
+}
+
+/// Stock lines that have changed; none when nothing was held.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct StockMoved {
+    /// The lines.
+    #[serde(default)]
+    pub reservations: Vec<Reservation>,
+}
+
+/// Why a line cannot be had.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Short<'a> {
+    /// Which product.
+    pub product_id: Uuid,
+    /// `out-of-stock`, `price-mismatch` or `unknown-product`.
+    #[serde(default = "out_of_stock")]
+    pub reason: Words<'a>,
+    /// How many were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u32>,
+    /// How many were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<u32>,
+    /// The price in the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_price: Option<Amount>,
+    /// The price in the catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Amount>,
+}
+
+fn out_of_stock() -> Words<'static> {
+    "out-of-stock".into()
+}
+
+/// The order's stock cannot be had.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct InventoryInsufficient<'a> {
+    /// Every line that cannot be had.
+    #[serde(default)]
+    pub shortages: Vec<Short<'a>>,
+}
+
+/// The charge succeeded.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentProcessed<'a> {
+    /// The payment.
+    #[serde(default)]
+    pub payment_id: Uuid,
+    /// Amount charged.
+    pub amount: Amount,
+    /// How.
+    #[serde(default = "card")]
+    pub payment_method: Words<'a>,
+}
+
+/// The charge failed for good.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentFailed<'a> {
+    /// The payment.
+    #[serde(default)]
+    pub payment_id: Uuid,
+    /// The provider's word.
+    #[serde(default)]
+    pub reason: Words<'a>,
+}
+
+/// Nothing was or ever will be charged.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentCancelled {
+    /// The payment.
+    #[serde(default)]
+    pub payment_id: Uuid,
+}
+
+/// The charge was given back.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentRefunded {
+    /// The payment.
+    #[serde(default)]
+    pub payment_id: Uuid,
+    /// Amount given back.
+    pub amount: Amount,
+}
+
+/// An event that says nothing besides its kind.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct Plain {}
+
+/// An event with a reason.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct Reasoned<'a> {
+    /// Why.
+    #[serde(default)]
+    pub reason: Words<'a>,
+}
+
+/// The order is undone, or could not be had.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderCancelled<'a> {
+    /// Why.
+    #[serde(default)]
+    pub reason: Words<'a>,
+    /// Whether it had been paid.
+    #[serde(default)]
+    pub was_paid: bool,
+}
+
+/// The goods are on their way.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderShipped<'a> {
+    /// Who carries them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<Words<'a>>,
+    /// The carrier's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking_number: Option<Words<'a>>,
+}
+
+/// A notice went out.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationSent<'a> {
+    /// The notice.
+    #[serde(default)]
+    pub notification_id: Uuid,
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
+    pub kind: Words<'a>,
+    /// `EMAIL` or `SMS`.
+    pub channel: Words<'a>,
+}
+
+/// A try to send a notice failed.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationFailed<'a> {
+    /// The notice.
+    #[serde(default)]
+    pub notification_id: Uuid,
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
+    pub kind: Words<'a>,
+    /// `EMAIL` or `SMS`.
+    pub channel: Words<'a>,
+    /// Which try, from 1.
+    #[serde(default = "first")]
+    pub attempt: u32,
+    /// Whether it is given up.
+    #[serde(rename = "final", default)]
+    pub last: bool,
+    /// What the provider said.
+    #[serde(default)]
+    pub reason: Words<'a>,
+}
+
+fn first() -> u32 {
+    1
+}

@@ -1,0 +1,177 @@
+//! Makes a message of an event: value, key and headers.
+
+use super::headers::{self, Headers};
+use super::wire::{
+    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Message, NotificationFailed, NotificationSent,
+    OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
+    Reservation, Short, StockMoved, Time, Words,
+};
+use crate::domain::{Address, Contact, Event, EventBody, Order, ReservedLine, Role, Shortage, Text, WriterId};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Where a message comes from, for its headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Provenance<'a> {
+    /// Whose log the event stands in.
+    pub writer: WriterId,
+    /// Its number there.
+    pub seq: i64,
+    /// The roles that were given the event on the node that wrote it, so that they need not hear of it again.
+    pub local: &'a [Role],
+}
+
+/// The record's value, written over what `out` holds.
+///
+/// # Errors
+/// Never in practice: every part of an event has a JSON form.
+pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    out.clear();
+    match &event.body {
+        EventBody::OrderCreated(order) => put(event, order_created(order), out),
+        EventBody::InventoryReserved { lines } => put(event, InventoryReserved { reservations: reservations(event, lines) }, out),
+        EventBody::InventoryReleased { lines } | EventBody::InventoryShipped { lines } => {
+            put(event, StockMoved { reservations: reservations(event, lines) }, out)
+        }
+        EventBody::InventoryInsufficient { shortages } => {
+            put(event, InventoryInsufficient { shortages: shortages.iter().map(short).collect() }, out)
+        }
+        EventBody::PaymentProcessed { amount, method } => {
+            put(event, PaymentProcessed { payment_id: event.payment().0, amount: Amount(*amount), payment_method: words(method) }, out)
+        }
+        EventBody::PaymentFailed { reason } => put(event, PaymentFailed { payment_id: event.payment().0, reason: words(reason) }, out),
+        EventBody::PaymentCancelled => put(event, PaymentCancelled { payment_id: event.payment().0 }, out),
+        EventBody::PaymentRefunded { amount } => {
+            put(event, PaymentRefunded { payment_id: event.payment().0, amount: Amount(*amount) }, out)
+        }
+        EventBody::OrderConfirmed | EventBody::ShipmentHeld => put(event, Plain {}, out),
+        EventBody::OrderCancelRequested { by } => put(event, Reasoned { reason: by.name().into() }, out),
+        EventBody::OrderCancelled { reason, was_paid } => put(event, OrderCancelled { reason: words(reason), was_paid: *was_paid }, out),
+        EventBody::OrderFailed { reason } => put(event, Reasoned { reason: words(reason) }, out),
+        EventBody::OrderShipped { carrier, tracking } => {
+            put(event, OrderShipped { carrier: carrier.as_ref().map(words), tracking_number: tracking.as_ref().map(words) }, out)
+        }
+        EventBody::NotificationSent { kind, channel } => {
+            let notice = event.notice(*kind, *channel).0;
+            put(event, NotificationSent { notification_id: notice, kind: kind.name().into(), channel: channel.name().into() }, out)
+        }
+        EventBody::NotificationFailed { kind, channel, attempt, last, reason } => {
+            let body = NotificationFailed {
+                notification_id: event.notice(*kind, *channel).0,
+                kind: kind.name().into(),
+                channel: channel.name().into(),
+                attempt: *attempt,
+                last: *last,
+                reason: words(reason),
+            };
+            put(event, body, out)
+        }
+    }
+}
+
+/// The record's headers: CloudEvents in binary mode, the trace, and where the event comes from.
+#[must_use]
+pub fn headers(event: &Event, from: Provenance<'_>) -> Headers {
+    let kind = event.kind();
+    let id = event.id().0;
+    let mut all = Headers::with_capacity(14);
+    let mut uuid = [0; 36];
+    all.add(headers::SPEC_VERSION, b"1.0");
+    all.add(headers::ID, hyphenated(id, &mut uuid));
+    all.add(headers::SOURCE, headers::source(kind.topic()));
+    all.add(headers::TYPE, headers::type_of(kind).as_bytes());
+    all.add(headers::SUBJECT, hyphenated(event.order.0, &mut uuid));
+    all.add(headers::PARTITION_KEY, hyphenated(event.order.0, &mut uuid));
+    all.add(headers::TIME, event.at.to_string().as_bytes());
+    all.add(headers::DATA_SCHEMA, headers::schema_of(kind).as_bytes());
+    all.add(headers::CONTENT_TYPE, b"application/json");
+    all.add(headers::CORRELATION, hyphenated(event.correlation.0, &mut uuid));
+    if !event.correlation.0.is_nil() {
+        all.add(headers::TRACE_PARENT, headers::trace_parent(event.correlation, id).as_bytes());
+    }
+    all.add(headers::WRITER, from.writer.0.to_string().as_bytes());
+    all.add(headers::SEQ, from.seq.to_string().as_bytes());
+    if !from.local.is_empty() {
+        let names: Vec<&str> = from.local.iter().map(|role| role.name()).collect();
+        all.add(headers::LOCAL, names.join(",").as_bytes());
+    }
+    all
+}
+
+fn hyphenated(id: Uuid, buffer: &mut [u8; 36]) -> &[u8] {
+    id.as_hyphenated().encode_lower(buffer).as_bytes()
+}
+
+fn put<B: Serialize>(event: &Event, body: B, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let message =
+        Message { event_id: event.id().0, order_id: event.order.0, timestamp: Time(event.at), correlation_id: event.correlation.0, body };
+    serde_json::to_writer(out, &message)
+}
+
+fn words<const MAX: usize>(text: &Text<MAX>) -> Words<'_> {
+    text.as_str().into()
+}
+
+fn order_created(order: &Order) -> OrderCreated<'_> {
+    let item =
+        |line: &crate::domain::Line| Item { product_id: line.product.0, quantity: line.quantity.get().into(), price: Amount(line.price) };
+    OrderCreated {
+        customer_id: order.customer.0,
+        items: order.lines.iter().map(item).collect(),
+        total_amount: Amount(order.total),
+        payment_method: words(&order.payment_method),
+        contact: order.contact.as_deref().map(contact),
+        shipping_address: order.address.as_deref().map(address),
+    }
+}
+
+fn contact(contact: &Contact) -> ContactPart<'_> {
+    ContactPart {
+        email: contact.email.as_ref().map(words),
+        phone: contact.phone.as_ref().map(words),
+        locale: contact.locale.as_ref().map(words),
+    }
+}
+
+fn address(address: &Address) -> AddressPart<'_> {
+    AddressPart {
+        name: address.name.as_ref().map(words),
+        street: address.street.as_ref().map(words),
+        city: address.city.as_ref().map(words),
+        region: address.region.as_ref().map(words),
+        postal_code: address.postal_code.as_ref().map(words),
+        country: address.country.as_ref().map(words),
+    }
+}
+
+fn reservations(event: &Event, lines: &[ReservedLine]) -> Vec<Reservation> {
+    let one = |(index, line): (u32, &ReservedLine)| Reservation {
+        product_id: line.product.0,
+        quantity: line.quantity.get().into(),
+        reservation_id: event.reservation(index).0,
+    };
+    (0..).zip(lines).map(one).collect()
+}
+
+fn short(shortage: &Shortage) -> Short<'static> {
+    let mut short = Short {
+        product_id: shortage.product().0,
+        reason: shortage.code().into(),
+        requested: None,
+        available: None,
+        asked_price: None,
+        price: None,
+    };
+    match shortage {
+        Shortage::OutOfStock { requested, available, .. } => {
+            short.requested = Some(*requested);
+            short.available = Some(*available);
+        }
+        Shortage::PriceMismatch { asked, price, .. } => {
+            short.asked_price = Some(Amount(*asked));
+            short.price = Some(Amount(*price));
+        }
+        Shortage::UnknownProduct { .. } => {}
+    }
+    short
+}

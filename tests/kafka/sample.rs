@@ -1,0 +1,110 @@
+//! One event of every kind, and records that hold them.
+
+use ordermill::domain::{
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
+    OrderId, ProductId, Quantity, ReservedLine, Role, Shards, Shortage, Text, Timestamp, Topic, WriterId,
+};
+use ordermill::kafka::headers::Headers;
+use ordermill::kafka::read::Record;
+use ordermill::kafka::write::{self, Provenance};
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(crate) fn shards() -> Shards {
+    Shards::new(24).unwrap()
+}
+
+fn text<const MAX: usize>(text: &str) -> Text<MAX> {
+    Text::new(text).unwrap()
+}
+
+fn money(minor: i64) -> Money {
+    Money::from_minor(minor).unwrap()
+}
+
+pub(crate) fn order(n: u64) -> Arc<Order> {
+    let mut random = [0x5a; 10];
+    random[2..].copy_from_slice(&n.to_be_bytes());
+    let id = OrderId::from_parts(1_700_000_000_000 + n, random);
+    let line = |n: u128, count, price| Line {
+        product: ProductId(Uuid::from_u128(n)),
+        quantity: Quantity::new(count).unwrap(),
+        price: money(price),
+    };
+    let lines = vec![line(1, 1, 1999), line(2, 3, 5)];
+    Arc::new(Order {
+        id,
+        shard: shards().of(id),
+        customer: CustomerId(Uuid::from_u128(7)),
+        total: Order::total_of(&lines).unwrap(),
+        lines,
+        payment_method: text("CARD"),
+        contact: Some(Box::new(Contact { email: Some(text("a@example.com")), phone: None, locale: Some(text("de-CH")) })),
+        address: Some(Box::new(Address { street: Some(text("Häusern 1")), postal_code: Some(text("8000")), ..Address::default() })),
+        correlation: CorrelationId(Uuid::from_u128(0xabcd)),
+        created_at: Timestamp(1_700_000_000_123_456),
+    })
+}
+
+fn body(kind: EventKind, order: &Arc<Order>) -> EventBody {
+    let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+    let product = order.lines[0].product;
+    match kind {
+        EventKind::OrderCreated => EventBody::OrderCreated(order.clone()),
+        EventKind::InventoryReserved => EventBody::InventoryReserved { lines },
+        EventKind::InventoryInsufficient => EventBody::InventoryInsufficient {
+            shortages: vec![
+                Shortage::OutOfStock { product, requested: 3, available: 1 },
+                Shortage::PriceMismatch { product, asked: money(100), price: money(120) },
+                Shortage::UnknownProduct { product },
+            ],
+        },
+        EventKind::InventoryReleased => EventBody::InventoryReleased { lines },
+        EventKind::InventoryShipped => EventBody::InventoryShipped { lines: Vec::new() },
+        EventKind::PaymentProcessed => EventBody::PaymentProcessed { amount: order.total, method: text("CARD") },
+        EventKind::PaymentFailed => EventBody::PaymentFailed { reason: text("declined") },
+        EventKind::PaymentCancelled => EventBody::PaymentCancelled,
+        EventKind::PaymentRefunded => EventBody::PaymentRefunded { amount: order.total },
+        EventKind::OrderConfirmed => EventBody::OrderConfirmed,
+        EventKind::OrderCancelRequested => EventBody::OrderCancelRequested { by: CancelledBy::Expiry },
+        EventKind::OrderCancelled => EventBody::OrderCancelled { reason: text("expired"), was_paid: true },
+        EventKind::OrderFailed => EventBody::OrderFailed { reason: text("declined") },
+        EventKind::ShipmentHeld => EventBody::ShipmentHeld,
+        EventKind::OrderShipped => EventBody::OrderShipped { carrier: Some(text("post")), tracking: None },
+        EventKind::NotificationSent => EventBody::NotificationSent { kind: NoticeKind::Shipping, channel: Channel::Sms },
+        EventKind::NotificationFailed => EventBody::NotificationFailed {
+            kind: NoticeKind::Confirmation,
+            channel: Channel::Email,
+            attempt: 2,
+            last: true,
+            reason: text("no such mailbox"),
+        },
+    }
+}
+
+/// The event of that kind of order 1.
+pub(crate) fn event(kind: EventKind) -> Event {
+    let order = order(1);
+    Event::of(&order, order.created_at, body(kind, &order))
+}
+
+/// The event as ordermill publishes it.
+pub(crate) fn published(event: &Event) -> Record {
+    let mut value = Vec::new();
+    write::value(event, &mut value).unwrap();
+    let from = Provenance { writer: WriterId(3), seq: 12, local: &[Role::Order, Role::Inventory] };
+    Record { headers: write::headers(event, from), ..record(event.kind().topic(), event.order, value) }
+}
+
+/// A record without headers, on the partition of its order.
+pub(crate) fn record(topic: Topic, order: OrderId, value: Vec<u8>) -> Record {
+    Record {
+        topic,
+        partition: shards().of(order).0.into(),
+        offset: 5,
+        timestamp_ms: Some(1_700_000_000_500),
+        key: Some(order.to_string().into_bytes()),
+        value: Some(value),
+        headers: Headers::default(),
+    }
+}
