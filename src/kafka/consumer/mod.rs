@@ -11,6 +11,7 @@
 
 mod assignment;
 mod copies;
+mod hearing;
 mod lanes;
 mod letters;
 mod parked;
@@ -18,21 +19,20 @@ mod run;
 mod window;
 mod work;
 
+pub use hearing::ToFront;
+
 use super::client::BrokerState;
 use super::headers::Said;
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Shard, Timestamp};
+use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Slices, Timestamp};
 use crate::saga::Shipment;
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// The shards that this node owns, by role.
-pub type Slices = BTreeMap<Role, BTreeSet<Shard>>;
 
 /// Why an event was not taken, by what happens next.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
