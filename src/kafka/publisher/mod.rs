@@ -21,7 +21,7 @@ use producer::Told;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// What the publisher is made of.
 #[derive(Clone)]
@@ -89,7 +89,7 @@ pub struct Publisher {
     told: Arc<Told>,
     lag: Arc<AtomicI64>,
     stop: watch::Sender<Stop>,
-    ended: oneshot::Receiver<()>,
+    ended: watch::Receiver<bool>,
 }
 
 /// Whether the publisher is to end.
@@ -108,14 +108,13 @@ impl Publisher {
     /// There is no thread to be had.
     pub fn start(parts: PublisherParts, feed: FeedEnd) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(Stop::No);
-        let (end, ended) = oneshot::channel();
+        let (end, ended) = watch::channel(false);
         let (told, lag) = (Arc::new(Told::default()), Arc::new(AtomicI64::new(0)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = run::Shared { parts, told: told.clone(), lag: lag.clone(), stopping };
         std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
             run::keep(&runtime, &shared, feed);
-            // Nobody may wait for the end.
-            let _gone = end.send(());
+            end.send_replace(true);
         })?;
         Ok(Self { told, lag, stop, ended })
     }
@@ -139,9 +138,10 @@ impl Publisher {
     }
 
     /// Ends it: what was sent is awaited and stored, at most `limit`. The rest is published at the next start, or by a survivor.
-    pub async fn stop(self, limit: Duration) {
+    pub async fn stop(&self, limit: Duration) {
         let by = tokio::time::Instant::now() + limit;
         self.stop.send_replace(Stop::By(by));
-        drop(tokio::time::timeout_at(by, self.ended).await);
+        let mut ended = self.ended.clone();
+        drop(tokio::time::timeout_at(by, ended.wait_for(|ended| *ended)).await);
     }
 }
