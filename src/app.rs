@@ -292,7 +292,13 @@ fn sqlite_options(settings: &Settings) -> Result<SqliteOptions, StoreError> {
         .strip_prefix("sqlite:")
         .ok_or_else(|| StoreError::Mismatch(format!("{}: this version keeps its data in SQLite; use sqlite:PATH", settings.store.url)))?;
     let shards = Shards::new(settings.store.shards).ok_or_else(|| StoreError::Mismatch("store.shards must be 1 to 1024".to_owned()))?;
-    Ok(SqliteOptions { readers: settings.store.readers, ..SqliteOptions::new(PathBuf::from(path), shards) })
+    let store = &settings.store;
+    Ok(SqliteOptions {
+        readers: store.readers,
+        checkpoint_pages: store.checkpoint_kib / 4,
+        log_limit_pages: store.log_limit_kib / 4,
+        ..SqliteOptions::new(PathBuf::from(path), shards)
+    })
 }
 
 fn actor_settings(settings: &Settings) -> actors::ActorSettings {
