@@ -356,7 +356,10 @@ mod tests {
             ("[[access.keys]]\nname = \"a\"\nrole = \"root\"\nsha256 = \"zz\"", "root"),
             ("[cluster]\nroles = [\"order\", \"stock\"]", "unknown variant `stock`, expected one of `order`, `inventory`"),
             ("[cluster]\nroles = []", "cluster.roles must name at least one role"),
-            ("[cluster]\nroles = [\"order\"]", "cluster.roles leaves out inventory, payment, notification, analytics: without kafka.brokers"),
+            (
+                "[cluster]\nroles = [\"order\"]",
+                "cluster.roles leaves out inventory, payment, notification, analytics: without kafka.brokers",
+            ),
             ("[cluster]\nroles = [\"order\"]\n[kafka]\nbrokers = [\"k:9092\"]", "a node on SQLite is alone; use postgres://"),
             ("[cluster]\nexternal_roles = [\"payment\"]", "payment cannot be hosted here and by another team"),
             (
