@@ -63,16 +63,19 @@ struct Fared {
 impl Load {
     /// Starts it with a few connections, keys, and a record of each 202.
     fn start(plan: &Plan, more: &[&str]) -> Self {
-        Self::start_at(plan, &plan.url(), more)
+        Self::start_at(plan, &[plan.url()], more)
     }
 
-    /// The same, at one or more nodes with commas between.
-    fn start_at(plan: &Plan, urls: &str, more: &[&str]) -> Self {
+    /// The same, at one or more nodes.
+    fn start_at(plan: &Plan, urls: &[String], more: &[&str]) -> Self {
         let record = plan.folder.join("record.txt");
-        let always =
-            ["load", "--url", urls, "--duration", "1h", "--connections", "8", "--idempotency", "--json", "--no-settle", "--record"];
+        let always = ["load", "--duration", "1h", "--connections", "8", "--idempotency", "--json", "--no-settle", "--record"];
         let mut command = plan.command(&always);
-        command.arg(&record).args(["--products", "50", "--give-up", "60", "--timeout", "20"]).args(more);
+        command
+            .arg(&record)
+            .args(urls.iter().flat_map(|url| ["--url", url]))
+            .args(["--products", "50", "--give-up", "60", "--timeout", "20"])
+            .args(more);
         Self { child: Some(command.spawn().unwrap()), record }
     }
 
