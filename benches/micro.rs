@@ -21,7 +21,7 @@ use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore};
 use ordermill::db::{Batch, NewWriter, Store as _, Write};
-use ordermill::domain::{Event, EventBody, Order, ReservedLine, Timestamp};
+use ordermill::domain::{Event, EventBody, Order, ReservedLine, Roles, Timestamp};
 use ordermill::providers::Providers;
 use ordermill::saga::{Effects, step};
 use std::cell::Cell;
@@ -145,6 +145,9 @@ async fn start() -> Actors {
         reads: Arc::new(database),
         providers: Providers::from_settings(&ProviderSettings::default()).expect("the sandbox"),
         faults: Faults::default(),
+        roles: Roles::ALL,
+        publish: None,
+        repeats: None,
         name: "bench".to_owned(),
         url: "http://127.0.0.1:0".to_owned(),
     };

@@ -8,7 +8,7 @@ use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
 use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{Reads, Store, StoreError};
-use crate::domain::{Role, Shards};
+use crate::domain::{Role, Roles, Shards};
 use crate::http::{self, Component, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{Providers, SetupError, server};
@@ -103,6 +103,9 @@ impl Node {
             reads,
             providers: Providers::from_settings(&settings.providers)?,
             faults: Faults::default(),
+            roles: Roles::ALL,
+            publish: None,
+            repeats: None,
             name: name.clone(),
             url,
         };
@@ -275,7 +278,13 @@ fn sqlite_options(settings: &Settings) -> Result<SqliteOptions, StoreError> {
         .strip_prefix("sqlite:")
         .ok_or_else(|| StoreError::Mismatch(format!("{}: this version keeps its data in SQLite; use sqlite:PATH", settings.store.url)))?;
     let shards = Shards::new(settings.store.shards).ok_or_else(|| StoreError::Mismatch("store.shards must be 1 to 1024".to_owned()))?;
-    Ok(SqliteOptions { readers: settings.store.readers, ..SqliteOptions::new(PathBuf::from(path), shards) })
+    let store = &settings.store;
+    Ok(SqliteOptions {
+        readers: store.readers,
+        checkpoint_pages: store.checkpoint_kib / 4,
+        log_limit_pages: store.log_limit_kib / 4,
+        ..SqliteOptions::new(PathBuf::from(path), shards)
+    })
 }
 
 fn actor_settings(settings: &Settings) -> actors::ActorSettings {

@@ -43,7 +43,7 @@ pub fn run(bench: &Bench) {
 /// Settled orders with all their rows and events, counted by analytics: as if a node had done them long ago.
 fn fill(options: &SqliteOptions, orders: u64) {
     bare::prepare(options);
-    let options = SqliteOptions { synchronous: Synchronous::Off, wal_autocheckpoint_pages: 100_000, ..options.clone() };
+    let options = SqliteOptions { synchronous: Synchronous::Off, checkpoint_pages: 100_000, log_limit_pages: 200_000, ..options.clone() };
     let mut store = SqliteStore::open(options).expect("the store opens");
     let mut state = store.start_writer(&NewWriter::of_all_roles("filling", "", 60_000)).now_or_never().expect("inline").expect("a writer");
     let mut commit = |writes: Vec<Write>| {

@@ -83,7 +83,7 @@ fn open(path: &Path, options: &SqliteOptions) -> Raw {
     };
     raw.exec(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = {}",
-        options.cache_kib, options.wal_autocheckpoint_pages
+        options.cache_kib, options.checkpoint_pages
     ));
     raw
 }
@@ -110,7 +110,7 @@ impl<'a> Statements<'a> {
     fn new(raw: &'a Raw) -> Self {
         Self {
             writer: raw.prepare("UPDATE writers SET commits = commits + 1, last_seq = ? WHERE writer = ? AND alive = 1 AND commits = ?"),
-            order: raw.prepare("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            order: raw.prepare("INSERT INTO orders VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
             item: raw.prepare("INSERT INTO order_items VALUES (?, ?, ?, ?, ?)"),
             stock: raw.prepare(
                 "UPDATE products SET available_quantity = available_quantity - ?1, reserved_quantity = reserved_quantity + ?1 \

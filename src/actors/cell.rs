@@ -13,12 +13,12 @@ use super::router::Router;
 use super::stock_keeper::StockKeeper;
 use super::supervisor::Supervisor;
 use crate::db::Write;
-use crate::domain::{Event, EventKind, Order, OrderId, Role, Shard};
+use crate::domain::{Event, Order, OrderId, Role, Shard, Slices};
 use actix::Addr;
 use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,8 +63,10 @@ pub(crate) struct Cell {
     pub(crate) node: Arc<Node>,
     pub(crate) orders: RefCell<HashMap<OrderId, Entry>>,
     pub(crate) addresses: RefCell<Addresses>,
-    /// The shards of this cell that are this node's.
-    pub(crate) owned: RefCell<BTreeSet<Shard>>,
+    /// The slices of this cell that are this node's.
+    owned: RefCell<Slices>,
+    /// Calls to providers under way of which a second one would be felt, by shard: a shard with one is not given away.
+    sending: RefCell<HashMap<Shard, u32>>,
     alarms: RefCell<BinaryHeap<Reverse<(u64, OrderId, Alarm)>>>,
     deaths: mpsc::UnboundedSender<Death>,
     lives: Slot<u64>,
@@ -94,6 +96,24 @@ impl Reading {
     }
 }
 
+/// A call under way that keeps its shard here, to its end.
+pub(crate) struct Sending {
+    cell: CellRef,
+    shard: Shard,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let mut sending = self.cell.sending.borrow_mut();
+        if let Some(count) = sending.get_mut(&self.shard) {
+            *count -= 1;
+            if *count == 0 {
+                sending.remove(&self.shard);
+            }
+        }
+    }
+}
+
 impl Drop for Reading {
     fn drop(&mut self) {
         let cell = &self.cell;
@@ -112,6 +132,7 @@ impl Cell {
             orders: RefCell::default(),
             addresses: RefCell::default(),
             owned: RefCell::default(),
+            sending: RefCell::default(),
             alarms: RefCell::default(),
             deaths,
             lives: Slot::new(0),
@@ -220,15 +241,49 @@ impl Cell {
         }
     }
 
+    /// Whether this node does the work of `role` for the shard's orders.
+    pub(crate) fn owns(&self, role: Role, shard: Shard) -> bool {
+        self.owned.borrow().has(role, shard)
+    }
+
+    /// The shards of this cell in which `role` is this node's.
+    pub(crate) fn shards_of(&self, role: Role) -> Vec<Shard> {
+        self.owned.borrow().shards_of(role)
+    }
+
+    /// From now on these slices, of those that are this cell's, are this node's.
+    pub(crate) fn take_slices(&self, slices: &Slices) {
+        self.owned.borrow_mut().extend(slices.iter().filter(|(_, shard)| self.has(*shard)));
+        self.load(slices);
+    }
+
+    /// From now on these slices are not this node's: their orders' actors end. Returns once no notice of theirs is on its way.
+    pub(crate) async fn give_slices(&self, slices: &Slices) {
+        for (role, shard) in slices.iter() {
+            self.owned.borrow_mut().remove(role, shard);
+        }
+        self.quit_orders(|order| slices.has(Role::Order, order.shard));
+        while slices.iter().any(|(_, shard)| self.sending.borrow().contains_key(&shard)) {
+            pause(self.node.settings.tick_ms).await;
+        }
+    }
+
+    /// A call begins after which the shard must not change hands before it is recorded.
+    pub(crate) fn begin_sending(self: &Rc<Self>, shard: Shard) -> Sending {
+        *self.sending.borrow_mut().entry(shard).or_insert(0) += 1;
+        Sending { cell: self.clone(), shard }
+    }
+
     /// Ends every order's actor; what is stored stays, what is not stored was not answered. From now on it is `epoch`.
     pub(crate) fn drop_orders(&self, epoch: u64) {
         self.epoch.set(epoch);
-        self.owned.borrow_mut().clear();
-        self.quit_orders();
+        *self.owned.borrow_mut() = Slices::default();
+        self.quit_orders(|_| true);
+        self.alarms.borrow_mut().clear();
     }
 
-    fn quit_orders(&self) {
-        let mut entries: Vec<(OrderId, Entry)> = self.orders.borrow_mut().drain().collect();
+    fn quit_orders(&self, of: impl Fn(&Order) -> bool) {
+        let mut entries: Vec<(OrderId, Entry)> = self.orders.borrow_mut().extract_if(|_, entry| of(&entry.order)).collect();
         // In an order that does not hang on a hash: a simulation repeats it.
         entries.sort_unstable_by_key(|(id, _)| *id);
         for (_, entry) in entries {
@@ -239,7 +294,6 @@ impl Cell {
                 });
             }
         }
-        self.alarms.borrow_mut().clear();
     }
 
     /// Ends router, supervisor and orders, so that they can begin anew from what is stored. What the roles have under way goes on.
@@ -247,8 +301,9 @@ impl Cell {
         self.era.set(self.era.get() + 1);
         // What told these may have died with the router.
         self.epoch.set(self.node.journal.epoch());
-        *self.owned.borrow_mut() = self.node.lock_owned().iter().copied().filter(|shard| self.has(*shard)).collect();
-        self.quit_orders();
+        *self.owned.borrow_mut() = self.node.owned.borrow().iter().filter(|(_, shard)| self.has(*shard)).collect();
+        self.quit_orders(|_| true);
+        self.alarms.borrow_mut().clear();
         let mut addresses = self.addresses.borrow_mut();
         // One that is dead already needs no word.
         if let Some(addr) = addresses.router.take() {
@@ -261,13 +316,18 @@ impl Cell {
 
     /// Loads the open orders and notices of this cell's shards.
     pub(crate) fn load_owned(&self) {
-        let owned: Vec<Shard> = self.owned.borrow().iter().copied().collect();
+        let owned = self.owned.borrow().clone();
+        self.load(&owned);
+    }
+
+    fn load(&self, slices: &Slices) {
+        let shards = |role| slices.shards_of(role).into_iter().filter(|shard| self.has(*shard)).collect::<Vec<Shard>>();
         let addresses = self.addresses.borrow();
         if let Some(supervisor) = &addresses.supervisor {
-            drop(supervisor.try_send(Load(owned.clone())));
+            drop(supervisor.try_send(Load(shards(Role::Order))));
         }
         if let Some(notifier) = &addresses.notifier {
-            drop(notifier.try_send(Load(owned)));
+            drop(notifier.try_send(Load(shards(Role::Notification))));
         }
     }
 
@@ -277,10 +337,10 @@ impl Cell {
     }
 
     /// Hands an event to the actor of `role`. A full or dead mailbox loses it: re-drive repeats it.
-    pub(crate) fn deliver(&self, role: Role, event: &EventRef, repeat: bool) {
+    pub(crate) fn deliver(&self, role: Role, event: &EventRef, order: Option<Arc<Order>>, repeat: bool) {
         let addresses = self.addresses.borrow();
         let order = match role {
-            Role::Payment | Role::Notification => self.known_order(event.get().order),
+            Role::Payment | Role::Notification => order.or_else(|| self.known_order(event.get().order)),
             Role::Order | Role::Inventory | Role::Analytics => None,
         };
         let message = Deliver { event: event.clone(), order, repeat };
@@ -299,27 +359,6 @@ impl Cell {
 pub(crate) fn refuse(ask: Ask, error: CommandError) {
     // Who asked may have gone away.
     drop(ask.reply.send(Err(error)));
-}
-
-/// The roles that take an event of this kind: the choreography.
-pub(crate) fn subscribers(kind: EventKind) -> &'static [Role] {
-    match kind {
-        EventKind::OrderCreated | EventKind::ShipmentHeld => &[Role::Inventory],
-        EventKind::InventoryReserved => &[Role::Order, Role::Payment],
-        EventKind::InventoryInsufficient
-        | EventKind::InventoryReleased
-        | EventKind::InventoryShipped
-        | EventKind::PaymentRefunded
-        | EventKind::NotificationSent
-        | EventKind::NotificationFailed => &[Role::Order],
-        EventKind::PaymentProcessed => &[Role::Order, Role::Notification],
-        EventKind::PaymentFailed => &[Role::Order, Role::Inventory, Role::Notification],
-        EventKind::PaymentCancelled => &[Role::Order, Role::Inventory],
-        EventKind::OrderCancelRequested => &[Role::Inventory, Role::Payment, Role::Notification],
-        EventKind::OrderShipped => &[Role::Inventory, Role::Notification],
-        EventKind::OrderCancelled | EventKind::OrderFailed => &[Role::Notification],
-        EventKind::OrderConfirmed => &[],
-    }
 }
 
 /// Waits so long on the steady clock.

@@ -5,7 +5,9 @@ use super::journal::Ticket;
 use super::node::{ActorKind, Node};
 use super::{Live, StepTimes};
 use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
-use crate::domain::{Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
+use crate::domain::{
+    Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Role, Text, Timestamp,
+};
 use crate::providers::Breakers;
 use crate::saga::policy::Backoff;
 use crate::saga::{Rejection, Shipment};
@@ -13,6 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// Ids tried until one lies in a shard of this node. It has at least one of 1024, or none.
+const MOST_IDS: usize = 20_000;
 
 /// An order as a client wants it; every part is within its bounds, `total` is [`Order::total_of`] the lines.
 #[derive(Clone, Debug)]
@@ -54,6 +59,9 @@ pub enum PlaceError {
     /// The order was sent to the database but its outcome is not known at the request limit: 504 with the id.
     #[error("the order's outcome is not known yet")]
     Unknown(OrderId),
+    /// No shard is this node's: another node takes orders, or 503.
+    #[error("no shard is this node's at the moment")]
+    NotHere,
     /// The idempotency key was used with another body: 422.
     #[error("the idempotency key was used with another body")]
     KeyReused,
@@ -80,6 +88,9 @@ pub enum CommandError {
     /// No such order: 404.
     #[error("no such order")]
     NotFound,
+    /// Its owner is another node: it takes the command, or 503.
+    #[error("the order's owner is another node")]
+    NotHere,
     /// Not admitted: 409.
     #[error("{0}")]
     Rejected(Rejection),
@@ -165,27 +176,42 @@ impl Front {
         if self.is_closed() {
             return Err(PlaceError::Overloaded);
         }
-        let created_at = self.node.now();
-        let id = self.node.world.order_id(created_at);
-        let order = Arc::new(Order {
-            id,
-            shard: self.node.shards().of(id),
-            customer: new.customer,
-            lines: new.lines,
-            total: new.total,
-            payment_method: new.payment_method,
-            contact: new.contact,
-            address: new.address,
-            correlation: new.correlation,
-            created_at,
-        });
-        let ticket = Arc::new(Ticket::default());
-        let placing = self.place_until_known(&order, key, &ticket);
-        match tokio::time::timeout(limit, placing).await {
-            Ok(result) => result,
-            Err(_) if ticket.withdraw() => Err(PlaceError::NotStored),
-            Err(_) => Err(PlaceError::Unknown(id)),
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let created_at = self.node.now();
+            let id = self.new_id(created_at)?;
+            let new = new.clone();
+            let order = Arc::new(Order {
+                id,
+                shard: self.node.shards().of(id),
+                customer: new.customer,
+                lines: new.lines,
+                total: new.total,
+                payment_method: new.payment_method,
+                contact: new.contact,
+                address: new.address,
+                correlation: new.correlation,
+                created_at,
+            });
+            let ticket = Arc::new(Ticket::default());
+            let placing = self.place_until_known(&order, key.clone(), &ticket);
+            match tokio::time::timeout_at(deadline, placing).await {
+                // Its shard has just gone to another node; the next id lies in one that is still here.
+                Ok(Err(PlaceError::NotHere)) => super::cell::pause(self.node.settings.tick_ms).await,
+                Ok(result) => return result,
+                Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
+                Err(_) => return Err(PlaceError::Unknown(id)),
+            }
         }
+    }
+
+    /// An id that lies in a shard of this node.
+    fn new_id(&self, now: Timestamp) -> Result<OrderId, PlaceError> {
+        let owned = self.node.owned.borrow();
+        let shards = self.node.shards();
+        let ids = std::iter::repeat_with(|| self.node.world.order_id(now)).take(MOST_IDS);
+        let mut of_ours = ids.filter(|id| owned.has(Role::Order, shards.of(*id)));
+        of_ours.next().ok_or(PlaceError::NotHere)
     }
 
     async fn place_until_known(&self, order: &Arc<Order>, key: Option<IdempotencyKey>, ticket: &Arc<Ticket>) -> Result<Placed, PlaceError> {
@@ -198,7 +224,8 @@ impl Front {
             match outcome.await {
                 Ok(Outcome::Done | Outcome::Repeated(_)) => return Ok(Placed { order: order.clone(), replayed: false }),
                 Ok(Outcome::KeyTaken { order: first, same_body }) => return self.replay(first, same_body).await,
-                Ok(Outcome::NotStored | Outcome::NotOurs) => return Err(PlaceError::NotStored),
+                Ok(Outcome::NotOurs) => return Err(PlaceError::NotHere),
+                Ok(Outcome::NotStored) => return Err(PlaceError::NotStored),
                 Ok(Outcome::Refused(why)) => {
                     tracing::error!(order.id = %order.id, error = %why, "an order was refused by the database");
                     return Err(PlaceError::NotStored);
@@ -251,7 +278,11 @@ impl Front {
         if self.is_closed() {
             return Err(CommandError::Unavailable);
         }
-        let inbox = self.node.inbox_of(self.node.shards().of(order)).ok_or(CommandError::Unavailable)?;
+        let shard = self.node.shards().of(order);
+        if !self.node.owns(Role::Order, shard) {
+            return Err(CommandError::NotHere);
+        }
+        let inbox = self.node.inbox_of(shard).ok_or(CommandError::Unavailable)?;
         let telling = async {
             // Its actor may die of the very command: not so fast.
             let rhythm = Backoff { first_ms: self.node.settings.tick_ms, most_ms: 1000 };
@@ -276,7 +307,9 @@ impl Front {
         let by = match what {
             OrderCommand::Cancel(by) => *by,
             OrderCommand::Compensate => CancelledBy::Operator,
-            OrderCommand::Ship(_) | OrderCommand::Unpark | OrderCommand::Park { .. } => return Err(CommandError::Rejected(rejection)),
+            OrderCommand::Ship(_) | OrderCommand::Unpark | OrderCommand::Hear(_) | OrderCommand::Park { .. } => {
+                return Err(CommandError::Rejected(rejection));
+            }
         };
         let read = super::reading::insist(&self.node, || self.node.reads.order(order)).await;
         let was_done = |stored: &StoredOrder| stored.record.facts.cancel.is_some_and(|(asked_by, _)| asked_by == by);

@@ -11,7 +11,7 @@ use super::journal::{Origin, Queued, Ticket};
 use super::node::{ActorKind, Node};
 use super::step_times::Step;
 use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, Role, Shards, Timestamp};
+use crate::domain::{LoggedEvent, Shards, Slices, Timestamp};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where the analytics actor takes committed batches.
-pub(crate) type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
+/// Takes each committed batch, in order: the analytics actor's way in, and the publisher's.
+pub type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
 
 /// How often old rows are looked for.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +35,7 @@ pub(crate) struct Running {
     store: Box<dyn Store>,
     state: WriterState,
     counter: Counter,
+    publish: Option<Counter>,
     renew_at: Instant,
     clean_at: Instant,
     /// What each writer of this node begins as.
@@ -48,13 +49,14 @@ impl Running {
         mut store: Box<dyn Store>,
         name: (String, String),
         counter: Counter,
+        publish: Option<Counter>,
     ) -> Result<Self, StoreError> {
-        let new = NewWriter { node: name.0, url: name.1, roles: Role::ALL.to_vec(), lease_ms: node.settings.lease_ms };
+        let new = NewWriter { node: name.0, url: name.1, roles: node.roles.iter().collect(), lease_ms: node.settings.lease_ms };
         let state = store.start_writer(&new).await?;
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
         let clean_at = Instant::now() + CLEAN_EVERY;
-        Ok(Self { node, store, state, counter, renew_at, clean_at, new })
+        Ok(Self { node, store, state, counter, publish, renew_at, clean_at, new })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -93,7 +95,10 @@ impl Running {
             // A node that is not ready gets no orders to prove it by.
             Ok(true) => self.node.counters.set_not_ready("database", None),
             Ok(false) => self.start_again().await,
-            Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
+            Err(error) => {
+                self.node.journal.note_trouble();
+                tracing::warn!(error = %error, "the lease could not be renewed");
+            }
         }
     }
 
@@ -106,7 +111,7 @@ impl Running {
             events_before: before(settings.keep_events_ms),
             keys_before: Timestamp(now),
             letters_before: before(settings.keep_letters_ms),
-            publishing: Publishing::Off,
+            publishing: if self.publish.is_some() { Publishing::On } else { Publishing::Off },
             limit: CLEAN_ROWS,
         };
         let has_more = match self.store.delete_old(&retention).await {
@@ -237,6 +242,7 @@ impl Running {
     }
 
     async fn wait(&self, failures: u32, error: &StoreError) {
+        self.node.journal.note_trouble();
         self.node.counters.set_not_ready("database", Some(&error.to_string()));
         if failures == 1 {
             tracing::error!(error = %error, "the database took no writes; trying again");
@@ -281,12 +287,21 @@ impl Running {
     /// Tells everyone what became of a stored batch: each arbiter gets one list.
     fn report(&mut self, origins: Vec<Asked>, committed: Committed) {
         self.node.counters.set_not_ready("database", None);
+        for outcome in &committed.outcomes {
+            if let Outcome::Taken(markers) = outcome {
+                self.node.journal.slices().extend(markers.iter().map(|marker| (marker.role, marker.shard)));
+            }
+        }
         let from = self.state.last_seq;
         self.state.commits += 1;
         self.state.last_seq = committed.last_seq;
         let events = Arc::new(committed.events);
         if from != committed.last_seq {
-            (self.counter)(Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() });
+            let logged = Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() };
+            if let Some(publish) = &self.publish {
+                publish(logged.clone());
+            }
+            (self.counter)(logged);
         }
         let mut shares = self.shares(origins.into_iter().map(|(origin, _)| origin).zip(committed.outcomes));
         for (index, logged) in events.iter().enumerate() {
@@ -330,10 +345,15 @@ impl Running {
     /// The writer was ended by another: nothing of it can be written any more. A new one starts, without shards of its own.
     async fn start_again(&mut self) {
         tracing::error!(writer = self.state.writer.0, "this node's writer was fenced; it drops its orders and starts as a new writer");
-        let epoch = self.node.journal.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-        self.node.lock_owned().clear();
-        for inbox in &self.node.inboxes {
-            inbox.push(Inbound::Reload { epoch });
+        {
+            // Under one lock, so that no shards are loaded that were taken before.
+            let mut slices = self.node.journal.slices();
+            *slices = Slices::default();
+            let epoch = self.node.journal.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+            self.node.owned.send_replace(Slices::default());
+            for inbox in &self.node.inboxes {
+                inbox.push(Inbound::Reload { epoch });
+            }
         }
         let mut failures = 0;
         loop {
@@ -385,21 +405,39 @@ fn again(origin: Origin, write: Write, ticket: Option<Arc<Ticket>>) -> Queued {
     Queued { origin, write, ticket, epoch: None }
 }
 
-/// Passes over what was withdrawn while it waited, and what rests on a record that a fence has made void.
+/// Passes over what was withdrawn while it waited, what rests on a record that a fence has made void, and what is of slices that
+/// are not this node's. A release closes its slices to all that comes after it: the fence alone does not, for the giver lives on.
 fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     let epoch = node.journal.epoch();
-    let (sent, withdrawn): (Vec<_>, Vec<_>) = taken.into_iter().partition(|queued| {
-        queued.epoch.is_none_or(|written_in| written_in == epoch) && queued.ticket.as_ref().is_none_or(|ticket| ticket.send())
-    });
-    for queued in withdrawn {
-        match queued.origin {
-            Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
-                if let Some(inbox) = node.inbox_of(shard) {
-                    let done = vec![(queued.origin, Outcome::NotStored)];
-                    inbox.push(Inbound::Stored { done, events: Arc::default(), mine: Vec::new() });
+    let mut sent = Vec::with_capacity(taken.len());
+    let mut refused = Vec::new();
+    {
+        let mut slices = node.journal.slices();
+        for queued in taken {
+            if let Write::ReleaseShards { roles, shards } = &queued.write {
+                for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
+                    slices.remove(role, shard);
                 }
             }
-            Origin::Ask(reply) => drop(reply.send(Outcome::NotStored)),
+            if queued.write.slice().is_some_and(|(role, shard)| !slices.has(role, shard)) {
+                refused.push((queued.origin, Outcome::NotOurs));
+            } else if queued.epoch.is_some_and(|written_in| written_in != epoch)
+                || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send())
+            {
+                refused.push((queued.origin, Outcome::NotStored));
+            } else {
+                sent.push(queued);
+            }
+        }
+    }
+    for (origin, outcome) in refused {
+        match origin {
+            Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+                if let Some(inbox) = node.inbox_of(shard) {
+                    inbox.push(Inbound::Stored { done: vec![(origin, outcome)], events: Arc::default(), mine: Vec::new() });
+                }
+            }
+            Origin::Ask(reply) => drop(reply.send(outcome)),
         }
     }
     sent

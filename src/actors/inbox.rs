@@ -4,7 +4,7 @@ use super::front::CommandError;
 use super::journal::{Origin, Ticket};
 use super::node::Node;
 use crate::db::{IdempotencyKey, Outcome};
-use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Shard, Text};
+use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Role, Slices, Text};
 use crate::saga::Shipment;
 use futures_util::{Stream, stream};
 use std::sync::atomic::Ordering;
@@ -21,12 +21,16 @@ pub(crate) enum Inbound {
     Stored { done: Vec<(Origin, Outcome)>, events: Arc<Vec<LoggedEvent>>, mine: Vec<u32> },
     /// An event to deliver again, to this node's roles.
     Again(Event),
+    /// An event from another node or team, for one role of this node beside the order's own, or for each that takes it.
+    Foreign { role: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool },
     /// A notice to try again, asked for by a person.
     RetryNotice { order: OrderId, kind: NoticeKind, channel: Channel },
     /// The writer is fenced: drop everything and load again.
     Reload { epoch: u64 },
-    /// From now on these shards are this node's: load their open orders.
-    Load(Vec<Shard>),
+    /// From now on these slices are this node's: load their open orders.
+    Load(Slices),
+    /// From now on these slices are not this node's any more; answered when nothing is under way for them.
+    Unload { slices: Slices, done: oneshot::Sender<()> },
 }
 
 /// A new order on its way to its actor.
@@ -76,13 +80,15 @@ pub(crate) enum OrderCommand {
     Compensate,
     /// A person lets a parked order go on.
     Unpark,
+    /// Another node's or team's role has answered.
+    Hear(Box<Event>),
     /// A step failed past its policy.
     Park {
         step: &'static str,
         cause: Text<64>,
         detail: Text<1000>,
         tries: u32,
-        role: crate::domain::Role,
+        role: Role,
     },
 }
 

@@ -1,11 +1,13 @@
 //! The journal's handle: the queue of writes that all actors fill and [`Running`](super::group_commit::Running) empties.
 //!
-//! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored.
+//! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored, nor is one of a
+//! slice that is not this node's.
 
 use crate::db::{Outcome, Write};
-use crate::domain::{OrderId, Role, Shard, WriterId};
+use crate::domain::{OrderId, Role, Shard, Slices, WriterId};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
@@ -72,6 +74,10 @@ pub(crate) struct Journal {
     /// Microseconds that the last commit took.
     pub(crate) last_commit_us: AtomicU64,
     pub(crate) writer: watch::Sender<WriterId>,
+    /// The slices whose writes are taken: from the commit that takes a slice to the moment that its release is sent.
+    slices: Mutex<Slices>,
+    /// When the database was last away, or this journal began.
+    trouble: Mutex<Instant>,
 }
 
 impl Journal {
@@ -88,7 +94,23 @@ impl Journal {
             writes: AtomicU64::new(0),
             last_commit_us: AtomicU64::new(0),
             writer: watch::Sender::new(WriterId(0)),
+            slices: Mutex::default(),
+            trouble: Mutex::new(Instant::now()),
         }
+    }
+
+    pub(crate) fn slices(&self) -> MutexGuard<'_, Slices> {
+        self.slices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database was away just now.
+    pub(crate) fn note_trouble(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long the database has been there without a break.
+    pub(crate) fn untroubled(&self) -> Duration {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Submits what an actor wrote in `epoch`.

@@ -31,6 +31,9 @@ pub enum LetterError {
     /// The action makes no sense for it: 409.
     #[error("{0}")]
     NotApplicable(&'static str),
+    /// Its order's owner is another node: it takes the command, or 503.
+    #[error("the order's owner is another node")]
+    NotHere,
     /// Not now: 503.
     #[error("the dead letter cannot be changed now")]
     Unavailable,
@@ -61,6 +64,7 @@ impl Front {
                 Ok(_) => {}
                 Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
                 Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
+                Err(CommandError::NotHere) => return Err(LetterError::NotHere),
                 Err(CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
             }
         }

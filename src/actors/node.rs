@@ -3,14 +3,15 @@
 use super::faults::Faults;
 use super::inbox::Inbox;
 use super::journal::Journal;
-use super::{Live, StepTimes};
+use super::{Cluster, Live, StepTimes};
 use crate::db::Reads;
-use crate::domain::{OrderId, Pricing, Shard, Shards, Timestamp};
+use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp};
 use crate::providers::Providers;
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::watch;
 
 /// Time and chance, as the node has them; a simulation brings its own.
 pub trait World: Send + Sync {
@@ -49,6 +50,14 @@ pub struct ActorSettings {
     pub queue_limit: usize,
     /// The delays after which an order asks again for what it is owed.
     pub redrive: Backoff,
+    /// The same, where a role that is asked is another node's or team's.
+    pub redrive_far: Backoff,
+    /// How often the node looks who lives and who owns what, in milliseconds.
+    pub cluster_tick_ms: u64,
+    /// The longest time that shards which are to be given away are waited for, in milliseconds.
+    pub handover_ms: u64,
+    /// Roles that another team runs: they are not asked again.
+    pub external_roles: Roles,
     /// How long a fact from which nothing follows may wait to be stored with the next one, in milliseconds.
     pub lazy_save_ms: u64,
     /// How often the supervisor looks at its alarms, in milliseconds.
@@ -94,6 +103,10 @@ impl Default for ActorSettings {
             max_batch: 1000,
             queue_limit: 400_000,
             redrive: Backoff { first_ms: 5000, most_ms: 300_000 },
+            redrive_far: Backoff { first_ms: 30_000, most_ms: 600_000 },
+            cluster_tick_ms: 500,
+            handover_ms: 5000,
+            external_roles: Roles::default(),
             lazy_save_ms: 200,
             tick_ms: 50,
             alarms_per_tick: 1000,
@@ -213,6 +226,9 @@ impl Counters {
     }
 }
 
+/// Takes an event that is to be told to other nodes and teams again.
+pub type Repeats = Arc<dyn Fn(Event) + Send + Sync>;
+
 /// When each payment that waits is tried again.
 #[derive(Default)]
 pub(crate) struct Retries(Mutex<HashMap<OrderId, Timestamp>>);
@@ -227,8 +243,14 @@ pub(crate) struct Node {
     pub(crate) providers: Providers,
     pub(crate) live: Live,
     pub(crate) shards: OnceLock<Shards>,
-    /// The shards that are this node's, here because what tells the cells may die with a router.
-    pub(crate) owned: Mutex<BTreeSet<Shard>>,
+    /// The roles that this node hosts.
+    pub(crate) roles: Roles,
+    /// The slices that are this node's and that its cells know of.
+    pub(crate) owned: watch::Sender<Slices>,
+    /// Who owns what, as the database said it last.
+    pub(crate) cluster: watch::Sender<Arc<Cluster>>,
+    /// What takes repeats for roles that are not here; none without Kafka.
+    pub(crate) repeats: Option<Repeats>,
     pub(crate) counters: Counters,
     pub(crate) times: StepTimes,
     pub(crate) faults: Faults,
@@ -257,8 +279,16 @@ impl Node {
         usize::from(shard.0) % self.inboxes.len().max(1)
     }
 
-    pub(crate) fn lock_owned(&self) -> MutexGuard<'_, BTreeSet<Shard>> {
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether this node does the work of `role` for the shard's orders.
+    pub(crate) fn owns(&self, role: Role, shard: Shard) -> bool {
+        self.owned.borrow().has(role, shard)
+    }
+
+    /// Tells the outside again what it was told before, for roles that are not here.
+    pub(crate) fn repeat(&self, event: &Event) {
+        if let Some(repeats) = &self.repeats {
+            repeats(event.clone());
+        }
     }
 
     /// How many messages a service actor may have waiting: the open orders' bound, with room for what else an order may say.

@@ -1,6 +1,6 @@
 //! The long way of one notice: stored tries with growing delays, an open breaker that burns none, and an end.
 
-use super::cell::CellRef;
+use super::cell::{CellRef, Sending};
 use super::courses::Signal;
 use super::faults::Point;
 use super::node::Node;
@@ -31,6 +31,8 @@ pub(crate) struct Course {
     pub(crate) kind: NoticeKind,
     pub(crate) channel: Channel,
     pub(crate) signal: Signal,
+    /// Keeps the shard here while a call is under way that began before the course.
+    pub(crate) sending: Option<Sending>,
 }
 
 pub(crate) fn save(task: NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<Event>, letter: Option<DeadLetter>) -> Write {
@@ -75,13 +77,13 @@ pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Cha
 }
 
 impl Course {
-    pub(crate) async fn run(self, order: Option<Arc<Order>>, way: Way, begun: Option<Begun>) {
+    pub(crate) async fn run(mut self, order: Option<Arc<Order>>, way: Way, begun: Option<Begun>) {
         self.cell.node.faults.pass(Point::NotifierCourse, Some(self.id));
         let order = match order {
             Some(order) => Some(order),
             None => {
-                let read = super::reading::insist(&self.cell.node, || self.cell.node.reads.order(self.id)).await;
-                read.flatten().map(|stored| stored.order)
+                let read = super::reading::insist(&self.cell.node, || self.cell.node.reads.known_order(self.id)).await;
+                read.flatten()
             }
         };
         if let Some(order) = order {
@@ -89,9 +91,16 @@ impl Course {
         }
     }
 
-    async fn tell(&self, order: &Arc<Order>, way: Way, mut begun: Option<Begun>) {
+    async fn tell(&mut self, order: &Arc<Order>, way: Way, mut begun: Option<Begun>) {
         let Some(mut task) = self.task(order, way).await else { return };
         loop {
+            // Else its new owner sends it.
+            if begun.is_none() && !self.cell.owns(Role::Notification, order.shard) {
+                return;
+            }
+            if self.sending.is_none() {
+                self.sending = Some(self.cell.begin_sending(order.shard));
+            }
             if begun.is_none() && self.signal.is_raised() {
                 task.status = NoticeStatus::Withdrawn;
                 task.next_try_at = None;
@@ -111,6 +120,7 @@ impl Course {
                     return;
                 }
                 Err(ProviderError::Open { retry_in_ms }) => {
+                    self.sending = None;
                     self.signal.pause(retry_in_ms.max(1)).await;
                     continue;
                 }
@@ -125,6 +135,7 @@ impl Course {
             if !self.failed(order, &mut task, &error, next).await {
                 return;
             }
+            self.sending = None;
             self.signal.pause(next.unwrap_or(0)).await;
         }
     }

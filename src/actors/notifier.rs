@@ -91,10 +91,10 @@ impl Notifier {
     fn find_order(&self, event: EventRef, ctx: &mut Context<Self>) {
         let cell = self.cell.clone();
         let id = event.get().order;
-        let reading = async move { super::reading::insist(&cell.node, || cell.node.reads.order(id)).await.flatten() };
+        let reading = async move { super::reading::insist(&cell.node, || cell.node.reads.known_order(id)).await.flatten() };
         ctx.spawn(reading.into_actor(self).map(move |found, actor, ctx| {
-            if let Some(stored) = found {
-                actor.take(Deliver { event, order: Some(stored.order), repeat: true }, ctx);
+            if found.is_some() {
+                actor.take(Deliver { event, order: found, repeat: true }, ctx);
             }
         }));
     }
@@ -154,7 +154,9 @@ impl Notifier {
     }
 
     fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal) {
-        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal };
+        let is_under_way = matches!(begun, Some(Begun::Call(_)));
+        let sending = turn.order.as_ref().filter(|_| is_under_way).map(|order| self.cell.begin_sending(order.shard));
+        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, sending };
         self.courses.launch(key, course.run(turn.order, turn.way, begun));
     }
 
@@ -219,8 +221,7 @@ impl Actor for Notifier {
         ctx.add_stream(ended);
         self.cell.count(ActorKind::Notifier, 1);
         self.cell.node.faults.pass(Point::NotifierStarted, None);
-        let owned = self.cell.owned.borrow().iter().copied().collect();
-        self.resume(owned, ctx);
+        self.resume(self.cell.shards_of(Role::Notification), ctx);
     }
 
     /// Runs also while a panic unwinds.

@@ -14,8 +14,8 @@ use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use super::node::ActorKind;
 use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{Channel, DeadLetter, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
-use crate::saga::policy::deadline;
+use crate::domain::{Channel, DeadLetter, Event, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
+use crate::saga::policy::{Backoff, deadline};
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, owed, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
@@ -117,7 +117,6 @@ impl OrderActor {
     }
 
     fn take_answer(&mut self, event: &EventRef, now: Timestamp, effects: &mut Effects) {
-        use crate::domain::EventBody;
         let event = event.get();
         if let EventBody::NotificationFailed { last: false, kind, channel, .. } = event.body
             && !self.notices_stored.contains(&(kind, channel))
@@ -140,6 +139,10 @@ impl OrderActor {
                 effects.changed |= self.record.parked.take().is_some();
                 self.redrives = 0;
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                Ok(())
+            }
+            OrderCommand::Hear(event) => {
+                step::answer(&self.order, &mut self.record, &event, now, effects);
                 Ok(())
             }
             // A cancel came between: the payment is undone instead.
@@ -256,6 +259,12 @@ impl OrderActor {
         self.cell.wake(self.order.id, WakeWith::Stored);
     }
 
+    /// Whether every role that answers this order does so on this node.
+    fn has_all_roles(&self) -> bool {
+        let answering = [Role::Inventory, Role::Payment, Role::Notification];
+        answering.into_iter().all(|role| self.cell.owns(role, self.order.shard))
+    }
+
     /// Something is owed for too long: end the order when its deadline has passed, else ask again.
     fn redrive(&mut self, now: Timestamp) {
         let node = self.cell.node.clone();
@@ -275,6 +284,8 @@ impl OrderActor {
             return;
         }
         let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
+        let events: Vec<Event> =
+            events.into_iter().map(|event| self.within_reach(event)).filter(|event| self.is_asked_again(event)).collect();
         if !events.is_empty() {
             self.redrives += 1;
         }
@@ -285,9 +296,34 @@ impl OrderActor {
         self.proceed();
     }
 
+    /// What makes the next role answer: the event that it waits for where that can be told from here, else the order's first one,
+    /// which each role on the way answers again. An order may only repeat its own events to the outside.
+    fn within_reach(&self, event: Event) -> Event {
+        let shard = self.order.shard;
+        let is_told_here = event.kind().topic().role().is_none_or(|role| self.cell.owns(role, shard));
+        let is_heard_here = event.kind().subscribers().iter().all(|role| self.cell.owns(*role, shard));
+        if is_told_here || is_heard_here {
+            return event;
+        }
+        Event::of(&self.order, self.order.created_at, EventBody::OrderCreated(self.order.clone()))
+    }
+
+    /// Another team's role is asked once.
+    fn is_asked_again(&self, event: &Event) -> bool {
+        let external = self.cell.node.settings.external_roles;
+        let mut asked = event.kind().subscribers().iter().filter(|role| **role != Role::Order);
+        asked.any(|role| !external.has(*role))
+    }
+
+    /// The delays after which it asks again.
+    fn rhythm(&self) -> Backoff {
+        let settings = &self.cell.node.settings;
+        if self.has_all_roles() { settings.redrive } else { settings.redrive_far }
+    }
+
     fn rearm(&mut self, now: Timestamp) {
         let node = &self.cell.node;
-        let mut delay = node.settings.redrive.after(self.redrives + 1);
+        let mut delay = self.rhythm().after(self.redrives + 1);
         if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines) {
             delay = delay.min(at.ms_since(now).max(node.settings.tick_ms));
         }
@@ -335,7 +371,7 @@ impl Actor for OrderActor {
                     write,
                     ticket,
                 );
-                self.cell.wake_after(self.cell.node.settings.redrive.after(1), self.order.id, Alarm::Redrive);
+                self.cell.wake_after(self.rhythm().after(1), self.order.id, Alarm::Redrive);
             }
             Some(Begin::Loaded(record)) => {
                 self.record = record;

@@ -1,64 +1,174 @@
-//! Which shards are this node's. Each new writer takes what it may have, in its own journal, and the cells load it.
+//! Which slices of the orders are this node's. Looks at the database in a steady rhythm: ends writers whose lease has ended, takes
+//! what is free up to an even share, and gives back what is another's due. Every change is a write in this node's own journal.
+//!
+//! Promises: nobody is taken over before this node has held its own lease for a whole lease time since the database was last away,
+//! for until then the others may not have been able to renew theirs; a slice is given away only after nothing is under way for it
+//! that its next owner would do again.
 
+use super::Cluster;
 use super::inbox::Inbound;
 use super::node::Node;
-use crate::db::{Outcome, Write};
-use crate::domain::{Role, Shard};
-use std::collections::BTreeSet;
+use crate::db::{Outcome, StoreError, Write};
+use crate::domain::{Role, Shard, Slices, WriterId};
+use crate::saga::sharing::share;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
-/// Takes all shards for each writer that the journal starts; ends with the node.
+/// What there was to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Nothing,
+    /// Something has changed: look again.
+    Something,
+}
+
+/// Keeps the node's share until the node stops.
 pub(crate) async fn own(node: Arc<Node>) {
     node.counters.set_not_ready("shards", Some("none taken yet"));
     let mut writers = node.journal.writers();
-    loop {
-        if !take(&node).await {
-            return;
-        }
-        node.counters.set_not_ready("shards", None);
-        if writers.changed().await.is_err() {
-            return;
-        }
-        node.counters.set_not_ready("shards", Some("a new writer takes them"));
-    }
-}
-
-/// `false`: the node is stopping.
-async fn take(node: &Node) -> bool {
     let mut failures = 0;
-    loop {
-        if node.counters.stopping.load(Ordering::Acquire) {
-            return false;
-        }
-        let shards: Vec<Shard> = node.shards().all().collect();
-        let write = Write::TakeShards { roles: Role::ALL.to_vec(), shards: shards.clone() };
-        match node.journal.ask(write, None).await {
-            Ok(Outcome::Taken(markers)) => {
-                let taken: BTreeSet<Shard> = markers.into_iter().map(|marker| marker.shard).collect();
-                load(node, taken);
-                return true;
+    while !node.counters.stopping.load(Ordering::Acquire) {
+        let _is_seen = *writers.borrow_and_update();
+        let delay = match turn(&node).await {
+            Ok(Done::Something) => {
+                failures = 0;
+                continue;
             }
-            // Stored, but the reply was lost: what is ours can be read.
-            Ok(Outcome::Recorded) => {
-                let rows = super::reading::insist(node, || node.reads.shard_rows()).await;
-                let writer = node.journal.writer();
-                let mine = rows.into_iter().flatten().filter(|row| row.writer == Some(writer)).map(|row| row.shard).collect();
-                load(node, mine);
-                return true;
+            Ok(Done::Nothing) => {
+                failures = 0;
+                node.settings.cluster_tick_ms
             }
-            Ok(_) | Err(_) => {
+            Err(error) => {
+                node.journal.note_trouble();
                 failures += 1;
-                super::cell::pause(node.settings.store_retry.after(failures)).await;
+                if failures == 1 {
+                    tracing::warn!(error = %error, "the cluster could not be looked at; trying again");
+                }
+                node.settings.store_retry.after(failures)
             }
+        };
+        tokio::select! {
+            biased;
+            changed = writers.changed() => if changed.is_err() { return },
+            () = super::cell::pause(delay) => {}
         }
     }
 }
 
-fn load(node: &Node, shards: BTreeSet<Shard>) {
-    node.lock_owned().clone_from(&shards);
-    let shards: Vec<Shard> = shards.into_iter().collect();
-    for inbox in &node.inboxes {
-        inbox.push(Inbound::Load(shards.clone()));
+async fn turn(node: &Node) -> Result<Done, StoreError> {
+    let (me, epoch) = (node.journal.writer(), node.journal.epoch());
+    let cluster = Cluster { me: Some(me), writers: node.reads.writers().await?, shards: node.reads.shard_rows().await? };
+    if node.journal.epoch() != epoch {
+        return Ok(Done::Something);
     }
+    let is_alive = cluster.writers.iter().any(|row| row.writer == me && row.alive);
+    let has_expired = cluster.writers.iter().any(|row| row.writer != me && row.alive && row.lease_left_ms < 0);
+    node.cluster.send_replace(Arc::new(cluster));
+    let cluster = node.cluster.borrow().clone();
+    let has_waited = node.journal.untroubled() >= Duration::from_millis(node.settings.lease_ms);
+    if !is_alive || (has_expired && has_waited) {
+        // A writer that was ended learns it from its next write.
+        let ended = node.journal.ask(Write::EndExpired, None).await;
+        return Ok(if ended == Ok(Outcome::Done) { Done::Something } else { Done::Nothing });
+    }
+    let mut done = adopt(node, &cluster, me, epoch);
+    let (take, release) = plan(node, &cluster, me);
+    for (shards, roles) in release {
+        give(node, roles, shards, epoch).await;
+        done = Done::Something;
+    }
+    for (shards, roles) in take {
+        let outcome = node.journal.ask(Write::TakeShards { roles, shards }, None).await;
+        if let Ok(Outcome::Taken(markers)) = outcome {
+            let taken: Slices = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
+            if !taken.is_empty() {
+                load(node, taken, epoch);
+                done = Done::Something;
+            }
+        } else {
+            // Fenced, or stored without an answer: the next look tells.
+            done = Done::Something;
+            super::cell::pause(node.settings.store_retry.first_ms).await;
+        }
+    }
+    let has_none = node.owned.borrow().is_empty();
+    node.counters.set_not_ready("shards", has_none.then_some("none is this node's yet"));
+    Ok(done)
+}
+
+/// Roles that do the same together, by the shards that it is about: a node's roles stay side by side.
+type Together = BTreeMap<Vec<Shard>, Vec<Role>>;
+
+fn plan(node: &Node, cluster: &Cluster, me: WriterId) -> (Together, Together) {
+    let (mut take, mut release) = (Together::new(), Together::new());
+    for role in Role::ALL {
+        let hosts: Vec<WriterId> = cluster.hosts(role).map(|row| row.writer).collect();
+        let alive = |writer: &WriterId| cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
+        let rows = cluster.shards.iter().filter(|row| row.role == role);
+        let owners = rows.filter_map(|row| Some((row.shard, row.writer.filter(alive)?))).collect();
+        let share = share(node.shards(), &owners, &hosts, me);
+        if !share.take.is_empty() {
+            take.entry(share.take).or_default().push(role);
+        }
+        if !share.release.is_empty() {
+            release.entry(share.release).or_default().push(role);
+        }
+    }
+    (take, release)
+}
+
+/// What the database says is this node's but the node does not know of: a reply was lost.
+fn adopt(node: &Node, cluster: &Cluster, me: WriterId, epoch: u64) -> Done {
+    let rows = cluster.shards.iter().filter(|row| row.writer == Some(me));
+    let missing: Slices = rows.map(|row| (row.role, row.shard)).filter(|(role, shard)| !node.owns(*role, *shard)).collect();
+    if missing.is_empty() {
+        return Done::Nothing;
+    }
+    node.journal.slices().extend(missing.iter());
+    load(node, missing, epoch);
+    Done::Something
+}
+
+/// The slices are this node's: its cells take up what is open in them, unless a fence has come between.
+fn load(node: &Node, taken: Slices, epoch: u64) {
+    let slices = node.journal.slices();
+    if node.journal.epoch() != epoch {
+        return;
+    }
+    for inbox in &node.inboxes {
+        inbox.push(Inbound::Load(taken.clone()));
+    }
+    node.owned.send_modify(|owned| owned.extend(taken.iter()));
+    drop(slices);
+    tracing::info!(slices = taken.iter().count(), writer = node.journal.writer().0, "shards were taken");
+}
+
+/// Gives slices back: first their actors end and what is under way is recorded, then the journal closes behind the last write.
+async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
+    let slices: Slices = roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))).collect();
+    node.owned.send_modify(|owned| {
+        for (role, shard) in slices.iter() {
+            owned.remove(role, shard);
+        }
+    });
+    let unloading: Vec<oneshot::Receiver<()>> = node
+        .inboxes
+        .iter()
+        .map(|inbox| {
+            let (done, is_done) = oneshot::channel();
+            inbox.push(Inbound::Unload { slices: slices.clone(), done });
+            is_done
+        })
+        .collect();
+    let limit = Duration::from_millis(node.settings.handover_ms);
+    let unloaded = tokio::time::timeout(limit, futures_util::future::try_join_all(unloading)).await;
+    if !matches!(unloaded, Ok(Ok(_))) {
+        // A notice is still on its way, or a router died: they stay for now.
+        return load(node, slices, epoch);
+    }
+    let outcome = node.journal.ask(Write::ReleaseShards { roles, shards }, None).await;
+    tracing::info!(slices = slices.iter().count(), outcome = ?outcome.map(|outcome| std::mem::discriminant(&outcome)), "shards were given back");
 }

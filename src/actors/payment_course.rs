@@ -73,7 +73,7 @@ impl Course {
         self.cell.node.faults.pass(Point::PaymentGatewayCourse, Some(self.id));
         let order = match order {
             Some(order) => order,
-            None => self.read(|reads, id| reads.order(id)).await?.ok_or(GivenUp)?.order,
+            None => self.read(|reads, id| reads.known_order(id)).await?.ok_or(GivenUp)?,
         };
         match goal {
             Goal::Undo => self.undo(&order).await,
@@ -98,6 +98,10 @@ impl Course {
             }
         }
         loop {
+            // Else its new owner goes on.
+            if begun.is_none() && !self.cell.owns(Role::Payment, self.shard) {
+                return Err(GivenUp);
+            }
             if self.signal.is_raised() && begun.is_none() {
                 return self.undo(order).await;
             }

@@ -1,19 +1,20 @@
 //! The router of a cell: takes what comes onto the arbiter, in lists, and hands each thing to who takes it. After a commit it
 //! is the only way from the journal to the roles; with all roles here a saga never leaves the arbiter.
 
-use super::cell::{CellRef, pause, refuse, subscribers};
+use super::cell::{CellRef, pause, refuse};
 use super::faults::{Delivery, Point};
 use super::front::CommandError;
 use super::inbox::{Ask, Inbound};
 use super::journal::Origin;
-use super::messages::{Answer, Do, EventRef, Load, Quit, Recorded, RetryNotice, Stored, WakeWith};
+use super::messages::{Answer, Do, EventRef, Quit, Recorded, RetryNotice, Stored, WakeWith};
 use super::node::ActorKind;
 use super::order::{Begin, park_command};
 use super::supervisor::spawn_order;
 use crate::db::Outcome;
-use crate::domain::{OrderId, Role, Shard};
+use crate::domain::{Event, Order, OrderId, Role};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
@@ -56,20 +57,17 @@ impl Router {
                     drop(notifier.try_send(RetryNotice { order, kind, channel }));
                 }
             }
-            Inbound::Load(shards) => self.load(shards),
+            Inbound::Foreign { role, event, order, repeat } => self.deliver_foreign(role, event, order, repeat),
+            Inbound::Load(slices) => self.cell.take_slices(&slices),
+            Inbound::Unload { slices, done } => {
+                let cell = self.cell.clone();
+                actix::spawn(async move {
+                    cell.give_slices(&slices).await;
+                    // Who asked may have given up waiting.
+                    let _gave_up = done.send(());
+                });
+            }
             Inbound::Reload { epoch } => self.cell.drop_orders(epoch),
-        }
-    }
-
-    fn load(&self, shards: Vec<Shard>) {
-        let mine: Vec<Shard> = shards.into_iter().filter(|shard| self.cell.has(*shard)).collect();
-        self.cell.owned.borrow_mut().extend(mine.iter().copied());
-        let addresses = self.cell.addresses.borrow();
-        if let Some(supervisor) = &addresses.supervisor {
-            drop(supervisor.try_send(Load(mine.clone())));
-        }
-        if let Some(notifier) = &addresses.notifier {
-            drop(notifier.try_send(Load(mine)));
         }
     }
 
@@ -167,11 +165,29 @@ impl Router {
                 return;
             }
         }
-        for role in subscribers(event.get().kind()) {
-            if *role == Role::Order {
+        let shard = event.get().shard;
+        let mut is_all_here = true;
+        for role in event.get().kind().subscribers() {
+            if !self.cell.owns(*role, shard) {
+                is_all_here = false;
+            } else if *role == Role::Order {
                 self.answer(event);
             } else {
-                self.cell.deliver(*role, event, repeat);
+                self.cell.deliver(*role, event, None, repeat);
+            }
+        }
+        // What is new is published from the log.
+        if repeat && !is_all_here {
+            self.cell.node.repeat(event.get());
+        }
+    }
+
+    /// What comes from outside is not told to the outside again.
+    fn deliver_foreign(&self, to: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool) {
+        let event = EventRef::alone(event);
+        for role in event.get().kind().subscribers() {
+            if *role != Role::Order && to.is_none_or(|to| to == *role) && self.cell.owns(*role, event.get().shard) {
+                self.cell.deliver(*role, &event, order.clone(), repeat);
             }
         }
     }

@@ -9,8 +9,9 @@ use super::inbox::Inbox;
 use super::journal::Journal;
 use super::keeper::Health;
 use super::node::{ActorKind, ActorSettings, Counters, Node, World};
-use super::{Live, StepTimes};
+use super::{Live, Repeats, StepTimes};
 use crate::db::{Outcome, Reads, Store, StoreError, Write};
+use crate::domain::Roles;
 use crate::providers::Providers;
 use actix::{Addr, Arbiter, AsyncContext, Context};
 use futures_util::FutureExt;
@@ -36,6 +37,12 @@ pub struct Parts {
     pub providers: Providers,
     /// Where actors fail, in tests.
     pub faults: Faults,
+    /// The roles that it hosts.
+    pub roles: Roles,
+    /// Takes each commit for publishing; none without Kafka.
+    pub publish: Option<Counter>,
+    /// Takes what other nodes and teams are to be told again; none without Kafka.
+    pub repeats: Option<Repeats>,
     /// This node's name.
     pub name: String,
     /// Where other nodes reach it.
@@ -80,7 +87,10 @@ impl Actors {
             providers: parts.providers,
             live: Live::default(),
             shards: OnceLock::new(),
-            owned: Mutex::default(),
+            roles: parts.roles,
+            owned: watch::Sender::default(),
+            cluster: watch::Sender::default(),
+            repeats: parts.repeats,
             counters: Counters::default(),
             times: StepTimes::default(),
             faults: parts.faults,
@@ -93,7 +103,8 @@ impl Actors {
         let (started, start_of_journal) = oneshot::channel();
         let (ended, journal_ended) = oneshot::channel();
         let (journal_node, name, counting) = (node.clone(), (parts.name, parts.url), counter(&analytics));
-        let journal = move || run_journal(journal_node, parts.store, name, counting, started, ended);
+        let feeds = (counting, parts.publish);
+        let journal = move || run_journal(journal_node, parts.store, name, feeds, started, ended);
         let mut arbiters = Vec::new();
         match place {
             Where::Here => drop(actix::spawn(journal())),
@@ -176,12 +187,12 @@ async fn run_journal(
     node: Arc<Node>,
     store: Box<dyn Store>,
     name: (String, String),
-    counter: Counter,
+    (counter, publish): (Counter, Option<Counter>),
     started: oneshot::Sender<Result<(), StoreError>>,
     ended: oneshot::Sender<()>,
 ) {
     death::watch_this_thread();
-    match Running::start(node.clone(), store, name, counter).await {
+    match Running::start(node.clone(), store, name, counter, publish).await {
         Ok(running) => {
             // Asked once, at the start.
             let _set_before = node.shards.set(running.shards());

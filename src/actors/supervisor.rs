@@ -91,14 +91,17 @@ impl Supervisor {
 
     fn was_read(&mut self, id: OrderId, found: Option<StoredOrder>) {
         let waiting = self.waking.remove(&id).unwrap_or_default();
-        let Some(stored) = found else {
+        let refuse_all = |waiting: Vec<WakeWith>, why: fn() -> CommandError| {
             for with in waiting {
                 if let WakeWith::Ask(ask) = with {
-                    refuse(ask, CommandError::NotFound);
+                    refuse(ask, why());
                 }
             }
-            return;
         };
+        let Some(stored) = found else { return refuse_all(waiting, || CommandError::NotFound) };
+        if !self.cell.owns(Role::Order, stored.order.shard) {
+            return refuse_all(waiting, || CommandError::NotHere);
+        }
         let live = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.clone());
         // A parked order is not driven on: it needs an actor only for what comes.
         let wanted = (stored.open && stored.record.parked.is_none()) || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
@@ -149,6 +152,9 @@ impl Supervisor {
 
     /// Loads the open orders of `shards`, page by page, and drives them on.
     fn load(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
+        if shards.is_empty() {
+            return;
+        }
         let cell = self.cell.clone();
         let part = format!("orders of cell {}", cell.index);
         cell.node.counters.set_not_ready(&part, Some("loading"));
@@ -166,7 +172,8 @@ impl Supervisor {
                 for stored in found {
                     // One that was woken meanwhile, or has come and gone, needs nothing.
                     let id = stored.order.id;
-                    if !cell.orders.borrow().contains_key(&id) && !reading.is_old(id) {
+                    let is_wanted = cell.owns(Role::Order, stored.order.shard);
+                    if is_wanted && !cell.orders.borrow().contains_key(&id) && !reading.is_old(id) {
                         loaded += 1;
                         spawn_order(&cell, stored.order, Begin::Loaded(stored.record));
                     }

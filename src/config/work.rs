@@ -14,6 +14,10 @@ pub struct StoreSettings {
     pub shards: u16,
     /// Connections for reading.
     pub readers: u32,
+    /// SQLite: so much of the write-ahead log is moved into the file together, in KiB.
+    pub checkpoint_kib: u32,
+    /// SQLite: a write-ahead log of this size is begun anew, in KiB.
+    pub log_limit_kib: u32,
     /// How long a node is left alone after its last sign of life, in milliseconds.
     pub lease_ms: u64,
     /// How long published and counted events are kept, in milliseconds.
@@ -28,6 +32,8 @@ impl Default for StoreSettings {
             url: StoreUrl("sqlite:./ordermill-data/ordermill.db".to_owned()),
             shards: 24,
             readers: 4,
+            checkpoint_kib: 4_096,
+            log_limit_kib: 65_536,
             lease_ms: 6_000,
             event_retention_ms: 604_800_000,
             letter_retention_ms: 7_776_000_000,
@@ -294,6 +300,8 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(known, "store.url must be sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
     need(crate::domain::Shards::new(store.shards).is_some(), "store.shards must be 1 to 1024");
     need(store.readers > 0, "store.readers must be at least 1");
+    need(store.checkpoint_kib >= 64, "store.checkpoint_kib must be at least 64");
+    need(store.log_limit_kib >= store.checkpoint_kib, "store.log_limit_kib must not be below store.checkpoint_kib");
     need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
     need(order.open_limit > 0, "order.open_limit must be at least 1");
     need(order.request_limit_ms > 0, "order.request_limit_ms must be at least 1");

@@ -4,49 +4,10 @@ use super::ids::Derived;
 use super::notice::notice_id;
 use super::{
     Channel, CorrelationId, EventId, Line, Money, NoticeId, NoticeKind, Order, OrderId, PaymentId, ProductId, Quantity, ReservationId,
-    Shard, Text, Timestamp, WriterId,
+    Role, Shard, Text, Timestamp, WriterId,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// The parts of the work; a node hosts all or some.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Takes orders and holds their sagas.
-    Order,
-    /// Keeps stock.
-    Inventory,
-    /// Takes payments.
-    Payment,
-    /// Tells customers.
-    Notification,
-    /// Counts.
-    Analytics,
-}
-
-impl Role {
-    /// All.
-    pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Analytics];
-
-    /// The name in settings, on the wire and in the database.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Inventory => "inventory",
-            Self::Payment => "payment",
-            Self::Notification => "notification",
-            Self::Analytics => "analytics",
-        }
-    }
-
-    /// The role of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-}
 
 /// Where events go; each role writes one, `Shipping` comes in from other teams.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -76,6 +37,18 @@ impl Topic {
             Self::Payment => "payment-events",
             Self::Notification => "notification-events",
             Self::Shipping => "shipping-events",
+        }
+    }
+
+    /// The role that writes it; none of ours writes `shipping-events`.
+    #[must_use]
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Self::Order => Some(Role::Order),
+            Self::Inventory => Some(Role::Inventory),
+            Self::Payment => Some(Role::Payment),
+            Self::Notification => Some(Role::Notification),
+            Self::Shipping => None,
         }
     }
 
@@ -354,6 +327,28 @@ impl EventKind {
     #[must_use]
     pub fn number(self) -> u8 {
         u8::try_from(Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// The roles that take it: the choreography.
+    #[must_use]
+    pub fn subscribers(self) -> &'static [Role] {
+        match self {
+            Self::OrderCreated | Self::ShipmentHeld => &[Role::Inventory],
+            Self::InventoryReserved => &[Role::Order, Role::Payment],
+            Self::InventoryInsufficient
+            | Self::InventoryReleased
+            | Self::InventoryShipped
+            | Self::PaymentRefunded
+            | Self::NotificationSent
+            | Self::NotificationFailed => &[Role::Order],
+            Self::PaymentProcessed => &[Role::Order, Role::Notification],
+            Self::PaymentFailed => &[Role::Order, Role::Inventory, Role::Notification],
+            Self::PaymentCancelled => &[Role::Order, Role::Inventory],
+            Self::OrderCancelRequested => &[Role::Inventory, Role::Payment, Role::Notification],
+            Self::OrderShipped => &[Role::Inventory, Role::Notification],
+            Self::OrderCancelled | Self::OrderFailed => &[Role::Notification],
+            Self::OrderConfirmed => &[],
+        }
     }
 
     /// The topic that carries it; the role that writes that topic has made it true.

@@ -300,6 +300,7 @@ impl From<PlaceError> for Problem {
     fn from(error: PlaceError) -> Self {
         match error {
             PlaceError::Overloaded => Self::new(ProblemKind::Overloaded, "too many orders are under way; nothing was stored"),
+            PlaceError::NotHere => Self::new(ProblemKind::Unavailable, "this node takes no orders at the moment; nothing was stored"),
             PlaceError::NotStored => Self::new(ProblemKind::Unavailable, "the order could not be stored; nothing was stored"),
             PlaceError::Unknown(order) => {
                 let detail = "the order was sent to the database, which has not answered; ask for this order id later";
@@ -316,6 +317,7 @@ impl From<CommandError> for Problem {
         match error {
             CommandError::NotFound => Self::not_found("there is no such order"),
             CommandError::Rejected(rejection) => Self::new(ProblemKind::Conflict, rejection.to_string()),
+            CommandError::NotHere => Self::new(ProblemKind::Unavailable, "the order is on its way to another node; nothing was stored"),
             CommandError::Unavailable => Self::new(ProblemKind::Unavailable, "the order cannot be changed now; nothing was stored"),
             CommandError::Unknown => Self::new(ProblemKind::OutcomeUnknown, "the database has not answered; ask for the order later"),
         }
@@ -341,6 +343,7 @@ impl From<LetterError> for Problem {
             LetterError::NotFound => Self::not_found("there is no such dead letter"),
             LetterError::Closed => Self::new(ProblemKind::Conflict, "the dead letter is closed"),
             LetterError::NotApplicable(why) => Self::new(ProblemKind::Conflict, why),
+            LetterError::NotHere => Self::new(ProblemKind::Unavailable, "its order is on its way to another node"),
             LetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed now"),
         }
     }

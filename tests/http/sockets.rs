@@ -4,6 +4,7 @@ use crate::app::{order, state_over};
 use crate::support::{World1, put_product};
 use ordermill::actors::{Actors, AnalyticsSettings, Parts, Where};
 use ordermill::config::Settings;
+use ordermill::domain::Roles;
 use ordermill::http::{ServeError, serve};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,6 +27,9 @@ fn with_server(settings: Settings, test: impl FnOnce(SocketAddr) + Send + 'stati
             reads: Arc::new(world.database.clone()),
             providers: world.providers.clone(),
             faults: world.faults.clone(),
+            roles: Roles::ALL,
+            publish: None,
+            repeats: None,
             name: "node-1".to_owned(),
             url: "http://127.0.0.1:0".to_owned(),
         };

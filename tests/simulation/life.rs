@@ -9,6 +9,7 @@ use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, Parts, 
 use ordermill::config::providers::{BreakerSettings, ProviderSettings};
 use ordermill::db::Reads;
 use ordermill::db::memory::MemoryDatabase;
+use ordermill::domain::Roles;
 use ordermill::providers::sandbox::SandboxControl;
 use ordermill::providers::{Breaker, Breakers, Guarded, Providers};
 use std::cell::RefCell;
@@ -127,6 +128,9 @@ impl Ground {
             reads,
             providers: providers(&self.sandbox),
             faults: Faults::plan(hand),
+            roles: Roles::ALL,
+            publish: None,
+            repeats: None,
             name: "node-1".to_owned(),
             url: "http://127.0.0.1:0".to_owned(),
         };

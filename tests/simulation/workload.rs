@@ -131,7 +131,9 @@ async fn place(host: Rc<Host>, book: Rc<Book>, new: NewOrder, key: Option<u64>, 
     let answer = match answer {
         None | Some(Err(PlaceError::Unknown(_))) => Answer::Unknown,
         Some(Ok(placed)) => Answer::Accepted(placed.order.id),
-        Some(Err(PlaceError::Overloaded | PlaceError::NotStored | PlaceError::KeyReused | PlaceError::KeyInProgress)) => Answer::Refused,
+        Some(Err(
+            PlaceError::Overloaded | PlaceError::NotHere | PlaceError::NotStored | PlaceError::KeyReused | PlaceError::KeyInProgress,
+        )) => Answer::Refused,
     };
     host.ground.chaos.tell(|| format!("request {} key {key:?}: {answer:?}", correlation.0.as_u128()));
     book.attempts.borrow_mut().push(Attempt { correlation, key, answer });

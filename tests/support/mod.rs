@@ -7,7 +7,7 @@ use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{Outcome, StoredOrder, Write};
 use ordermill::domain::{
-    CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Shards, Text, Timestamp,
+    CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Roles, Shards, Text, Timestamp,
 };
 use ordermill::providers::Providers;
 use ordermill::providers::sandbox::SandboxControl;
@@ -101,6 +101,9 @@ impl World1 {
             reads: Arc::new(self.database.clone()),
             providers: self.providers.clone(),
             faults: self.faults.clone(),
+            roles: Roles::ALL,
+            publish: None,
+            repeats: None,
             name: "node-1".to_owned(),
             url: "http://127.0.0.1:0".to_owned(),
         };

@@ -6,9 +6,10 @@
 //!
 //! Inside: `batch` decides and writes one batch (`stock` and `desk` for their parts), `statement` keeps statements prepared,
 //! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, `open` makes and checks files,
-//! `retention` deletes what is old.
+//! `checkpoint` keeps the write-ahead log short, `retention` deletes what is old.
 
 mod batch;
+mod checkpoint;
 mod cluster;
 mod desk;
 mod error;

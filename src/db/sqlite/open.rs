@@ -48,8 +48,10 @@ pub struct SqliteOptions {
     pub synchronous: Synchronous,
     /// The writer's page cache, in KiB; a reader has a sixteenth of it.
     pub cache_kib: u32,
-    /// A commit that leaves more pages (of 4 KiB) than this in the write-ahead log moves them into the file.
-    pub wal_autocheckpoint_pages: u32,
+    /// So many pages (of 4 KiB) of the write-ahead log are moved into the file together, beside the writer.
+    pub checkpoint_pages: u32,
+    /// A write-ahead log of so many pages is moved by the writer itself and begun anew.
+    pub log_limit_pages: u32,
     /// How long a statement waits for another process's lock, in milliseconds.
     pub busy_timeout_ms: u32,
     /// How many reads run at once.
@@ -65,7 +67,8 @@ impl SqliteOptions {
             shards,
             synchronous: Synchronous::Full,
             cache_kib: 32 * 1024,
-            wal_autocheckpoint_pages: 1024,
+            checkpoint_pages: 1024,
+            log_limit_pages: 16 * 1024,
             busy_timeout_ms: 250,
             readers: 4,
         }
@@ -83,11 +86,10 @@ impl SqliteOptions {
     pub(super) fn connect_writer(&self, mode: &str) -> Result<SqliteConnection, StoreError> {
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA cache_size = -{}; \
-             PRAGMA wal_autocheckpoint = {}; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;",
+             PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;",
             self.busy_timeout_ms,
             self.synchronous.name(),
-            self.cache_kib,
-            self.wal_autocheckpoint_pages
+            self.cache_kib
         );
         self.connect(mode, &pragmas)
     }

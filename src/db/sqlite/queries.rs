@@ -3,7 +3,7 @@
 use super::batch::MARKER;
 use super::error::Failure;
 use super::rows::{self, ProductRow, ProductTypes};
-use super::statement::{Id, Sql, Value, select, sql};
+use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::codec::{self, EventColumns};
 use crate::db::read::{AnalyticsRow, AuditEntry, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
 use crate::domain::{
@@ -14,6 +14,9 @@ use diesel::sqlite::SqliteConnection;
 
 /// A filter that few rows pass looks at so many rows at most; then the page is what was found until there.
 const SCAN_LIMIT: i64 = 10_000_000;
+
+/// So many of a customer's orders are looked at in one go, when not all of them pass the filter.
+const CUSTOMER_PAGE: i64 = 512;
 
 /// How far an order's id may lie from its time of acceptance: both are taken from one clock, moments apart.
 const ID_SLACK_US: i64 = 60_000_000;
@@ -99,7 +102,6 @@ macro_rules! order_list {
     };
 }
 order_list!(OrdersByTime, "? IS NULL");
-order_list!(OrdersOfCustomer, "customer_id = ?");
 order_list!(
     OrdersOfRareStatus,
     "status <> 'PENDING' AND status <> 'CONFIRMED' AND status <> 'SHIPPED' AND status <> 'INVENTORY_RESERVED' AND status = ?"
@@ -126,7 +128,7 @@ fn finder(status: Option<OrderStatus>) -> Finder {
 /// See [`OrderFilter`]. Where a filter lets few of many rows through, the page ends at [`SCAN_LIMIT`] rows looked at.
 pub(super) fn orders(conn: &mut SqliteConnection, filter: &OrderFilter) -> Result<Vec<OrderRow>, Failure> {
     match (&filter.customer, finder(filter.status)) {
-        (Some(customer), _) => list(conn, OrdersOfCustomer, Value::id(&customer.0), filter),
+        (Some(customer), _) => of_customer(conn, *customer, filter),
         (None, Finder::Time) => list(conn, OrdersByTime, Value::Null, filter),
         (None, Finder::Open) => list(conn, OrdersStillOpen, Value::Null, filter),
         (None, Finder::Rare) => {
@@ -142,8 +144,7 @@ fn list<S: Sql<Row = OrderRowTypes>>(
     key: Value<'_>,
     filter: &OrderFilter,
 ) -> Result<Vec<OrderRow>, Failure> {
-    let (lowest, highest) = (first_id_at(filter.from, -ID_SLACK_US, [0; 16]), first_id_at(filter.to, ID_SLACK_US, [0xff; 16]));
-    let before = filter.before.map_or(highest, |id| highest.min(id.0.into_bytes()));
+    let (before, lowest) = id_range(filter);
     let values = [
         key,
         Value::Blob(&before),
@@ -156,6 +157,60 @@ fn list<S: Sql<Row = OrderRowTypes>>(
     ];
     let rows = select::<_, OrderRowRow, 8>(conn, sql, values)?;
     rows.into_iter().map(order_row).collect()
+}
+
+/// The ids that can pass a filter: below the first, not below the second.
+fn id_range(filter: &OrderFilter) -> ([u8; 16], [u8; 16]) {
+    let highest = first_id_at(filter.to, ID_SLACK_US, [0xff; 16]);
+    let before = filter.before.map_or(highest, |id| highest.min(id.0.into_bytes()));
+    (before, first_id_at(filter.from, -ID_SLACK_US, [0; 16]))
+}
+
+sql!(
+    /// The parts of `orders_by_customer`, and in each the customer's orders.
+    IdsOfCustomer,
+    "WITH RECURSIVE parts (part) AS (\
+     SELECT coalesce((SELECT max(n) FROM orders) / 4096, 0) UNION ALL SELECT part - 1 FROM parts WHERE part > 0) \
+     SELECT id FROM parts CROSS JOIN orders INDEXED BY orders_by_customer \
+     ON n / 4096 = part AND customer_id = ? AND id < ? AND id >= ? ORDER BY id DESC LIMIT ?" => Binary
+);
+sql!(
+    OrderRowsAmong,
+    "SELECT id, customer_id, status, total_amount, created_at, updated_at FROM orders WHERE id IN " => OrderRowTypes
+);
+
+/// A customer's orders: their ids, newest first, as many as may be needed, then the rows that pass; again while there are too few.
+fn of_customer(conn: &mut SqliteConnection, customer: CustomerId, filter: &OrderFilter) -> Result<Vec<OrderRow>, Failure> {
+    let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let all_pass = filter.status.is_none() && filter.from.is_none() && filter.to.is_none();
+    let page = if all_pass { i64::from(filter.limit) } else { i64::from(filter.limit).max(CUSTOMER_PAGE) };
+    let (mut before, lowest) = id_range(filter);
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    while found.len() < limit && looked_at < SCAN_LIMIT {
+        let values = [Value::id(&customer.0), Value::Blob(&before), Value::Blob(&lowest), Value::Int(page)];
+        let ids = select::<_, Id, 4>(conn, IdsOfCustomer, values)?;
+        let Some(Id(last)) = ids.last() else { break };
+        before = last.into_bytes();
+        looked_at += page;
+        let is_last = i64::try_from(ids.len()).is_ok_and(|count| count < page);
+        let keys: Vec<&[u8]> = ids.iter().map(|Id(id)| id.as_bytes().as_slice()).collect();
+        let rows = among::<_, OrderRowRow>(conn, OrderRowsAmong, &keys)?;
+        let mut rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+        rows.retain(|row| passes(row, filter));
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+        found.extend(rows);
+        if is_last {
+            break;
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+fn passes(row: &OrderRow, filter: &OrderFilter) -> bool {
+    filter.status.is_none_or(|status| row.status == status)
+        && filter.from.is_none_or(|from| row.created_at >= from)
+        && filter.to.is_none_or(|to| row.created_at < to)
 }
 
 fn order_row((Id(id), Id(customer), status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {

@@ -1,6 +1,7 @@
 //! The writing connection.
 
 use super::batch;
+use super::checkpoint::Checkpointer;
 use super::error::{Blame, Failure, judge, not_written};
 use super::open::SqliteOptions;
 use super::statement::{Value, run, select, sql};
@@ -26,6 +27,8 @@ sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 10
 /// thread of its own.
 pub struct SqliteStore {
     options: SqliteOptions,
+    /// Ended before the writing connection and the lock go.
+    checkpointer: Checkpointer,
     /// None after a failure that a connection does not survive; the next call opens another.
     pub(super) conn: Option<SqliteConnection>,
     _lock: File,
@@ -38,13 +41,16 @@ impl SqliteStore {
     /// Another process has it, it cannot be made or written, or it is not a database of this program and version.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let (lock, conn) = options.open_writer()?;
-        Ok(Self { options, conn: Some(conn), _lock: lock })
+        let checkpointer = Checkpointer::start(&options)?;
+        Ok(Self { options, checkpointer, conn: Some(conn), _lock: lock })
     }
 
     /// The connection, opened again if the last one failed. A file that went away is not made anew.
     pub(super) fn conn(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         if self.conn.is_none() {
             self.conn = Some(self.options.connect_writer("rw")?);
+            // Its connection may be to a file that is another's by now.
+            self.checkpointer = Checkpointer::start(&self.options)?;
         }
         self.conn.as_mut().ok_or_else(|| StoreError::Unavailable("no connection".to_owned()))
     }
@@ -66,6 +72,19 @@ impl SqliteStore {
         match conn.batch_execute("COMMIT") {
             Ok(()) => Ok(done),
             Err(error) => Err(self.failed_commit(error)),
+        }
+    }
+
+    /// Keeps the write-ahead log short after a commit of so many writes. Not the commit's business: it is stored whatever becomes
+    /// of this.
+    fn tend_log(&mut self, writes: usize) {
+        let Some(conn) = &mut self.conn else { return };
+        if let Err(error) = self.checkpointer.tend(conn, writes) {
+            let (error, blame) = judge(error, &self.options.path);
+            tracing::warn!(error = %error, "the write-ahead log could not be moved into the file; trying again");
+            if blame == Blame::Connection {
+                self.conn = None;
+            }
         }
     }
 
@@ -106,7 +125,9 @@ impl SqliteStore {
 
     /// Like [`Self::transaction`], for what is no batch.
     pub(super) fn simple<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T, Failure>) -> Result<T, StoreError> {
-        self.transaction(work).map_err(|error| match error {
+        let done = self.transaction(work);
+        self.tend_log(1);
+        done.map_err(|error| match error {
             CommitError::NotWritten(error) | CommitError::Unknown(error) | CommitError::BadWrite(error) => error,
             CommitError::NoMatch => StoreError::Statement("no such writer".to_owned()),
         })
@@ -147,7 +168,11 @@ impl Store for SqliteStore {
 
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         let shards = self.options.shards;
-        Box::pin(async move { self.transaction(|conn| batch::write(conn, batch, shards)) })
+        Box::pin(async move {
+            let committed = self.transaction(|conn| batch::write(conn, batch, shards));
+            self.tend_log(batch.writes.len());
+            committed
+        })
     }
 
     fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>> {

@@ -1,7 +1,6 @@
 //! Which partitions a role listens to.
 
 use super::Slices;
-use crate::actors::subscribers;
 use crate::domain::{EventKind, Role, Shard, Topic};
 use std::collections::BTreeSet;
 
@@ -23,7 +22,7 @@ pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
         return role == Role::Order && kind == EventKind::OrderShipped;
     }
     let learns = kind == EventKind::OrderCreated && matches!(role, Role::Payment | Role::Notification);
-    kind.topic() == topic && (learns || subscribers(kind).contains(&role))
+    kind.topic() == topic && (learns || kind.subscribers().contains(&role))
 }
 
 /// The partitions whose events `role` must hear from Kafka: of the shards that it owns here, where the role that writes the topic is

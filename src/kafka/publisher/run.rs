@@ -3,7 +3,7 @@
 use super::log::{Fed, Log};
 use super::producer::{NotTaken, Producer, Told};
 use super::{PublisherParts, Stop};
-use crate::actors::{Logged, subscribers};
+use crate::actors::Logged;
 use crate::db::{LogEntry, Outcome, Write, WriterRow};
 use crate::domain::{LoggedEvent, Marker, Role, WriterId};
 use crate::kafka::topics::{self, TopicsError};
@@ -345,7 +345,7 @@ fn send(shared: &Shared, log: &mut Log, logged: &LoggedEvent, producer: &mut Pro
     let is_own = log.writer == (shared.parts.own)();
     // Of a dead writer's events nobody knows who still had them.
     let had = |role: &&Role| is_own && (shared.parts.hosts)(**role, event.shard);
-    let local: Vec<Role> = subscribers(event.kind()).iter().filter(had).copied().collect();
+    let local: Vec<Role> = event.kind().subscribers().iter().filter(had).copied().collect();
     match producer.send(event, Provenance { writer: log.writer, seq: logged.seq, local: &local }, &log.acks) {
         Ok(()) => {
             log.next = logged.seq;

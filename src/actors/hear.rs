@@ -1,0 +1,116 @@
+//! The cluster's side of the front: what is whose, and what other nodes and teams have to say.
+
+use super::front::{CommandError, Front};
+use super::inbox::{Inbound, OrderCommand};
+use super::{Cluster, Owner};
+use crate::db::{Outcome, Write};
+use crate::domain::{Event, EventBody, Order, Role, Shard, Slices};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Why an event from outside was not taken, by what the consumer does next.
+#[derive(Debug, thiserror::Error)]
+pub enum HearError {
+    /// Its order does not exist: a dead letter.
+    #[error("no such order")]
+    UnknownOrder,
+    /// Not now (the database is away, the shard is on its way to another node): the same message again later; no try is counted.
+    #[error("it cannot be taken now")]
+    NotNow,
+}
+
+impl Front {
+    /// The slices that are this node's, and when they change.
+    #[must_use]
+    pub fn slices(&self) -> watch::Receiver<Slices> {
+        self.node.owned.subscribe()
+    }
+
+    /// Who lives and who owns what, as the database said it last.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.node.cluster.borrow().clone()
+    }
+
+    /// Where the work of `role` for a shard's orders is done.
+    #[must_use]
+    pub fn owner(&self, role: Role, shard: Shard) -> Owner {
+        if self.node.owns(role, shard) {
+            return Owner::Me;
+        }
+        let cluster = self.cluster();
+        match cluster.owner(role, shard).filter(|row| Some(row.writer) != cluster.me) {
+            Some(row) => Owner::Other { node: row.node.clone(), url: row.url.clone() },
+            None => Owner::Nobody,
+        }
+    }
+
+    /// Takes an event that another node's or team's role made true, for one role of this node. Returns when this node's order has
+    /// stored it, and when another role has it in hand: should that lose it, the order's owner asks again.
+    ///
+    /// # Errors
+    /// See [`HearError`].
+    pub async fn hear(&self, role: Role, event: Event, repeat: bool, limit: Duration) -> Result<(), HearError> {
+        if !self.node.owns(role, event.shard) {
+            return Err(HearError::NotNow);
+        }
+        let is_owner_here = self.node.owns(Role::Order, event.shard);
+        match (role, &event.body) {
+            (Role::Order, _) => self.hear_answer(event, limit).await,
+            (Role::Payment | Role::Notification, EventBody::OrderCreated(order)) if !is_owner_here => self.know(order.clone()).await,
+            (Role::Payment | Role::Notification, _) if !is_owner_here => self.hear_about(role, event, repeat).await,
+            (Role::Inventory | Role::Payment | Role::Notification, _) => {
+                self.push(Some(role), event, None, repeat);
+                Ok(())
+            }
+            // Counts what is stored.
+            (Role::Analytics, _) => Ok(()),
+        }
+    }
+
+    async fn hear_answer(&self, event: Event, limit: Duration) -> Result<(), HearError> {
+        let order = event.order;
+        match self.tell(order, OrderCommand::Hear(Box::new(event)), limit).await {
+            // It answers nothing that could be refused.
+            Ok(_) | Err(CommandError::Rejected(_)) => Ok(()),
+            Err(CommandError::NotFound) => Err(HearError::UnknownOrder),
+            Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => Err(HearError::NotNow),
+        }
+    }
+
+    /// Keeps a copy of an order whose owner is elsewhere; what came before it is told now.
+    async fn know(&self, order: Arc<Order>) -> Result<(), HearError> {
+        match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
+            Ok(Outcome::Repeated(waiting)) => {
+                for early in waiting {
+                    self.push(None, early, Some(order.clone()), false);
+                }
+                Ok(())
+            }
+            // Stored without an answer: taken again it answers.
+            Ok(_) | Err(_) => Err(HearError::NotNow),
+        }
+    }
+
+    /// An event of an order whose owner is elsewhere: the roles need the order, and wait for it in the database.
+    async fn hear_about(&self, role: Role, event: Event, repeat: bool) -> Result<(), HearError> {
+        let known = self.node.reads.known_order(event.order).await.map_err(|_| HearError::NotNow)?;
+        if known.is_some() {
+            self.push(Some(role), event, known, repeat);
+            return Ok(());
+        }
+        match self.node.journal.ask(Write::HoldEvent { event }, None).await {
+            Ok(Outcome::Done) => Ok(()),
+            // It is known by now.
+            Ok(Outcome::Repeated(_)) | Ok(_) | Err(_) => Err(HearError::NotNow),
+        }
+    }
+
+    /// For one role, or for each that takes it.
+    fn push(&self, role: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool) {
+        if let Some(inbox) = self.node.inbox_of(event.shard) {
+            inbox.push(Inbound::Foreign { role, event, order, repeat });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Keeps the write-ahead log short. The log's pages are moved into the file on a thread of its own, with a connection of its own,
+//! so that no commit waits for the file's sync.
+//!
+//! Promises a bound on the log: where the thread does not keep up, the writer itself moves the rest between two commits, and the
+//! next commit begins the log anew. Only a reader whose view is older than the log's end holds it up for as long as it reads.
+//! A failure is told and tried again with later commits; what is committed is safe in the log meanwhile.
+
+use super::open::SqliteOptions;
+use super::statement::{select, sql};
+use crate::db::write::StoreError;
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+type LogTypes = (BigInt, BigInt, BigInt);
+sql!(Measure, "PRAGMA main.wal_checkpoint(NOOP)" => LogTypes);
+sql!(Move, "PRAGMA main.wal_checkpoint(PASSIVE)" => LogTypes);
+
+/// The log is measured after so many writes, counting a commit as one more: measuring costs as much as a small write.
+const MEASURE_AFTER: usize = 64;
+
+/// The log's length, and how much of it is in the file, in pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct LogSize {
+    pub(super) pages: i64,
+    pub(super) moved: i64,
+}
+
+impl LogSize {
+    fn waiting(self) -> i64 {
+        self.pages - self.moved
+    }
+}
+
+/// Moves what can be moved; `None` where another connection is at it.
+pub(super) fn move_pages(conn: &mut SqliteConnection) -> Result<Option<LogSize>, diesel::result::Error> {
+    let rows = select::<_, (i64, i64, i64), 0>(conn, Move, [])?;
+    Ok(rows.into_iter().next().filter(|(busy, ..)| *busy == 0).map(|(_, pages, moved)| LogSize { pages, moved }))
+}
+
+/// How long the log is; a read of shared memory.
+pub(super) fn measure(conn: &mut SqliteConnection) -> Result<LogSize, diesel::result::Error> {
+    let rows = select::<_, (i64, i64, i64), 0>(conn, Measure, [])?;
+    Ok(rows.into_iter().next().map_or(LogSize { pages: 0, moved: 0 }, |(_, pages, moved)| LogSize { pages, moved }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Rests,
+    IsAsked,
+    Works,
+    Ends,
+}
+
+struct Shared {
+    turn: Mutex<Turn>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        // A turn is one word: whole, whoever panicked.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while<'a>(&'a self, turn: MutexGuard<'a, Turn>, holds: impl Fn(Turn) -> bool) -> MutexGuard<'a, Turn> {
+        self.changed.wait_while(turn, |turn| holds(*turn)).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread, and when the writer helps it.
+pub(super) struct Checkpointer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// So many pages that wait are moved by the thread.
+    begin_at: i64,
+    /// A log of so many pages is begun anew.
+    limit: i64,
+    /// Where the log is held up: the length at which to try again.
+    not_before: i64,
+    /// Writes since the log was measured.
+    unmeasured: usize,
+}
+
+impl Checkpointer {
+    pub(super) fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared { turn: Mutex::new(Turn::Rests), changed: Condvar::new() });
+        let (theirs, options_of_thread) = (shared.clone(), options.clone());
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || work(&theirs, &options_of_thread))
+            .map_err(|error| StoreError::Unavailable(format!("no thread for the checkpoint: {error}")))?;
+        let (begin_at, limit) = (i64::from(options.checkpoint_pages.max(1)), i64::from(options.log_limit_pages.max(1)));
+        Ok(Self { shared, thread: Some(thread), begin_at, limit, not_before: 0, unmeasured: 0 })
+    }
+
+    /// Looks after the log; the writer calls it after each commit, with the number of its writes.
+    pub(super) fn tend(&mut self, conn: &mut SqliteConnection, writes: usize) -> Result<(), diesel::result::Error> {
+        self.unmeasured = self.unmeasured.saturating_add(writes).saturating_add(1);
+        if self.unmeasured < MEASURE_AFTER {
+            return Ok(());
+        }
+        self.unmeasured = 0;
+        let size = measure(conn)?;
+        let mut turn = self.shared.turn();
+        let rests = *turn == Turn::Rests;
+        // Cheapest when the thread has just moved nearly all: then little is left to be moved and synced here.
+        let is_ripe = rests && size.pages >= self.limit / 2 && size.waiting() < self.begin_at / 4;
+        if (is_ripe || size.pages >= self.limit) && size.pages >= self.not_before {
+            if *turn == Turn::IsAsked {
+                *turn = Turn::Rests;
+            }
+            drop(self.shared.wait_while(turn, |turn| turn == Turn::Works));
+            // Where a reader or a failure holds it up, not at every commit.
+            self.not_before = size.pages + self.begin_at;
+            if move_pages(conn)?.is_some_and(|left| left.waiting() == 0) {
+                self.not_before = 0;
+            }
+        } else if rests && size.waiting() >= self.begin_at {
+            *turn = Turn::IsAsked;
+            self.shared.changed.notify_all();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        *self.shared.turn() = Turn::Ends;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was told when it happened; the log stays as it is.
+            drop(thread.join());
+        }
+    }
+}
+
+fn work(shared: &Shared, options: &SqliteOptions) {
+    let mut conn = None;
+    let mut has_failed = false;
+    loop {
+        {
+            let mut turn = shared.wait_while(shared.turn(), |turn| matches!(turn, Turn::Rests | Turn::Works));
+            if *turn == Turn::Ends {
+                return;
+            }
+            *turn = Turn::Works;
+        }
+        let moved = one_pass(&mut conn, options);
+        if let Err(error) = &moved
+            && !has_failed
+        {
+            tracing::warn!(error = %error, "the write-ahead log could not be moved into the file; trying again");
+        }
+        has_failed = moved.is_err();
+        let mut turn = shared.turn();
+        if *turn == Turn::Works {
+            *turn = Turn::Rests;
+        }
+        shared.changed.notify_all();
+    }
+}
+
+fn one_pass(conn: &mut Option<SqliteConnection>, options: &SqliteOptions) -> Result<(), StoreError> {
+    let mut open = match conn.take() {
+        Some(open) => open,
+        None => options.connect_writer("rw")?,
+    };
+    move_pages(&mut open).map_err(|failure| super::error::judge(failure, &options.path).0)?;
+    *conn = Some(open);
+    Ok(())
+}

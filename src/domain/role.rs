@@ -1,0 +1,185 @@
+//! The parts of the work, and which slices of the orders are whose in which part.
+
+use super::Shard;
+use serde::{Deserialize, Serialize};
+
+/// The parts of the work; a node hosts all or some.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes orders and holds their sagas.
+    Order,
+    /// Keeps stock.
+    Inventory,
+    /// Takes payments.
+    Payment,
+    /// Tells customers.
+    Notification,
+    /// Counts.
+    Analytics,
+}
+
+impl Role {
+    /// All.
+    pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Analytics];
+
+    /// The name in settings, on the wire and in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Inventory => "inventory",
+            Self::Payment => "payment",
+            Self::Notification => "notification",
+            Self::Analytics => "analytics",
+        }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    fn bit(self) -> u8 {
+        match self {
+            Self::Order => 1,
+            Self::Inventory => 2,
+            Self::Payment => 4,
+            Self::Notification => 8,
+            Self::Analytics => 16,
+        }
+    }
+}
+
+/// A set of roles.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// All roles.
+    pub const ALL: Self = Self(31);
+
+    /// Whether `role` is among them.
+    #[must_use]
+    pub fn has(self, role: Role) -> bool {
+        self.0 & role.bit() != 0
+    }
+
+    /// These and `role`.
+    #[must_use]
+    pub fn with(self, role: Role) -> Self {
+        Self(self.0 | role.bit())
+    }
+
+    /// These but for `role`.
+    #[must_use]
+    pub fn without(self, role: Role) -> Self {
+        Self(self.0 & !role.bit())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each, in order.
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.has(*role))
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<T: IntoIterator<Item = Role>>(roles: T) -> Self {
+        roles.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// Slices of the orders: for each shard the roles in which it is somebody's.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Slices(Vec<Roles>);
+
+impl Slices {
+    /// The roles of a shard.
+    #[must_use]
+    pub fn roles(&self, shard: Shard) -> Roles {
+        self.0.get(usize::from(shard.0)).copied().unwrap_or_default()
+    }
+
+    /// Whether the shard is in here for `role`.
+    #[must_use]
+    pub fn has(&self, role: Role, shard: Shard) -> bool {
+        self.roles(shard).has(role)
+    }
+
+    /// Puts a slice in.
+    pub fn insert(&mut self, role: Role, shard: Shard) {
+        let index = usize::from(shard.0);
+        if self.0.len() <= index {
+            self.0.resize(index + 1, Roles::default());
+        }
+        if let Some(roles) = self.0.get_mut(index) {
+            *roles = roles.with(role);
+        }
+    }
+
+    /// Takes a slice out.
+    pub fn remove(&mut self, role: Role, shard: Shard) {
+        if let Some(roles) = self.0.get_mut(usize::from(shard.0)) {
+            *roles = roles.without(role);
+        }
+    }
+
+    /// Each slice, by shard.
+    pub fn iter(&self) -> impl Iterator<Item = (Role, Shard)> {
+        (0..).zip(&self.0).flat_map(|(number, roles)| roles.iter().map(move |role| (role, Shard(number))))
+    }
+
+    /// The shards that are in here for `role`.
+    #[must_use]
+    pub fn shards_of(&self, role: Role) -> Vec<Shard> {
+        self.iter().filter(|(of, _)| *of == role).map(|(_, shard)| shard).collect()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|roles| roles.is_empty())
+    }
+}
+
+impl FromIterator<(Role, Shard)> for Slices {
+    fn from_iter<T: IntoIterator<Item = (Role, Shard)>>(slices: T) -> Self {
+        let mut all = Self::default();
+        all.extend(slices);
+        all
+    }
+}
+
+impl Extend<(Role, Shard)> for Slices {
+    fn extend<T: IntoIterator<Item = (Role, Shard)>>(&mut self, slices: T) {
+        for (role, shard) in slices {
+            self.insert(role, shard);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_kept_by_role_and_shard() {
+        let mut slices: Slices = [(Role::Order, Shard(3)), (Role::Payment, Shard(3)), (Role::Order, Shard(700))].into_iter().collect();
+        assert!(slices.has(Role::Payment, Shard(3)) && !slices.has(Role::Payment, Shard(700)));
+        assert_eq!(slices.shards_of(Role::Order), [Shard(3), Shard(700)]);
+        slices.remove(Role::Order, Shard(3));
+        slices.remove(Role::Order, Shard(9));
+        assert_eq!(slices.iter().collect::<Vec<_>>(), [(Role::Payment, Shard(3)), (Role::Order, Shard(700))]);
+        slices.remove(Role::Payment, Shard(3));
+        slices.remove(Role::Order, Shard(700));
+        assert!(slices.is_empty());
+        assert_eq!(Role::ALL.into_iter().collect::<Roles>(), Roles::ALL);
+    }
+}

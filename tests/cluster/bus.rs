@@ -1,0 +1,49 @@
+//! What Kafka is between nodes: every event that a node commits, and every repeat, reaches each node that must hear it.
+
+use ordermill::actors::{Counter, Front, HearError, Logged, Repeats};
+use ordermill::domain::{Event, EventKind, Role, Slices};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+type Queue = Arc<Mutex<VecDeque<(Event, bool)>>>;
+
+/// The queue of all nodes.
+#[derive(Clone, Default)]
+pub struct Bus(Queue);
+
+impl Bus {
+    pub fn publish(&self) -> Counter {
+        let queue = self.0.clone();
+        Arc::new(move |logged: Logged| {
+            queue.lock().unwrap().extend(logged.events.iter().map(|logged| (logged.event.clone(), false)));
+        })
+    }
+
+    pub fn repeats(&self) -> Repeats {
+        let queue = self.0.clone();
+        Arc::new(move |event| queue.lock().unwrap().push_back((event, true)))
+    }
+
+    pub fn next(&self) -> Option<(Event, bool)> {
+        self.0.lock().unwrap().pop_front()
+    }
+}
+
+/// Whether a role of a node with these slices must hear of the event from outside.
+fn must_hear(slices: &Slices, role: Role, event: &Event) -> bool {
+    let kind = event.kind();
+    let learns = kind == EventKind::OrderCreated && matches!(role, Role::Payment | Role::Notification);
+    let takes = learns || kind.subscribers().contains(&role);
+    takes && slices.has(role, event.shard) && kind.topic().role().is_none_or(|writer| !slices.has(writer, event.shard))
+}
+
+/// Tells a node's role until it has taken the event, or need not hear it any more.
+pub async fn tell(front: Front, role: Role, event: Event, repeat: bool) {
+    while must_hear(&front.slices().borrow().clone(), role, &event) {
+        match front.hear(role, event.clone(), repeat, crate::support::LIMIT).await {
+            Ok(()) => return,
+            Err(HearError::NotNow) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(HearError::UnknownOrder) => panic!("{event:?} is about no order"),
+        }
+    }
+}

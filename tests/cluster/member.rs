@@ -1,0 +1,175 @@
+//! One node of a cluster. Its tasks are a set of their own: dropped, the node has crashed; not polled, it sleeps.
+
+use crate::bus::{Bus, tell};
+use crate::support::{LIMIT, World1, new_order, until};
+use ordermill::actors::{Actors, AnalyticsSettings, Front, NewOrder, Parts, PlaceError, Where};
+use ordermill::db::memory::{MemoryDatabase, Nodes};
+use ordermill::db::{OrderFilter, Reads};
+use ordermill::domain::{Line, OrderId, Role, Roles, Shards};
+use ordermill::verify::{Expect, Options, verify};
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::LocalSet;
+
+/// The nodes and what they share.
+pub struct Cluster {
+    pub world: World1,
+    bus: Bus,
+    members: RefCell<Vec<Rc<Member>>>,
+}
+
+pub struct Member {
+    pub front: Front,
+    tasks: Rc<LocalSet>,
+    sleeps: watch::Sender<bool>,
+    crash: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+impl Cluster {
+    pub fn new(seed: u64) -> Rc<Self> {
+        let mut world = World1::new(seed);
+        let clock = world.world.clone();
+        world.database =
+            MemoryDatabase::new(Shards::new(24).unwrap(), Nodes::Many, Arc::new(move || ordermill::actors::World::now(&*clock)));
+        let cluster = Rc::new(Self { world, bus: Bus::default(), members: RefCell::default() });
+        actix::spawn(carry(Rc::downgrade(&cluster)));
+        cluster
+    }
+
+    /// Starts a node; returns when it has started, with shards or without.
+    pub async fn start(&self, name: &str, roles: &[Role]) -> Rc<Member> {
+        let parts = Parts {
+            settings: self.world.settings.clone(),
+            analytics: AnalyticsSettings::default(),
+            world: self.world.world.clone(),
+            store: Box::new(self.world.database.store()),
+            reads: Arc::new(self.world.database.clone()),
+            providers: self.world.providers.clone(),
+            faults: self.world.faults.clone(),
+            roles: roles.iter().copied().collect::<Roles>(),
+            publish: Some(self.bus.publish()),
+            repeats: Some(self.bus.repeats()),
+            name: name.to_owned(),
+            url: format!("http://{name}"),
+        };
+        let tasks = Rc::new(LocalSet::new());
+        let (started, start) = oneshot::channel();
+        let (crash, crashed) = oneshot::channel::<()>();
+        let sleeps = watch::Sender::new(false);
+        tasks.spawn_local(async move {
+            let actors = Actors::start(parts, Where::Here).await.unwrap();
+            let front = actors.front().clone();
+            assert!(started.send(front).is_ok());
+            let _kept: Actors = actors;
+            std::future::pending::<()>().await;
+        });
+        actix::spawn(run(tasks.clone(), sleeps.clone(), crashed));
+        let front = start.await.unwrap();
+        let member = Rc::new(Member { front, tasks, sleeps, crash: RefCell::new(Some(crash)) });
+        self.members.borrow_mut().push(member.clone());
+        member
+    }
+
+    pub fn members(&self) -> Vec<Rc<Member>> {
+        self.members.borrow().clone()
+    }
+
+    /// The node is gone from one moment to the next.
+    pub async fn crash(&self, member: Rc<Member>) {
+        self.members.borrow_mut().retain(|other| !Rc::ptr_eq(other, &member));
+        drop(member.crash.borrow_mut().take());
+        let tasks = Rc::downgrade(&member.tasks);
+        drop(member);
+        until("the node is gone", || async { tasks.upgrade().is_none() }).await;
+    }
+
+    /// Waits until every shard of each role is somebody's and all shares are even.
+    pub async fn is_shared(&self) {
+        until("the shards are shared out evenly", || async {
+            Role::ALL.into_iter().all(|role| {
+                let shares = self.members().into_iter().map(|member| member.front.slices().borrow().shards_of(role).len());
+                let shares: Vec<usize> = shares.filter(|share| *share > 0).collect();
+                shares.iter().sum::<usize>() == 24 && shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1
+            })
+        })
+        .await;
+    }
+
+    /// Waits until no order owes anything, and checks every invariant.
+    pub async fn settles(&self) {
+        until("every order is settled", || async {
+            let all = self.world.database.open_orders(Shards::new(24).unwrap().all().collect(), None, 10_000).await.unwrap();
+            all.is_empty()
+        })
+        .await;
+        let orders = self.world.database.orders(OrderFilter { limit: 100_000, ..OrderFilter::default() }).await.unwrap();
+        assert!(!orders.is_empty());
+        let report = self.report().await;
+        assert!(report.is_sound(), "{report}");
+    }
+
+    async fn report(&self) -> ordermill::verify::Report {
+        let mut snapshot = self.world.database.snapshot().await.unwrap();
+        verify(snapshot.as_mut(), &Options { expect: Expect::Settled, ..Options::default() }).await.unwrap()
+    }
+}
+
+impl Member {
+    /// Asks the node for something, within it; none if it dies over it.
+    pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(&self, ask: impl FnOnce(Front) -> F) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let asking = ask(self.front.clone());
+        self.tasks.spawn_local(async move { reply.send(asking.await).ok() });
+        answer.await.ok()
+    }
+
+    pub async fn place(&self, lines: Vec<Line>) -> Option<Result<OrderId, PlaceError>> {
+        let new: NewOrder = new_order(lines);
+        let placed = self.ask(|front| async move { front.place(new, None, LIMIT).await }).await?;
+        Some(placed.map(|placed| placed.order.id))
+    }
+
+    pub fn owns(&self, role: Role) -> usize {
+        self.front.slices().borrow().shards_of(role).len()
+    }
+
+    pub fn sleep(&self) {
+        self.sleeps.send_replace(true);
+    }
+
+    pub fn wake(&self) {
+        self.sleeps.send_replace(false);
+    }
+}
+
+async fn run(tasks: Rc<LocalSet>, sleeps: watch::Sender<bool>, mut crashed: oneshot::Receiver<()>) {
+    let mut changes = sleeps.subscribe();
+    loop {
+        let is_asleep = *changes.borrow_and_update();
+        tokio::select! {
+            biased;
+            _ = &mut crashed => return,
+            _ = changes.changed() => {}
+            () = tasks.run_until(std::future::pending()), if !is_asleep => {}
+        }
+    }
+}
+
+/// Carries what the nodes say to each other.
+async fn carry(cluster: std::rc::Weak<Cluster>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let Some(cluster) = cluster.upgrade() else { return };
+        while let Some((event, repeat)) = cluster.bus.next() {
+            for member in cluster.members() {
+                for role in Role::ALL {
+                    member.tasks.spawn_local(tell(member.front.clone(), role, event.clone(), repeat));
+                }
+            }
+        }
+    }
+}

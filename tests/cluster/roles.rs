@@ -1,0 +1,69 @@
+//! Each role on nodes of its own: the saga crosses from node to node.
+
+use crate::member::Cluster;
+use crate::support::{LIMIT, line, put_product, run, settled};
+use ordermill::actors::Command;
+use ordermill::domain::{CancelledBy, OrderStatus, Role};
+use ordermill::saga::Shipment;
+
+#[test]
+fn orders_settle_across_nodes_that_host_some_roles_each() {
+    run(|| async {
+        let cluster = Cluster::new(11);
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics]).await;
+        let stock = cluster.start("stock", &[Role::Inventory]).await;
+        cluster.start("pay", &[Role::Payment]).await;
+        cluster.start("tell", &[Role::Notification]).await;
+        cluster.is_shared().await;
+        put_product(&stock.front, 1, 1000, 100).await;
+        put_product(&stock.front, 2, 1001, 100).await;
+        let (mut confirmed, mut failed, mut cancelled, mut shipped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..5 {
+            confirmed.push(orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap());
+            shipped.push(orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap());
+            failed.push(orders.place(vec![line(2, 1, 1001)]).await.unwrap().unwrap());
+            cancelled.push(orders.place(vec![line(1, 1000, 1000)]).await.unwrap().unwrap());
+        }
+        for id in &shipped {
+            settled(&orders.front, *id, OrderStatus::Confirmed).await;
+            let (id, ship) = (*id, Command::Ship(Shipment::default()));
+            orders.ask(move |front| async move { front.command(id, ship, LIMIT).await }).await.unwrap().unwrap();
+        }
+        let undone = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        settled(&orders.front, undone, OrderStatus::Confirmed).await;
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        orders.ask(move |front| async move { front.command(undone, cancel, LIMIT).await }).await.unwrap().unwrap();
+        cancelled.push(undone);
+        for (ids, status) in [
+            (confirmed, OrderStatus::Confirmed),
+            (shipped, OrderStatus::Shipped),
+            (failed, OrderStatus::Failed),
+            (cancelled, OrderStatus::Cancelled),
+        ] {
+            for id in ids {
+                settled(&orders.front, id, status).await;
+            }
+        }
+        cluster.settles().await;
+    });
+}
+
+#[test]
+fn a_role_that_dies_is_taken_over_and_asked_again() {
+    run(|| async {
+        let cluster = Cluster::new(12);
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory]).await;
+        let first = cluster.start("pay-1", &[Role::Payment, Role::Notification]).await;
+        cluster.start("pay-2", &[Role::Payment, Role::Notification]).await;
+        cluster.is_shared().await;
+        put_product(&orders.front, 1, 1000, 100).await;
+        for _ in 0..20 {
+            orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        }
+        cluster.crash(first).await;
+        for _ in 0..20 {
+            orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        }
+        cluster.settles().await;
+    });
+}
