@@ -3,6 +3,8 @@
 //! Start: settings, database (locked, migrated), actors (a writer, its shards, their open orders), HTTP. Stop: not ready, no new
 //! orders, requests in progress end, what is in commit ends, the writer is ended, exit. A second signal exits at once.
 
+mod edge;
+
 use crate::actors::faults::Faults;
 use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
@@ -15,6 +17,7 @@ use crate::providers::{Providers, SetupError, server};
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
+use edge::{Edge, EdgeError, Wires};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, mpsc};
@@ -39,6 +42,9 @@ pub enum AppError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, #[source] std::io::Error),
+    /// Kafka.
+    #[error("kafka: {0}")]
+    Edge(#[from] EdgeError),
     /// The front door.
     #[error("{0}")]
     Serve(#[from] http::ServeError),
@@ -57,6 +63,7 @@ const FROZEN_AFTER: Duration = Duration::from_secs(30);
 pub struct Node {
     address: SocketAddr,
     actors: Actors,
+    edge: Option<Arc<Edge>>,
     server: ServerHandle,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     state: Arc<HttpState>,
@@ -95,6 +102,9 @@ impl Node {
         let (store, reads) = open(&settings, &handle)?;
         let url = if settings.server.public_url.is_empty() { format!("http://{address}") } else { settings.server.public_url.clone() };
         let name = format!("{}-{}", hostname(), std::process::id());
+        let wires = Wires::lay(&settings)?;
+        let roles = Roles::ALL;
+        let hosted: Vec<Role> = roles.iter().collect();
         let parts = Parts {
             settings: actor_settings(&settings),
             analytics: actors::AnalyticsSettings { flush_ms: settings.analytics.save_ms, ..actors::AnalyticsSettings::default() },
@@ -103,14 +113,15 @@ impl Node {
             reads,
             providers: Providers::from_settings(&settings.providers)?,
             faults: Faults::default(),
-            roles: Roles::ALL,
-            publish: None,
-            repeats: None,
+            roles,
+            publish: wires.as_ref().map(Wires::publish),
+            repeats: wires.as_ref().map(Wires::repeats),
             name: name.clone(),
             url,
         };
         let actors = Actors::start(parts, Where::Threads).await?;
-        let operations = Arc::new(NodeOperations { telemetry, front: actors.front().clone() });
+        let edge = wires.map(|wires| wires.start(&settings, actors.front(), &hosted)).transpose()?.map(Arc::new);
+        let operations = Arc::new(NodeOperations { telemetry, front: actors.front().clone(), edge: edge.clone() });
         let state = Arc::new(HttpState::new(HttpParts {
             front: actors.front().clone(),
             settings: settings.clone(),
@@ -120,7 +131,7 @@ impl Node {
                 name,
                 version: env!("CARGO_PKG_VERSION"),
                 commit: env!("BUILD_COMMIT"),
-                roles: Role::ALL.iter().map(|role| role.name().to_owned()).collect(),
+                roles: hosted.iter().map(|role| role.name().to_owned()).collect(),
                 database: if settings.store.url.is_postgres() { "postgres" } else { "sqlite" }.to_owned(),
                 started_at: chrono::Utc::now().into(),
             },
@@ -128,7 +139,7 @@ impl Node {
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
         let watchdog = watch(actors.front().clone()).map_err(AppError::Runtime)?;
-        Ok(Self { address, actors, server, ended, state, settings, _database: database, _watchdog: watchdog })
+        Ok(Self { address, actors, edge, server, ended, state, settings, _database: database, _watchdog: watchdog })
     }
 
     /// Where it listens.
@@ -152,6 +163,9 @@ impl Node {
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.ended.await {
             tracing::warn!(error = %error, "the HTTP server ended with an error");
+        }
+        if let Some(edge) = self.edge {
+            edge.stop(Duration::from_millis(server.shutdown_timeout_ms) / 2).await;
         }
         self.actors.stop(Duration::from_millis(server.shutdown_timeout_ms)).await;
     }
@@ -337,12 +351,20 @@ fn telemetry(settings: &Settings) -> Result<&'static Telemetry, AppError> {
 struct NodeOperations {
     telemetry: &'static Telemetry,
     front: actors::Front,
+    edge: Option<Arc<Edge>>,
 }
 
 impl Operations for NodeOperations {
     fn components(&self) -> Vec<Component> {
         let trouble = self.front.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
-        vec![Component { name: "database".to_owned(), is_up: trouble.is_none(), detail: trouble }]
+        let database = Component { name: "database".to_owned(), is_up: trouble.is_none(), detail: trouble };
+        std::iter::once(database).chain(self.edge.as_ref().map(|edge| edge.component())).collect()
+    }
+
+    fn publish(&self) {
+        if let Some(edge) = &self.edge {
+            edge.publish();
+        }
     }
 
     fn log_filter(&self) -> String {

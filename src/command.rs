@@ -108,10 +108,15 @@ impl Running for InProcess {
 }
 
 fn settings(args: &NodeArgs) -> anyhow::Result<Settings> {
-    if args.kafka.is_some() || args.roles.is_some() {
-        bail!("--kafka and --roles need a cluster on PostgreSQL, which this version does not have yet: all roles work in this one process");
+    if args.roles.is_some() {
+        bail!("--roles is not there yet: all roles work in this one process");
     }
-    let flags = [("server.listen", &args.listen), ("pricing.rule", &args.pricing), ("store.url", &args.database.database)];
+    let flags = [
+        ("server.listen", &args.listen),
+        ("kafka.brokers", &args.kafka),
+        ("pricing.rule", &args.pricing),
+        ("store.url", &args.database.database),
+    ];
     load(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect(), &args.database.config)
 }
 

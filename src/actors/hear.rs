@@ -2,9 +2,9 @@
 
 use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
-use super::{Cluster, Owner};
+use super::{Cluster, LetterAgain, Owner, Submit};
 use crate::db::{Outcome, Write};
-use crate::domain::{Event, EventBody, Order, Role, Shard, Slices};
+use crate::domain::{Event, EventBody, Order, Role, Shard, Slices, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -44,6 +44,30 @@ impl Front {
             Some(row) => Owner::Other { node: row.node.clone(), url: row.url.clone() },
             None => Owner::Nobody,
         }
+    }
+
+    /// Whether this node does the work of `role` for a shard's orders.
+    #[must_use]
+    pub fn owns(&self, role: Role, shard: Shard) -> bool {
+        self.node.owns(role, shard)
+    }
+
+    /// The writer of this node's journal; a fenced one is replaced.
+    #[must_use]
+    pub fn writer(&self) -> WriterId {
+        self.node.journal.writer()
+    }
+
+    /// The way into the journal for writes that belong to no order; waits as long as it takes.
+    #[must_use]
+    pub fn submit(&self) -> Submit {
+        super::start::submit(&self.node)
+    }
+
+    /// From now on the desk has messages of dead letters taken again by `again`.
+    pub fn takes_letters_again(&self, again: LetterAgain) {
+        // Set once, at the start.
+        let _set_before = self.node.letters_again.set(again);
     }
 
     /// Takes an event that another node's or team's role made true, for one role of this node. Returns when this node's order has

@@ -4,6 +4,8 @@ use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use crate::db::{Outcome, Write};
 use crate::domain::{Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, Text};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a person does with a dead letter.
@@ -31,6 +33,9 @@ pub enum LetterError {
     /// The action makes no sense for it: 409.
     #[error("{0}")]
     NotApplicable(&'static str),
+    /// Its message failed again: 409.
+    #[error("the message failed again: {0}")]
+    FailedAgain(String),
     /// Its order's owner is another node: it takes the command, or 503.
     #[error("the order's owner is another node")]
     NotHere,
@@ -38,6 +43,9 @@ pub enum LetterError {
     #[error("the dead letter cannot be changed now")]
     Unavailable,
 }
+
+/// Takes a dead letter's message again. It failed again: the reason; it cannot be taken now: none.
+pub type LetterAgain = Arc<dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), Option<String>>> + Send + Sync>;
 
 impl Front {
     /// Does what a person decided about a dead letter, audited as `by`. The order is told first, the letter closed after: a crash
@@ -57,6 +65,9 @@ impl Front {
         let letter = read.ok_or(LetterError::NotFound)?;
         if letter.state != LetterState::Open {
             return Err(LetterError::Closed);
+        }
+        if letter.kind == LetterKind::Message && action == LetterAction::Reprocess {
+            self.take_again(&letter).await?;
         }
         let command = order_command(&letter, action)?;
         if let (Some(command), Some(order)) = (command, letter.order) {
@@ -84,6 +95,12 @@ impl Front {
             self.retry_notice(&letter);
         }
         Ok(())
+    }
+
+    async fn take_again(&self, letter: &DeadLetter) -> Result<(), LetterError> {
+        let again =
+            self.node.letters_again.get().ok_or(LetterError::NotApplicable("its message came from Kafka, which this node has not"))?;
+        again(letter.clone()).await.map_err(|why| why.map_or(LetterError::Unavailable, LetterError::FailedAgain))
     }
 
     fn retry_notice(&self, letter: &DeadLetter) {

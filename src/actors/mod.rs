@@ -45,7 +45,7 @@ pub use death::watch_panics;
 pub use front::{ActorCount, ActorsReport, Command, CommandError, Front, NewOrder, PlaceError, Placed, WriteError};
 pub use group_commit::Counter;
 pub use hear::HearError;
-pub use letters::{LetterAction, LetterError};
+pub use letters::{LetterAction, LetterAgain, LetterError};
 pub use live::{Change, Live, Watch};
 pub use node::{ActorKind, ActorSettings, RealWorld, Repeats, World};
 pub use start::{Actors, Parts, Where};

@@ -3,7 +3,7 @@
 use super::faults::Faults;
 use super::inbox::Inbox;
 use super::journal::Journal;
-use super::{Cluster, Live, StepTimes};
+use super::{Cluster, LetterAgain, Live, StepTimes};
 use crate::db::Reads;
 use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp};
 use crate::providers::Providers;
@@ -249,6 +249,8 @@ pub(crate) struct Node {
     pub(crate) owned: watch::Sender<Slices>,
     /// Who owns what, as the database said it last.
     pub(crate) cluster: watch::Sender<Arc<Cluster>>,
+    /// What takes messages of dead letters again; none without Kafka.
+    pub(crate) letters_again: OnceLock<LetterAgain>,
     /// What takes repeats for roles that are not here; none without Kafka.
     pub(crate) repeats: Option<Repeats>,
     pub(crate) counters: Counters,

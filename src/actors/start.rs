@@ -91,6 +91,7 @@ impl Actors {
             owned: watch::Sender::default(),
             cluster: watch::Sender::default(),
             repeats: parts.repeats,
+            letters_again: OnceLock::new(),
             counters: Counters::default(),
             times: StepTimes::default(),
             faults: parts.faults,
@@ -216,7 +217,7 @@ fn counter(analytics: &Slot) -> Counter {
     })
 }
 
-fn submit(node: &Arc<Node>) -> super::Submit {
+pub(super) fn submit(node: &Arc<Node>) -> super::Submit {
     let node = node.clone();
     Arc::new(move |write: Write| {
         let outcome = node.journal.ask(write, None);

@@ -17,6 +17,9 @@ pub trait Operations: Send + Sync {
     /// The parts that the node needs, beside its actors: database, Kafka.
     fn components(&self) -> Vec<Component>;
 
+    /// Writes the numbers of these parts into the metrics; called when somebody reads them.
+    fn publish(&self);
+
     /// What is logged now.
     fn log_filter(&self) -> String;
 
@@ -179,6 +182,7 @@ pub(super) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };
     let in_progress = u32::try_from(call.state.in_progress()).unwrap_or(u32::MAX);
     call.state.front.publish();
+    call.state.operations.publish();
     metrics::gauge!("http_server_active_requests").set(in_progress);
     // Rendering takes a lock and some milliseconds: off the thread that takes orders.
     let text = actix_web::web::block(move || handle.render()).await;

@@ -12,13 +12,18 @@ use uuid::Uuid;
 
 /// Where a message comes from, for its headers.
 #[derive(Clone, Copy, Debug)]
-pub struct Provenance<'a> {
-    /// Whose log the event stands in.
-    pub writer: WriterId,
-    /// Its number there.
-    pub seq: i64,
-    /// The roles that were given the event on the node that wrote it, so that they need not hear of it again.
-    pub local: &'a [Role],
+pub enum Provenance<'a> {
+    /// From a writer's log, for the first time as far as is known.
+    Log {
+        /// Whose log the event stands in.
+        writer: WriterId,
+        /// Its number there.
+        seq: i64,
+        /// The roles that were given the event on the node that wrote it, so that they need not hear of it again.
+        local: &'a [Role],
+    },
+    /// Said again, by whoever misses an answer or gives one again.
+    Repeat,
 }
 
 /// The record's value, written over what `out` holds.
@@ -89,11 +94,16 @@ pub fn headers(event: &Event, from: Provenance<'_>) -> Headers {
     if !event.correlation.0.is_nil() {
         all.add(headers::TRACE_PARENT, headers::trace_parent(event.correlation, id).as_bytes());
     }
-    all.add(headers::WRITER, from.writer.0.to_string().as_bytes());
-    all.add(headers::SEQ, from.seq.to_string().as_bytes());
-    if !from.local.is_empty() {
-        let names: Vec<&str> = from.local.iter().map(|role| role.name()).collect();
-        all.add(headers::LOCAL, names.join(",").as_bytes());
+    match from {
+        Provenance::Log { writer, seq, local } => {
+            all.add(headers::WRITER, writer.0.to_string().as_bytes());
+            all.add(headers::SEQ, seq.to_string().as_bytes());
+            if !local.is_empty() {
+                let names: Vec<&str> = local.iter().map(|role| role.name()).collect();
+                all.add(headers::LOCAL, names.join(",").as_bytes());
+            }
+        }
+        Provenance::Repeat => all.add(headers::REPEAT, b"true"),
     }
     all
 }

@@ -28,6 +28,8 @@ pub struct TestOperations {
 }
 
 impl Operations for TestOperations {
+    fn publish(&self) {}
+
     fn components(&self) -> Vec<Component> {
         vec![Component { name: "database".to_owned(), is_up: true, detail: None }]
     }

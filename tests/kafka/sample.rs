@@ -97,7 +97,7 @@ pub(crate) fn event_of(n: u64, kind: EventKind) -> Event {
 pub(crate) fn published(event: &Event) -> Record {
     let mut value = Vec::new();
     write::value(event, &mut value).unwrap();
-    let from = Provenance { writer: WriterId(3), seq: 12, local: &[Role::Order, Role::Inventory] };
+    let from = Provenance::Log { writer: WriterId(3), seq: 12, local: &[Role::Order, Role::Inventory] };
     Record { headers: write::headers(event, from), ..record(event.kind().topic(), event.order, value) }
 }
 

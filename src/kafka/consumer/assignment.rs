@@ -1,19 +1,7 @@
 //! Which partitions a role listens to.
 
-use super::Slices;
-use crate::domain::{EventKind, Role, Shard, Topic};
+use crate::domain::{EventKind, Role, Shard, Slices, Topic};
 use std::collections::BTreeSet;
-
-/// The role that writes a topic; none where other teams do.
-pub(super) fn writer_of(topic: Topic) -> Option<Role> {
-    match topic {
-        Topic::Order => Some(Role::Order),
-        Topic::Inventory => Some(Role::Inventory),
-        Topic::Payment => Some(Role::Payment),
-        Topic::Notification => Some(Role::Notification),
-        Topic::Shipping => None,
-    }
-}
 
 /// Whether a role takes events of that kind from the topic. What payment and notification need of an order they learn from its
 /// first event, where its owner is elsewhere.
@@ -28,15 +16,15 @@ pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
 /// The partitions whose events `role` must hear from Kafka: of the shards that it owns here, where the role that writes the topic is
 /// not here for the same shard. What is here is heard without Kafka.
 pub(super) fn assignment(role: Role, slices: &Slices) -> BTreeSet<(Topic, Shard)> {
-    let Some(owned) = slices.get(&role) else { return BTreeSet::new() };
+    let owned = slices.shards_of(role);
     let mut all = BTreeSet::new();
     for topic in Topic::ALL {
         let listens = EventKind::ALL.into_iter().any(|kind| takes(role, topic, kind));
         if !listens {
             continue;
         }
-        let here = writer_of(topic).and_then(|writer| slices.get(&writer));
-        all.extend(owned.iter().filter(|shard| !here.is_some_and(|here| here.contains(shard))).map(|shard| (topic, *shard)));
+        let is_written_here = |shard: &Shard| topic.role().is_some_and(|writer| slices.has(writer, *shard));
+        all.extend(owned.iter().filter(|shard| !is_written_here(shard)).map(|shard| (topic, *shard)));
     }
     all
 }
@@ -46,7 +34,7 @@ mod tests {
     use super::*;
 
     fn slices(owned: &[(Role, &[u16])]) -> Slices {
-        owned.iter().map(|(role, shards)| (*role, shards.iter().copied().map(Shard).collect())).collect()
+        owned.iter().flat_map(|(role, shards)| shards.iter().map(|shard| (*role, Shard(*shard)))).collect()
     }
 
     fn topics(role: Role, owned: &[(Role, &[u16])]) -> Vec<(&'static str, u16)> {

@@ -11,6 +11,7 @@
 
 mod assignment;
 mod copies;
+mod hearing;
 mod lanes;
 mod letters;
 mod parked;
@@ -18,21 +19,20 @@ mod run;
 mod window;
 mod work;
 
+pub use hearing::ToFront;
+
 use super::client::BrokerState;
 use super::headers::Said;
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Shard, Timestamp};
+use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Slices, Timestamp};
 use crate::saga::Shipment;
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// The shards that this node owns, by role.
-pub type Slices = BTreeMap<Role, BTreeSet<Shard>>;
 
 /// Why an event was not taken, by what happens next.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -144,7 +144,7 @@ const LISTENERS: [Role; 4] = [Role::Order, Role::Inventory, Role::Payment, Role:
 struct Listener {
     figures: Arc<Figures>,
     again: mpsc::Sender<Reprocess>,
-    ended: oneshot::Receiver<()>,
+    ended: watch::Receiver<bool>,
 }
 
 /// The running consumer.
@@ -163,14 +163,13 @@ impl Consumer {
         let mut listeners = BTreeMap::new();
         for role in LISTENERS.into_iter().filter(|role| hosted.contains(role)) {
             let (again, asked) = mpsc::channel(REPROCESS_QUEUE);
-            let (end, ended) = oneshot::channel();
+            let (end, ended) = watch::channel(false);
             let figures = Arc::new(Figures::default());
             let shared = run::Shared { role, parts: parts.clone(), figures: figures.clone(), stopping: stopping.clone() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             std::thread::Builder::new().name(format!("consumer-{}", role.name())).spawn(move || {
                 run::keep(&runtime, &shared, asked);
-                // Nobody may wait for the end.
-                let _gone = end.send(());
+                end.send_replace(true);
             })?;
             listeners.insert(role, Listener { figures, again, ended });
         }
@@ -214,9 +213,12 @@ impl Consumer {
     }
 
     /// Takes nothing more and commits what is done, at most `limit`. What is under way is heard again at the next start.
-    pub async fn stop(self, limit: Duration) {
+    pub async fn stop(&self, limit: Duration) {
         self.stop.send_replace(true);
-        let ends = self.listeners.into_values().map(|listener| listener.ended);
+        let ends = self.listeners.values().map(|listener| {
+            let mut ended = listener.ended.clone();
+            async move { drop(ended.wait_for(|ended| *ended).await) }
+        });
         drop(tokio::time::timeout(limit, futures_util::future::join_all(ends)).await);
     }
 }

@@ -16,12 +16,12 @@ use super::client::BrokerState;
 use crate::actors::{Logged, Submit};
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{Role, Shard, WriterId};
+use crate::domain::{Event, Role, Shard, WriterId};
 use producer::Told;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// What the publisher is made of.
 #[derive(Clone)]
@@ -42,23 +42,35 @@ pub struct PublisherParts {
 
 /// Where commits are put for the publisher. Never waits: what finds no room is read from the log.
 #[derive(Clone)]
-pub struct Feed(mpsc::Sender<Logged>);
+pub struct Feed {
+    commits: mpsc::Sender<Logged>,
+    repeats: mpsc::Sender<Event>,
+}
 
 impl Feed {
     /// Puts a commit in.
     pub fn push(&self, logged: Logged) {
-        drop(self.0.try_send(logged));
+        drop(self.commits.try_send(logged));
+    }
+
+    /// Puts an event in that was said before. What finds no room is left to who still misses an answer.
+    pub fn repeat(&self, event: Event) {
+        drop(self.repeats.try_send(event));
     }
 }
 
 /// Where a feed ends, for [`Publisher::start`].
-pub struct FeedEnd(mpsc::Receiver<Logged>);
+pub struct FeedEnd {
+    commits: mpsc::Receiver<Logged>,
+    repeats: mpsc::Receiver<Event>,
+}
 
-/// A feed with room for `settings.publish_feed` commits.
+/// A feed with room for `settings.publish_feed` commits, and as many repeats.
 #[must_use]
 pub fn feed(settings: &KafkaSettings) -> (Feed, FeedEnd) {
-    let (sender, receiver) = mpsc::channel(settings.publish_feed.max(1));
-    (Feed(sender), FeedEnd(receiver))
+    let (commits, commits_end) = mpsc::channel(settings.publish_feed.max(1));
+    let (repeats, repeats_end) = mpsc::channel(settings.publish_feed.max(1));
+    (Feed { commits, repeats }, FeedEnd { commits: commits_end, repeats: repeats_end })
 }
 
 /// How the publishing fares.
@@ -77,7 +89,7 @@ pub struct Publisher {
     told: Arc<Told>,
     lag: Arc<AtomicI64>,
     stop: watch::Sender<Stop>,
-    ended: oneshot::Receiver<()>,
+    ended: watch::Receiver<bool>,
 }
 
 /// Whether the publisher is to end.
@@ -96,14 +108,13 @@ impl Publisher {
     /// There is no thread to be had.
     pub fn start(parts: PublisherParts, feed: FeedEnd) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(Stop::No);
-        let (end, ended) = oneshot::channel();
+        let (end, ended) = watch::channel(false);
         let (told, lag) = (Arc::new(Told::default()), Arc::new(AtomicI64::new(0)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = run::Shared { parts, told: told.clone(), lag: lag.clone(), stopping };
         std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
-            run::keep(&runtime, &shared, feed.0);
-            // Nobody may wait for the end.
-            let _gone = end.send(());
+            run::keep(&runtime, &shared, feed);
+            end.send_replace(true);
         })?;
         Ok(Self { told, lag, stop, ended })
     }
@@ -127,9 +138,10 @@ impl Publisher {
     }
 
     /// Ends it: what was sent is awaited and stored, at most `limit`. The rest is published at the next start, or by a survivor.
-    pub async fn stop(self, limit: Duration) {
+    pub async fn stop(&self, limit: Duration) {
         let by = tokio::time::Instant::now() + limit;
         self.stop.send_replace(Stop::By(by));
-        drop(tokio::time::timeout_at(by, self.ended).await);
+        let mut ended = self.ended.clone();
+        drop(tokio::time::timeout_at(by, ended.wait_for(|ended| *ended)).await);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::acks::Acks;
 use crate::config::KafkaSettings;
-use crate::domain::{Event, Topic};
+use crate::domain::{Event, LoggedEvent, Topic};
 use crate::kafka::client::{self, BrokerState, Ears};
 use crate::kafka::topics::TopicNames;
 use crate::kafka::write::{self, Provenance};
@@ -47,8 +47,8 @@ impl Told {
 
 /// One event on its way.
 pub(super) struct Delivery {
-    acks: Arc<Acks>,
-    seq: i64,
+    /// Where it is counted; none for what stands in no log.
+    acks: Option<(Arc<Acks>, i64)>,
 }
 
 struct Deliveries {
@@ -79,7 +79,8 @@ impl ProducerContext for Deliveries {
             Ok(_) => {
                 self.ears.0.up();
                 self.told.published.fetch_add(1, Ordering::Relaxed);
-                let waiting = delivery.acks.acked(delivery.seq);
+                let Some((acks, seq)) = delivery.acks else { return };
+                let waiting = acks.acked(seq);
                 if waiting <= self.enough_room && self.told.starved.swap(false, Ordering::AcqRel) {
                     self.told.full.store(false, Ordering::Release);
                     self.told.wake.notify_one();
@@ -118,8 +119,18 @@ impl Producer {
         })
     }
 
-    /// Hands one event over. Events of one partition keep their order.
-    pub(super) fn send(&mut self, event: &Event, from: Provenance<'_>, acks: &Arc<Acks>) -> Result<(), NotTaken> {
+    /// Hands one event of a log over. Events of one partition keep their order.
+    pub(super) fn send(&mut self, logged: &LoggedEvent, from: Provenance<'_>, acks: &Arc<Acks>) -> Result<(), NotTaken> {
+        acks.sent(logged.seq);
+        self.hand_over(&logged.event, from, Some((acks.clone(), logged.seq))).inspect_err(|_| acks.unsent(logged.seq))
+    }
+
+    /// Hands over what was said before; should it be lost it is said again.
+    pub(super) fn repeat(&mut self, event: &Event) -> Result<(), NotTaken> {
+        self.hand_over(event, Provenance::Repeat, None)
+    }
+
+    fn hand_over(&mut self, event: &Event, from: Provenance<'_>, acks: Option<(Arc<Acks>, i64)>) -> Result<(), NotTaken> {
         let broken = |error: serde_json::Error| NotTaken::Broken(KafkaError::ClientCreation(error.to_string()));
         write::value(event, &mut self.value).map_err(broken)?;
         let topic = self.names.get(usize::from(event.kind().topic().number())).map_or("", String::as_str);
@@ -130,19 +141,15 @@ impl Producer {
         }
         let mut buffer = uuid::Uuid::encode_buffer();
         let key: &str = event.order.0.as_hyphenated().encode_lower(&mut buffer);
-        let delivery = Box::new(Delivery { acks: acks.clone(), seq: from.seq });
+        let delivery = Box::new(Delivery { acks });
         let record = BaseRecord::with_opaque_to(topic, delivery)
             .partition(event.shard.0.into())
             .key(key)
             .payload(self.value.as_slice())
             .headers(owned);
-        acks.sent(from.seq);
-        self.client.send(record).map_err(|(error, _)| {
-            acks.unsent(from.seq);
-            match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) => NotTaken::Full,
-                Some(_) | None => NotTaken::Broken(error),
-            }
+        self.client.send(record).map_err(|(error, _)| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => NotTaken::Full,
+            Some(_) | None => NotTaken::Broken(error),
         })
     }
 }

@@ -2,10 +2,10 @@
 
 use super::log::{Fed, Log};
 use super::producer::{NotTaken, Producer, Told};
-use super::{PublisherParts, Stop};
+use super::{FeedEnd, PublisherParts, Stop};
 use crate::actors::Logged;
 use crate::db::{LogEntry, Outcome, Write, WriterRow};
-use crate::domain::{LoggedEvent, Marker, Role, WriterId};
+use crate::domain::{Event, LoggedEvent, Marker, Role, WriterId};
 use crate::kafka::topics::{self, TopicsError};
 use crate::kafka::write::Provenance;
 use crate::saga::policy::Backoff;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 /// A claim lasts for so many looks for dead writers' logs, so that one that takes long does not end it.
@@ -30,7 +30,7 @@ pub(super) struct Shared {
 }
 
 /// Runs the loop until it is stopped, and a new one when it panics.
-pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut feed: mpsc::Receiver<Logged>) {
+pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut feed: FeedEnd) {
     let mut deaths = 0;
     loop {
         let running = AssertUnwindSafe(|| runtime.block_on(Run::new(shared).run(&mut feed)));
@@ -68,7 +68,7 @@ impl<'s> Run<'s> {
         Self { shared, logs: BTreeMap::new(), stored: HashMap::new(), rests: false }
     }
 
-    async fn run(mut self, feed: &mut mpsc::Receiver<Logged>) {
+    async fn run(mut self, feed: &mut FeedEnd) {
         let mut failures = 0;
         loop {
             let began = Instant::now();
@@ -94,13 +94,13 @@ impl<'s> Run<'s> {
     }
 
     /// Waits; what is fed meanwhile is read from the log later. `true`: it is stopped.
-    async fn rest(&mut self, feed: &mut mpsc::Receiver<Logged>, ms: u64) -> bool {
+    async fn rest(&mut self, feed: &mut FeedEnd, ms: u64) -> bool {
         let until = Instant::now() + Duration::from_millis(ms);
         let mut stopping = self.shared.stopping.clone();
         loop {
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop != Stop::No) => return true,
-                fed = feed.recv() => match fed {
+                fed = feed.commits.recv() => match fed {
                     Some(list) => self.note_end(&list),
                     None => return true,
                 },
@@ -127,7 +127,7 @@ impl<'s> Run<'s> {
         Ok(producer)
     }
 
-    async fn pump(&mut self, mut producer: Producer, feed: &mut mpsc::Receiver<Logged>) -> Left {
+    async fn pump(&mut self, mut producer: Producer, feed: &mut FeedEnd) -> Left {
         let settings = &self.shared.parts.settings;
         let every = |ms: u64| {
             let mut ticks = interval(Duration::from_millis(ms.max(1)));
@@ -151,7 +151,8 @@ impl<'s> Run<'s> {
                 }
                 _ = looks.tick() => self.look().await,
                 _ = marks.tick() => self.mark(),
-                fed = feed.recv() => match fed {
+                Some(event) = feed.repeats.recv() => self.repeat(&event, &mut producer),
+                fed = feed.commits.recv() => match fed {
                     Some(list) => self.take(&list, &mut producer),
                     // The journal is gone; what is stored is published by the next start.
                     None => return Left::Stopped,
@@ -191,6 +192,14 @@ impl<'s> Run<'s> {
                 }
             }
             Fed::Send | Fed::Read | Fed::Old => {}
+        }
+    }
+
+    /// What finds no room is said again by whoever still misses an answer.
+    fn repeat(&self, event: &Event, producer: &mut Producer) {
+        match producer.repeat(event) {
+            Ok(()) | Err(NotTaken::Full) => {}
+            Err(NotTaken::Broken(error)) => self.shared.told.fail(error),
         }
     }
 
@@ -346,7 +355,7 @@ fn send(shared: &Shared, log: &mut Log, logged: &LoggedEvent, producer: &mut Pro
     // Of a dead writer's events nobody knows who still had them.
     let had = |role: &&Role| is_own && (shared.parts.hosts)(**role, event.shard);
     let local: Vec<Role> = event.kind().subscribers().iter().filter(had).copied().collect();
-    match producer.send(event, Provenance { writer: log.writer, seq: logged.seq, local: &local }, &log.acks) {
+    match producer.send(logged, Provenance::Log { writer: log.writer, seq: logged.seq, local: &local }, &log.acks) {
         Ok(()) => {
             log.next = logged.seq;
             true

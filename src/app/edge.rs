@@ -1,0 +1,129 @@
+//! A node's side of Kafka: what is made before the actors, so that their first commit is heard of, and what runs beside them.
+
+use crate::actors::{Counter, Front, LetterAgain, Repeats};
+use crate::config::Settings;
+use crate::domain::{Role, Timestamp};
+use crate::http::Component;
+use crate::kafka::client::{self, BrokerState, Brokers};
+use crate::kafka::consumer::{Consumer, ConsumerParts, ReprocessError, ToFront};
+use crate::kafka::publisher::{self, Feed, FeedEnd, Publisher, PublisherParts};
+use futures_util::FutureExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why there is no Kafka though one is set.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// A setting that librdkafka does not take.
+    #[error("{0}")]
+    Settings(String),
+    /// A thread.
+    #[error("no thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The ends of the feed, before there are actors.
+pub(super) struct Wires {
+    feed: Feed,
+    end: FeedEnd,
+}
+
+impl Wires {
+    /// None where no brokers are set.
+    pub(super) fn lay(settings: &Settings) -> Result<Option<Self>, EdgeError> {
+        if !settings.kafka.is_on() {
+            return Ok(None);
+        }
+        for config in [client::config(&settings.kafka, "check"), client::producer_config(&settings.kafka, "check")] {
+            config.map_err(|error| EdgeError::Settings(error.to_string()))?;
+        }
+        let (feed, end) = publisher::feed(&settings.kafka);
+        Ok(Some(Self { feed, end }))
+    }
+
+    pub(super) fn publish(&self) -> Counter {
+        let feed = self.feed.clone();
+        Arc::new(move |logged| feed.push(logged))
+    }
+
+    pub(super) fn repeats(&self) -> Repeats {
+        let feed = self.feed.clone();
+        Arc::new(move |event| feed.repeat(event))
+    }
+
+    /// Starts publisher and consumer.
+    pub(super) fn start(self, settings: &Settings, front: &Front, roles: &[Role]) -> Result<Edge, EdgeError> {
+        let state = BrokerState::default();
+        let (writer, owner) = (front.clone(), front.clone());
+        let parts = PublisherParts {
+            settings: settings.kafka.clone(),
+            reads: front.reads().clone(),
+            submit: front.submit(),
+            own: Arc::new(move || writer.writer()),
+            hosts: Arc::new(move |role, shard| owner.owns(role, shard)),
+            state: state.clone(),
+        };
+        let publisher = Publisher::start(parts, self.end).map_err(EdgeError::Thread)?;
+        let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(|| chrono::Utc::now().into());
+        let limit = Duration::from_millis(settings.order.request_limit_ms);
+        let parts = ConsumerParts {
+            settings: settings.kafka.clone(),
+            reads: front.reads().clone(),
+            hearing: Arc::new(ToFront { front: front.clone(), limit, now: now.clone() }),
+            slices: front.slices(),
+            state: state.clone(),
+            now,
+        };
+        let consumer = Arc::new(Consumer::start(&parts, roles).map_err(EdgeError::Thread)?);
+        front.takes_letters_again(again(&consumer));
+        Ok(Edge { publisher, consumer, state })
+    }
+}
+
+/// How the desk has a message taken again.
+fn again(consumer: &Arc<Consumer>) -> LetterAgain {
+    let consumer = consumer.clone();
+    Arc::new(move |letter| {
+        let consumer = consumer.clone();
+        async move {
+            consumer.reprocess(letter).await.map_err(|error| match error {
+                ReprocessError::Failed(why) | ReprocessError::Unreadable(why) => Some(why),
+                ReprocessError::Away(_) => None,
+            })
+        }
+        .boxed()
+    })
+}
+
+/// Publisher and consumer of a node.
+pub(super) struct Edge {
+    publisher: Publisher,
+    consumer: Arc<Consumer>,
+    state: BrokerState,
+}
+
+impl Edge {
+    /// How the brokers fare, and how far behind them the node is.
+    pub(super) fn component(&self) -> Component {
+        let (is_up, trouble) = match self.state.get() {
+            Brokers::Up => (true, None),
+            Brokers::Unknown => (false, Some("nothing was heard of the brokers yet".to_owned())),
+            Brokers::Away(why) | Brokers::Refused(why) => (false, Some(why)),
+        };
+        let lag = self.publisher.published().lag;
+        let detail = trouble.or_else(|| (lag > 0).then(|| format!("{lag} events are to be published")));
+        Component { name: "kafka".to_owned(), is_up, detail }
+    }
+
+    /// Writes the numbers of the moment into the metrics.
+    pub(super) fn publish(&self) {
+        self.publisher.publish();
+        self.consumer.publish();
+    }
+
+    /// Ends both, at most `limit`: nothing more is heard, and what was said is awaited.
+    pub(super) async fn stop(self: Arc<Self>, limit: Duration) {
+        self.consumer.stop(limit / 2).await;
+        self.publisher.stop(limit / 2).await;
+    }
+}
