@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{LetterFilter, Outcome, Reads as _, Write};
-use ordermill::domain::{DeadLetter, Event, EventKind, LetterId, LetterState, OrderId, Role, Shard, Text, Timestamp, Topic};
+use ordermill::domain::{DeadLetter, Event, EventKind, LetterId, LetterState, OrderId, Role, Shard, Slices, Text, Timestamp, Topic};
 use ordermill::kafka::client::BrokerState;
-use ordermill::kafka::consumer::{Consumer, ConsumerParts, HearError, Hearing, ReprocessError, Slices};
+use ordermill::kafka::consumer::{Consumer, ConsumerParts, HearError, Hearing, ReprocessError};
 use ordermill::kafka::headers::{self, Said};
 use ordermill::kafka::read::Record;
 use ordermill::kafka::topics;
@@ -127,7 +127,7 @@ struct Node {
 
 impl Node {
     fn start(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role]) -> Self {
-        let owned: Slices = roles.iter().map(|role| (*role, shards().all().collect())).collect();
+        let owned: Slices = roles.iter().flat_map(|role| shards().all().map(|shard| (*role, shard))).collect();
         Self::start_with(settings, database, ears, roles, owned)
     }
 
@@ -310,15 +310,15 @@ async fn what_is_under_way_is_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_goes_to_another_node_goes_on_there() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
-    let other = Node::start_with(&settings, &node.database, Ears::new(node.ears.journal.clone()), &[Role::Order], Slices::new());
+    let other = Node::start_with(&settings, &node.database, Ears::new(node.ears.journal.clone()), &[Role::Order], Slices::default());
     let teller = Teller::new(&settings);
     let tell_all = |from: u64| (from..from + 60).for_each(|n| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed))));
     tell_all(0);
     node.heard("all here", 60).await;
     // Each commits what is done before it lets go.
-    node.slices.send_replace([(Role::Order, [Shard(0), Shard(1), Shard(2)].into())].into());
+    node.slices.send_replace([0, 1, 2].map(|n| (Role::Order, Shard(n))).into_iter().collect());
     until("it has let go", async || node.consumer.consumed()[0].partitions == 12).await;
-    other.slices.send_replace([(Role::Order, [Shard(3), Shard(4), Shard(5)].into())].into());
+    other.slices.send_replace([3, 4, 5].map(|n| (Role::Order, Shard(n))).into_iter().collect());
     tell_all(100);
     until("all of them, here or there", async || node.ears.heard().len() + other.ears.heard().len() >= 120).await;
     assert!(other.ears.heard().iter().all(|(_, order, _)| shards().of(*order).0 >= 3));
