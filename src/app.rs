@@ -10,7 +10,7 @@ use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
 use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{Reads, Store, StoreError};
-use crate::domain::{Role, Roles, Shards};
+use crate::domain::{Role, Shards};
 use crate::http::{self, Component, Fares, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{Providers, SetupError, server};
@@ -100,10 +100,10 @@ impl Node {
         let handle = runtime.handle().clone();
         let database = DatabaseRuntime(Some(runtime));
         let (store, reads) = open(&settings, &handle)?;
-        let url = if settings.server.public_url.is_empty() { format!("http://{address}") } else { settings.server.public_url.clone() };
+        let url = public_url(&settings, address);
         let name = format!("{}-{}", hostname(), std::process::id());
         let wires = Wires::lay(&settings)?;
-        let roles = Roles::ALL;
+        let roles = settings.cluster.hosted();
         let hosted: Vec<Role> = roles.iter().collect();
         let parts = Parts {
             settings: actor_settings(&settings),
@@ -304,6 +304,7 @@ fn sqlite_options(settings: &Settings) -> Result<SqliteOptions, StoreError> {
 fn actor_settings(settings: &Settings) -> actors::ActorSettings {
     let order = &settings.order;
     let notification = &settings.notification;
+    let cluster = &settings.cluster;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     actors::ActorSettings {
         arbiters: if settings.actors.arbiters == 0 { (cores / 2).max(1) } else { settings.actors.arbiters },
@@ -311,6 +312,10 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         max_batch: settings.journal.max_batch,
         queue_limit: settings.journal.queue_limit,
         redrive: Backoff { first_ms: order.redrive_first_ms, most_ms: order.redrive_most_ms },
+        redrive_far: Backoff { first_ms: cluster.redrive_far_first_ms, most_ms: cluster.redrive_far_most_ms },
+        cluster_tick_ms: cluster.tick_ms,
+        handover_ms: cluster.handover_ms,
+        external_roles: cluster.external(),
         lazy_save_ms: order.lazy_save_ms,
         deadlines: Deadlines { expiry_ms: order.expiry_ms, payment_ms: order.payment_deadline_ms },
         restart_limit: RestartLimit { restarts: settings.actors.restart_limit, window_ms: settings.actors.restart_window_ms },
@@ -330,6 +335,15 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         keep_events_ms: settings.store.event_retention_ms,
         keep_letters_ms: settings.store.letter_retention_ms,
         ..actors::ActorSettings::default()
+    }
+}
+
+/// Where other nodes reach this one.
+fn public_url(settings: &Settings, address: SocketAddr) -> String {
+    match settings.server.public_url.as_str() {
+        "" if address.ip().is_unspecified() => format!("http://{}:{}", hostname(), address.port()),
+        "" => format!("http://{address}"),
+        url => url.to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::app;
 use crate::cli::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 use crate::config::{Settings, Sources};
 use crate::verify::{self, Expect};
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -108,14 +108,12 @@ impl Running for InProcess {
 }
 
 fn settings(args: &NodeArgs) -> anyhow::Result<Settings> {
-    if args.roles.is_some() {
-        bail!("--roles is not there yet: all roles work in this one process");
-    }
     let flags = [
         ("server.listen", &args.listen),
-        ("kafka.brokers", &args.kafka),
         ("pricing.rule", &args.pricing),
         ("store.url", &args.database.database),
+        ("kafka.brokers", &args.kafka),
+        ("cluster.roles", &args.roles),
     ];
     load(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect(), &args.database.config)
 }

@@ -4,6 +4,7 @@ use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use crate::db::{Outcome, Write};
 use crate::domain::{Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, Text};
+use crate::saga::by_hand::{self, Undo};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,14 @@ impl Front {
 
 /// What an action asks of the letter's order; none where it asks nothing.
 fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
+    if let (by_hand::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
+        return match action {
+            LetterAction::Skip => Ok(Some(OrderCommand::UndoneByHand(undo))),
+            LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard => {
+                Err(LetterError::NotApplicable("another team undoes it: skip the letter when that is done"))
+            }
+        };
+    }
     match (letter.kind, action) {
         (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
         (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),

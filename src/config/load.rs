@@ -354,10 +354,42 @@ mod tests {
             ("[[access.keys]]\nname = \"a\"\nrole = \"admin\"", "give sha256 or key"),
             ("[[access.keys]]\nname = \"a\"\nrole = \"admin\"\nsha256 = \"zz\"", "64 hexadecimal digits"),
             ("[[access.keys]]\nname = \"a\"\nrole = \"root\"\nsha256 = \"zz\"", "root"),
+            ("[cluster]\nroles = [\"order\", \"stock\"]", "unknown variant `stock`, expected one of `order`, `inventory`"),
+            ("[cluster]\nroles = []", "cluster.roles must name at least one role"),
+            (
+                "[cluster]\nroles = [\"order\"]",
+                "cluster.roles leaves out inventory, payment, notification, analytics: without kafka.brokers",
+            ),
+            ("[cluster]\nroles = [\"order\"]\n[kafka]\nbrokers = [\"k:9092\"]", "a node on SQLite is alone; use postgres://"),
+            ("[cluster]\nexternal_roles = [\"payment\"]", "payment cannot be hosted here and by another team"),
+            (
+                "[cluster]\nroles = [\"order\", \"inventory\", \"notification\", \"analytics\"]\nexternal_roles = [\"payment\"]",
+                "another team's payment is reached by Kafka: set kafka.brokers",
+            ),
+            ("[cluster]\nexternal_roles = [\"order\"]", "order cannot be another team's"),
+            ("[cluster]\ntick_ms = 4_000", "cluster.tick_ms must be at most half of store.lease_ms"),
+            ("[cluster]\nforward_limit_ms = 10_000", "cluster.forward_limit_ms must be above order.request_limit_ms"),
+            ("[cluster]\nforward_idle_ms = 75_000", "cluster.forward_idle_ms must be below server.keep_alive_ms"),
+            ("[server]\npublic_url = \"10.0.0.7:80\"", "server.public_url is"),
+            ("[server]\npublic_url = \"http://10.0.0.7:80/x\"", "it must be http:// or https:// and HOST:PORT, nothing more"),
         ];
         for (text, want) in cases {
             let got = lines(with_file(text)).join("\n");
             assert!(got.contains(want), "{text}\n{got}");
         }
+    }
+
+    #[test]
+    fn another_teams_role_needs_no_other_node() {
+        let text = "[cluster]\nroles = [\"order\", \"inventory\", \"notification\", \"analytics\"]\nexternal_roles = [\"payment\"]\n\
+            [kafka]\nbrokers = [\"k:9092\"]";
+        assert!(with_file(text).unwrap().cluster.elsewhere().is_empty());
+        let settings = with_env(&[
+            ("ORDERMILL_CLUSTER__ROLES", "order, analytics"),
+            ("ORDERMILL_KAFKA__BROKERS", "a:1,b:2"),
+            ("ORDERMILL_STORE__URL", "postgres://h/d"),
+        ]);
+        let elsewhere: Vec<_> = settings.unwrap().cluster.elsewhere().iter().map(crate::domain::Role::name).collect();
+        assert_eq!(elsewhere, ["inventory", "payment", "notification"]);
     }
 }

@@ -3,6 +3,7 @@
 //! nearest known one.
 
 pub mod access;
+mod cluster;
 pub mod kafka;
 mod load;
 pub mod providers;
@@ -10,6 +11,7 @@ pub mod server;
 mod work;
 
 pub use access::{AccessKey, AccessRole, AccessSettings};
+pub use cluster::ClusterSettings;
 pub use kafka::{Compression, KafkaSettings, Properties};
 pub use load::{Sources, default_file};
 pub use providers::{ProviderSettings, Secret};
@@ -37,6 +39,8 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// The actors.
     pub actors: ActorSettings,
+    /// The other nodes.
+    pub cluster: ClusterSettings,
     /// Whose prices count.
     pub pricing: PricingSettings,
     /// The business's numbers.
@@ -77,6 +81,7 @@ impl Settings {
         self.access.check(&mut problems);
         self.kafka.check(&mut problems);
         work::check(self, &mut problems);
+        cluster::check(self, &mut problems);
         if self.access.keys.is_empty() && !self.server.is_loopback() {
             problems.push(format!(
                 "server.listen is {}, which others can reach, and no access keys are set: set access.keys, or listen on 127.0.0.1",

@@ -103,8 +103,9 @@ impl ServerSettings {
             problems.push(format!("server.listen is \"{}\": it must be HOST:PORT, such as 127.0.0.1:8080", self.listen));
         }
         let url = &self.public_url;
-        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
-            problems.push(format!("server.public_url is \"{url}\": it must begin with http:// or https://"));
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if !url.is_empty() && host.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', ' '])) {
+            problems.push(format!("server.public_url is \"{url}\": it must be http:// or https:// and HOST:PORT, nothing more"));
         }
         let positive = [
             ("max_connections", self.max_connections),
