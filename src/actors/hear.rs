@@ -4,7 +4,7 @@ use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use super::{Cluster, LetterAgain, Owner, Submit};
 use crate::db::{Outcome, Write};
-use crate::domain::{Event, EventBody, Order, Role, Shard, Slices, WriterId};
+use crate::domain::{Event, EventBody, Order, Role, Roles, Shard, Slices, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -43,6 +43,13 @@ impl Front {
         match cluster.owner(role, shard).filter(|row| Some(row.writer) != cluster.me) {
             Some(row) => Owner::Other { node: row.node.clone(), url: row.url.clone() },
             None => Owner::Nobody,
+        }
+    }
+
+    /// From now on this node hosts these roles: it ends its writer, which others take over from, and begins a new one.
+    pub fn host(&self, roles: Roles) {
+        if self.node.journal.roles() != roles {
+            self.node.journal.host(roles);
         }
     }
 
