@@ -36,7 +36,7 @@ mod wire_requests;
 
 pub use access::{Access, BadKey, Caller, Need};
 pub use gate::{Call, Gate};
-pub use node::{Component, NodeInfo, Operations};
+pub use node::{Component, Fares, NodeInfo, Operations};
 pub use problem::{FieldErrors, Problem, ProblemKind};
 pub use server::{ServeError, serve};
 pub use wire::{Amount, FieldProblem, Place, Status, Time};
