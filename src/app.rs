@@ -3,14 +3,14 @@
 //! Start: settings, database (locked, migrated), actors (a writer, its shards, their open orders), HTTP. Stop: not ready, no new
 //! orders, requests in progress end, what is in commit ends, the writer is ended, exit. A second signal exits at once.
 
+mod database;
 mod edge;
 
 use crate::actors::faults::Faults;
 use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
-use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
-use crate::db::{Reads, Store, StoreError};
-use crate::domain::{Role, Shards};
+use crate::db::{Reads, StoreError};
+use crate::domain::Role;
 use crate::http::{self, Component, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{Providers, SetupError, server};
@@ -19,10 +19,9 @@ use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, Wires};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +95,7 @@ impl Node {
         let runtime = database_runtime(&settings)?;
         let handle = runtime.handle().clone();
         let database = DatabaseRuntime(Some(runtime));
-        let (store, reads) = open(&settings, &handle)?;
+        let (store, reads) = database::open(&settings, &handle).await?;
         let url = public_url(&settings, address);
         let name = format!("{}-{}", hostname(), std::process::id());
         let wires = Wires::lay(&settings)?;
@@ -248,7 +247,8 @@ fn watch(front: actors::Front) -> std::io::Result<mpsc::Sender<()>> {
 /// See [`AppError`].
 pub fn migrate(settings: &Settings) -> Result<(), AppError> {
     let runtime = database_runtime(settings)?;
-    open(settings, runtime.handle()).map(drop)
+    runtime.block_on(database::open(settings, runtime.handle()))?;
+    Ok(())
 }
 
 /// The database's reading side alone, for a look at a live database.
@@ -256,7 +256,7 @@ pub fn migrate(settings: &Settings) -> Result<(), AppError> {
 /// # Errors
 /// See [`AppError`].
 pub fn open_reads(settings: &Settings, runtime: &Runtime) -> Result<Arc<dyn Reads>, AppError> {
-    Ok(Arc::new(SqliteReads::open(sqlite_options(settings)?, runtime.handle().clone())?))
+    Ok(runtime.block_on(database::open_reads(settings, runtime.handle()))?)
 }
 
 /// Database work has threads of its own: a future of it that is dropped on an arbiter would panic there.
@@ -271,31 +271,6 @@ pub fn database_runtime(settings: &Settings) -> Result<Runtime, AppError> {
         .enable_all()
         .build()
         .map_err(AppError::Runtime)
-}
-
-/// Both sides of the database.
-type Database = (Box<dyn Store>, Arc<dyn Reads>);
-
-fn open(settings: &Settings, runtime: &Handle) -> Result<Database, AppError> {
-    let options = sqlite_options(settings)?;
-    let store = SqliteStore::open(options.clone())?;
-    let reads = SqliteReads::open(options, runtime.clone())?;
-    Ok((Box::new(store), Arc::new(reads)))
-}
-
-fn sqlite_options(settings: &Settings) -> Result<SqliteOptions, StoreError> {
-    let url = settings.store.url.expose();
-    let path = url
-        .strip_prefix("sqlite:")
-        .ok_or_else(|| StoreError::Mismatch(format!("{}: this version keeps its data in SQLite; use sqlite:PATH", settings.store.url)))?;
-    let shards = Shards::new(settings.store.shards).ok_or_else(|| StoreError::Mismatch("store.shards must be 1 to 1024".to_owned()))?;
-    let store = &settings.store;
-    Ok(SqliteOptions {
-        readers: store.readers,
-        checkpoint_pages: store.checkpoint_kib / 4,
-        log_limit_pages: store.log_limit_kib / 4,
-        ..SqliteOptions::new(PathBuf::from(path), shards)
-    })
 }
 
 fn actor_settings(settings: &Settings) -> actors::ActorSettings {

@@ -325,7 +325,11 @@ impl Front {
         let by = match what {
             OrderCommand::Cancel(by) => *by,
             OrderCommand::Compensate => CancelledBy::Operator,
-            OrderCommand::Ship(_) | OrderCommand::Unpark | OrderCommand::Hear(_) | OrderCommand::Park { .. } => {
+            OrderCommand::Ship(_)
+            | OrderCommand::Unpark
+            | OrderCommand::UndoneByHand(_)
+            | OrderCommand::Hear(_)
+            | OrderCommand::Park { .. } => {
                 return Err(CommandError::Rejected(rejection));
             }
         };

@@ -11,7 +11,7 @@ use super::journal::{Origin, Queued, Ticket};
 use super::node::{ActorKind, Node};
 use super::step_times::Step;
 use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, Shards, Slices, Timestamp};
+use crate::domain::{LoggedEvent, Roles, Shards, Slices, Timestamp};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub(crate) struct Running {
     clean_at: Instant,
     /// What each writer of this node begins as.
     new: NewWriter,
+    /// The same roles.
+    hosted: Roles,
 }
 
 impl Running {
@@ -51,12 +53,13 @@ impl Running {
         counter: Counter,
         publish: Option<Counter>,
     ) -> Result<Self, StoreError> {
-        let new = NewWriter { node: name.0, url: name.1, roles: node.roles.iter().collect(), lease_ms: node.settings.lease_ms };
+        let hosted = node.journal.roles();
+        let new = NewWriter { node: name.0, url: name.1, roles: hosted.iter().collect(), lease_ms: node.settings.lease_ms };
         let state = store.start_writer(&new).await?;
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
         let clean_at = Instant::now() + CLEAN_EVERY;
-        Ok(Self { node, store, state, counter, publish, renew_at, clean_at, new })
+        Ok(Self { node, store, state, counter, publish, renew_at, clean_at, new, hosted })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -67,7 +70,10 @@ impl Running {
     pub(crate) async fn run(mut self) {
         let most = self.node.settings.max_batch.max(1);
         self.node.counters.fare(ActorKind::Journal).alive.store(1, Ordering::Relaxed);
-        while let Some(taken) = self.node.journal.clone().next(most, self.renew_at).await {
+        while let Some(taken) = self.node.journal.clone().next(most, self.renew_at, self.hosted).await {
+            if self.node.journal.roles() != self.hosted {
+                self.host_others().await;
+            }
             if Instant::now() >= self.renew_at {
                 self.renew().await;
             }
@@ -86,6 +92,17 @@ impl Running {
         self.node.counters.fare(ActorKind::Journal).alive.store(0, Ordering::Relaxed);
         if let Err(error) = self.store.end_writer(self.state.writer).await {
             tracing::warn!(error = %error, "the writer could not be ended; its lease ends it");
+        }
+    }
+
+    /// Ends the writer and starts one that hosts other roles. What a survivor takes over is its own business.
+    async fn host_others(&mut self) {
+        self.hosted = self.node.journal.roles();
+        self.new.roles = self.hosted.iter().collect();
+        match self.store.end_writer(self.state.writer).await {
+            Ok(()) => self.start_again().await,
+            // Then its lease ends it, or the next write finds it ended.
+            Err(error) => tracing::warn!(error = %error, "the writer could not be ended"),
         }
     }
 
@@ -344,7 +361,7 @@ impl Running {
 
     /// The writer was ended by another: nothing of it can be written any more. A new one starts, without shards of its own.
     async fn start_again(&mut self) {
-        tracing::error!(writer = self.state.writer.0, "this node's writer was fenced; it drops its orders and starts as a new writer");
+        tracing::error!(writer = self.state.writer.0, "this node's writer has ended; it drops its orders and starts as a new writer");
         {
             // Under one lock, so that no shards are loaded that were taken before.
             let mut slices = self.node.journal.slices();

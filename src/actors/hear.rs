@@ -4,7 +4,7 @@ use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use super::{Cluster, LetterAgain, Owner, Submit};
 use crate::db::{Outcome, Write};
-use crate::domain::{Event, EventBody, Order, OrderId, Role, Shard, Slices, WriterId};
+use crate::domain::{Event, EventBody, Order, OrderId, Role, Roles, Shard, Slices, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -57,6 +57,13 @@ impl Front {
         let ids = std::iter::repeat_with(|| self.node.world.order_id(self.node.now())).take(super::front::MOST_IDS);
         let mut promises = ids.filter_map(|id| Some((id, owner(self.node.shards().of(id))?.url.clone())));
         promises.next()
+    }
+
+    /// From now on this node hosts these roles: it ends its writer, which others take over from, and begins a new one.
+    pub fn host(&self, roles: Roles) {
+        if self.node.journal.roles() != roles {
+            self.node.journal.host(roles);
+        }
     }
 
     /// Whether this node does the work of `role` for a shard's orders.

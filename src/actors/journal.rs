@@ -4,7 +4,7 @@
 //! slice that is not this node's.
 
 use crate::db::{Outcome, Write};
-use crate::domain::{OrderId, Role, Shard, Slices, WriterId};
+use crate::domain::{OrderId, Role, Roles, Shard, Slices, WriterId};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,12 +76,14 @@ pub(crate) struct Journal {
     pub(crate) writer: watch::Sender<WriterId>,
     /// The slices whose writes are taken: from the commit that takes a slice to the moment that its release is sent.
     slices: Mutex<Slices>,
+    /// The roles that its writer is to host; another set ends the writer.
+    roles: Mutex<Roles>,
     /// When the database was last away, or this journal began.
     trouble: Mutex<Instant>,
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(roles: Roles) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Notify::new(),
@@ -95,12 +97,23 @@ impl Journal {
             last_commit_us: AtomicU64::new(0),
             writer: watch::Sender::new(WriterId(0)),
             slices: Mutex::default(),
+            roles: Mutex::new(roles),
             trouble: Mutex::new(Instant::now()),
         }
     }
 
     pub(crate) fn slices(&self) -> MutexGuard<'_, Slices> {
         self.slices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn roles(&self) -> Roles {
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these roles are hosted: the writer ends, and a new one begins with them.
+    pub(crate) fn host(&self, roles: Roles) {
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner) = roles;
+        self.wake.notify_one();
     }
 
     /// The database was away just now.
@@ -203,9 +216,13 @@ impl Journal {
         taken
     }
 
-    /// Waits for writes; none when the journal was stopped, an empty list when it is time to renew the lease.
-    pub(crate) async fn next(&self, most: usize, renew_at: Instant) -> Option<Vec<Queued>> {
+    /// Waits for writes; none when the journal was stopped, an empty list when it is time to renew the lease, or other roles than
+    /// `hosted` are wanted.
+    pub(crate) async fn next(&self, most: usize, renew_at: Instant, hosted: Roles) -> Option<Vec<Queued>> {
         loop {
+            if self.roles() != hosted {
+                return Some(Vec::new());
+            }
             let taken = self.take(most);
             if !taken.is_empty() {
                 return Some(taken);

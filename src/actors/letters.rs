@@ -4,6 +4,7 @@ use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use crate::db::{Outcome, Write};
 use crate::domain::{Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, Role, Shard, Text};
+use crate::saga::by_hand::{self, Undo};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl Front {
             return Err(LetterError::Closed);
         }
         let command = order_command(&letter, action)?;
-        if let Some((role, shard)) = site(&letter, action).filter(|(role, shard)| !self.owns(*role, *shard)) {
+        if let Some((role, shard)) = site(&letter, action, command.as_ref()).filter(|(role, shard)| !self.owns(*role, *shard)) {
             return Err(LetterError::NotHere(role, shard));
         }
         if letter.kind == LetterKind::Message && action == LetterAction::Reprocess {
@@ -116,21 +117,26 @@ impl Front {
 }
 
 /// In which role the owner of the letter's order does what is decided; none where any node can.
-fn site(letter: &DeadLetter, action: LetterAction) -> Option<(Role, Shard)> {
-    let role = match (letter.kind, action) {
-        (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip | LetterAction::Compensate)
-        | (LetterKind::Anomaly, LetterAction::Compensate) => Role::Order,
-        (LetterKind::Notice, LetterAction::Reprocess) => Role::Notification,
-        (LetterKind::Message, LetterAction::Reprocess) => letter.role,
-        (LetterKind::Step, LetterAction::Discard)
-        | (LetterKind::Anomaly, LetterAction::Reprocess | LetterAction::Skip | LetterAction::Discard)
-        | (LetterKind::Notice | LetterKind::Message, LetterAction::Skip | LetterAction::Compensate | LetterAction::Discard) => return None,
+fn site(letter: &DeadLetter, action: LetterAction, command: Option<&OrderCommand>) -> Option<(Role, Shard)> {
+    let role = match (command, letter.kind, action) {
+        (Some(_), ..) => Role::Order,
+        (None, LetterKind::Notice, LetterAction::Reprocess) => Role::Notification,
+        (None, LetterKind::Message, LetterAction::Reprocess) => letter.role,
+        (None, ..) => return None,
     };
     letter.shard.map(|shard| (role, shard))
 }
 
 /// What an action asks of the letter's order; none where it asks nothing.
 fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
+    if let (by_hand::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
+        return match action {
+            LetterAction::Skip => Ok(Some(OrderCommand::UndoneByHand(undo))),
+            LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard => {
+                Err(LetterError::NotApplicable("another team undoes it: skip the letter when that is done"))
+            }
+        };
+    }
     match (letter.kind, action) {
         (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
         (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),

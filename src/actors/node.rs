@@ -243,8 +243,6 @@ pub(crate) struct Node {
     pub(crate) providers: Providers,
     pub(crate) live: Live,
     pub(crate) shards: OnceLock<Shards>,
-    /// The roles that this node hosts.
-    pub(crate) roles: Roles,
     /// The slices that are this node's and that its cells know of.
     pub(crate) owned: watch::Sender<Slices>,
     /// Who owns what, as the database said it last.

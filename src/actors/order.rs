@@ -16,7 +16,7 @@ use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, DeadLetter, Event, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::policy::{Backoff, deadline};
-use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, owed, status, step};
+use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, by_hand, owed, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -104,6 +104,7 @@ impl OrderActor {
                 Input::Do(ask) => self.take_command(ask, now, &mut effects),
             }
         }
+        by_hand::look(&self.order, &mut self.record, self.cell.node.settings.external_roles, now, &mut effects);
         self.dirty |= effects.changed;
         let debts = self.debts();
         if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
@@ -139,6 +140,11 @@ impl OrderActor {
                 effects.changed |= self.record.parked.take().is_some();
                 self.redrives = 0;
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                Ok(())
+            }
+            OrderCommand::UndoneByHand(undo) => {
+                by_hand::done(&self.order, &mut self.record, undo, now, effects);
+                self.redrives = 0;
                 Ok(())
             }
             OrderCommand::Hear(event) => {

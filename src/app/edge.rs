@@ -1,15 +1,17 @@
 //! A node's side of Kafka: what is made before the actors, so that their first commit is heard of, and what runs beside them.
 
 use crate::actors::{Counter, Front, LetterAgain, Repeats};
-use crate::config::Settings;
-use crate::domain::{Role, Timestamp};
+use crate::config::{KafkaSettings, Settings};
+use crate::domain::{Role, Roles, Timestamp};
 use crate::http::Component;
 use crate::kafka::client::{self, BrokerState, Brokers};
 use crate::kafka::consumer::{Consumer, ConsumerParts, ReprocessError, ToFront};
+use crate::kafka::probe::Probe;
 use crate::kafka::publisher::{self, Feed, FeedEnd, Publisher, PublisherParts};
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Why there is no Kafka though one is set.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,9 @@ impl Wires {
         };
         let consumer = Arc::new(Consumer::start(&parts, roles).map_err(EdgeError::Thread)?);
         front.takes_letters_again(again(&consumer));
-        Ok(Edge { publisher, consumer, state })
+        let probe = Probe::new(&settings.kafka, &state).map_err(|error| EdgeError::Settings(error.to_string()))?;
+        let watch = actix_web::rt::spawn(watch(probe, front.clone(), roles.iter().copied().collect(), settings.kafka.clone()));
+        Ok(Edge { publisher, consumer, state, watch })
     }
 }
 
@@ -100,6 +104,23 @@ pub(super) struct Edge {
     publisher: Publisher,
     consumer: Arc<Consumer>,
     state: BrokerState,
+    watch: tokio::task::JoinHandle<()>,
+}
+
+/// Looks after the brokers. A node that hosts every role goes on without them; one that does not could only hold its orders up, so
+/// after a grace it leaves its shards to others until the brokers answer again.
+async fn watch(probe: Probe, front: Front, roles: Roles, settings: KafkaSettings) {
+    let needs_others = [Role::Order, Role::Inventory, Role::Payment, Role::Notification].into_iter().any(|role| !roles.has(role));
+    let mut answered = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(settings.probe_ms)).await;
+        if probe.look().await {
+            answered = Instant::now();
+            front.host(roles);
+        } else if needs_others && answered.elapsed() >= Duration::from_millis(settings.grace_ms) {
+            front.host(Roles::default());
+        }
+    }
 }
 
 impl Edge {
@@ -123,6 +144,7 @@ impl Edge {
 
     /// Ends both, at most `limit`: nothing more is heard, and what was said is awaited.
     pub(super) async fn stop(self: Arc<Self>, limit: Duration) {
+        self.watch.abort();
         self.consumer.stop(limit / 2).await;
         self.publisher.stop(limit / 2).await;
     }

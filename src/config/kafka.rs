@@ -47,6 +47,10 @@ pub struct KafkaSettings {
     pub pause_ms: u64,
     /// How often offsets are committed and letters looked through, in milliseconds.
     pub commit_ms: u64,
+    /// How often the brokers are asked whether they are there, in milliseconds.
+    pub probe_ms: u64,
+    /// How long a node that needs others' roles waits for the brokers before it leaves its orders to other nodes, in milliseconds.
+    pub grace_ms: u64,
     /// Any property of librdkafka, such as `"security.protocol" = "SASL_SSL"`.
     pub properties: Properties,
 }
@@ -73,6 +77,8 @@ impl Default for KafkaSettings {
             retry_first_ms: 1_000,
             pause_ms: 1_000,
             commit_ms: 1_000,
+            probe_ms: 2_000,
+            grace_ms: 30_000,
             properties: Properties::default(),
         }
     }
@@ -222,6 +228,7 @@ impl KafkaSettings {
         need(self.publish_recheck_ms > 0, "kafka.publish_recheck_ms must be at least 1");
         need(self.consume_window > 0, "kafka.consume_window must be at least 1");
         need(self.commit_ms > 0, "kafka.commit_ms must be at least 1");
+        need(self.probe_ms > 0, "kafka.probe_ms must be at least 1");
         need(self.backoff_first_ms > 0, "kafka.backoff_first_ms must be at least 1");
         need(self.backoff_first_ms <= self.backoff_most_ms, "kafka.backoff_first_ms must not be above kafka.backoff_most_ms");
         need(self.pause_ms > 0, "kafka.pause_ms must be at least 1");

@@ -13,6 +13,8 @@ const PREFIX: &str = "ORDERMILL_";
 
 /// Variables of the command line itself.
 const NOT_SETTINGS: [&str; 3] = ["ORDERMILL_CONFIG", "ORDERMILL_KEY", "ORDERMILL_URL"];
+/// What the variables of the project's own tests begin with.
+const TESTS: &str = "ORDERMILL_TEST_";
 
 /// How unlike a key may be to be proposed in place of an unknown one; 1 is the same.
 const LIKE: f64 = 0.5;
@@ -101,7 +103,7 @@ impl Layers {
     }
 
     fn add_env(&mut self, name: &str, text: &str) {
-        if NOT_SETTINGS.contains(&name) || text.is_empty() {
+        if NOT_SETTINGS.contains(&name) || name.starts_with(TESTS) || text.is_empty() {
             return;
         }
         let path = path_of(name);

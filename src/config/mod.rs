@@ -6,6 +6,7 @@ pub mod access;
 mod cluster;
 pub mod kafka;
 mod load;
+pub mod postgres;
 pub mod providers;
 pub mod server;
 mod work;
@@ -14,6 +15,7 @@ pub use access::{AccessKey, AccessRole, AccessSettings};
 pub use cluster::ClusterSettings;
 pub use kafka::{Compression, KafkaSettings, Properties};
 pub use load::{Sources, default_file};
+pub use postgres::PostgresSettings;
 pub use providers::{ProviderSettings, Secret};
 pub use server::ServerSettings;
 pub use work::{

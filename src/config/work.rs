@@ -1,6 +1,6 @@
 //! What the actors, the database and the business are set to.
 
-use super::Settings;
+use super::{PostgresSettings, Settings};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
@@ -24,6 +24,8 @@ pub struct StoreSettings {
     pub event_retention_ms: u64,
     /// How long closed dead letters are kept, in milliseconds.
     pub letter_retention_ms: u64,
+    /// How a PostgreSQL server is spoken to.
+    pub postgres: PostgresSettings,
 }
 
 impl Default for StoreSettings {
@@ -37,6 +39,7 @@ impl Default for StoreSettings {
             lease_ms: 6_000,
             event_retention_ms: 604_800_000,
             letter_retention_ms: 7_776_000_000,
+            postgres: PostgresSettings::default(),
         }
     }
 }
@@ -303,6 +306,9 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(store.checkpoint_kib >= 64, "store.checkpoint_kib must be at least 64");
     need(store.log_limit_kib >= store.checkpoint_kib, "store.log_limit_kib must not be below store.checkpoint_kib");
     need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
+    if store.url.is_postgres() {
+        super::postgres::check(store, &mut need);
+    }
     need(order.open_limit > 0, "order.open_limit must be at least 1");
     need(order.request_limit_ms > 0, "order.request_limit_ms must be at least 1");
     need(order.redrive_first_ms > 0, "order.redrive_first_ms must be at least 1");

@@ -7,6 +7,8 @@
 
 pub mod codec;
 pub mod memory;
+mod plan;
+pub mod postgres;
 pub mod read;
 pub mod sqlite;
 pub mod write;

@@ -41,6 +41,13 @@ impl BrokerState {
         self.set(Brokers::Up);
     }
 
+    /// They answer; whether they can be worked with is not asked.
+    pub(super) fn answered(&self) {
+        if !matches!(self.get(), Brokers::Refused(_)) {
+            self.up();
+        }
+    }
+
     pub(super) fn away(&self, why: &str) {
         self.set(Brokers::Away(why.to_owned()));
     }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod consumer;
 pub mod contract;
 pub mod headers;
+pub mod probe;
 pub mod publisher;
 pub mod read;
 mod read_body;

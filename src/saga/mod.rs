@@ -1,9 +1,11 @@
 //! The verbs of the business: how an order's facts grow, what status they make, what is owed, what is emitted. Pure.
 //!
 //! Start reading at [`table`]: the transition table as functions of the facts. [`step`] applies answers and commands to a
-//! [`Record`]; [`policy`] says when to try again and when it is too late; [`sharing`] which
+//! [`Record`]; [`by_hand`] is what
+//! a person undoes for another team's role; [`policy`] says when to try again and when it is too late; [`sharing`] which
 //! shards a node takes and gives; [`invariants`] is what must always hold.
 
+pub mod by_hand;
 mod facts;
 pub mod invariants;
 pub mod policy;

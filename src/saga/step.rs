@@ -100,6 +100,20 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
     advance(order, record, &before, event.kind(), at, now, effects);
 }
 
+/// A fact that no event of ours tells: `grow` makes it, and what follows is emitted.
+pub(super) fn note(
+    order: &Order,
+    record: &mut Record,
+    kind: EventKind,
+    now: Timestamp,
+    effects: &mut Effects,
+    grow: impl FnOnce(&mut Facts),
+) {
+    let before = Before::of(&record.facts);
+    grow(&mut record.facts);
+    advance(order, record, &before, kind, now, now, effects);
+}
+
 /// Somebody, or a deadline, asks for the end of the order.
 ///
 /// # Errors

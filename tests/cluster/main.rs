@@ -13,6 +13,7 @@
 mod support;
 
 mod bus;
+mod external;
 mod member;
 mod nodes;
 mod roles;

@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, tell};
 use crate::support::{LIMIT, World1, new_order, until};
-use ordermill::actors::{Actors, AnalyticsSettings, Front, NewOrder, Parts, PlaceError, Where};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, PlaceError, Where};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{OrderFilter, Reads};
 use ordermill::domain::{Line, OrderId, Role, Roles, Shards};
@@ -31,7 +31,13 @@ pub struct Member {
 
 impl Cluster {
     pub fn new(seed: u64) -> Rc<Self> {
+        Self::with(seed, |_| {})
+    }
+
+    /// With other settings than the default.
+    pub fn with(seed: u64, set: impl FnOnce(&mut ActorSettings)) -> Rc<Self> {
         let mut world = World1::new(seed);
+        set(&mut world.settings);
         let clock = world.world.clone();
         world.database =
             MemoryDatabase::new(Shards::new(24).unwrap(), Nodes::Many, Arc::new(move || ordermill::actors::World::now(&*clock)));

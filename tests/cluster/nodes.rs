@@ -4,7 +4,7 @@ use crate::member::Cluster;
 use crate::support::{line, put_product, run, until};
 use ordermill::actors::PlaceError;
 use ordermill::db::Reads;
-use ordermill::domain::Role;
+use ordermill::domain::{Role, Roles};
 use std::time::Duration;
 
 #[test]
@@ -89,6 +89,28 @@ fn a_node_that_slept_too_long_writes_nothing_and_begins_anew() {
         if let Ok(id) = placing {
             assert!(cluster.world.database.order(id).await.unwrap().is_some());
         }
+        first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        cluster.settles().await;
+    });
+}
+
+#[test]
+fn a_node_that_hosts_nothing_leaves_its_shards_to_others_until_it_hosts_again() {
+    run(|| async {
+        let cluster = Cluster::new(4);
+        let (first, second) = (cluster.start("a", &Role::ALL).await, cluster.start("b", &Role::ALL).await);
+        cluster.is_shared().await;
+        put_product(&first.front, 1, 1000, 10_000).await;
+        for _ in 0..20 {
+            first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        }
+        first.front.host(Roles::default());
+        until("the other has taken all", || async { second.owns(Role::Order) == 24 }).await;
+        assert_eq!(first.owns(Role::Order), 0);
+        assert!(matches!(first.place(vec![line(1, 1, 1000)]).await.unwrap(), Err(PlaceError::NotHere)));
+        cluster.settles().await;
+        first.front.host(Roles::ALL);
+        until("it has shards again", || async { first.owns(Role::Order) == 12 }).await;
         first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         cluster.settles().await;
     });

@@ -11,8 +11,11 @@ mod load;
 mod memory;
 mod orders;
 mod payments;
+mod postgres;
 mod reading;
 mod sample;
+#[path = "../support/postgres.rs"]
+mod server;
 mod shards;
 mod sqlite;
 mod stock;
@@ -55,6 +58,12 @@ fn the_memory_store_of_many_nodes_keeps_the_contract() {
 #[test]
 fn the_sqlite_store_keeps_the_contract() {
     keeps_the_contract(&sqlite::Sqlite);
+}
+
+#[test]
+fn the_postgres_store_keeps_the_contract() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    keeps_the_contract(&runtime.block_on(postgres::Postgres::new()));
 }
 
 /// Runs every case, or those whose name contains the text of `CASE`, and names all that fail.

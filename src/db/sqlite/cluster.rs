@@ -1,13 +1,12 @@
 //! What nodes tell each other through the database: whose a shard is, who lives, what is published, and what a node that hosts
 //! some roles only must keep of orders whose owner is elsewhere.
 
-use super::batch::Log;
 use super::error::Failure;
 use super::rows;
 use super::statement::{Id, Value, insert, run, select, sql};
 use crate::db::codec::{self, EventColumns};
-use crate::db::write::Outcome;
-use crate::domain::{Event, Marker, Order, OrderId, Role, Shard, Timestamp, WriterId};
+use crate::db::plan::{Cluster, Handed, Needs, Owner, StoredCluster};
+use crate::domain::{Order, OrderId, Timestamp, WriterId};
 use diesel::sql_types::{BigInt, Binary, Nullable};
 use diesel::sqlite::SqliteConnection;
 
@@ -41,99 +40,79 @@ sql!(
         => (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>)
 );
 sql!(TakeShard, "UPDATE shards SET writer = ?, after_writer = NULL, after_seq = NULL WHERE role = ? AND shard = ?");
-sql!(GiveShard, "UPDATE shards SET writer = NULL, after_writer = ?, after_seq = ? WHERE role = ? AND shard = ? AND writer = ?");
+sql!(GiveShard, "UPDATE shards SET writer = NULL, after_writer = ?, after_seq = ? WHERE role = ? AND shard = ?");
 
-pub(super) fn published(conn: &mut SqliteConnection, writer: WriterId, seq: i64) -> Result<Outcome, Failure> {
-    run(conn, MovePublished, [Value::Int(seq), Value::Int(writer.0)])?;
-    Ok(Outcome::Done)
-}
+type OwnerRow = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
-pub(super) fn claim_log(conn: &mut SqliteConnection, writer: WriterId, by: WriterId, lease_ms: u64) -> Result<Outcome, Failure> {
-    let lease = Value::Int(i64::try_from(lease_ms).unwrap_or(i64::MAX).saturating_mul(1000));
-    let claimed = run(conn, ClaimLog, [Value::Int(by.0), lease, Value::Int(writer.0), Value::Int(by.0)])?;
-    Ok(if claimed == 1 { Outcome::Done } else { Outcome::Missing })
-}
-
-pub(super) fn end_expired(conn: &mut SqliteConnection, own: WriterId) -> Result<Outcome, Failure> {
-    run(conn, EndExpired, [Value::Int(own.0)])?;
-    Ok(Outcome::Done)
-}
-
-/// Returns the events that waited for the order.
-pub(super) fn know_order(conn: &mut SqliteConnection, order: &Order) -> Result<Vec<Event>, Failure> {
-    let details = Value::Bytes(codec::encode_order(order).map_err(Failure::codec("an order"))?);
-    let shard = Value::Int(i64::from(order.shard.0));
-    insert(conn, KnowOrder, &[[Value::id(&order.id.0), shard, Value::Int(order.created_at.0), details]])?;
-    let held = select::<_, (i64, i64, Vec<u8>), 1>(conn, HeldEvents, [Value::id(&order.id.0)])?;
-    if !held.is_empty() {
-        run(conn, DropHeld, [Value::id(&order.id.0)])?;
+/// Reads what the batch's writes of the cluster are about. What is judged by the clock is done here.
+pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<StoredCluster, Failure> {
+    let mut stored = StoredCluster::default();
+    if needs.ends_expired {
+        run(conn, EndExpired, [Value::Int(own)])?;
     }
-    let event = |(shard, at, data): (i64, i64, Vec<u8>)| {
-        let columns = EventColumns { order: order.id, shard: rows::shard(shard)?, at: Timestamp(at) };
-        codec::decode_event(columns, &data, None).map_err(Failure::codec("an event"))
-    };
-    held.into_iter().map(event).collect()
+    for (writer, lease_ms) in &needs.claims {
+        let lease = Value::Int(i64::try_from(*lease_ms).unwrap_or(i64::MAX).saturating_mul(1000));
+        if run(conn, ClaimLog, [Value::Int(own), lease, Value::Int(writer.0), Value::Int(own)])? == 1 {
+            stored.claimed.insert(*writer);
+        }
+    }
+    for (role, shard) in &needs.shards {
+        let key = [Value::Text(role.name()), Value::Int(i64::from(shard.0))];
+        let Some(row) = select::<_, OwnerRow, 2>(conn, ShardOwner, key)?.into_iter().next() else { continue };
+        let owner = match row {
+            (Some(owner), _, _, Some(1), _) => Owner::Alive(WriterId(owner)),
+            (Some(owner), _, _, _, last_seq) => Owner::Dead(WriterId(owner), last_seq.unwrap_or(0)),
+            (None, Some(before), Some(seq), _, _) => Owner::Nobody(Some((WriterId(before), seq))),
+            (None, _, _, _, _) => Owner::Nobody(None),
+        };
+        stored.owners.insert((*role, *shard), owner);
+    }
+    for order in &needs.awaited {
+        if !select::<_, Id, 2>(conn, IsKnown, [Value::id(&order.0), Value::id(&order.0)])?.is_empty() {
+            stored.known.insert(*order);
+        }
+    }
+    for order in &needs.copied {
+        let held = select::<_, (i64, i64, Vec<u8>), 1>(conn, HeldEvents, [Value::id(&order.0)])?;
+        let event = |(shard, at, data): (i64, i64, Vec<u8>)| {
+            let columns = EventColumns { order: *order, shard: rows::shard(shard)?, at: Timestamp(at) };
+            codec::decode_event(columns, &data, None).map_err(Failure::codec("an event"))
+        };
+        stored.held.insert(*order, held.into_iter().map(event).collect::<Result<_, Failure>>()?);
+    }
+    Ok(stored)
 }
 
-pub(super) fn hold_event(conn: &mut SqliteConnection, event: &Event) -> Result<Outcome, Failure> {
-    if !select::<_, Id, 2>(conn, IsKnown, [Value::id(&event.order.0), Value::id(&event.order.0)])?.is_empty() {
-        return Ok(Outcome::Repeated(vec![event.clone()]));
+/// Writes what has changed.
+pub(super) fn flush(conn: &mut SqliteConnection, cluster: &Cluster<'_>, writer: i64) -> Result<(), Failure> {
+    for (role, shard, handed) in cluster.handed() {
+        let (role, shard) = (Value::Text(role.name()), Value::Int(i64::from(shard.0)));
+        match handed {
+            Handed::Taken => run(conn, TakeShard, [Value::Int(writer), role, shard])?,
+            Handed::Left(last_seq) => run(conn, GiveShard, [Value::Int(writer), Value::Int(last_seq), role, shard])?,
+        };
     }
-    let data = Value::Bytes(codec::encode_event(event).map_err(Failure::codec("an event"))?);
-    let (kind, shard) = (Value::Int(i64::from(event.kind().number())), Value::Int(i64::from(event.shard.0)));
-    insert(conn, HoldEvent, &[[Value::id(&event.order.0), kind, shard, Value::Int(event.at.0), data]])?;
-    Ok(Outcome::Done)
+    for (log, seq) in cluster.published() {
+        run(conn, MovePublished, [Value::Int(seq), Value::Int(log.0)])?;
+    }
+    for order in cluster.copies() {
+        let details = Value::Bytes(codec::encode_order(order).map_err(Failure::codec("an order"))?);
+        let shard = Value::Int(i64::from(order.shard.0));
+        insert(conn, KnowOrder, &[[Value::id(&order.id.0), shard, Value::Int(order.created_at.0), details]])?;
+    }
+    for order in cluster.told() {
+        run(conn, DropHeld, [Value::id(&order.0)])?;
+    }
+    for event in cluster.waiting() {
+        let data = Value::Bytes(codec::encode_event(event).map_err(Failure::codec("an event"))?);
+        let (kind, shard) = (Value::Int(i64::from(event.kind().number())), Value::Int(i64::from(event.shard.0)));
+        insert(conn, HoldEvent, &[[Value::id(&event.order.0), kind, shard, Value::Int(event.at.0), data]])?;
+    }
+    Ok(())
 }
 
 /// An order as it was placed: its owner's or a copy.
 pub(super) fn known_order(conn: &mut SqliteConnection, id: OrderId) -> Result<Option<std::sync::Arc<Order>>, Failure> {
     let found = select::<_, Vec<u8>, 2>(conn, KnownOrder, [Value::id(&id.0), Value::id(&id.0)])?;
     found.first().map(|details| codec::decode_order(details).map_err(Failure::codec("an order"))).transpose()
-}
-
-type OwnerRow = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
-
-/// Takes what is free or was a dead writer's; what this writer has already, or another that is alive, is passed over.
-pub(super) fn take_shards(
-    conn: &mut SqliteConnection,
-    writer: WriterId,
-    roles: &[Role],
-    shards: &[Shard],
-    log: &mut Log,
-) -> Result<Vec<Marker>, Failure> {
-    let mut taken = Vec::new();
-    for &role in roles {
-        for &shard in shards {
-            let key = || [Value::Text(role.name()), Value::Int(i64::from(shard.0))];
-            let Some(row) = select::<_, OwnerRow, 2>(conn, ShardOwner, key())?.into_iter().next() else { continue };
-            let after = match row {
-                (Some(_), _, _, Some(1), _) => continue,
-                (Some(owner), _, _, _, last_seq) => Some((WriterId(owner), last_seq.unwrap_or(0))),
-                (None, Some(before), Some(seq), _, _) => Some((WriterId(before), seq)),
-                (None, _, _, _, _) => None,
-            };
-            let [role_name, number] = key();
-            run(conn, TakeShard, [Value::Int(writer.0), role_name, number])?;
-            let marker = Marker { role, shard, after };
-            log.mark(marker);
-            taken.push(marker);
-        }
-    }
-    Ok(taken)
-}
-
-pub(super) fn release_shards(
-    conn: &mut SqliteConnection,
-    writer: WriterId,
-    roles: &[Role],
-    shards: &[Shard],
-    last_seq: i64,
-) -> Result<(), Failure> {
-    for role in roles {
-        for shard in shards {
-            let number = Value::Int(i64::from(shard.0));
-            run(conn, GiveShard, [Value::Int(writer.0), Value::Int(last_seq), Value::Text(role.name()), number, Value::Int(writer.0)])?;
-        }
-    }
-    Ok(())
 }

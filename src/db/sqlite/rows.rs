@@ -3,62 +3,14 @@
 use super::error::Failure;
 use super::statement::{Id, Value, among, select, sql};
 use crate::db::codec;
+use crate::db::plan::{OrderStock, StepName, StockRow};
 use crate::domain::{
     Channel, Money, NoticeKind, NoticeStatus, NoticeTask, OrderId, Payment, PaymentStatus, Product, ProductId, Quantity, ReservedLine,
-    Shard, Shortage, Text, Timestamp,
+    Shard, Text, Timestamp,
 };
 use diesel::sql_types::{BigInt, Binary, Nullable, Text as SqlText};
 use diesel::sqlite::SqliteConnection;
 use std::collections::HashMap;
-
-/// Steps of the stock keeper.
-pub(super) const INSUFFICIENT: &str = "INSUFFICIENT";
-pub(super) const RELEASED: &str = "RELEASED";
-pub(super) const HELD: &str = "HELD";
-pub(super) const SHIPPED: &str = "SHIPPED";
-
-/// Where the lines of a reservation are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum StockRow {
-    /// Held for the order.
-    Reserved,
-    /// Given back.
-    Released,
-    /// Gone.
-    Shipped,
-}
-
-impl StockRow {
-    /// The name in the database.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Reserved => "RESERVED",
-            Self::Released => "RELEASED",
-            Self::Shipped => "SHIPPED",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Result<Self, Failure> {
-        [Self::Reserved, Self::Released, Self::Shipped]
-            .into_iter()
-            .find(|row| row.name() == name)
-            .ok_or(Failure::Column("a reservation's status"))
-    }
-}
-
-/// All outcomes of the stock keeper for one order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OrderStock {
-    /// The lines that are or were held, in the order's order.
-    pub(super) lines: Vec<ReservedLine>,
-    /// Where they are; none while none were held.
-    pub(super) status: Option<StockRow>,
-    pub(super) reserved_at: Option<Timestamp>,
-    pub(super) insufficient: Option<(Vec<Shortage>, Timestamp)>,
-    pub(super) released: Option<Timestamp>,
-    pub(super) held: Option<Timestamp>,
-    pub(super) shipped: Option<Timestamp>,
-}
 
 pub(super) type ProductTypes = (Binary, SqlText, BigInt, BigInt, BigInt, BigInt, BigInt);
 pub(super) type ProductRow = (Id, String, i64, i64, i64, i64, i64);
@@ -186,7 +138,8 @@ pub(super) fn reservations(conn: &mut SqliteConnection, order: OrderId) -> Resul
     for (Id(id), product, quantity, status, at) in select::<_, LineRow, 3>(conn, ReservationsOf, values)? {
         let quantity = Quantity::new(quantity).ok_or(Failure::Column("a reservation's quantity"))?;
         let line = ReservedLine { product: ProductId(product.0), quantity };
-        rows.insert(id, (line, StockRow::from_name(&status)?, Timestamp(at)));
+        let status = StockRow::from_name(&status).ok_or(Failure::Column("a reservation's status"))?;
+        rows.insert(id, (line, status, Timestamp(at)));
     }
     Ok((0..).map_while(|n| rows.remove(&order.reservation(n).0)).collect())
 }
@@ -200,16 +153,12 @@ pub(super) fn order_stock(conn: &mut SqliteConnection, order: OrderId) -> Result
         stock.lines.push(line);
     }
     for (step, at, data) in select::<_, StepRow, 1>(conn, StepsOf, [Value::id(&order.0)])? {
-        let at = Some(Timestamp(at));
-        match step.as_str() {
-            RELEASED => stock.released = at,
-            HELD => stock.held = at,
-            SHIPPED => stock.shipped = at,
-            _ => {
-                let shortages = codec::decode_shortages(&data.unwrap_or_default()).map_err(Failure::codec("shortages"))?;
-                stock.insufficient = at.map(|at| (shortages, at));
-            }
-        }
+        let step = StepName::from_name(&step).ok_or(Failure::Column("a stock step"))?;
+        let shortages = match (step, data) {
+            (StepName::Insufficient, data) => codec::decode_shortages(&data.unwrap_or_default()).map_err(Failure::codec("shortages"))?,
+            (StepName::Released | StepName::Held | StepName::Shipped, _) => Vec::new(),
+        };
+        stock.step(step, Timestamp(at), shortages);
     }
     Ok(stock)
 }

@@ -2,9 +2,10 @@
 
 use super::error::Failure;
 use super::open::SqliteOptions;
-use super::rows::{self, StockRow};
+use super::rows;
 use super::statement::{Id, Sql, Value, select, sql};
 use super::{error, queries};
+use crate::db::plan::StockRow;
 use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, StoredOrder, WriterRow};
 use crate::db::write::StoreError;
 use crate::domain::{LoggedEvent, OrderId, Product, ProductId, WriterId};

@@ -6,6 +6,7 @@ use super::{FeedEnd, PublisherParts, Stop};
 use crate::actors::Logged;
 use crate::db::{LogEntry, Outcome, Write, WriterRow};
 use crate::domain::{Event, LoggedEvent, Marker, Role, WriterId};
+use crate::kafka::client::Brokers;
 use crate::kafka::topics::{self, TopicsError};
 use crate::kafka::write::Provenance;
 use crate::saga::policy::Backoff;
@@ -287,7 +288,9 @@ impl<'s> Run<'s> {
     }
 
     fn has_unpublished(&self, row: &WriterRow) -> bool {
-        !row.alive && row.published_seq < row.last_seq && !self.logs.get(&row.writer).is_some_and(Log::is_done)
+        // A log that nobody could bring to the brokers from here is left to others.
+        let is_cut_off = matches!(self.shared.parts.state.get(), Brokers::Away(_));
+        !is_cut_off && !row.alive && row.published_seq < row.last_seq && !self.logs.get(&row.writer).is_some_and(Log::is_done)
     }
 
     async fn claim(&self, row: &WriterRow, own: WriterId, limit: Duration) -> bool {

@@ -1,0 +1,112 @@
+//! The rare writes of one batch: dead letters, audit, analytics.
+
+use crate::db::read::{AnalyticsRow, AuditEntry};
+use crate::db::write::Outcome;
+use crate::domain::{DeadLetter, LetterId, LetterState, ProductId, Text, Timestamp, WriterId};
+use std::collections::{BTreeMap, HashMap};
+
+/// What is stored of a letter, as far as another word about it needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::db) struct StoredLetter {
+    pub(in crate::db) state: LetterState,
+    pub(in crate::db) created_at: Timestamp,
+}
+
+/// What the rare writes change.
+#[derive(Default)]
+pub(in crate::db) struct Desk<'a> {
+    stored: HashMap<LetterId, StoredLetter>,
+    letters: BTreeMap<LetterId, DeadLetter>,
+    closed: BTreeMap<LetterId, (LetterState, Timestamp)>,
+    audit: Vec<AuditEntry>,
+    stored_positions: HashMap<WriterId, i64>,
+    positions: BTreeMap<WriterId, i64>,
+    numbers: BTreeMap<(i64, u8, &'a [u8]), i64>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(stored: HashMap<LetterId, StoredLetter>, stored_positions: HashMap<WriterId, i64>) -> Self {
+        Self { stored, stored_positions, ..Self::default() }
+    }
+
+    /// A failure that comes again opens its letter again; an open one keeps its place in the list.
+    pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
+        let known = self.stored.get(&letter.id).filter(|known| known.state == LetterState::Open);
+        let created_at = known.map_or(letter.created_at, |known| known.created_at);
+        self.stored.insert(letter.id, StoredLetter { state: letter.state, created_at });
+        self.closed.remove(&letter.id);
+        self.letters.insert(letter.id, DeadLetter { created_at, ..letter.clone() });
+    }
+
+    pub(super) fn close_letter(
+        &mut self,
+        id: LetterId,
+        state: LetterState,
+        by: &Text<100>,
+        note: Option<&Text<200>>,
+        at: Timestamp,
+    ) -> Outcome {
+        let Some(known) = self.stored.get_mut(&id).filter(|known| known.state == LetterState::Open) else { return Outcome::Missing };
+        known.state = state;
+        match self.letters.get_mut(&id) {
+            Some(letter) => (letter.state, letter.closed_at) = (state, Some(at)),
+            None => drop(self.closed.insert(id, (state, at))),
+        }
+        self.audit.push(AuditEntry {
+            at,
+            by: by.as_str().to_owned(),
+            action: state.name().to_owned(),
+            subject: id.0.as_hyphenated().to_string(),
+            note: note.map(|note| note.as_str().to_owned()),
+        });
+        Outcome::Done
+    }
+
+    pub(super) fn audit_stock(&mut self, product: ProductId, delta: i32, reason: &Text<200>, by: &Text<100>, at: Timestamp) {
+        self.audit.push(AuditEntry {
+            at,
+            by: by.as_str().to_owned(),
+            action: "stock".to_owned(),
+            subject: product.to_string(),
+            note: Some(format!("{delta:+}: {reason}")),
+        });
+    }
+
+    /// Moves the position from where it is believed to stand; numbers that another has counted are not counted again.
+    pub(super) fn save_analytics(&mut self, add: &'a [AnalyticsRow], source: WriterId, (after, seq): (i64, i64)) -> Outcome {
+        let position = self.positions.get(&source).or_else(|| self.stored_positions.get(&source));
+        if position.copied().unwrap_or(0) != after {
+            return Outcome::Repeated(Vec::new());
+        }
+        self.positions.insert(source, seq);
+        for row in add {
+            *self.numbers.entry((row.minute, row.metric, &row.key)).or_insert(0) += row.value;
+        }
+        Outcome::Done
+    }
+
+    /// The letters that are new or tell something new, whole.
+    pub(in crate::db) fn letters(&self) -> impl Iterator<Item = &DeadLetter> {
+        self.letters.values()
+    }
+
+    /// The stored letters that were closed.
+    pub(in crate::db) fn closed(&self) -> impl Iterator<Item = (LetterId, LetterState, Timestamp)> {
+        self.closed.iter().map(|(id, (state, at))| (*id, *state, *at))
+    }
+
+    /// What persons did, in order.
+    pub(in crate::db) fn audit(&self) -> &[AuditEntry] {
+        &self.audit
+    }
+
+    /// Up to where logs are counted now, and up to where they were, if any of them was.
+    pub(in crate::db) fn positions(&self) -> impl Iterator<Item = (WriterId, i64, Option<i64>)> {
+        self.positions.iter().map(|(source, seq)| (*source, *seq, self.stored_positions.get(source).copied()))
+    }
+
+    /// What is added to the numbers: minute, metric, key, value; each once.
+    pub(in crate::db) fn numbers(&self) -> impl Iterator<Item = (i64, u8, &'a [u8], i64)> {
+        self.numbers.iter().map(|(&(minute, metric, key), value)| (minute, metric, key, *value))
+    }
+}

@@ -1,0 +1,316 @@
+//! What becomes of each write of a batch: decided in the order of arrival, against what is stored and what the batch has changed so
+//! far. Knows no database: a store reads what [`Needs`] names, gives it as [`Stored`], lets a [`Plan`] decide, and writes what that
+//! says has changed. So all databases on disk decide alike.
+//!
+//! Promises that what it hands out to be written names each row once, in the order of its key, so that it can go into one statement.
+
+mod cluster;
+mod desk;
+mod needs;
+mod stock;
+
+pub(super) use cluster::{Cluster, Handed, Owner, StoredCluster};
+pub(super) use desk::{Desk, StoredLetter};
+pub(super) use needs::Needs;
+pub(super) use stock::{ChangedProduct, OrderStock, StepName, StockDesk, StockRow, numbers};
+
+use crate::db::write::{Batch, IdempotencyKey, Outcome, Write};
+use crate::domain::{
+    CorrelationId, DeadLetter, Event, EventBody, LetterId, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
+    Shard, Shards, Timestamp, WriterId,
+};
+use crate::saga::{Record, settled, status};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use stock::Answer;
+
+/// A notice of an order: its order, and the numbers of its kind and channel.
+pub(super) type NoticeKey = (OrderId, u8, u8);
+
+/// Which notice a task is.
+pub(super) fn notice_key(task: &NoticeTask) -> NoticeKey {
+    (task.order, task.kind.number(), task.channel.number())
+}
+
+/// An idempotency key in use.
+pub(super) struct StoredKey {
+    pub(super) body: Vec<u8>,
+    pub(super) order: OrderId,
+    pub(super) expires_at: Timestamp,
+}
+
+/// What is stored of all that a batch is about.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// Those of the orders to be placed or saved that exist.
+    pub(super) orders: HashSet<OrderId>,
+    pub(super) keys: HashMap<Vec<u8>, StoredKey>,
+    pub(super) products: Vec<Product>,
+    pub(super) stock: HashMap<OrderId, OrderStock>,
+    pub(super) payments: HashMap<OrderId, Payment>,
+    /// With the times of their last change.
+    pub(super) notices: HashMap<NoticeKey, (NoticeTask, Timestamp)>,
+    pub(super) letters: HashMap<LetterId, StoredLetter>,
+    pub(super) positions: HashMap<WriterId, i64>,
+    pub(super) cluster: StoredCluster,
+}
+
+/// An order lies in a shard that this store has not.
+#[derive(Debug)]
+pub(super) struct NoShard(pub(super) u16);
+
+/// An order as the batch leaves it.
+pub(super) struct OrderState<'a> {
+    pub(super) order: &'a Order,
+    pub(super) status: OrderStatus,
+    pub(super) open: bool,
+    pub(super) record: &'a Record,
+    pub(super) updated_at: Timestamp,
+}
+
+/// A row of a key that was taken.
+pub(super) struct NewKey<'a> {
+    pub(super) key: &'a IdempotencyKey,
+    pub(super) order: OrderId,
+}
+
+/// A row of a notice.
+pub(super) struct SavedNotice<'a> {
+    pub(super) task: &'a NoticeTask,
+    pub(super) shard: Shard,
+    pub(super) updated_at: Timestamp,
+}
+
+/// The writer's log as the batch extends it.
+pub(super) struct Log {
+    /// Its end so far.
+    pub(super) last_seq: i64,
+    pub(super) events: Vec<LoggedEvent>,
+    pub(super) markers: Vec<(i64, Marker)>,
+}
+
+impl Log {
+    fn add(&mut self, event: Event) {
+        self.last_seq += 1;
+        self.events.push(LoggedEvent { seq: self.last_seq, event });
+    }
+
+    fn mark(&mut self, marker: Marker) {
+        self.last_seq += 1;
+        self.markers.push((self.last_seq, marker));
+    }
+}
+
+/// A batch that is decided: what became of each write, and what is to be written.
+pub(super) struct Plan<'a> {
+    writer: WriterId,
+    stored: Stored,
+    placed: HashMap<OrderId, usize>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) log: Log,
+    /// New orders.
+    pub(super) orders: Vec<OrderState<'a>>,
+    pub(super) saves: BTreeMap<OrderId, OrderState<'a>>,
+    /// New keys, in the order of arrival; a row of the same key that is stored has expired.
+    pub(super) keys: Vec<NewKey<'a>>,
+    pub(super) stock: StockDesk,
+    pub(super) payments: BTreeMap<OrderId, &'a Payment>,
+    pub(super) notices: BTreeMap<NoticeKey, SavedNotice<'a>>,
+    pub(super) desk: Desk<'a>,
+    pub(super) cluster: Cluster<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// Decides `batch` against what is stored.
+    pub(super) fn decide(batch: &'a Batch, shards: Shards, mut stored: Stored) -> Result<Self, NoShard> {
+        let stock = StockDesk::new(std::mem::take(&mut stored.products), std::mem::take(&mut stored.stock));
+        let desk = Desk::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions));
+        let cluster = Cluster::new(std::mem::take(&mut stored.cluster));
+        let mut plan = Self {
+            writer: batch.writer,
+            stored,
+            placed: HashMap::new(),
+            outcomes: Vec::with_capacity(batch.writes.len()),
+            log: Log { last_seq: batch.last_seq, events: Vec::with_capacity(batch.writes.len()), markers: Vec::new() },
+            orders: Vec::new(),
+            saves: BTreeMap::new(),
+            keys: Vec::new(),
+            stock,
+            payments: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            desk,
+            cluster,
+        };
+        for write in &batch.writes {
+            if let Some(shard) = write.shard().filter(|shard| shard.0 >= shards.count()) {
+                return Err(NoShard(shard.0));
+            }
+            let outcome = plan.write(write);
+            plan.outcomes.push(outcome);
+        }
+        plan.orders.sort_unstable_by_key(|new| new.order.id);
+        Ok(plan)
+    }
+
+    fn write(&mut self, write: &'a Write) -> Outcome {
+        match write {
+            Write::Place { order, record, key } => self.place(order, record, key.as_ref()),
+            Write::Save { order, status, open, record, events, letters, at } => {
+                let saved = OrderState { order, status: *status, open: *open, record, updated_at: *at };
+                self.save(saved, events, letters)
+            }
+            Write::Reserve { order, pricing, at } => {
+                let answer = self.stock.reserve(order, *pricing, *at);
+                self.stock_outcome(answer)
+            }
+            Write::Release { step, undo } => {
+                let answer = self.stock.release(step, *undo);
+                self.stock_outcome(answer)
+            }
+            Write::HoldStock { step } => {
+                let answer = self.stock.hold(step);
+                self.stock_outcome(answer)
+            }
+            Write::ShipStock { step } => {
+                let answer = self.stock.ship(step);
+                self.stock_outcome(answer)
+            }
+            Write::SavePayment { payment, shard, correlation, event, letter } => {
+                self.save_payment(payment, (*shard, *correlation), event.as_ref(), letter.as_ref())
+            }
+            Write::SaveNotice { task, shard, correlation, event, letter } => {
+                self.save_notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
+            }
+            Write::PutProduct { id, name, price, available } => self.stock.put(*id, name, *price, *available),
+            Write::AdjustStock { id, delta, reason, by, at } => {
+                let outcome = self.stock.adjust(*id, *delta);
+                if matches!(outcome, Outcome::Product(_)) {
+                    self.desk.audit_stock(*id, *delta, reason, by, *at);
+                }
+                outcome
+            }
+            Write::AddLetter(letter) => {
+                self.desk.add_letter(letter);
+                Outcome::Done
+            }
+            Write::CloseLetter { id, state, by, note, at } => self.desk.close_letter(*id, *state, by, note.as_ref(), *at),
+            Write::SaveAnalytics { add, source, after, seq } => self.desk.save_analytics(add, *source, (*after, *seq)),
+            Write::Published { writer, seq } => {
+                self.cluster.publish(*writer, *seq);
+                Outcome::Done
+            }
+            Write::ClaimLog { writer, .. } => self.cluster.claim(*writer),
+            Write::EndExpired => Outcome::Done,
+            Write::KnowOrder { order } => Outcome::Repeated(self.cluster.know(order)),
+            Write::HoldEvent { event } if self.placed.contains_key(&event.order) => Outcome::Repeated(vec![event.clone()]),
+            Write::HoldEvent { event } => self.cluster.hold(event),
+            Write::TakeShards { roles, shards } => Outcome::Taken(self.cluster.take_shards(self.writer, roles, shards, &mut self.log)),
+            Write::ReleaseShards { roles, shards } => {
+                self.cluster.release_shards(self.writer, roles, shards, self.log.last_seq);
+                Outcome::Done
+            }
+        }
+    }
+
+    fn stock_outcome(&mut self, answer: Answer) -> Outcome {
+        match answer {
+            Answer::New(event) => {
+                if let Some(event) = event {
+                    self.log.add(event);
+                }
+                Outcome::Done
+            }
+            Answer::Repeated(events) => Outcome::Repeated(events),
+        }
+    }
+
+    fn place(&mut self, order: &'a Arc<Order>, record: &'a Record, key: Option<&'a IdempotencyKey>) -> Outcome {
+        let created = Event::of(order, order.created_at, EventBody::OrderCreated(Arc::clone(order)));
+        if self.placed.contains_key(&order.id) || self.stored.orders.contains(&order.id) {
+            return Outcome::Repeated(vec![created]);
+        }
+        if let Some(key) = key {
+            // A key of an order that is not stored yet is this one's: it was taken while looking.
+            let holder = self.stored.keys.get(key.key.as_slice()).filter(|held| held.expires_at > order.created_at);
+            if let Some(held) = holder.filter(|held| held.order != order.id) {
+                return Outcome::KeyTaken { order: held.order, same_body: held.body == key.body };
+            }
+            let held = StoredKey { body: key.body.to_vec(), order: order.id, expires_at: key.expires_at };
+            self.stored.keys.insert(key.key.to_vec(), held);
+            self.keys.push(NewKey { key, order: order.id });
+        }
+        self.placed.insert(order.id, self.orders.len());
+        self.orders.push(OrderState {
+            order,
+            status: status(&record.facts),
+            open: !settled(&record.facts, order.channels()),
+            record,
+            updated_at: order.created_at,
+        });
+        self.log.add(created);
+        Outcome::Done
+    }
+
+    fn save(&mut self, saved: OrderState<'a>, events: &'a [Event], letters: &'a [DeadLetter]) -> Outcome {
+        let id = saved.order.id;
+        if let Some(new) = self.placed.get(&id).and_then(|index| self.orders.get_mut(*index)) {
+            *new = saved;
+        } else if self.stored.orders.contains(&id) {
+            self.saves.insert(id, saved);
+        } else {
+            return Outcome::Missing;
+        }
+        for event in events {
+            self.log.add(event.clone());
+        }
+        for letter in letters {
+            self.desk.add_letter(letter);
+        }
+        Outcome::Done
+    }
+
+    fn save_payment(
+        &mut self,
+        payment: &'a Payment,
+        (shard, correlation): (Shard, CorrelationId),
+        event: Option<&Event>,
+        letter: Option<&DeadLetter>,
+    ) -> Outcome {
+        let stored = self.payments.get(&payment.order).copied().or_else(|| self.stored.payments.get(&payment.order));
+        if let Some(stored) = stored.filter(|stored| !payment.follows(Some(stored))) {
+            return Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect());
+        }
+        self.payments.insert(payment.order, payment);
+        self.told(event, letter)
+    }
+
+    fn save_notice(
+        &mut self,
+        task: &'a NoticeTask,
+        (shard, correlation): (Shard, CorrelationId),
+        event: Option<&Event>,
+        letter: Option<&DeadLetter>,
+    ) -> Outcome {
+        let key = notice_key(task);
+        let stored = match self.notices.get(&key) {
+            Some(saved) => Some((saved.task, saved.updated_at)),
+            None => self.stored.notices.get(&key).map(|(task, at)| (task, *at)),
+        };
+        if let Some((stored, at)) = stored.filter(|(stored, _)| !task.follows(Some(stored))) {
+            return Outcome::Repeated(stored.answer(shard, correlation, at).into_iter().collect());
+        }
+        let updated_at = event.map_or(task.created_at, |event| event.at);
+        self.notices.insert(key, SavedNotice { task, shard, updated_at });
+        self.told(event, letter)
+    }
+
+    fn told(&mut self, event: Option<&Event>, letter: Option<&DeadLetter>) -> Outcome {
+        if let Some(event) = event {
+            self.log.add(event.clone());
+        }
+        if let Some(letter) = letter {
+            self.desk.add_letter(letter);
+        }
+        Outcome::Done
+    }
+}

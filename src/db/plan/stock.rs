@@ -1,0 +1,335 @@
+//! The stock keeper's writes of one batch: every product and every order's outcomes are given once, changed in memory in the order
+//! of arrival, and told once as the rows that have changed.
+
+use crate::db::write::{Outcome, StockStep, Undo};
+use crate::domain::{
+    Event, EventBody, Money, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, Shortage, StockError, Text,
+    Timestamp, reserve,
+};
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// A step of the stock keeper that has a row of its own; a successful reservation's rows are its lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::db) enum StepName {
+    Insufficient,
+    Released,
+    Held,
+    Shipped,
+}
+
+impl StepName {
+    /// The name in the database.
+    pub(in crate::db) fn name(self) -> &'static str {
+        match self {
+            Self::Insufficient => "INSUFFICIENT",
+            Self::Released => "RELEASED",
+            Self::Held => "HELD",
+            Self::Shipped => "SHIPPED",
+        }
+    }
+
+    pub(in crate::db) fn from_name(name: &str) -> Option<Self> {
+        [Self::Insufficient, Self::Released, Self::Held, Self::Shipped].into_iter().find(|step| step.name() == name)
+    }
+}
+
+/// Where the lines of a reservation are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::db) enum StockRow {
+    /// Held for the order.
+    Reserved,
+    /// Given back.
+    Released,
+    /// Gone.
+    Shipped,
+}
+
+impl StockRow {
+    /// The name in the database.
+    pub(in crate::db) fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "RESERVED",
+            Self::Released => "RELEASED",
+            Self::Shipped => "SHIPPED",
+        }
+    }
+
+    pub(in crate::db) fn from_name(name: &str) -> Option<Self> {
+        [Self::Reserved, Self::Released, Self::Shipped].into_iter().find(|row| row.name() == name)
+    }
+}
+
+/// All outcomes of the stock keeper for one order.
+#[derive(Clone, Debug, Default)]
+pub(in crate::db) struct OrderStock {
+    /// The lines that are or were held, in the order's order.
+    pub(in crate::db) lines: Vec<ReservedLine>,
+    /// Where they are; none while none were held.
+    pub(in crate::db) status: Option<StockRow>,
+    pub(in crate::db) reserved_at: Option<Timestamp>,
+    pub(in crate::db) insufficient: Option<(Vec<Shortage>, Timestamp)>,
+    pub(in crate::db) released: Option<Timestamp>,
+    pub(in crate::db) held: Option<Timestamp>,
+    pub(in crate::db) shipped: Option<Timestamp>,
+}
+
+impl OrderStock {
+    /// Takes in what a step's row says.
+    pub(in crate::db) fn step(&mut self, step: StepName, at: Timestamp, shortages: Vec<Shortage>) {
+        match step {
+            StepName::Insufficient => self.insufficient = Some((shortages, at)),
+            StepName::Released => self.released = Some(at),
+            StepName::Held => self.held = Some(at),
+            StepName::Shipped => self.shipped = Some(at),
+        }
+    }
+}
+
+/// What became of a stock step.
+pub(super) enum Answer {
+    /// Done now, with its event if it has one.
+    New(Option<Event>),
+    /// Done before, or forbidden by what was done before: the stored answers.
+    Repeated(Vec<Event>),
+}
+
+/// The numbers of a product as its row has them: available, reserved, shipped, supplied.
+pub(in crate::db) type Numbers = [i32; 4];
+
+/// The numbers of a product.
+pub(in crate::db) fn numbers(product: &Product) -> Numbers {
+    [product.available, product.reserved, product.shipped, product.supplied]
+}
+
+/// A line of a new reservation.
+pub(in crate::db) struct NewReservation {
+    pub(in crate::db) id: Uuid,
+    pub(in crate::db) order: OrderId,
+    pub(in crate::db) line: ReservedLine,
+    pub(in crate::db) status: StockRow,
+    pub(in crate::db) at: Timestamp,
+}
+
+/// A new outcome.
+pub(in crate::db) struct NewStep<'a> {
+    pub(in crate::db) order: OrderId,
+    pub(in crate::db) step: StepName,
+    pub(in crate::db) at: Timestamp,
+    /// Of [`StepName::Insufficient`].
+    pub(in crate::db) shortages: Option<&'a [Shortage]>,
+}
+
+/// A product that has changed.
+pub(in crate::db) struct ChangedProduct<'a> {
+    pub(in crate::db) product: &'a Product,
+    /// Whether it has a row.
+    pub(in crate::db) is_stored: bool,
+    /// Whether its name and price are to be written too.
+    pub(in crate::db) is_put: bool,
+}
+
+/// The products and outcome rows that a batch touches.
+#[derive(Default)]
+pub(in crate::db) struct StockDesk {
+    products: BTreeMap<ProductId, Product>,
+    stored: HashMap<ProductId, Numbers>,
+    puts: Vec<ProductId>,
+    orders: HashMap<OrderId, Touched>,
+}
+
+/// One order's outcomes, and what of them is not stored yet.
+#[derive(Default)]
+struct Touched {
+    stock: OrderStock,
+    /// The status that the stored reservation rows have; none while no rows are stored.
+    rows: Option<StockRow>,
+    steps: Vec<(StepName, Timestamp)>,
+}
+
+impl StockDesk {
+    pub(super) fn new(products: Vec<Product>, orders: HashMap<OrderId, OrderStock>) -> Self {
+        Self {
+            stored: products.iter().map(|product| (product.id, numbers(product))).collect(),
+            products: products.into_iter().map(|product| (product.id, product)).collect(),
+            puts: Vec::new(),
+            orders: orders.into_iter().map(|(order, stock)| (order, Touched { rows: stock.status, stock, steps: Vec::new() })).collect(),
+        }
+    }
+
+    pub(super) fn reserve(&mut self, order: &Order, pricing: Pricing, at: Timestamp) -> Answer {
+        let touched = self.orders.entry(order.id).or_default();
+        let step = StockStep { order: order.id, shard: order.shard, correlation: order.correlation, at };
+        if let Some(answer) = answer(&touched.stock).or_else(|| released(&touched.stock)) {
+            return Answer::Repeated(vec![told(&step, answer)]);
+        }
+        let body = match reserve(&mut self.products, &order.lines, pricing) {
+            ReserveDecision::Reserved => {
+                let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+                touched.stock.lines.clone_from(&lines);
+                touched.stock.status = Some(StockRow::Reserved);
+                touched.stock.reserved_at = Some(at);
+                if touched.stock.shipped.is_some() {
+                    // The goods left before their reservation was recorded: what is held now is out of the house already.
+                    move_lines(&mut self.products, &mut touched.stock, StockRow::Shipped);
+                }
+                EventBody::InventoryReserved { lines }
+            }
+            ReserveDecision::Insufficient(shortages) => {
+                touched.stock.insufficient = Some((shortages.clone(), at));
+                touched.steps.push((StepName::Insufficient, at));
+                EventBody::InventoryInsufficient { shortages }
+            }
+        };
+        Answer::New(Some(Event::of(order, at, body)))
+    }
+
+    pub(super) fn release(&mut self, step: &StockStep, undo: Undo) -> Answer {
+        let touched = self.orders.entry(step.order).or_default();
+        let stock = &mut touched.stock;
+        if let Some(answer) = released(stock).or_else(|| shipped(stock)) {
+            return Answer::Repeated(vec![told(step, answer)]);
+        }
+        if stock.held.is_some() && undo == Undo::PaymentFailed {
+            return Answer::Repeated(Vec::new());
+        }
+        let lines = move_lines(&mut self.products, stock, StockRow::Released);
+        stock.released = Some(step.at);
+        touched.steps.push((StepName::Released, step.at));
+        Answer::New(Some(told(step, (step.at, EventBody::InventoryReleased { lines }))))
+    }
+
+    pub(super) fn hold(&mut self, step: &StockStep) -> Answer {
+        let touched = self.orders.entry(step.order).or_default();
+        let stock = &mut touched.stock;
+        if stock.held.is_some() {
+            return Answer::Repeated(Vec::new());
+        }
+        stock.held = Some(step.at);
+        touched.steps.push((StepName::Held, step.at));
+        Answer::New(None)
+    }
+
+    pub(super) fn ship(&mut self, step: &StockStep) -> Answer {
+        let touched = self.orders.entry(step.order).or_default();
+        let stock = &mut touched.stock;
+        if let Some(answer) = shipped(stock) {
+            return Answer::Repeated(vec![told(step, answer)]);
+        }
+        let lines = move_lines(&mut self.products, stock, StockRow::Shipped);
+        stock.shipped = Some(step.at);
+        touched.steps.push((StepName::Shipped, step.at));
+        Answer::New(Some(told(step, (step.at, EventBody::InventoryShipped { lines }))))
+    }
+
+    pub(super) fn adjust(&mut self, id: ProductId, delta: i32) -> Outcome {
+        let Some(product) = self.products.get_mut(&id) else { return Outcome::Stock(StockError::Unknown) };
+        match product.adjust(delta) {
+            Ok(()) => Outcome::Product(product.clone()),
+            Err(error) => Outcome::Stock(error),
+        }
+    }
+
+    /// Creates or changes a product.
+    pub(super) fn put(&mut self, id: ProductId, name: &Text<255>, price: Money, available: i32) -> Outcome {
+        let product = match self.products.get(&id) {
+            Some(stored) => {
+                // What is held or has left was supplied too.
+                let Some(supplied) = stored.reserved.checked_add(stored.shipped).and_then(|gone| gone.checked_add(available)) else {
+                    return Outcome::Stock(StockError::TooLarge);
+                };
+                Product { name: name.clone(), price, available, supplied, ..stored.clone() }
+            }
+            None => Product::new(id, name.clone(), price, available),
+        };
+        self.puts.push(id);
+        self.products.insert(id, product.clone());
+        Outcome::Product(product)
+    }
+
+    /// The products that have changed, in the order of their ids.
+    pub(in crate::db) fn changed_products(&self) -> impl Iterator<Item = ChangedProduct<'_>> {
+        self.products.values().filter_map(|product| {
+            let stored = self.stored.get(&product.id).copied();
+            let is_put = !self.puts.is_empty() && self.puts.contains(&product.id);
+            (is_put || stored != Some(numbers(product))).then_some(ChangedProduct { product, is_stored: stored.is_some(), is_put })
+        })
+    }
+
+    /// The lines of new reservations, in the order of their ids, and the rows of older ones that have moved.
+    pub(in crate::db) fn changed_reservations(&self) -> (Vec<NewReservation>, Vec<(Uuid, StockRow)>) {
+        let (mut new, mut moved) = (Vec::new(), Vec::new());
+        for (order, touched) in &self.orders {
+            let Some(status) = touched.stock.status else { continue };
+            let at = touched.stock.reserved_at.unwrap_or(Timestamp(0));
+            let lines = (0..).zip(&touched.stock.lines);
+            match touched.rows {
+                None => {
+                    new.extend(lines.map(|(n, line)| NewReservation { id: order.reservation(n).0, order: *order, line: *line, status, at }))
+                }
+                Some(stored) if stored != status => moved.extend(lines.map(|(n, _)| (order.reservation(n).0, status))),
+                Some(_) => {}
+            }
+        }
+        new.sort_unstable_by_key(|row| row.id);
+        moved.sort_unstable_by_key(|(id, _)| *id);
+        (new, moved)
+    }
+
+    /// The outcomes that are not stored yet.
+    pub(in crate::db) fn new_steps(&self) -> impl Iterator<Item = NewStep<'_>> {
+        self.orders.iter().flat_map(|(order, touched)| {
+            touched.steps.iter().map(|&(step, at)| {
+                let shortages = touched.stock.insufficient.as_ref().map(|(shortages, _)| shortages.as_slice());
+                NewStep { order: *order, step, at, shortages: shortages.filter(|_| step == StepName::Insufficient) }
+            })
+        })
+    }
+}
+
+/// Takes the held lines of an order to where `to` says; none are held when they were moved before or never held.
+fn move_lines(products: &mut BTreeMap<ProductId, Product>, stock: &mut OrderStock, to: StockRow) -> Vec<ReservedLine> {
+    if stock.status != Some(StockRow::Reserved) {
+        return Vec::new();
+    }
+    for line in &stock.lines {
+        if let Some(product) = products.get_mut(&line.product) {
+            let quantity = i32::try_from(line.quantity.get()).unwrap_or(i32::MAX);
+            match to {
+                StockRow::Reserved => {}
+                StockRow::Released => product.release(quantity),
+                StockRow::Shipped => product.ship(quantity),
+            }
+        }
+    }
+    stock.status = Some(to);
+    stock.lines.clone()
+}
+
+/// What a stored row says and since when, as the event that told it.
+type Told = (Timestamp, EventBody);
+
+fn told(step: &StockStep, (at, body): Told) -> Event {
+    Event { order: step.order, shard: step.shard, correlation: step.correlation, at, body }
+}
+
+/// The stock's answer.
+fn answer(stock: &OrderStock) -> Option<Told> {
+    let reserved = stock.reserved_at.map(|at| (at, EventBody::InventoryReserved { lines: stock.lines.clone() }));
+    reserved.or_else(|| {
+        let (shortages, at) = stock.insufficient.clone()?;
+        Some((at, EventBody::InventoryInsufficient { shortages }))
+    })
+}
+
+fn released(stock: &OrderStock) -> Option<Told> {
+    stock.released.map(|at| (at, EventBody::InventoryReleased { lines: lines_in(stock, StockRow::Released) }))
+}
+
+fn shipped(stock: &OrderStock) -> Option<Told> {
+    stock.shipped.map(|at| (at, EventBody::InventoryShipped { lines: lines_in(stock, StockRow::Shipped) }))
+}
+
+fn lines_in(stock: &OrderStock, status: StockRow) -> Vec<ReservedLine> {
+    if stock.status == Some(status) { stock.lines.clone() } else { Vec::new() }
+}

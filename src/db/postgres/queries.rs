@@ -1,0 +1,377 @@
+//! The questions of readers, as statements and functions of a connection.
+
+use super::error::Failure;
+use super::flush::{MARKER, is_rare};
+use super::open::small;
+use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, ProductRow, ProductTypes};
+use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
+use crate::db::codec;
+use crate::db::read::{AnalyticsRow, AuditEntry, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::domain::{
+    CustomerId, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
+};
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncPgConnection;
+use rust_decimal::Decimal;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A filter that few rows pass looks at so many rows at most; then the page is what was found until there.
+const SCAN_LIMIT: i64 = 10_000_000;
+
+/// How far an order's id may lie from its time of acceptance: both are taken from one clock, moments apart.
+const ID_SLACK_US: i64 = 60_000_000;
+
+type StoredTypes = (Text, SqlTimestamp, Bool, Binary, Binary);
+type StoredRow = (String, Time, bool, Vec<u8>, Vec<u8>);
+sql!(OneOrder, "SELECT status, updated_at, open, details, record FROM orders WHERE id = ?" => StoredTypes);
+sql!(
+    OpenOrders,
+    "SELECT o.status, o.updated_at, o.open, o.details, o.record FROM open_orders p JOIN orders o ON o.id = p.id \
+     WHERE p.id > ? AND p.shard = ANY(?) ORDER BY p.id LIMIT ?" => StoredTypes
+);
+sql!(
+    AllOrders,
+    "SELECT status, updated_at, open, details, record FROM orders WHERE id > ? ORDER BY id LIMIT ?" => StoredTypes
+);
+sql!(
+    KnownOrder,
+    "SELECT details FROM orders WHERE id = ? UNION ALL SELECT details FROM known_orders WHERE id = ? LIMIT 1" => Binary
+);
+
+fn stored((status, updated_at, open, details, record): StoredRow) -> Result<StoredOrder, Failure> {
+    Ok(StoredOrder {
+        order: codec::decode_order(&details).map_err(Failure::codec("an order"))?,
+        record: codec::decode_record(&record).map_err(Failure::codec("a record"))?,
+        status: rows::order_status(&status)?,
+        open,
+        updated_at: timestamp(updated_at),
+    })
+}
+
+/// The id to begin after: nothing sorts before the empty one.
+fn after_id(after: Option<Uuid>) -> Value {
+    Value::Id(after.unwrap_or(Uuid::nil()))
+}
+
+fn limit(rows: u32) -> Value {
+    Value::Int(i64::from(rows))
+}
+
+fn shard_numbers(shards: &[Shard]) -> Value {
+    Value::Int2s(shards.iter().map(|shard| small(shard.0)).collect())
+}
+
+pub(super) async fn order(conn: &AsyncPgConnection, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
+    let rows: Vec<StoredRow> = select(conn, OneOrder, [Value::Id(id.0)]).await?;
+    rows.into_iter().next().map(stored).transpose()
+}
+
+/// An order as it was placed: its owner's or a copy.
+pub(super) async fn known_order(conn: &AsyncPgConnection, id: OrderId) -> Result<Option<Arc<Order>>, Failure> {
+    let found: Vec<Vec<u8>> = select(conn, KnownOrder, [Value::Id(id.0), Value::Id(id.0)]).await?;
+    found.first().map(|details| codec::decode_order(details).map_err(Failure::codec("an order"))).transpose()
+}
+
+pub(super) async fn open_orders(
+    conn: &AsyncPgConnection,
+    shards: Vec<Shard>,
+    after: Option<OrderId>,
+    most: u32,
+) -> Result<Vec<StoredOrder>, Failure> {
+    let values = [after_id(after.map(|id| id.0)), shard_numbers(&shards), limit(most)];
+    let rows: Vec<StoredRow> = select(conn, OpenOrders, values).await?;
+    rows.into_iter().map(stored).collect()
+}
+
+pub(super) async fn all_orders(conn: &AsyncPgConnection, after: Option<OrderId>, most: u32) -> Result<Vec<StoredOrder>, Failure> {
+    let rows: Vec<StoredRow> = select(conn, AllOrders, [after_id(after.map(|id| id.0)), limit(most)]).await?;
+    rows.into_iter().map(stored).collect()
+}
+
+type OrderRowTypes = (SqlUuid, SqlUuid, Text, Numeric, SqlTimestamp, SqlTimestamp);
+type OrderRowRow = (Uuid, Uuid, String, Decimal, Time, Time);
+
+/// A list of orders: of what one index finds, in the order of ids, so much as the scan limit allows, what passes the filter.
+macro_rules! order_list {
+    ($name:ident, $from:literal) => {
+        sql!(
+            $name,
+            concat!(
+                "SELECT id, customer_id, status, total_amount, created_at, updated_at FROM (\
+                 SELECT o.id, o.customer_id, o.status, o.total_amount, o.created_at, o.updated_at FROM ",
+                $from,
+                " AND k.id < ? AND k.id >= ? ORDER BY k.id DESC LIMIT ?) found \
+                 WHERE status = coalesce(?, status) AND created_at >= ? AND created_at < ? ORDER BY id DESC LIMIT ?"
+            ) => OrderRowTypes
+        );
+    };
+}
+order_list!(OrdersByTime, "orders k JOIN orders o ON o.id = k.id WHERE ?::uuid IS NULL");
+order_list!(OrdersOfCustomer, "orders k JOIN orders o ON o.id = k.id WHERE k.customer_id = ?");
+order_list!(OrdersOfRareStatus, "rare_orders k JOIN orders o ON o.id = k.id WHERE k.status = ?");
+order_list!(OrdersStillOpen, "open_orders k JOIN orders o ON o.id = k.id WHERE ?::uuid IS NULL");
+
+/// Which list finds the orders of a status.
+enum Finder {
+    Time,
+    Rare(OrderStatus),
+    Open,
+}
+
+fn finder(status: Option<OrderStatus>) -> Finder {
+    match status {
+        None | Some(OrderStatus::Confirmed | OrderStatus::Shipped) => Finder::Time,
+        Some(OrderStatus::Pending | OrderStatus::InventoryReserved) => Finder::Open,
+        Some(status) => {
+            if is_rare(status) {
+                Finder::Rare(status)
+            } else {
+                Finder::Time
+            }
+        }
+    }
+}
+
+/// See [`OrderFilter`]. Where a filter lets few of many rows through, the page ends at [`SCAN_LIMIT`] rows looked at.
+pub(super) async fn orders(conn: &AsyncPgConnection, filter: OrderFilter) -> Result<Vec<OrderRow>, Failure> {
+    match (filter.customer, finder(filter.status)) {
+        (Some(customer), _) => list(conn, OrdersOfCustomer, Value::Id(customer.0), filter).await,
+        (None, Finder::Time) => list(conn, OrdersByTime, Value::IdOrNull(None), filter).await,
+        (None, Finder::Open) => list(conn, OrdersStillOpen, Value::IdOrNull(None), filter).await,
+        (None, Finder::Rare(status)) => list(conn, OrdersOfRareStatus, Value::Text(status.name().to_owned()), filter).await,
+    }
+}
+
+async fn list<S: Sql<Row = OrderRowTypes>>(
+    conn: &AsyncPgConnection,
+    sql: S,
+    key: Value,
+    filter: OrderFilter,
+) -> Result<Vec<OrderRow>, Failure> {
+    let lowest = first_id_at(filter.from, -ID_SLACK_US, Uuid::nil());
+    let highest = first_id_at(filter.to, ID_SLACK_US, Uuid::max());
+    let before = filter.before.map_or(highest, |id| highest.min(id.0));
+    let values = [
+        key,
+        Value::Id(before),
+        Value::Id(lowest),
+        Value::Int(SCAN_LIMIT.max(i64::from(filter.limit))),
+        Value::TextOrNull(filter.status.map(|status| status.name().to_owned())),
+        Value::Stamp(time(filter.from.unwrap_or(Timestamp(i64::MIN)))),
+        Value::Stamp(time(filter.to.unwrap_or(Timestamp(i64::MAX)))),
+        limit(filter.limit),
+    ];
+    let rows: Vec<OrderRowRow> = select(conn, sql, values).await?;
+    rows.into_iter().map(order_row).collect()
+}
+
+fn order_row((id, customer, status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {
+    Ok(OrderRow {
+        id: OrderId(id),
+        customer: CustomerId(customer),
+        status: rows::order_status(&status)?,
+        total: rows::money(total)?,
+        created_at: timestamp(created_at),
+        updated_at: timestamp(updated_at),
+    })
+}
+
+/// The first version 7 id of the millisecond of `at`, `shift_us` away; without a time the `open` end.
+fn first_id_at(at: Option<Timestamp>, shift_us: i64, open: Uuid) -> Uuid {
+    let Some(Timestamp(us)) = at else { return open };
+    let ms = u64::try_from(us.saturating_add(shift_us) / 1000).unwrap_or(0);
+    Uuid::from_u64_pair(ms.saturating_mul(1 << 16), 0)
+}
+
+sql!(
+    Payments,
+    "SELECT order_id, attempt, amount, method, status, reason, updated_at FROM payments WHERE order_id = ANY(?)" => PaymentTypes
+);
+sql!(
+    Notices,
+    "SELECT order_id, kind, channel, status, attempt, next_try_at, reason, created_at, updated_at \
+     FROM notifications WHERE order_id = ANY(?)" => NoticeTypes
+);
+sql!(
+    PendingNotices,
+    "SELECT DISTINCT order_id FROM notifications WHERE status = 'PENDING' AND order_id > ? AND shard = ANY(?) \
+     ORDER BY order_id LIMIT ?" => SqlUuid
+);
+
+pub(super) async fn payments(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<Vec<Payment>, Failure> {
+    let rows: Vec<PaymentRow> = select(conn, Payments, [Value::Ids(orders)]).await?;
+    rows.into_iter().map(rows::payment).collect()
+}
+
+/// The notices of these orders, in the order of their ids, kinds and channels.
+pub(super) async fn notices(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<Vec<NoticeTask>, Failure> {
+    let rows: Vec<NoticeRow> = select(conn, Notices, [Value::Ids(orders)]).await?;
+    Ok(rows::notices(rows)?.into_iter().map(|(task, _)| task).collect())
+}
+
+/// All pending notices of at most `most` orders: an order's are never split over two pages.
+pub(super) async fn pending_notices(
+    conn: &AsyncPgConnection,
+    shards: Vec<Shard>,
+    after: Option<OrderId>,
+    most: u32,
+) -> Result<Vec<NoticeTask>, Failure> {
+    let values = [after_id(after.map(|id| id.0)), shard_numbers(&shards), limit(most)];
+    let orders: Vec<Uuid> = select(conn, PendingNotices, values).await?;
+    let tasks = notices(conn, orders).await?.into_iter();
+    Ok(tasks.filter(|task| task.status == NoticeStatus::Pending).collect())
+}
+
+sql!(
+    OneProduct,
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+     FROM products WHERE id = ?" => ProductTypes
+);
+sql!(
+    ProductPage,
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+     FROM products WHERE id > ? ORDER BY id LIMIT ?" => ProductTypes
+);
+sql!(
+    LowStock,
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+     FROM products WHERE available_quantity <= ? ORDER BY available_quantity, id LIMIT ?" => ProductTypes
+);
+
+pub(super) async fn product(conn: &AsyncPgConnection, id: ProductId) -> Result<Option<Product>, Failure> {
+    let rows: Vec<ProductRow> = select(conn, OneProduct, [Value::Id(id.0)]).await?;
+    rows.into_iter().next().map(rows::product).transpose()
+}
+
+pub(super) async fn products(conn: &AsyncPgConnection, after: Option<ProductId>, most: u32) -> Result<Vec<Product>, Failure> {
+    let rows: Vec<ProductRow> = select(conn, ProductPage, [after_id(after.map(|id| id.0)), limit(most)]).await?;
+    rows.into_iter().map(rows::product).collect()
+}
+
+pub(super) async fn low_stock(conn: &AsyncPgConnection, available: i32, most: u32) -> Result<Vec<Product>, Failure> {
+    let rows: Vec<ProductRow> = select(conn, LowStock, [Value::Int4(available), limit(most)]).await?;
+    rows.into_iter().map(rows::product).collect()
+}
+
+sql!(
+    Audit,
+    "SELECT at, by_whom, action, subject, note FROM audit_log WHERE subject = ? ORDER BY id"
+        => (Timestamptz, Text, Text, Text, Nullable<Text>)
+);
+
+pub(super) async fn audit(conn: &AsyncPgConnection, subject: String) -> Result<Vec<AuditEntry>, Failure> {
+    let rows: Vec<(Time, String, String, String, Option<String>)> = select(conn, Audit, [Value::Text(subject)]).await?;
+    let entry = |(at, by, action, subject, note)| AuditEntry { at: timestamp(at), by, action, subject, note };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+type EventTypes = (BigInt, SmallInt, SmallInt, Nullable<SqlUuid>, Timestamptz, Binary, Nullable<Binary>);
+type EventRow = (i64, i16, i16, Option<Uuid>, Time, Vec<u8>, Option<Vec<u8>>);
+/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row.
+macro_rules! log_list {
+    ($name:ident, $where:literal) => {
+        sql!(
+            $name,
+            concat!(
+                "SELECT e.seq, e.topic, e.shard, e.order_id, e.at, e.data, o.details FROM events e \
+                 LEFT JOIN orders o ON o.id = CASE WHEN e.kind = 0 THEN e.order_id END \
+                 WHERE e.writer = ? AND e.seq > ?",
+                $where,
+                " ORDER BY e.seq LIMIT ?"
+            ) => EventTypes
+        );
+    };
+}
+log_list!(Events, " AND e.topic <> 255");
+log_list!(Log, "");
+
+fn entry((seq, topic, shard, order, at, data, placed): EventRow) -> Result<LogEntry, Failure> {
+    if topic == MARKER {
+        let marker = codec::decode_marker(&data).map_err(Failure::codec("a marker"))?;
+        return Ok(LogEntry::Marker { seq, marker });
+    }
+    let order = order.ok_or(Failure::Column("an event's order"))?;
+    let event = rows::event(order, shard, at, &data, placed.as_deref())?;
+    Ok(LogEntry::Event(LoggedEvent { seq, event }))
+}
+
+pub(super) async fn log(conn: &AsyncPgConnection, writer: WriterId, after: i64, most: u32) -> Result<Vec<LogEntry>, Failure> {
+    let rows: Vec<EventRow> = select(conn, Log, [Value::Int(writer.0), Value::Int(after), limit(most)]).await?;
+    rows.into_iter().map(entry).collect()
+}
+
+pub(super) async fn events(conn: &AsyncPgConnection, writer: WriterId, after: i64, most: u32) -> Result<Vec<LoggedEvent>, Failure> {
+    let rows: Vec<EventRow> = select(conn, Events, [Value::Int(writer.0), Value::Int(after), limit(most)]).await?;
+    let entries = rows.into_iter().map(entry);
+    entries
+        .filter_map(|entry| match entry {
+            Ok(LogEntry::Event(logged)) => Some(Ok(logged)),
+            Ok(LogEntry::Marker { .. }) => None,
+            Err(failure) => Some(Err(failure)),
+        })
+        .collect()
+}
+
+sql!(
+    Analytics,
+    "SELECT minute, metric, key, value FROM analytics WHERE minute >= ? AND minute < ? ORDER BY minute, metric, key"
+        => (BigInt, SmallInt, Binary, BigInt)
+);
+sql!(AnalyticsPositions, "SELECT writer, seq FROM analytics_positions ORDER BY writer" => (BigInt, BigInt));
+
+pub(super) async fn analytics(conn: &AsyncPgConnection, from: i64, to: i64) -> Result<Vec<AnalyticsRow>, Failure> {
+    let rows: Vec<(i64, i16, Vec<u8>, i64)> = select(conn, Analytics, [Value::Int(from), Value::Int(to)]).await?;
+    rows.into_iter()
+        .map(|(minute, metric, key, value)| {
+            let metric = u8::try_from(metric).map_err(|_| Failure::Column("a metric"))?;
+            Ok(AnalyticsRow { minute, metric, key, value })
+        })
+        .collect()
+}
+
+pub(super) async fn analytics_positions(conn: &AsyncPgConnection) -> Result<Vec<(WriterId, i64)>, Failure> {
+    let rows: Vec<(i64, i64)> = select(conn, AnalyticsPositions, []).await?;
+    Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
+}
+
+type WriterTypes = ((BigInt, Text, Text, Text, Bool), (Timestamptz, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
+type WriterColumns = ((i64, String, String, String, bool), (Time, i64, i64, i64, i64, Option<i64>));
+sql!(
+    Writers,
+    "SELECT writer, node, url, roles, alive, lease_until, floor(extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint, \
+     commits, last_seq, published_seq, CASE WHEN publish_until >= clock_timestamp() THEN publisher END \
+     FROM writers ORDER BY writer" => WriterTypes
+);
+
+pub(super) async fn writers(conn: &AsyncPgConnection) -> Result<Vec<WriterRow>, Failure> {
+    let rows: Vec<WriterColumns> = select(conn, Writers, []).await?;
+    let row = |((writer, node, url, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
+        Ok(WriterRow {
+            writer: WriterId(writer),
+            node,
+            url,
+            roles: roles.split_terminator(',').map(rows::role).collect::<Result<_, Failure>>()?,
+            alive,
+            lease_until: timestamp(lease),
+            lease_left_ms,
+            commits,
+            last_seq,
+            published_seq,
+            publisher: publisher.map(WriterId),
+        })
+    };
+    rows.into_iter().map(row).collect()
+}
+
+sql!(ShardRows, "SELECT role, shard, writer FROM shards" => (Text, SmallInt, Nullable<BigInt>));
+
+pub(super) async fn shard_rows(conn: &AsyncPgConnection) -> Result<Vec<ShardRow>, Failure> {
+    let found: Vec<(String, i16, Option<i64>)> = select(conn, ShardRows, []).await?;
+    let row = |(role, number, writer): (String, i16, Option<i64>)| {
+        Ok(ShardRow { role: rows::role(&role)?, shard: rows::shard(number)?, writer: writer.map(WriterId) })
+    };
+    let mut shards = found.into_iter().map(row).collect::<Result<Vec<_>, Failure>>()?;
+    shards.sort_unstable_by_key(|row| (row.role, row.shard));
+    Ok(shards)
+}
