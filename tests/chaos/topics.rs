@@ -14,6 +14,9 @@ use tokio::runtime::Runtime;
 /// An order's events of one topic, in order.
 type Told = HashMap<(OrderId, u8), Vec<EventId>>;
 
+/// An event's place: by reign, then by its number.
+type Placed = ((usize, i64), EventId);
+
 const TOPICS: [Topic; 4] = [Topic::Order, Topic::Inventory, Topic::Payment, Topic::Notification];
 
 /// Says what is missing on the topics, or stands there in another order than in the logs; returns how many events were compared.
@@ -59,7 +62,7 @@ fn logged(runtime: &Runtime, reads: &dyn Reads) -> Told {
             reigns.entry((*role, *shard)).or_default().push(Reign { writer: *writer, begin: *seq, after: *after });
         }
     }
-    let mut ranked: HashMap<(OrderId, u8), Vec<((usize, i64), EventId)>> = HashMap::new();
+    let mut ranked: HashMap<(OrderId, u8), Vec<Placed>> = HashMap::new();
     for (writer, entry) in &entries {
         let LogEntry::Event(logged) = entry else { continue };
         let event = &logged.event;
@@ -68,7 +71,7 @@ fn logged(runtime: &Runtime, reads: &dyn Reads) -> Told {
         let rank = rank(of_slice, at(of_slice, *writer, logged.seq));
         ranked.entry((event.order, topic.number())).or_default().push(((rank, logged.seq), event.id()));
     }
-    let in_order = |mut events: Vec<((usize, i64), EventId)>| {
+    let in_order = |mut events: Vec<Placed>| {
         events.sort_unstable_by_key(|(place, _)| *place);
         events.into_iter().map(|(_, id)| id).collect()
     };
