@@ -6,6 +6,9 @@ mod compatibility;
 mod consuming;
 mod contracts;
 mod envelope;
+mod nodes;
+#[path = "../support/process.rs"]
+mod process;
 mod publishing;
 mod sample;
 mod world;
