@@ -47,9 +47,6 @@ pub enum AppError {
     /// The front door.
     #[error("{0}")]
     Serve(#[from] http::ServeError),
-    /// An access key.
-    #[error("access.keys: {0}")]
-    Key(#[from] http::BadKey),
     /// A thread or runtime.
     #[error("no runtime: {0}")]
     Runtime(#[source] std::io::Error),
