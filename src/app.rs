@@ -11,7 +11,7 @@ use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
 use crate::db::{Reads, StoreError};
 use crate::domain::Role;
-use crate::http::{self, Component, HttpParts, HttpState, NodeInfo, Operations};
+use crate::http::{self, Component, Fares, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{Providers, SetupError, server};
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
@@ -47,9 +47,6 @@ pub enum AppError {
     /// The front door.
     #[error("{0}")]
     Serve(#[from] http::ServeError),
-    /// An access key.
-    #[error("access.keys: {0}")]
-    Key(#[from] http::BadKey),
     /// A thread or runtime.
     #[error("no runtime: {0}")]
     Runtime(#[source] std::io::Error),
@@ -351,7 +348,8 @@ struct NodeOperations {
 impl Operations for NodeOperations {
     fn components(&self) -> Vec<Component> {
         let trouble = self.front.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
-        let database = Component { name: "database".to_owned(), is_up: trouble.is_none(), detail: trouble };
+        let database =
+            Component { name: "database".to_owned(), fares: if trouble.is_none() { Fares::Up } else { Fares::Down }, detail: trouble };
         std::iter::once(database).chain(self.edge.as_ref().map(|edge| edge.component())).collect()
     }
 

@@ -44,7 +44,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("actix_web::", &["http", "app", "command", "providers"], "HTTP is the business of src/http"),
     ("diesel::", &["db"], "SQL stays in src/db"),
     ("rdkafka::", &["kafka"], "Kafka stays at the edge"),
-    ("reqwest::", &["providers", "cli"], "calls to others go through a provider"),
+    ("reqwest::", &["providers", "cli", "http"], "calls to others go through a provider; http sends requests on to other nodes"),
     ("println!(", &["cli", "command"], "only the command line prints; everything else logs"),
     ("print!(", &["cli", "command"], "only the command line prints; everything else logs"),
 ];

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Ids tried until one lies in a shard of this node. It has at least one of 1024, or none.
-const MOST_IDS: usize = 20_000;
+pub(super) const MOST_IDS: usize = 20_000;
 
 /// An order as a client wants it; every part is within its bounds, `total` is [`Order::total_of`] the lines.
 #[derive(Clone, Debug)]
@@ -173,13 +173,31 @@ impl Front {
     /// # Errors
     /// See [`PlaceError`].
     pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>, limit: Duration) -> Result<Placed, PlaceError> {
+        self.place_as(None, new, key, limit).await
+    }
+
+    /// The same, under the id that another node has promised ([`Front::promise`]); none: a new one.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub async fn place_as(
+        &self,
+        promised: Option<OrderId>,
+        new: NewOrder,
+        key: Option<IdempotencyKey>,
+        limit: Duration,
+    ) -> Result<Placed, PlaceError> {
         if self.is_closed() {
             return Err(PlaceError::Overloaded);
         }
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let created_at = self.node.now();
-            let id = self.new_id(created_at)?;
+            let id = match promised {
+                Some(id) if self.owns(Role::Order, self.node.shards().of(id)) => id,
+                Some(_) => return Err(PlaceError::NotHere),
+                None => self.new_id(created_at)?,
+            };
             let new = new.clone();
             let order = Arc::new(Order {
                 id,

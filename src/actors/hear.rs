@@ -4,7 +4,7 @@ use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use super::{Cluster, LetterAgain, Owner, Submit};
 use crate::db::{Outcome, Write};
-use crate::domain::{Event, EventBody, Order, Role, Roles, Shard, Slices, WriterId};
+use crate::domain::{Event, EventBody, Order, OrderId, Role, Roles, Shard, Slices, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -44,6 +44,19 @@ impl Front {
             Some(row) => Owner::Other { node: row.node.clone(), url: row.url.clone() },
             None => Owner::Nobody,
         }
+    }
+
+    /// The id of an order that another node will place, and that node's address; none when nobody else takes orders.
+    #[must_use]
+    pub fn promise(&self) -> Option<(OrderId, String)> {
+        let cluster = self.cluster();
+        let owner = |shard| cluster.owner(Role::Order, shard).filter(|row| Some(row.writer) != cluster.me);
+        if !self.node.shards().all().any(|shard| owner(shard).is_some()) {
+            return None;
+        }
+        let ids = std::iter::repeat_with(|| self.node.world.order_id(self.node.now())).take(super::front::MOST_IDS);
+        let mut promises = ids.filter_map(|id| Some((id, owner(self.node.shards().of(id))?.url.clone())));
+        promises.next()
     }
 
     /// From now on this node hosts these roles: it ends its writer, which others take over from, and begins a new one.

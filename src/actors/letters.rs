@@ -3,7 +3,7 @@
 use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
 use crate::db::{Outcome, Write};
-use crate::domain::{Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, Text};
+use crate::domain::{Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, Role, Shard, Text};
 use crate::saga::by_hand::{self, Undo};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -37,9 +37,9 @@ pub enum LetterError {
     /// Its message failed again: 409.
     #[error("the message failed again: {0}")]
     FailedAgain(String),
-    /// Its order's owner is another node: it takes the command, or 503.
+    /// What it asks is another node's to do, the owner of the order in this role: it takes the action, or 503.
     #[error("the order's owner is another node")]
-    NotHere,
+    NotHere(Role, Shard),
     /// Not now: 503.
     #[error("the dead letter cannot be changed now")]
     Unavailable,
@@ -67,17 +67,19 @@ impl Front {
         if letter.state != LetterState::Open {
             return Err(LetterError::Closed);
         }
+        let command = order_command(&letter, action)?;
+        if let Some((role, shard)) = site(&letter, action, command.as_ref()).filter(|(role, shard)| !self.owns(*role, *shard)) {
+            return Err(LetterError::NotHere(role, shard));
+        }
         if letter.kind == LetterKind::Message && action == LetterAction::Reprocess {
             self.take_again(&letter).await?;
         }
-        let command = order_command(&letter, action)?;
         if let (Some(command), Some(order)) = (command, letter.order) {
             match self.tell(order, command, limit).await {
                 Ok(_) => {}
                 Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
                 Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
-                Err(CommandError::NotHere) => return Err(LetterError::NotHere),
-                Err(CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
+                Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
             }
         }
         let state = match action {
@@ -112,6 +114,17 @@ impl Front {
             inbox.push(Inbound::RetryNotice { order, kind, channel });
         }
     }
+}
+
+/// In which role the owner of the letter's order does what is decided; none where any node can.
+fn site(letter: &DeadLetter, action: LetterAction, command: Option<&OrderCommand>) -> Option<(Role, Shard)> {
+    let role = match (command, letter.kind, action) {
+        (Some(_), ..) => Role::Order,
+        (None, LetterKind::Notice, LetterAction::Reprocess) => Role::Notification,
+        (None, LetterKind::Message, LetterAction::Reprocess) => letter.role,
+        (None, ..) => return None,
+    };
+    letter.shard.map(|shard| (role, shard))
 }
 
 /// What an action asks of the letter's order; none where it asks nothing.

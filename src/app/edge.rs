@@ -3,7 +3,7 @@
 use crate::actors::{Counter, Front, LetterAgain, Repeats};
 use crate::config::{KafkaSettings, Settings};
 use crate::domain::{Role, Roles, Timestamp};
-use crate::http::Component;
+use crate::http::{Component, Fares};
 use crate::kafka::client::{self, BrokerState, Brokers};
 use crate::kafka::consumer::{Consumer, ConsumerParts, ReprocessError, ToFront};
 use crate::kafka::probe::Probe;
@@ -126,14 +126,16 @@ async fn watch(probe: Probe, front: Front, roles: Roles, settings: KafkaSettings
 impl Edge {
     /// How the brokers fare, and how far behind them the node is.
     pub(super) fn component(&self) -> Component {
-        let (is_up, trouble) = match self.state.get() {
-            Brokers::Up => (true, None),
-            Brokers::Unknown => (false, Some("nothing was heard of the brokers yet".to_owned())),
-            Brokers::Away(why) | Brokers::Refused(why) => (false, Some(why)),
+        let (fares, trouble) = match self.state.get() {
+            Brokers::Up => (Fares::Up, None),
+            // The node goes on without them, and tells them later.
+            Brokers::Unknown => (Fares::Degraded, Some("nothing was heard of the brokers yet".to_owned())),
+            Brokers::Away(why) => (Fares::Degraded, Some(why)),
+            Brokers::Refused(why) => (Fares::Down, Some(why)),
         };
         let lag = self.publisher.published().lag;
         let detail = trouble.or_else(|| (lag > 0).then(|| format!("{lag} events are to be published")));
-        Component { name: "kafka".to_owned(), is_up, detail }
+        Component { name: "kafka".to_owned(), fares, detail }
     }
 
     /// Writes the numbers of the moment into the metrics.

@@ -47,6 +47,7 @@ pub struct Access {
     keys: Vec<([u8; 32], Arc<Caller>)>,
     local: Arc<Caller>,
     open_metrics: bool,
+    fingerprint: [u8; 32],
 }
 
 /// A key that cannot be used; `Settings::check` finds it first.
@@ -61,14 +62,24 @@ impl Access {
     /// A key has no usable name or hash.
     pub fn new(settings: &AccessSettings, open_metrics: bool) -> Result<Self, BadKey> {
         let keys = settings.keys.iter().map(|key| take_key(key).ok_or_else(|| BadKey(key.name.clone()))).collect::<Result<_, _>>()?;
+        let keys: Vec<([u8; 32], Arc<Caller>)> = keys;
+        let mut hashes: Vec<&[u8; 32]> = keys.iter().map(|(hash, _)| hash).collect();
+        hashes.sort_unstable();
+        let fingerprint = hashes.into_iter().fold(Sha256::new(), |all, hash| all.chain_update(hash)).finalize().into();
         let local = Arc::new(Caller { name: Text::lossy("local"), role: AccessRole::Admin, customer: None });
-        Ok(Self { keys, local, open_metrics })
+        Ok(Self { keys, local, open_metrics, fingerprint })
     }
 
     /// Whether there are keys; without, only loopback may be listened on.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty()
+    }
+
+    /// What only who has all keys' hashes can tell: the nodes that have the same keys in their settings.
+    #[must_use]
+    pub(super) fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
     }
 
     /// Who sent a request, if it may use a route that needs `need`.

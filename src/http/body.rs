@@ -49,6 +49,17 @@ pub(super) async fn csv(state: &HttpState, request: &HttpRequest, payload: Paylo
     read(request, payload, state.settings.server.import_limit_bytes, state.settings.server.body_timeout_ms).await
 }
 
+/// Reads a whole body that another node will judge: whatever it is, it is not longer than the longest of its type.
+///
+/// # Errors
+/// 413, 408, or 400 when the client goes away.
+pub(super) async fn any(state: &HttpState, request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let server = &state.settings.server;
+    let is_csv = check_type(request.headers(), Media::Csv).is_ok();
+    let limit = if is_csv { server.import_limit_bytes } else { server.body_limit_bytes };
+    read(request, payload, limit, server.body_timeout_ms).await
+}
+
 fn check_type(headers: &HeaderMap, media: Media) -> Result<(), Problem> {
     let refuse = |detail: &'static str| Err(Problem::new(ProblemKind::MediaType, detail));
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

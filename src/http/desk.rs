@@ -5,10 +5,10 @@ use super::json::{At, Reader};
 use super::problem::Problem;
 use super::query::{Params, cursor, path_id};
 use super::wire::Place;
-use super::{body, wire_desk};
-use crate::actors::LetterAction;
+use super::{body, forward, wire_desk};
+use crate::actors::{LetterAction, LetterError};
 use crate::db::LetterFilter;
-use crate::domain::{LetterId, LetterKind, LetterState, OrderId, Text, Timestamp};
+use crate::domain::{LetterId, LetterKind, LetterState, OrderId, Role, Shard, Text, Timestamp};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use std::time::Duration;
@@ -98,8 +98,13 @@ pub(super) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
     let decision = fields.and_then(|[action, note]| read_decision(&mut reader, action, note));
     let (action, note) = reader.errors.none_or(decision)?;
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    call.state.front.act(id, action, call.caller.name.clone(), note, limit).await?;
-    whole(&call, id).await
+    match call.state.front.act(id, action, call.caller.name.clone(), note, limit).await {
+        Err(LetterError::NotHere(role, shard)) => forward::to_shard(&call, &request, bytes, (role, shard), None).await,
+        done => {
+            done?;
+            whole(&call, id).await
+        }
+    }
 }
 
 /// Does the same about many open dead letters, paced; or tells which it would be.
@@ -122,12 +127,32 @@ pub(super) async fn act_on_many(call: Call, request: HttpRequest, payload: Paylo
         if Instant::now() >= end || call.state.is_draining() {
             break;
         }
-        match call.state.front.act(id, bulk.action, call.caller.name.clone(), bulk.note.clone(), limit).await {
+        let done = match call.state.front.act(id, bulk.action, call.caller.name.clone(), bulk.note.clone(), limit).await {
+            Err(LetterError::NotHere(role, shard)) => act_elsewhere(&call, &request, id, &bulk, (role, shard)).await,
+            done => done.map_err(|error| error.to_string()),
+        };
+        match done {
             Ok(()) => view.done += 1,
-            Err(error) => view.failed.push(FailedLetter { letter_id: id.0, detail: error.to_string() }),
+            Err(detail) => view.failed.push(FailedLetter { letter_id: id.0, detail }),
         }
     }
     Ok(HttpResponse::Ok().json(view))
+}
+
+/// Has the owner of a letter's order do the same about this one letter.
+async fn act_elsewhere(call: &Call, request: &HttpRequest, id: LetterId, bulk: &Bulk, owner: (Role, Shard)) -> Result<(), String> {
+    let action = action_name(bulk.action);
+    let body = match &bulk.note {
+        Some(note) => serde_json::json!({ "action": action, "note": note.as_str() }),
+        None => serde_json::json!({ "action": action }),
+    };
+    let path = format!("/api/v1/admin/dlq/{}", id.0);
+    let answer = forward::to_shard(call, request, body.to_string().into(), owner, Some(&path)).await;
+    match answer {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("the node that has the order answers {}", answer.status().as_u16())),
+        Err(problem) => Err(problem.to_string()),
+    }
 }
 
 struct Bulk {
@@ -205,6 +230,15 @@ fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) 
     }
     let note = note.and_then(|raw| reader.text(raw, &at("note")));
     Some((action?, note))
+}
+
+fn action_name(action: LetterAction) -> &'static str {
+    match action {
+        LetterAction::Reprocess => "reprocess",
+        LetterAction::Skip => "skip",
+        LetterAction::Compensate => "compensate",
+        LetterAction::Discard => "discard",
+    }
 }
 
 fn action_of(name: &str) -> Option<LetterAction> {

@@ -4,8 +4,9 @@
 
 use super::access::{Caller, Need};
 use super::problem::{Problem, ProblemKind};
-use super::{HttpState, correlation};
-use crate::domain::CorrelationId;
+use super::routes::Entry;
+use super::{HttpState, correlation, forward};
+use crate::domain::{CorrelationId, Role};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
@@ -45,14 +46,21 @@ impl FromRequest for Call {
 pub struct Gate {
     state: Arc<HttpState>,
     need: Need,
+    role: Option<Role>,
     route: &'static str,
 }
 
 impl Gate {
-    /// The layer around the route with this pattern.
+    /// The layer around a route.
     #[must_use]
-    pub fn new(state: Arc<HttpState>, need: Need, route: &'static str) -> Self {
-        Self { state, need, route }
+    pub fn new(state: Arc<HttpState>, entry: &Entry) -> Self {
+        Self { state, need: entry.need, role: entry.role, route: entry.path }
+    }
+
+    /// The layer around what is open to everybody and answered by every node.
+    #[must_use]
+    pub fn open(state: Arc<HttpState>, route: &'static str) -> Self {
+        Self { state, need: Need::Nothing, role: None, route }
     }
 }
 
@@ -67,7 +75,8 @@ where
     type Future = Ready<Result<Gated<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        let door = Door { state: self.state.clone(), need: self.need, route: self.route, times: RefCell::default() };
+        let elsewhere = self.role.filter(|role| !self.state.settings.cluster.hosted().has(*role));
+        let door = Door { state: self.state.clone(), need: self.need, elsewhere, route: self.route, times: RefCell::default() };
         ready(Ok(Gated { inner: Rc::new(inner), door: Rc::new(door) }))
     }
 }
@@ -81,6 +90,8 @@ pub struct Gated<S> {
 struct Door {
     state: Arc<HttpState>,
     need: Need,
+    /// The route's role, where this node does not host it.
+    elsewhere: Option<Role>,
     route: &'static str,
     times: RefCell<Vec<(Method, StatusCode, Histogram)>>,
 }
@@ -102,12 +113,14 @@ where
         let http_request = request.request().clone();
         let admitted = door.admit(&request).map(|(place, caller)| {
             let call = Call { state: door.state.clone(), caller, correlation };
+            let onward = door.elsewhere.map(|role| (role, call.clone()));
             request.extensions_mut().insert(call);
-            (place, self.inner.clone())
+            (place, self.inner.clone(), onward)
         });
         Box::pin(async move {
             let answer = match admitted {
-                Ok((_place, inner)) => {
+                Ok((_place, _, Some((role, call)))) => send_on(role, &call, request).await,
+                Ok((_place, inner, None)) => {
                     // The call itself is inside too, so that a panic before the first await is caught.
                     let work = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
                     match work.await {
@@ -127,6 +140,14 @@ where
             Ok(ServiceResponse::new(http_request, answer))
         })
     }
+}
+
+async fn send_on(role: Role, call: &Call, request: ServiceRequest) -> HttpResponse {
+    let (request, payload) = request.into_parts();
+    let payload = actix_web::web::Payload::from_request(&request, &mut { payload }).await;
+    let Ok(payload) = payload else { return HttpResponse::InternalServerError().finish() };
+    let answer = forward::to_host(call, &request, payload, role).await;
+    answer.unwrap_or_else(|problem| actix_web::ResponseError::error_response(&problem))
 }
 
 impl Door {

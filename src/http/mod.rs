@@ -12,6 +12,7 @@ mod analytics;
 mod body;
 mod correlation;
 mod desk;
+mod forward;
 mod gate;
 mod import;
 mod json;
@@ -36,7 +37,7 @@ mod wire_requests;
 
 pub use access::{Access, BadKey, Caller, Need};
 pub use gate::{Call, Gate};
-pub use node::{Component, NodeInfo, Operations};
+pub use node::{Component, Fares, NodeInfo, Operations};
 pub use problem::{FieldErrors, Problem, ProblemKind};
 pub use server::{ServeError, serve};
 pub use wire::{Amount, FieldProblem, Place, Status, Time};
@@ -75,6 +76,7 @@ pub struct HttpState {
     pub node: NodeInfo,
     access: Access,
     analytics: Arc<analytics::Board>,
+    line: forward::Line,
     metrics: Option<PrometheusHandle>,
     in_progress: AtomicUsize,
     waiting: Arc<Semaphore>,
@@ -86,12 +88,13 @@ impl HttpState {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// An access key cannot be used.
-    pub fn new(parts: HttpParts) -> Result<Self, BadKey> {
+    /// An access key cannot be used, or there is no way to call other nodes.
+    pub fn new(parts: HttpParts) -> Result<Self, ServeError> {
         let server = &parts.settings.server;
         Ok(Self {
             analytics: Arc::new(analytics::Board::of(&parts.front, &parts.settings)),
             access: Access::new(&parts.settings.access, server.open_metrics)?,
+            line: forward::Line::new(&parts.settings, &parts.node.name)?,
             in_progress: AtomicUsize::new(0),
             waiting: Arc::new(Semaphore::new(server.max_waiting.min(Semaphore::MAX_PERMITS))),
             streams: Arc::new(Semaphore::new(server.max_streams.min(Semaphore::MAX_PERMITS))),

@@ -30,13 +30,34 @@ pub trait Operations: Send + Sync {
     fn set_log_filter(&self, filter: &str) -> Result<(), String>;
 }
 
+/// How a part fares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fares {
+    /// It works.
+    Up,
+    /// It does not, and the node works without it for now.
+    Degraded,
+    /// It does not, and the node is not ready.
+    Down,
+}
+
+impl Fares {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Degraded => "DEGRADED",
+            Self::Down => "DOWN",
+        }
+    }
+}
+
 /// One part that a node needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Component {
     /// Its name: `database`, `kafka`.
     pub name: String,
     /// Whether it works.
-    pub is_up: bool,
+    pub fares: Fares,
     /// What is wrong with it, or how far behind it is.
     pub detail: Option<String>,
 }
@@ -140,7 +161,7 @@ pub(super) async fn ready(call: Call) -> HttpResponse {
 
 fn not_ready(state: &HttpState) -> Vec<String> {
     let mut reasons = state.front.not_ready();
-    let down = state.operations.components().into_iter().filter(|component| !component.is_up);
+    let down = state.operations.components().into_iter().filter(|component| component.fares == Fares::Down);
     reasons.extend(down.map(|component| format!("{} is down", component.name)));
     if state.is_draining() {
         reasons.push("the node is stopping".to_owned());
@@ -149,7 +170,7 @@ fn not_ready(state: &HttpState) -> Vec<String> {
 }
 
 fn view(component: Component) -> (String, ComponentView) {
-    (component.name, ComponentView { status: up(component.is_up), detail: component.detail })
+    (component.name, ComponentView { status: component.fares.name(), detail: component.detail })
 }
 
 fn up(is_up: bool) -> &'static str {

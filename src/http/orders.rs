@@ -10,13 +10,13 @@ use super::wire::{Status, Time};
 use super::wire_order::OrderView;
 use super::wire_orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView};
 use super::wire_requests::{OrderRequest, ShipRequest};
-use super::{HttpState, body, now};
-use crate::actors::{Command, NewOrder, Placed};
+use super::{HttpState, body, forward, now};
+use crate::actors::{Command, CommandError, NewOrder, PlaceError, Placed};
 use crate::config::AccessRole;
 use crate::db::{IdempotencyKey, OrderFilter, StoredOrder};
-use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Timestamp};
+use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Role, Timestamp};
 use actix_web::http::header::{HeaderName, LOCATION};
-use actix_web::web::Payload;
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -56,7 +56,11 @@ pub(super) async fn place(call: Call, request: HttpRequest, payload: Payload) ->
     });
     let OrderBody { customer, lines, total, payment_method, contact, address } = order;
     let order = NewOrder { customer, lines, total, payment_method, contact, address, correlation: call.correlation };
-    let placed = state.front.place(order, key, request_limit(state)).await?;
+    let promised = forward::promised(state, request.headers())?;
+    let placed = match state.front.place_as(promised, order, key, request_limit(state)).await {
+        Err(PlaceError::NotHere) => return forward::place(&call, &request, bytes).await,
+        placed => placed?,
+    };
     match preferred_wait(request.headers()).and_then(|wait| Wait::begin(state, wait).ok()) {
         Some(wait) => accepted_after(&call, &placed, &wait).await,
         None => Ok(accepted(&placed, OrderStatus::Pending, None)),
@@ -118,6 +122,9 @@ pub(super) async fn status(call: Call, request: HttpRequest) -> Answer {
     if wait.is_some() {
         // Nobody waits for an order that is another's.
         seen(&call, wait::order(&call.state, id, None).await?)?;
+        if let Some(answer) = forward::follow(&call, &request, id).await {
+            return Ok(answer);
+        }
     }
     let stored = seen(&call, wait::order(&call.state, id, wait.as_ref()).await?)?;
     Ok(HttpResponse::Ok().json(OrderStatusView::from(&stored)))
@@ -167,16 +174,16 @@ fn status_names() -> String {
 pub(super) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
-    if let Some(bytes) = bytes {
+    if let Some(bytes) = &bytes {
         let mut reader = Reader::default();
-        let fields = reader.body::<0>(&bytes, &[])?;
+        let fields = reader.body::<0>(bytes, &[])?;
         reader.errors.none_or(fields)?;
     }
     let by = match call.caller.role {
         AccessRole::Customer => CancelledBy::Customer,
         AccessRole::Operator | AccessRole::Admin => CancelledBy::Operator,
     };
-    command(&call, id, Command::Cancel { by }).await
+    command(&call, &request, bytes.unwrap_or_default(), (id, Command::Cancel { by })).await
 }
 
 /// Tells that an order's goods have left.
@@ -187,15 +194,18 @@ pub(super) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> 
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
     let shipment = read_shipment(bytes.as_deref())?;
-    command(&call, id, Command::Ship(shipment)).await
+    command(&call, &request, bytes.unwrap_or_default(), (id, Command::Ship(shipment))).await
 }
 
-async fn command(call: &Call, id: OrderId, command: Command) -> Answer {
+async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command): (OrderId, Command)) -> Answer {
     if call.caller.customer.is_some() {
         seen(call, wait::order(&call.state, id, None).await?)?;
     }
-    let done = call.state.front.command(id, command, request_limit(&call.state)).await;
-    let status: Status = done.map_err(|error| Problem::from(error).about(id))?.into();
+    let status: Status = match call.state.front.command(id, command, request_limit(&call.state)).await {
+        Ok(status) => status.into(),
+        Err(CommandError::NotHere) => return forward::to_owner(call, request, body, (Role::Order, id), None).await,
+        Err(error) => return Err(Problem::from(error).about(id)),
+    };
     Ok(HttpResponse::Accepted().json(CommandAccepted::of(id, status)))
 }
 

@@ -151,6 +151,14 @@ pub(super) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// How long a request wants to wait for its answer, by its query or its `Prefer` header.
+#[must_use]
+pub(super) fn asked_wait(request: &HttpRequest) -> Duration {
+    let mut params = Params::of(request, &["wait"]);
+    let asked = params.take("wait", |text| parse_wait(text).ok_or_else(String::new));
+    asked.or_else(|| preferred_wait(request.headers())).unwrap_or_default()
+}
+
 /// The client's idempotency key, a quoted text (RFC 9651) or bare.
 pub(super) fn idempotency_key(headers: &HeaderMap, errors: &mut FieldErrors) -> Option<String> {
     const NAME: HeaderName = HeaderName::from_static("idempotency-key");

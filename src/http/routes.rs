@@ -1,10 +1,11 @@
-//! The one list of what is served: method, address, the role it needs, and the handler.
+//! The one list of what is served: method, address, the access that it needs, the role that answers it, and the handler.
 
 use super::access::Need;
 use super::gate::Gate;
 use super::problem::{Problem, ProblemKind};
 use super::{HttpState, admin, analytics, desk, import, node, openapi, orders, pages, sse, stock};
 use crate::config::AccessRole::{Admin, Customer, Operator};
+use crate::domain::Role;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
@@ -19,66 +20,74 @@ pub struct Entry {
     pub path: &'static str,
     /// What it needs.
     pub need: Need,
+    /// The role that answers it; a node that does not host it sends the request on to one that does. None: every node.
+    pub role: Option<Role>,
     /// Makes its handler.
     pub handler: fn() -> Route,
 }
 
-const fn entry(method: Method, path: &'static str, need: Need, handler: fn() -> Route) -> Entry {
-    Entry { method, path, need, handler }
+const fn entry(method: Method, path: &'static str, need: Need, role: Option<Role>, handler: fn() -> Route) -> Entry {
+    Entry { method, path, need, role, handler }
 }
 
 const CUSTOMER: Need = Need::Role(Customer);
 const OPERATOR: Need = Need::Role(Operator);
 const ADMIN: Need = Need::Role(Admin);
 
+const ORDER: Option<Role> = Some(Role::Order);
+const INVENTORY: Option<Role> = Some(Role::Inventory);
+const ANALYTICS: Option<Role> = Some(Role::Analytics);
+/// What a node answers for itself, or reads where every node can.
+const EVERY: Option<Role> = None;
+
 /// All routes. The busiest stand first: they are looked through in this order. Fixed addresses stand before those with an id.
 pub const ROUTES: &[Entry] = &[
-    entry(Method::POST, "/api/v1/orders", CUSTOMER, || web::to(orders::place)),
-    entry(Method::GET, "/api/v1/orders", CUSTOMER, || web::to(orders::list)),
-    entry(Method::GET, "/api/v1/orders/{id}/status", CUSTOMER, || web::to(orders::status)),
-    entry(Method::GET, "/api/v1/orders/{id}", CUSTOMER, || web::to(orders::show)),
-    entry(Method::GET, "/api/v1/orders/{id}/events", CUSTOMER, || web::to(sse::order_events)),
-    entry(Method::POST, "/api/v1/orders/{id}/cancel", CUSTOMER, || web::to(orders::cancel)),
-    entry(Method::POST, "/api/v1/orders/{id}/ship", OPERATOR, || web::to(orders::ship)),
-    entry(Method::GET, "/api/v1/products", CUSTOMER, || web::to(stock::list)),
-    entry(Method::POST, "/api/v1/products/import", OPERATOR, || web::to(import::products)),
-    entry(Method::GET, "/api/v1/products/{id}", CUSTOMER, || web::to(stock::show)),
-    entry(Method::PUT, "/api/v1/products/{id}", OPERATOR, || web::to(stock::put)),
-    entry(Method::POST, "/api/v1/products/{id}/stock", OPERATOR, || web::to(stock::adjust)),
-    entry(Method::GET, "/api/v1/analytics/dashboard", OPERATOR, || web::to(analytics::dashboard)),
-    entry(Method::GET, "/api/v1/analytics/metrics", OPERATOR, || web::to(analytics::metrics)),
-    entry(Method::GET, "/api/v1/analytics/reports", OPERATOR, || web::to(analytics::reports)),
-    entry(Method::GET, "/api/v1/analytics/stream", OPERATOR, || web::to(analytics::stream)),
-    entry(Method::GET, "/api/v1/admin/dlq", ADMIN, || web::to(desk::list)),
-    entry(Method::POST, "/api/v1/admin/dlq", ADMIN, || web::to(desk::act_on_many)),
-    entry(Method::GET, "/api/v1/admin/dlq/groups", ADMIN, || web::to(desk::groups)),
-    entry(Method::GET, "/api/v1/admin/dlq/{id}", ADMIN, || web::to(desk::show)),
-    entry(Method::POST, "/api/v1/admin/dlq/{id}", ADMIN, || web::to(desk::act)),
-    entry(Method::GET, "/api/v1/admin/breakers", ADMIN, || web::to(admin::breakers)),
-    entry(Method::GET, "/api/v1/admin/cluster", ADMIN, || web::to(admin::cluster)),
-    entry(Method::GET, "/api/v1/admin/actors", ADMIN, || web::to(admin::actors)),
-    entry(Method::GET, "/api/v1/admin/log-level", ADMIN, || web::to(admin::log_level)),
-    entry(Method::PUT, "/api/v1/admin/log-level", ADMIN, || web::to(admin::set_log_level)),
-    entry(Method::GET, "/health", Need::Nothing, || web::to(node::health)),
-    entry(Method::GET, "/health/live", Need::Nothing, || web::to(node::live)),
-    entry(Method::GET, "/health/ready", Need::Nothing, || web::to(node::ready)),
-    entry(Method::GET, "/livez", Need::Nothing, || web::to(node::live)),
-    entry(Method::GET, "/readyz", Need::Nothing, || web::to(node::ready)),
-    entry(Method::GET, "/info", Need::Nothing, || web::to(node::info)),
-    entry(Method::GET, "/metrics", Need::Metrics, || web::to(node::metrics)),
-    entry(Method::GET, "/openapi.json", Need::Nothing, || web::to(openapi::document)),
-    entry(Method::GET, "/asyncapi.json", Need::Nothing, || web::to(pages::asyncapi)),
-    entry(Method::GET, "/docs", Need::Nothing, || web::to(openapi::to_docs)),
-    entry(Method::GET, "/docs/{file:.*}", Need::Nothing, || web::to(openapi::docs)),
-    entry(Method::GET, "/problems/{kind}", Need::Nothing, || web::to(pages::problem)),
-    entry(Method::GET, "/", Need::Nothing, || web::to(pages::dashboard)),
-    entry(Method::GET, "/assets/{file}", Need::Nothing, || web::to(pages::asset)),
+    entry(Method::POST, "/api/v1/orders", CUSTOMER, ORDER, || web::to(orders::place)),
+    entry(Method::GET, "/api/v1/orders", CUSTOMER, ORDER, || web::to(orders::list)),
+    entry(Method::GET, "/api/v1/orders/{id}/status", CUSTOMER, ORDER, || web::to(orders::status)),
+    entry(Method::GET, "/api/v1/orders/{id}", CUSTOMER, ORDER, || web::to(orders::show)),
+    entry(Method::GET, "/api/v1/orders/{id}/events", CUSTOMER, ORDER, || web::to(sse::order_events)),
+    entry(Method::POST, "/api/v1/orders/{id}/cancel", CUSTOMER, ORDER, || web::to(orders::cancel)),
+    entry(Method::POST, "/api/v1/orders/{id}/ship", OPERATOR, ORDER, || web::to(orders::ship)),
+    entry(Method::GET, "/api/v1/products", CUSTOMER, INVENTORY, || web::to(stock::list)),
+    entry(Method::POST, "/api/v1/products/import", OPERATOR, INVENTORY, || web::to(import::products)),
+    entry(Method::GET, "/api/v1/products/{id}", CUSTOMER, INVENTORY, || web::to(stock::show)),
+    entry(Method::PUT, "/api/v1/products/{id}", OPERATOR, INVENTORY, || web::to(stock::put)),
+    entry(Method::POST, "/api/v1/products/{id}/stock", OPERATOR, INVENTORY, || web::to(stock::adjust)),
+    entry(Method::GET, "/api/v1/analytics/dashboard", OPERATOR, ANALYTICS, || web::to(analytics::dashboard)),
+    entry(Method::GET, "/api/v1/analytics/metrics", OPERATOR, ANALYTICS, || web::to(analytics::metrics)),
+    entry(Method::GET, "/api/v1/analytics/reports", OPERATOR, ANALYTICS, || web::to(analytics::reports)),
+    entry(Method::GET, "/api/v1/analytics/stream", OPERATOR, ANALYTICS, || web::to(analytics::stream)),
+    entry(Method::GET, "/api/v1/admin/dlq", ADMIN, EVERY, || web::to(desk::list)),
+    entry(Method::POST, "/api/v1/admin/dlq", ADMIN, EVERY, || web::to(desk::act_on_many)),
+    entry(Method::GET, "/api/v1/admin/dlq/groups", ADMIN, EVERY, || web::to(desk::groups)),
+    entry(Method::GET, "/api/v1/admin/dlq/{id}", ADMIN, EVERY, || web::to(desk::show)),
+    entry(Method::POST, "/api/v1/admin/dlq/{id}", ADMIN, EVERY, || web::to(desk::act)),
+    entry(Method::GET, "/api/v1/admin/breakers", ADMIN, EVERY, || web::to(admin::breakers)),
+    entry(Method::GET, "/api/v1/admin/cluster", ADMIN, EVERY, || web::to(admin::cluster)),
+    entry(Method::GET, "/api/v1/admin/actors", ADMIN, EVERY, || web::to(admin::actors)),
+    entry(Method::GET, "/api/v1/admin/log-level", ADMIN, EVERY, || web::to(admin::log_level)),
+    entry(Method::PUT, "/api/v1/admin/log-level", ADMIN, EVERY, || web::to(admin::set_log_level)),
+    entry(Method::GET, "/health", Need::Nothing, EVERY, || web::to(node::health)),
+    entry(Method::GET, "/health/live", Need::Nothing, EVERY, || web::to(node::live)),
+    entry(Method::GET, "/health/ready", Need::Nothing, EVERY, || web::to(node::ready)),
+    entry(Method::GET, "/livez", Need::Nothing, EVERY, || web::to(node::live)),
+    entry(Method::GET, "/readyz", Need::Nothing, EVERY, || web::to(node::ready)),
+    entry(Method::GET, "/info", Need::Nothing, EVERY, || web::to(node::info)),
+    entry(Method::GET, "/metrics", Need::Metrics, EVERY, || web::to(node::metrics)),
+    entry(Method::GET, "/openapi.json", Need::Nothing, EVERY, || web::to(openapi::document)),
+    entry(Method::GET, "/asyncapi.json", Need::Nothing, EVERY, || web::to(pages::asyncapi)),
+    entry(Method::GET, "/docs", Need::Nothing, EVERY, || web::to(openapi::to_docs)),
+    entry(Method::GET, "/docs/{file:.*}", Need::Nothing, EVERY, || web::to(openapi::docs)),
+    entry(Method::GET, "/problems/{kind}", Need::Nothing, EVERY, || web::to(pages::problem)),
+    entry(Method::GET, "/", Need::Nothing, EVERY, || web::to(pages::dashboard)),
+    entry(Method::GET, "/assets/{file}", Need::Nothing, EVERY, || web::to(pages::asset)),
 ];
 
 /// Puts all routes into an application; what is no route is a problem too.
 pub fn configure(config: &mut ServiceConfig, state: &Arc<HttpState>) {
     add(config, state, ROUTES);
-    config.default_service(web::to(no_route).wrap(Gate::new(state.clone(), Need::Nothing, "unmatched")));
+    config.default_service(web::to(no_route).wrap(Gate::open(state.clone(), "unmatched")));
 }
 
 fn add(config: &mut ServiceConfig, state: &Arc<HttpState>, routes: &'static [Entry]) {
@@ -89,7 +98,7 @@ fn add(config: &mut ServiceConfig, state: &Arc<HttpState>, routes: &'static [Ent
         let mut resource = web::resource(first.path);
         let mut allow = Vec::new();
         for entry in routes.iter().filter(|entry| entry.path == first.path) {
-            let gate = Gate::new(state.clone(), entry.need, entry.path);
+            let gate = Gate::new(state.clone(), entry);
             let route = (entry.handler)();
             let route = if entry.method == Method::GET {
                 allow.extend(["GET", "HEAD"]);
@@ -105,7 +114,7 @@ fn add(config: &mut ServiceConfig, state: &Arc<HttpState>, routes: &'static [Ent
             let problem = Problem::method(allow.clone());
             async move { Err::<actix_web::HttpResponse, _>(problem) }
         };
-        let gate = Gate::new(state.clone(), Need::Nothing, first.path);
+        let gate = Gate::open(state.clone(), first.path);
         config.service(resource.default_service(web::to(refuse).wrap(gate)));
     }
 }

@@ -7,11 +7,12 @@ use super::gate::Call;
 use super::orders::seen;
 use super::problem::{Problem, ProblemKind};
 use super::query::path_id;
+use super::wait::LOOK_AGAIN;
 use super::wire_order::{HistoryView, history};
-use super::{HttpState, wait};
+use super::{HttpState, forward, wait};
 use crate::actors::Watch;
 use crate::db::StoredOrder;
-use crate::domain::{OrderId, OrderStatus};
+use crate::domain::{OrderId, OrderStatus, Role};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -46,6 +47,9 @@ pub(super) struct OrderEventView {
         (status = 204, description = "all was seen and nothing more can happen"), (status = 404, description = "no such order")))]
 pub(super) async fn order_events(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = OrderId(path_id(&request)?);
+    if let Some(answer) = follow(&call, &request, id).await? {
+        return Ok(answer);
+    }
     let place = call.state.streams.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many live streams are open"))?;
     let watch = call.state.front.live().watch(id);
@@ -62,6 +66,15 @@ pub(super) async fn order_events(call: Call, request: HttpRequest) -> Result<Htt
     // Else some proxies hold the events back.
     response.insert_header(("x-accel-buffering", "no"));
     Ok(response.streaming(stream))
+}
+
+/// The stream of the order's owner, where that is another node. Who may not see the order learns nothing of where it is.
+async fn follow(call: &Call, request: &HttpRequest, id: OrderId) -> Result<Option<HttpResponse>, Problem> {
+    if call.state.front.owns(Role::Order, call.state.front.reads().shards().of(id)) {
+        return Ok(None);
+    }
+    seen(call, wait::order(&call.state, id, None).await?)?;
+    Ok(forward::follow(call, request, id).await)
 }
 
 fn next_of(headers: &HeaderMap) -> usize {
@@ -118,17 +131,20 @@ impl Events {
             if *self.stopping.borrow_and_update() || Instant::now() >= self.end {
                 return None;
             }
-            let is_quiet = tokio::select! {
+            // Who lives on another node tells nothing here: then the order is looked at now and then.
+            let shard = self.state.front.reads().shards().of(self.id);
+            let is_told = self.state.front.owns(Role::Order, shard);
+            let look_again = if is_told { quiet_until } else { quiet_until.min(Instant::now() + LOOK_AGAIN) };
+            tokio::select! {
                 change = self.watch.changed() => {
                     if change.is_none() {
-                        tokio::time::sleep_until(quiet_until).await;
+                        tokio::time::sleep_until(look_again).await;
                     }
-                    false
                 }
-                () = tokio::time::sleep_until(quiet_until.min(self.end)) => true,
+                () = tokio::time::sleep_until(look_again.min(self.end)) => {}
                 _ = self.stopping.changed() => continue,
             };
-            // Read at every heartbeat too: the order's actor may live on another node.
+            let is_quiet = Instant::now() >= quiet_until;
             match self.unseen().await {
                 Some(chunk) => return Some(chunk.into()),
                 None if is_quiet => return Some(Bytes::from_static(b": still here\n\n")),

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::time::Instant;
 
 /// An order of which another node's actor may be the owner is looked at this often while somebody waits for it.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Leave to wait; there is only so much of it.
 pub(super) struct Wait {

@@ -6,6 +6,8 @@ mod access;
 mod app;
 mod bad_requests;
 mod desk;
+mod forwarding;
+mod neighbours;
 mod node;
 mod orders;
 mod sockets;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub(crate) fn shards() -> Shards {
-    Shards::new(24).unwrap()
+    Shards::new(6).unwrap()
 }
 
 fn text<const MAX: usize>(text: &str) -> Text<MAX> {
@@ -84,7 +84,12 @@ fn body(kind: EventKind, order: &Arc<Order>) -> EventBody {
 
 /// The event of that kind of order 1.
 pub(crate) fn event(kind: EventKind) -> Event {
-    let order = order(1);
+    event_of(1, kind)
+}
+
+/// The event of that kind of order `n`.
+pub(crate) fn event_of(n: u64, kind: EventKind) -> Event {
+    let order = order(n);
     Event::of(&order, order.created_at, body(kind, &order))
 }
 

@@ -5,7 +5,7 @@ use crate::actors::{Command, CommandError, Front, HearError as NotHeard, WriteEr
 use crate::db::{Outcome, Write};
 use crate::domain::{DeadLetter, Event, LetterId, LetterState, OrderId, Role, Text, Timestamp};
 use crate::kafka::headers::Said;
-use crate::saga::Shipment;
+use crate::saga::{Rejection, Shipment};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -62,9 +62,10 @@ impl Hearing for ToFront {
         let (front, limit) = (self.front.clone(), self.limit);
         async move {
             match front.command(order, Command::Ship(shipment), limit).await {
-                Ok(_) => Ok(()),
+                // Said twice is done once.
+                Ok(_) | Err(CommandError::Rejected(Rejection::Shipped)) => Ok(()),
                 Err(CommandError::NotFound) => Err(failed("unknown-order", "goods were shipped for an order that does not exist")),
-                Err(CommandError::Rejected(rejection)) => {
+                Err(CommandError::Rejected(rejection @ Rejection::TooLate(_))) => {
                     Err(HearError::Never { cause: "late-shipment".to_owned(), detail: format!("goods were shipped but {rejection}") })
                 }
                 Err(error @ (CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown)) => {

@@ -2,7 +2,7 @@
 
 use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
 use crate::kafka::headers::Headers;
-use crate::kafka::read::{LONGEST_VALUE, Record};
+use crate::kafka::read::{LONGEST_VALUE, MessageError, Record};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -79,7 +79,9 @@ pub(super) fn letter(
     failure: &Failure,
     now: Timestamp,
 ) -> DeadLetter {
-    let place = format!("{}/{}/{}/{}/{:?}", role.name(), record.topic.name(), record.partition, record.offset, record.timestamp_ms);
+    // What cannot be read is the same trouble to every role that listens: one letter where they share a database.
+    let whose = if MessageError::CODES.contains(&failure.cause.as_str()) { "" } else { role.name() };
+    let place = format!("{whose}/{}/{}/{}/{:?}", record.topic.name(), record.partition, record.offset, record.timestamp_ms);
     DeadLetter {
         id: LetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
         kind: LetterKind::Message,

@@ -162,6 +162,8 @@ struct Partition {
     is_paused: bool,
     /// Which assignment it is of; what an older one left is a stranger.
     life: u64,
+    /// Set when the partition is given up: what is under way need not go on.
+    gone: Arc<AtomicBool>,
 }
 
 /// A message under way.
@@ -169,6 +171,7 @@ struct Item {
     record: Record,
     work: Work,
     life: u64,
+    gone: Arc<AtomicBool>,
 }
 
 /// What became of something that was under way.
@@ -262,7 +265,11 @@ impl Run<'_> {
             // Its next owner begins where this one was.
             self.commit(CommitMode::Async);
             self.client.incremental_unassign(&self.list(gone.iter().map(|key| (*key, Offset::Invalid)))?)?;
-            gone.iter().for_each(|key| drop(self.partitions.remove(key)));
+            for key in &gone {
+                if let Some(partition) = self.partitions.remove(key) {
+                    partition.gone.store(true, Ordering::Release);
+                }
+            }
             let partitions = &self.partitions;
             self.lanes.retain(|item| partitions.get(&(item.record.topic, item.record.partition)).is_some_and(|one| one.life == item.life));
         }
@@ -279,7 +286,8 @@ impl Run<'_> {
             self.client.incremental_assign(&self.list(new.iter().map(|key| (*key, Offset::Stored)))?)?;
             self.lives += 1;
             for key in new {
-                self.partitions.insert(key, Partition { window: Window::default(), is_paused: false, life: self.lives });
+                self.partitions
+                    .insert(key, Partition { window: Window::default(), is_paused: false, life: self.lives, gone: Arc::default() });
             }
         }
         self.shared.figures.partitions.store(self.partitions.len() as u64, Ordering::Relaxed);
@@ -314,7 +322,7 @@ impl Run<'_> {
             partition.window.done(record.offset);
             return Ok(());
         }
-        let item = Item { life: partition.life, record, work };
+        let item = Item { life: partition.life, gone: partition.gone.clone(), record, work };
         let must_pause = partition.window.held() >= self.shared.parts.settings.consume_window && !partition.is_paused;
         partition.is_paused |= must_pause;
         let item = match item.work.order() {
@@ -328,7 +336,7 @@ impl Run<'_> {
     }
 
     fn begin(&mut self, item: Item) {
-        let Item { record, work, life } = item;
+        let Item { record, work, life, gone } = item;
         let order = work.order();
         let waits = order.is_some_and(|order| self.parked.contains(&order)) && !work.overtakes();
         let hands = self.hands.clone();
@@ -340,7 +348,7 @@ impl Run<'_> {
                     hands.bury(&record, event.kind().name(), order, &failure).await;
                     End::Parked
                 }
-                Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => hands.process(&record, work).await,
+                Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => hands.process(&record, work, &gone).await,
             };
             Finished::Message { topic: record.topic, partition: record.partition, offset: record.offset, life, order, end }
         };

@@ -10,6 +10,7 @@ use crate::kafka::read::{self, Record};
 use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What a message is, to the role that listens.
@@ -82,7 +83,7 @@ impl Work {
 
 impl Hands {
     /// Does the work, however long the database or the brokers are away.
-    pub(super) async fn process(&self, record: &Record, work: Work) -> End {
+    pub(super) async fn process(&self, record: &Record, work: Work, gone: &AtomicBool) -> End {
         match work {
             Work::Pass => End::Done,
             Work::Move(order) => {
@@ -96,8 +97,10 @@ impl Hands {
                 // What cannot be read holds nobody up: nobody knows what it would have been.
                 End::Done
             }
-            Work::Hear(event) => match self.try_often(record.topic, &event, record.headers.said()).await {
+            Work::Hear(event) => match self.try_often(record, &event, gone).await {
                 Ok(()) => End::Done,
+                // Its next owner hears it.
+                Err(_) if gone.load(Ordering::Acquire) => End::Done,
                 Err(failure) => {
                     self.bury(record, event.kind().name(), Some(event.order), &failure).await;
                     let holds_up = event.kind() != EventKind::OrderShipped;
@@ -107,12 +110,15 @@ impl Hands {
         }
     }
 
-    async fn try_often(&self, topic: Topic, event: &Event, said: Said) -> Result<(), Failure> {
+    async fn try_often(&self, record: &Record, event: &Event, gone: &AtomicBool) -> Result<(), Failure> {
         let rhythm = Backoff { first_ms: self.settings.retry_first_ms, most_ms: u64::MAX };
         let mut tries = 0;
         loop {
-            match self.hear(topic, event, said).await {
+            match self.hear(record.topic, event, record.headers.said()).await {
                 Ok(()) => return Ok(()),
+                Err(HearError::Away(why)) if gone.load(Ordering::Acquire) => {
+                    return Err(Failure { cause: "gone".to_owned(), detail: why, tries });
+                }
                 Err(HearError::Away(why)) => {
                     tracing::debug!(order.id = %event.order, cause = %why, "a message waits for the database");
                     tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
@@ -143,7 +149,7 @@ impl Hands {
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.
     pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter) {
         let taken = match Work::of(record, self.role, self.shards) {
-            Work::Hear(event) => self.try_often(record.topic, &event, record.headers.said()).await,
+            Work::Hear(event) => self.try_often(record, &event, &AtomicBool::new(false)).await,
             Work::Pass | Work::Move(_) => Ok(()),
             Work::Unreadable(unreadable) => {
                 Err(Failure { cause: unreadable.error.code().to_owned(), detail: unreadable.error.to_string(), tries: 1 })

@@ -196,8 +196,12 @@ impl<'s> Run<'s> {
         }
     }
 
-    /// What finds no room is said again by whoever still misses an answer.
+    /// What finds no room is said again by whoever still misses an answer; so is what would overtake events that are still to be told.
     fn repeat(&self, event: &Event, producer: &mut Producer) {
+        let own = self.logs.get(&(self.shared.parts.own)());
+        if !own.is_some_and(|log| log.block.is_none() && log.next >= log.end) || !self.has_room() {
+            return;
+        }
         match producer.repeat(event) {
             Ok(()) | Err(NotTaken::Full) => {}
             Err(NotTaken::Broken(error)) => self.shared.told.fail(error),

@@ -1,0 +1,338 @@
+//! Requests at a node that cannot answer them itself.
+
+use crate::app::{ADMIN_KEY, CUSTOMER_KEY, OPERATOR_KEY, keys, order};
+use crate::neighbours::{Does, Neighbour, Node, Shared, agree, json, nowhere, problem, put_stock, run};
+use crate::support::{LIMIT, settled, stored, until};
+use ordermill::config::Settings;
+use ordermill::db::{Outcome, Write};
+use ordermill::domain::{
+    CancelledBy, Channel, DeadLetter, LetterKind, LetterState, NoticeKind, OrderId, OrderStatus, Role, Shards, Timestamp,
+};
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+const CORRELATION: &str = "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f";
+
+fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
+fn with_roles(roles: &[Role]) -> Settings {
+    let mut settings = Settings::default();
+    settings.cluster.roles = roles.to_vec();
+    settings
+}
+
+/// Two nodes that share 24 shards.
+async fn pair(settings: &Settings) -> (Shared, Node, Node) {
+    let shared = Shared::new(24);
+    let first = shared.start("a", settings.clone()).await;
+    until("the first has all", || async { first.owns(Role::Order) == 24 }).await;
+    put_stock(&first).await;
+    let second = shared.start("b", settings.clone()).await;
+    agree(Role::Order, &[&first, &second], &[12, 12]).await;
+    (shared, first, second)
+}
+
+/// A node that has the only shard, behind `url`, and one that has none.
+async fn has_and_has_not(url: Option<&str>, settings: Settings) -> (Node, Node) {
+    let shared = Shared::new(1);
+    let has = shared.start_at("has", settings.clone(), url).await;
+    until("it has the shard", || async { has.owns(Role::Order) == 1 }).await;
+    put_stock(&has).await;
+    let has_not = shared.start("has-not", settings).await;
+    agree(Role::Order, &[&has, &has_not], &[1, 0]).await;
+    (has, has_not)
+}
+
+#[test]
+fn a_command_reaches_the_owner_with_its_key_and_correlation() {
+    run(|| async {
+        let settings = Settings { access: keys(), ..Settings::default() };
+        let (_shared, first, second) = pair(&settings).await;
+        let (shipped, cancelled) = (second.place().await, second.place().await);
+        for id in [shipped, cancelled] {
+            settled(second.front(), id, OrderStatus::Confirmed).await;
+        }
+        let (operator, customer) = (bearer(OPERATOR_KEY), bearer(CUSTOMER_KEY));
+        let headers = [("authorization", operator.as_str()), ("x-correlation-id", CORRELATION), ("content-type", "application/json")];
+        let path = format!("/api/v1/orders/{shipped}/ship");
+        let answer = first.send(Method::POST, &path, &headers, r#"{"carrier":"X"}"#).await;
+        assert_eq!(answer.headers()["x-correlation-id"], CORRELATION);
+        let (status, body) = json(answer).await;
+        assert_eq!((status, &body["status"]), (202, &json!("SHIPPED")), "{body}");
+        let path = format!("/api/v1/orders/{cancelled}/cancel");
+        let answer = first.post(&path, &[("authorization", &customer)]).await;
+        assert_eq!(answer.status(), 202);
+        let by = stored(second.front(), cancelled).await.record.facts.cancel.map(|(by, _)| by);
+        assert_eq!(by, Some(CancelledBy::Customer), "the owner knows whose key it was");
+        // The owner's refusal is passed on as it is.
+        let path = format!("/api/v1/orders/{shipped}/cancel");
+        let (status, body) = json(first.post(&path, &[("authorization", &customer), ("x-correlation-id", CORRELATION)]).await).await;
+        assert_eq!((status, &body["type"], &body["correlationId"]), (409, &json!("/problems/conflict"), &json!(CORRELATION)));
+    });
+}
+
+#[test]
+fn who_may_not_is_refused_before_anything_is_sent_on() {
+    run(|| async {
+        let neighbour = Neighbour::new(Does::HangUp).await;
+        let mut settings = Settings { access: keys(), ..Settings::default() };
+        settings.server.body_limit_bytes = 1_000;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), settings).await;
+        let id = has.place().await;
+        let path = format!("/api/v1/orders/{id}/ship");
+        assert_eq!(has_not.post(&path, &[]).await.status(), 401);
+        assert_eq!(has_not.post(&path, &[("authorization", &bearer(CUSTOMER_KEY))]).await.status(), 403);
+        let operator = bearer(OPERATOR_KEY);
+        let headers = [("authorization", operator.as_str()), ("content-type", "application/json")];
+        let long = format!("{{\"carrier\":\"{}\"}}", "x".repeat(1_000));
+        assert_eq!(has_not.send(Method::POST, &path, &headers, long).await.status(), 413);
+        assert_eq!(neighbour.seen(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn an_order_is_placed_through_a_node_that_takes_none() {
+    run(|| async {
+        let (has, has_not) = has_and_has_not(None, Settings::default()).await;
+        let placed = has_not.post_order(&[("prefer", "wait=30"), ("idempotency-key", "k"), ("x-correlation-id", CORRELATION)]).await;
+        assert_eq!((placed.status().as_u16(), placed.headers()["preference-applied"].to_str().unwrap()), (202, "wait=30"));
+        assert_eq!(placed.headers()["x-correlation-id"], CORRELATION);
+        let location = placed.headers()["location"].to_str().unwrap().to_owned();
+        let (_, body) = json(placed).await;
+        assert_eq!((&body["status"], &body["correlationId"]), (&json!("CONFIRMED"), &json!(CORRELATION)));
+        assert_eq!(location, format!("/api/v1/orders/{}", body["orderId"].as_str().unwrap()));
+        // The key is one key at all nodes.
+        for node in [&has, &has_not] {
+            let again = node.post_order(&[("idempotency-key", "k")]).await;
+            assert_eq!(again.headers()["idempotency-replayed"], "true");
+            assert_eq!(json(again).await.1["orderId"], body["orderId"]);
+        }
+        // Reads are answered where they are asked.
+        let (status, whole) = json(has_not.get(&location).await).await;
+        assert_eq!((status, &whole["status"]), (200, &json!("CONFIRMED")));
+    });
+}
+
+#[test]
+fn an_owner_that_is_not_there_takes_nothing_and_the_client_may_come_again() {
+    run(|| async {
+        let (has, has_not) = has_and_has_not(Some(&nowhere()), Settings::default()).await;
+        let id = has.place().await;
+        let cancel = has_not.post(&format!("/api/v1/orders/{id}/cancel"), &[]).await;
+        assert_eq!(problem(cancel).await, (503, Some(id.0), true));
+        assert_eq!(problem(has_not.post_order(&[]).await).await, (503, None, true));
+        assert!(stored(has.front(), id).await.record.facts.cancel.is_none());
+        // What is stored can be read here too, also by who waits for it.
+        let (status, body) = json(has_not.get(&format!("/api/v1/orders/{id}/status?wait=20s")).await).await;
+        assert_eq!((status, &body["settled"], &body["status"]), (200, &json!(true), &json!("CONFIRMED")));
+        let ship = has.post(&format!("/api/v1/orders/{id}/ship"), &[]).await;
+        assert_eq!(ship.status(), 202);
+        let events = has_not.get(&format!("/api/v1/orders/{id}/events")).await.text().await.unwrap();
+        assert!(events.contains("event: OrderShipped") && events.ends_with("event: end\ndata: {}\n\n"), "{events}");
+    });
+}
+
+#[test]
+fn an_answer_that_is_lost_says_which_order_to_ask_for_and_nothing_is_sent_twice() {
+    run(|| async {
+        let mut impatient = Settings::default();
+        impatient.cluster.forward_limit_ms = 100;
+        for (does, settings) in [(Does::HangUp, Settings::default()), (Does::Nothing, impatient)] {
+            let neighbour = Neighbour::new(does).await;
+            let (has, has_not) = has_and_has_not(Some(&neighbour.url), settings).await;
+            let id = has.place().await;
+            let cancel = has_not.post(&format!("/api/v1/orders/{id}/cancel"), &[]).await;
+            assert_eq!(problem(cancel).await, (504, Some(id.0), true));
+            assert_eq!(neighbour.seen().len(), 1, "{:?}", neighbour.seen());
+            let (status, promised, _) = problem(has_not.post_order(&[("idempotency-key", "k")]).await).await;
+            let promised = promised.expect("the order to ask for");
+            assert_eq!(status, 504);
+            let seen = neighbour.seen();
+            assert_eq!(seen.len(), 2, "{seen:?}");
+            let sent = seen.last().unwrap();
+            assert!(sent.contains(&format!("ordermill-promised-id: {promised} ")) && sent.contains("idempotency-key: k\r\n"), "{sent}");
+            assert!(sent.ends_with(&order(1).to_string()), "{sent}");
+            // The very request places that order when it does arrive.
+            let header = sent.lines().find_map(|line| line.strip_prefix("ordermill-promised-id: ")).unwrap();
+            let placed = has.post_order(&[("ordermill-promised-id", header), ("ordermill-forwarded", "has-not")]).await;
+            assert_eq!(json(placed).await.1["orderId"], json!(promised));
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_lost_too() {
+    run(|| async {
+        let neighbour = Neighbour::new(Does::Answer("HTTP/1.1 202 Accepted\r\ncontent-length: 50\r\n\r\n{\"or".to_owned())).await;
+        neighbour.say("");
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
+        let id = has.place().await;
+        assert_eq!(problem(has_not.post(&format!("/api/v1/orders/{id}/cancel"), &[]).await).await, (504, Some(id.0), true));
+    });
+}
+
+#[test]
+fn what_another_node_has_sent_on_is_not_sent_on_again() {
+    run(|| async {
+        let neighbour = Neighbour::new(Does::HangUp).await;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
+        let id = has.place().await;
+        let mark = [("ordermill-forwarded", "another")];
+        assert_eq!(problem(has_not.post(&format!("/api/v1/orders/{id}/cancel"), &mark).await).await, (503, Some(id.0), true));
+        assert_eq!(problem(has_not.post_order(&mark).await).await, (503, None, true));
+        let status = has_not.send(Method::GET, &format!("/api/v1/orders/{id}/status?wait=20s"), &mark, "").await;
+        assert_eq!(status.status(), 200, "read here");
+        assert_eq!(neighbour.seen(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn nobody_but_a_node_can_promise_an_id() {
+    run(|| async {
+        let (has, _) = has_and_has_not(None, Settings { access: keys(), ..Settings::default() }).await;
+        let id = has.place().await;
+        let proof = "0".repeat(64);
+        let (operator, forged) = (bearer(OPERATOR_KEY), format!("{id} {proof}"));
+        for promise in [forged.as_str(), &id.to_string(), "x y", ""] {
+            let refused = has.post_order(&[("authorization", &operator), ("ordermill-promised-id", promise)]).await;
+            assert_eq!(problem(refused).await, (503, None, true), "{promise}");
+        }
+        assert_eq!(
+            json(has.send(Method::GET, "/api/v1/orders", &[("authorization", &operator)], "").await).await.1["items"][1],
+            json!(null)
+        );
+    });
+}
+
+#[test]
+fn a_live_stream_is_passed_on_piece_by_piece() {
+    run(|| async {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\ntransfer-encoding: chunked\r\n\r\n";
+        let neighbour = Neighbour::new(Does::Answer(head.to_owned())).await;
+        let mut settings = Settings { access: keys(), ..Settings::default() };
+        settings.server.max_streams = 1;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), settings).await;
+        let id = has.place().await;
+        let path = format!("/api/v1/orders/{id}/events");
+        let customer = bearer(CUSTOMER_KEY);
+        let headers = [("authorization", customer.as_str()), ("last-event-id", "1"), ("x-correlation-id", CORRELATION)];
+        let mut stream = has_not.send(Method::GET, &path, &headers, "").await;
+        assert_eq!((stream.status().as_u16(), stream.headers()["content-type"].to_str().unwrap()), (200, "text/event-stream"));
+        for piece in ["data: 1\n\n", "data: 2\n\n"] {
+            neighbour.say(&format!("{:x}\r\n{piece}\r\n", piece.len()));
+            // Nothing more is sent before this has come.
+            assert_eq!(stream.chunk().await.unwrap().unwrap(), piece);
+        }
+        let other = has_not.send(Method::GET, &path, &headers, "").await;
+        assert_eq!(problem(other).await, (503, None, true), "streams that are passed on are counted too");
+        neighbour.say("0\r\n\r\n");
+        assert_eq!(stream.chunk().await.unwrap(), None);
+        let sent = neighbour.seen().first().unwrap().clone();
+        for header in [
+            format!("authorization: {customer}"),
+            "last-event-id: 1".into(),
+            format!("x-correlation-id: {CORRELATION}"),
+            "ordermill-forwarded: node-1".into(),
+        ] {
+            assert!(sent.contains(&format!("\r\n{header}\r\n")), "{header} in {sent}");
+        }
+        assert!(sent.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{sent}");
+        let other = has_not.send(Method::GET, &path, &[("authorization", &bearer(crate::app::OTHER_KEY))], "").await;
+        assert_eq!(other.status(), 404, "another customer's order");
+    });
+}
+
+#[test]
+fn who_waits_is_answered_by_the_owner() {
+    run(|| async {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"from\":\"far\"}";
+        let neighbour = Neighbour::new(Does::Answer(answer.to_owned())).await;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
+        let id = has.place().await;
+        let path = format!("/api/v1/orders/{id}/status?wait=30s");
+        assert_eq!(has_not.get(&path).await.text().await.unwrap(), "{\"from\":\"far\"}");
+        assert!(neighbour.seen()[0].starts_with(&format!("GET {path} HTTP/1.1\r\n")));
+    });
+}
+
+#[test]
+fn a_node_sends_what_is_another_roles_to_a_node_that_hosts_it() {
+    run(|| async {
+        let shared = Shared::new(4);
+        let orders = shared.start("orders", with_roles(&[Role::Order])).await;
+        let stock = shared.start("stock", with_roles(&[Role::Inventory, Role::Analytics])).await;
+        agree(Role::Order, &[&orders, &stock], &[4, 0]).await;
+        agree(Role::Inventory, &[&orders, &stock], &[0, 4]).await;
+        let path = format!("/api/v1/products/{}", Uuid::from_u128(7));
+        let body = json!({"name": "bolt", "price": "0.50", "availableQuantity": 7}).to_string();
+        let put = orders.send(Method::PUT, &path, &[("content-type", "application/json")], body).await;
+        assert_eq!(json(put).await.1["availableQuantity"], json!(7));
+        assert_eq!(json(orders.get(&path).await).await.1["name"], json!("bolt"));
+        let rows: String = (10..3_000).map(|n| format!("{},p{n},1.00,5\n", Uuid::from_u128(n))).collect();
+        let csv = format!("productId,name,price,availableQuantity\n{rows}");
+        assert!(csv.len() > 131_072, "longer than a JSON body may be");
+        let imported = orders.send(Method::POST, "/api/v1/products/import", &[("content-type", "text/csv")], csv).await;
+        assert_eq!(json(imported).await.1["imported"], json!(2_990));
+        assert_eq!(orders.get("/api/v1/analytics/dashboard").await.status(), 200);
+        // And the other way: whatever is an order's.
+        let placed = stock.post_order(&[]).await;
+        assert_eq!(placed.status(), 202);
+        let (_, body) = json(placed).await;
+        let id = body["orderId"].as_str().unwrap();
+        assert_eq!(json(stock.get(&format!("/api/v1/orders/{id}")).await).await.1["orderId"], body["orderId"]);
+        assert_eq!(json(stock.get("/api/v1/orders").await).await.1["items"][0]["orderId"], body["orderId"]);
+        assert_eq!(stock.post(&format!("/api/v1/orders/{id}/cancel"), &[]).await.status(), 202);
+        assert_eq!(stock.get("/api/v1/orders/nonsense").await.status(), 400);
+        stock.stop().await;
+        let gone = orders.get("/api/v1/products").await;
+        assert_eq!(problem(gone).await, (503, None, true));
+    });
+}
+
+#[test]
+fn another_teams_role_is_nobodys_here() {
+    run(|| async {
+        let mut settings = with_roles(&[Role::Order, Role::Payment, Role::Notification, Role::Analytics]);
+        settings.cluster.external_roles = vec![Role::Inventory];
+        let node = Shared::new(1).start("a", settings).await;
+        let answer = node.get("/api/v1/products").await;
+        let (status, body) = json(answer).await;
+        assert_eq!((status, &body["detail"]), (404, &json!("inventory is another team's here")));
+    });
+}
+
+/// A letter about a notice of an order.
+async fn notice_letter(node: &Node, id: OrderId) -> DeadLetter {
+    let shard = Shards::new(1).unwrap().of(id);
+    let step = format!("{}/{}", NoticeKind::Confirmation.name(), Channel::Email.name());
+    let letter = DeadLetter::about(id, shard, LetterKind::Notice, 1, Role::Notification, &step, Timestamp(1));
+    let added = node.front().write(Write::AddLetter(letter.clone()), LIMIT).await;
+    assert!(matches!(added, Ok(Outcome::Done)), "{added:?}");
+    letter
+}
+
+#[test]
+fn what_is_decided_at_the_desk_is_done_by_the_orders_owner() {
+    run(|| async {
+        let settings = Settings { access: keys(), ..Settings::default() };
+        let (has, has_not) = has_and_has_not(None, settings).await;
+        let admin = bearer(ADMIN_KEY);
+        let headers = [("authorization", admin.as_str()), ("content-type", "application/json")];
+        let letter = notice_letter(&has, has.place().await).await;
+        let path = format!("/api/v1/admin/dlq/{}", letter.id.0);
+        let (status, body) = json(has_not.send(Method::POST, &path, &headers, r#"{"action":"reprocess","note":"n"}"#).await).await;
+        assert_eq!((status, &body["state"]), (200, &json!("REPROCESSED")), "{body}");
+        assert_eq!((&body["audit"][0]["by"], &body["audit"][0]["note"]), (&json!("root"), &json!("n")));
+        let letters = [notice_letter(&has, has.place().await).await, notice_letter(&has, has.place().await).await];
+        let all = r#"{"action":"reprocess","filter":{},"perSecond":100}"#;
+        let (_, body) = json(has_not.send(Method::POST, "/api/v1/admin/dlq", &headers, all).await).await;
+        assert_eq!((&body["matched"], &body["done"], &body["failed"]), (&json!(2), &json!(2), &json!([])), "{body}");
+        for letter in letters {
+            let state = has.front().reads().letter(letter.id).await.unwrap().unwrap().state;
+            assert_eq!(state, LetterState::Reprocessed);
+        }
+    });
+}

@@ -1,0 +1,420 @@
+//! What others say is heard: each order's messages in their order, failures as dead letters, offsets behind what is done.
+
+use crate::sample::{event_of, order, published, record, shards};
+use crate::world::{Journal, Mock, Reader, Teller, database, prefix, reads, real_broker, settings, until};
+use futures_util::future::BoxFuture;
+use ordermill::config::KafkaSettings;
+use ordermill::db::memory::{MemoryDatabase, Nodes};
+use ordermill::db::{LetterFilter, Outcome, Reads as _, Write};
+use ordermill::domain::{DeadLetter, Event, EventKind, LetterId, LetterState, OrderId, Role, Shard, Slices, Text, Timestamp, Topic};
+use ordermill::kafka::client::BrokerState;
+use ordermill::kafka::consumer::{Consumer, ConsumerParts, HearError, Hearing, ReprocessError};
+use ordermill::kafka::headers::{self, Said};
+use ordermill::kafka::read::Record;
+use ordermill::kafka::topics;
+use ordermill::saga::Shipment;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+type Answer = Box<dyn Fn(Role, &Event) -> Result<(), HearError> + Send + Sync>;
+
+/// Roles that remember what they heard and answer as the test wants.
+struct Ears {
+    journal: Journal,
+    heard: Mutex<Vec<(Role, OrderId, EventKind)>>,
+    /// How often each was tried.
+    tries: Mutex<BTreeMap<(OrderId, &'static str), u32>>,
+    answer: Mutex<Answer>,
+    /// How long each takes.
+    takes: Duration,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Ears {
+    fn new(journal: Journal) -> Arc<Self> {
+        Self::slow(journal, Duration::ZERO)
+    }
+
+    fn slow(journal: Journal, takes: Duration) -> Arc<Self> {
+        let answer: Answer = Box::new(|_, _| Ok(()));
+        Arc::new(Self {
+            journal,
+            heard: Mutex::default(),
+            tries: Mutex::default(),
+            answer: Mutex::new(answer),
+            takes,
+            now: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        })
+    }
+
+    fn answer_with(&self, answer: impl Fn(Role, &Event) -> Result<(), HearError> + Send + Sync + 'static) {
+        *self.answer.lock().unwrap() = Box::new(answer);
+    }
+
+    fn heard(&self) -> Vec<(Role, OrderId, EventKind)> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn kinds_of(&self, order: OrderId) -> Vec<&'static str> {
+        self.heard().into_iter().filter(|(_, of, _)| *of == order).map(|(_, _, kind)| kind.name()).collect()
+    }
+
+    fn tries(&self, order: OrderId, kind: &'static str) -> u32 {
+        self.tries.lock().unwrap().get(&(order, kind)).copied().unwrap_or(0)
+    }
+}
+
+/// The shared one, as the consumer takes it.
+struct Shared(Arc<Ears>);
+
+impl Hearing for Shared {
+    fn hear(&self, role: Role, event: Event, _said: Said) -> BoxFuture<'static, Result<(), HearError>> {
+        let ears = self.0.clone();
+        Box::pin(async move {
+            let now = ears.now.fetch_add(1, Ordering::SeqCst) + 1;
+            ears.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(ears.takes).await;
+            ears.now.fetch_sub(1, Ordering::SeqCst);
+            *ears.tries.lock().unwrap().entry((event.order, event.kind().name())).or_default() += 1;
+            (ears.answer.lock().unwrap())(role, &event)?;
+            ears.heard.lock().unwrap().push((role, event.order, event.kind()));
+            Ok(())
+        })
+    }
+
+    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>> {
+        let body = ordermill::domain::EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking };
+        let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId(order.0));
+        self.hear(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body }, Said::First)
+    }
+
+    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>> {
+        let journal = self.0.journal.clone();
+        Box::pin(async move {
+            assert_eq!(journal.commit(vec![Write::AddLetter(letter)]).await, [Outcome::Done]);
+            Ok(())
+        })
+    }
+
+    fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>> {
+        let journal = self.0.journal.clone();
+        Box::pin(async move {
+            close(&journal, letter, LetterState::Reprocessed).await;
+            Ok(())
+        })
+    }
+}
+
+async fn close(journal: &Journal, id: LetterId, state: LetterState) {
+    journal.commit(vec![Write::CloseLetter { id, state, by: Text::lossy("test"), note: None, at: Timestamp(9) }]).await;
+}
+
+/// A consumer with the roles that a test gives it.
+struct Node {
+    database: MemoryDatabase,
+    ears: Arc<Ears>,
+    slices: watch::Sender<Slices>,
+    consumer: Consumer,
+}
+
+impl Node {
+    fn start(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role]) -> Self {
+        let owned: Slices = roles.iter().flat_map(|role| shards().all().map(|shard| (*role, shard))).collect();
+        Self::start_with(settings, database, ears, roles, owned)
+    }
+
+    fn start_with(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role], owned: Slices) -> Self {
+        let (slices, watched) = watch::channel(owned);
+        let parts = ConsumerParts {
+            settings: settings.clone(),
+            reads: reads(database),
+            hearing: Arc::new(Shared(ears.clone())),
+            slices: watched,
+            state: BrokerState::default(),
+            now: Arc::new(|| Timestamp(1_760_000_000_000_000)),
+        };
+        let consumer = Consumer::start(&parts, roles).unwrap();
+        Self { database: database.clone(), ears, slices, consumer }
+    }
+
+    async fn letters(&self) -> Vec<DeadLetter> {
+        self.database.letters(LetterFilter { state: Some(LetterState::Open), limit: 1000, ..LetterFilter::default() }).await.unwrap()
+    }
+
+    async fn heard(&self, what: &str, count: usize) {
+        until(what, async || self.ears.heard().len() >= count).await;
+        assert_eq!(self.ears.heard().len(), count, "{what}");
+    }
+}
+
+async fn node_on_mock(roles: &[Role]) -> (Mock, KafkaSettings, Node) {
+    let mock = Mock::start();
+    let settings = settings(&mock.brokers);
+    let database = database(Nodes::One);
+    let ears = Ears::new(Journal::start(&database, None).await);
+    let node = Node::start(&settings, &database, ears, roles);
+    (mock, settings, node)
+}
+
+fn failed() -> Result<(), HearError> {
+    Err(HearError::Failed { cause: "broken".to_owned(), detail: "it is broken".to_owned() })
+}
+
+/// Another team's message, on the partition of its order.
+fn foreign(n: u64, topic: Topic, value: &Value) -> Record {
+    record(topic, order(n).id, value.to_string().into_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_not_heard_again_after_a_restart() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
+    let teller = Teller::new(&settings);
+    for n in 0..30 {
+        teller.tell(&foreign(n, Topic::Shipping, &json!({"orderId": order(n).id.0, "carrier": "post"})));
+        teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
+    }
+    node.heard("both of each order", 60).await;
+    node.consumer.stop(LIMIT).await;
+    let next = Node::start(&settings, &node.database, node.ears.clone(), &[Role::Order]);
+    teller.tell(&without_local(&event_of(99, EventKind::PaymentFailed)));
+    next.heard("the new one", 61).await;
+    next.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_not_told_what_it_had_where_it_was_written() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Payment, Role::Order]).await;
+    let teller = Teller::new(&settings);
+    // It says that order and inventory had it.
+    teller.tell(&published(&event_of(1, EventKind::InventoryReserved)));
+    teller.tell(&without_local(&event_of(1, EventKind::NotificationSent)));
+    node.heard("payment alone hears of the reservation, order of the notice", 2).await;
+    let mut roles: Vec<(Role, &str)> = node.ears.heard().into_iter().map(|(role, _, kind)| (role, kind.name())).collect();
+    roles.sort();
+    assert_eq!(roles, [(Role::Order, "NotificationSent"), (Role::Payment, "InventoryReserved")]);
+    node.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_message_holds_up_its_own_order_only_and_the_later_ones_wait_in_letters() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Payment]).await;
+    let (bad, good) = (order(1).id, order(2).id);
+    node.ears.answer_with(move |_, event| if event.order == bad && event.kind() == EventKind::OrderCreated { failed() } else { Ok(()) });
+    let teller = Teller::new(&settings);
+    for kind in [EventKind::OrderCreated, EventKind::OrderCancelRequested] {
+        teller.tell(&without_local(&event_of(1, kind)));
+        teller.tell(&without_local(&event_of(2, kind)));
+    }
+    until("the other order goes on", async || node.ears.kinds_of(good).len() == 2).await;
+    until("a letter", async || node.letters().await.len() == 1).await;
+    let letter = node.letters().await.remove(0);
+    assert_eq!((letter.cause.as_str(), letter.tries, letter.order, letter.step.as_str()), ("broken", 4, Some(bad), "OrderCreated"));
+    until("the cancel request overtakes", async || node.ears.kinds_of(bad) == ["OrderCancelRequested"]).await;
+    assert_eq!(node.ears.tries(bad, "OrderCreated"), 4);
+    // A later message of that order waits behind the letter, also after a restart.
+    teller.tell(&without_local(&event_of(1, EventKind::InventoryReserved)));
+    until("it waits", async || node.letters().await.len() == 2).await;
+    node.consumer.stop(LIMIT).await;
+    let node = Node::start(&settings, &node.database, node.ears.clone(), &[Role::Payment]);
+    teller.tell(&without_local(&event_of(1, EventKind::OrderCreated)));
+    until("that one waits too", async || node.letters().await.len() == 3).await;
+    // A person has it tried again, and it fails again.
+    assert_eq!(node.consumer.reprocess(letter.clone()).await, Err(ReprocessError::Failed("it is broken".to_owned())));
+    node.ears.answer_with(|_, _| Ok(()));
+    assert_eq!(node.consumer.reprocess(letter.clone()).await, Ok(()));
+    close(&node.ears.journal, letter.id, LetterState::Reprocessed).await;
+    until("those that waited go on", async || node.letters().await.is_empty()).await;
+    assert_eq!(node.ears.kinds_of(bad), ["OrderCancelRequested", "OrderCreated", "OrderCreated", "InventoryReserved"]);
+    let mut copies = Reader::of_dead_letters(&settings);
+    copies.until("a copy of each", |seen| seen.len() == 3);
+    node.consumer.stop(LIMIT).await;
+}
+
+fn without_local(event: &Event) -> Record {
+    let mut record = published(event);
+    record.headers.0.retain(|(name, _)| name != headers::LOCAL);
+    record
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_being_away_is_no_failure_of_a_message() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
+    let until_try = Arc::new(AtomicUsize::new(0));
+    let counter = until_try.clone();
+    node.ears.answer_with(move |_, _| {
+        if counter.fetch_add(1, Ordering::SeqCst) < 10 { Err(HearError::Away("no database".to_owned())) } else { Ok(()) }
+    });
+    Teller::new(&settings).tell(&without_local(&event_of(1, EventKind::PaymentProcessed)));
+    node.heard("at last", 1).await;
+    assert_eq!((node.ears.tries(order(1).id, "PaymentProcessed"), node.letters().await.len()), (11, 0));
+    node.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shipment_that_comes_too_late_is_a_letter_and_parks_nothing() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
+    node.ears.answer_with(|_, event| {
+        if event.kind() != EventKind::OrderShipped {
+            return Ok(());
+        }
+        Err(HearError::Never { cause: "late-shipment".to_owned(), detail: "the order is CANCELLED".to_owned() })
+    });
+    let teller = Teller::new(&settings);
+    teller.tell(&foreign(1, Topic::Shipping, &json!({"OrderShipped": {"orderId": order(1).id.0}})));
+    until("the letter", async || node.letters().await.len() == 1).await;
+    assert_eq!((node.letters().await[0].cause.as_str(), node.letters().await[0].tries), ("late-shipment", 1));
+    teller.tell(&without_local(&event_of(1, EventKind::PaymentRefunded)));
+    node.heard("the undo goes on", 1).await;
+    node.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_on_the_wrong_partition_goes_to_the_right_one() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
+    let right = without_local(&event_of(1, EventKind::PaymentProcessed));
+    let wrong = Record { partition: (right.partition + 1) % i32::from(shards().count()), key: None, ..right.clone() };
+    Teller::new(&settings).tell(&wrong);
+    node.heard("it is heard from there", 1).await;
+    let mut reader = Reader::of_topics(&settings);
+    reader.until("both", |seen| seen.len() == 2);
+    let moved = reader.seen.iter().find(|record| record.partition == right.partition).unwrap();
+    assert_eq!((&moved.key, &moved.value, &moved.headers), (&right.key, &right.value, &right.headers));
+    node.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_is_bounded() {
+    let mock = Mock::start();
+    let settings = KafkaSettings { consume_window: 5, ..settings(&mock.brokers) };
+    let database = database(Nodes::One);
+    let ears = Ears::slow(Journal::start(&database, None).await, Duration::from_millis(20));
+    let teller = Teller::new(&settings);
+    for n in 0..200 {
+        teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
+    }
+    let node = Node::start(&settings, &database, ears, &[Role::Order]);
+    node.heard("all of them", 200).await;
+    let most = node.ears.most.load(Ordering::SeqCst);
+    assert!(most <= 5 * usize::from(shards().count()) && most > 1, "{most} were under way");
+    node.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_goes_to_another_node_goes_on_there() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
+    let other = Node::start_with(&settings, &node.database, Ears::new(node.ears.journal.clone()), &[Role::Order], Slices::default());
+    let teller = Teller::new(&settings);
+    let tell_all = |from: u64| (from..from + 60).for_each(|n| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed))));
+    tell_all(0);
+    node.heard("all here", 60).await;
+    // Each commits what is done before it lets go.
+    node.slices.send_replace([0, 1, 2].map(|n| (Role::Order, Shard(n))).into_iter().collect());
+    until("it has let go", async || node.consumer.consumed()[0].partitions == 12).await;
+    other.slices.send_replace([3, 4, 5].map(|n| (Role::Order, Shard(n))).into_iter().collect());
+    tell_all(100);
+    until("all of them, here or there", async || node.ears.heard().len() + other.ears.heard().len() >= 120).await;
+    assert!(other.ears.heard().iter().all(|(_, order, _)| shards().of(*order).0 >= 3));
+    assert_eq!(node.ears.heard().len() + other.ears.heard().len(), 120, "none twice, none lost");
+    assert!(node.ears.heard().len() > 60 && !other.ears.heard().is_empty());
+    node.consumer.stop(LIMIT).await;
+    other.consumer.stop(LIMIT).await;
+}
+
+/// What can be wrong with a message, and what its letter says.
+fn poison(topic: Topic, n: u64) -> Vec<(&'static str, Record)> {
+    let kind = match topic {
+        Topic::Order => EventKind::OrderCreated,
+        Topic::Inventory => EventKind::InventoryReserved,
+        Topic::Payment => EventKind::PaymentProcessed,
+        Topic::Notification => EventKind::NotificationSent,
+        Topic::Shipping => EventKind::OrderShipped,
+    };
+    let good = Record { topic, ..without_local(&event_of(n, kind)) };
+    let valued = |value: &[u8]| Record { value: Some(value.to_vec()), ..good.clone() };
+    let typed = |name: String| {
+        let mut record = good.clone();
+        record.headers.0.retain(|(known, _)| known != headers::TYPE);
+        record.headers.add(headers::TYPE, name.as_bytes());
+        record
+    };
+    let bare = |value: &[u8]| Record { headers: headers::Headers::default(), ..valued(value) };
+    let long = vec![b'x'; 10 * 1024 * 1024];
+    vec![
+        ("not-json", valued(b"\xff{]")),
+        ("bad-field", valued(json!({"orderId": 17, "amount": {}, "items": 3}).to_string().as_bytes())),
+        ("unknown-type", typed("ordermill.OrderTeleported.v1".to_owned())),
+        ("unknown-version", typed(format!("ordermill.{}.v0", kind.name()))),
+        ("message-too-long", valued(&long)),
+        ("empty-message", Record { value: None, ..good.clone() }),
+        ("no-type", bare(b"{\"hello\":1}")),
+        ("not-json", Record { key: None, ..bare(b"no key, no header, no JSON") }),
+    ]
+}
+
+/// On the real broker, as librdkafka's own does not keep long messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_becomes_letters_on_every_topic_and_what_follows_goes_on() {
+    let settings = KafkaSettings { prefix: prefix(), ..settings(&real_broker()) };
+    topics::ensure(&settings, &BrokerState::default(), shards()).await.unwrap();
+    crate::world::allow_long_messages(&settings).await;
+    let database = database(Nodes::One);
+    let ears = Ears::new(Journal::start(&database, None).await);
+    let teller = Teller::new(&settings);
+    let listeners = [
+        (Topic::Inventory, Role::Order),
+        (Topic::Payment, Role::Order),
+        (Topic::Notification, Role::Order),
+        (Topic::Shipping, Role::Order),
+        (Topic::Order, Role::Inventory),
+    ];
+    let mut causes: Vec<(&str, &str)> = Vec::new();
+    for (at, (topic, _)) in listeners.iter().enumerate() {
+        let n = 10 * at as u64;
+        for (cause, record) in poison(*topic, n) {
+            causes.push((topic.name(), cause));
+            teller.tell(&record);
+        }
+        // The order of the poison itself goes on: nobody knows what the poison would have been.
+        let kind = [
+            EventKind::InventoryReserved,
+            EventKind::PaymentProcessed,
+            EventKind::NotificationSent,
+            EventKind::OrderShipped,
+            EventKind::OrderCreated,
+        ][at];
+        teller.tell(&Record { topic: *topic, ..without_local(&event_of(n, kind)) });
+    }
+    let node = Node::start(&settings, &database, ears.clone(), &[Role::Order]);
+    let other = Node::start(&settings, &database, ears, &[Role::Inventory]);
+    until("a letter of each", async || node.letters().await.len() == causes.len()).await;
+    until("each order goes on", async || node.ears.heard().len() == listeners.len()).await;
+    let mut found: Vec<(String, String)> = Vec::new();
+    for letter in node.letters().await {
+        let origin: Value = serde_json::from_str(letter.origin.as_deref().unwrap()).unwrap();
+        found.push((origin["topic"].as_str().unwrap().to_owned(), letter.cause.to_string()));
+    }
+    found.sort();
+    causes.sort_unstable();
+    assert_eq!(found, causes.iter().map(|(topic, cause)| ((*topic).to_owned(), (*cause).to_owned())).collect::<Vec<_>>());
+    let mut copies = Reader::of_dead_letters(&settings);
+    // Five are too long for the topic of copies: their letters tell of them.
+    let named = |copy: &Record| copy.headers.get("ordermill_letter").unwrap().to_vec();
+    copies.until("the copies", |seen| seen.iter().map(named).collect::<BTreeSet<_>>().len() == causes.len() - listeners.len());
+    let copy = copies.seen.iter().find(|copy| copy.topic == Topic::Payment && copy.value.as_deref() == Some(b"\xff{]")).unwrap();
+    let header = |name| copy.headers.get(name).unwrap();
+    assert_eq!(header("kafka_dlt-original-topic"), format!("{}payment-events", settings.prefix).as_bytes());
+    assert_eq!(header("kafka_dlt-original-partition"), copy.partition.to_be_bytes());
+    assert_eq!(header("kafka_dlt-exception-fqcn"), b"ordermill.not-json");
+    assert_eq!(header("retry_topic-attempts"), 1i32.to_be_bytes());
+    assert_eq!(header(headers::CORRELATION).len(), 36, "the message's own headers are there");
+    node.consumer.stop(LIMIT).await;
+    other.consumer.stop(LIMIT).await;
+}

@@ -1,0 +1,289 @@
+//! Brokers, a journal on the memory store, and a reader of topics.
+
+use crate::sample::shards;
+use ordermill::actors::{Logged, Submit};
+use ordermill::config::KafkaSettings;
+use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
+use ordermill::db::{Batch, NewWriter, Outcome, Reads, Store, Write, WriterState};
+use ordermill::domain::{Order, Shards, Timestamp, Topic, WriterId};
+use ordermill::kafka::headers::Headers as Named;
+use ordermill::kafka::publisher::Feed;
+use ordermill::kafka::read::Record;
+use ordermill::kafka::topics::TopicNames;
+use ordermill::saga;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// Longest wait for anything that must come.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The real broker of `scripts/services`.
+pub(crate) fn real_broker() -> String {
+    std::env::var("ORDERMILL_TEST_KAFKA")
+        .unwrap_or_else(|_| panic!("ORDERMILL_TEST_KAFKA is not set: eval \"$(scripts/services start)\" first, or use scripts/test"))
+}
+
+/// A broker of a test's own, which it may halt.
+pub(crate) struct OwnBroker(&'static str);
+
+impl OwnBroker {
+    pub(crate) fn start(name: &'static str) -> (Self, String) {
+        let printed = services(name, &["start", "kafka"]);
+        let address = printed.trim().strip_prefix("export ORDERMILL_TEST_KAFKA=").unwrap_or_else(|| panic!("{printed}"));
+        (Self(name), address.to_owned())
+    }
+
+    pub(crate) fn halt(&self) {
+        services(self.0, &["halt", "kafka"]);
+    }
+
+    pub(crate) fn resume(&self) {
+        services(self.0, &["resume", "kafka"]);
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        services(self.0, &["stop"]);
+    }
+}
+
+fn services(name: &str, arguments: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
+    let output = Command::new(script).args(["--name", name]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// librdkafka's broker in this process, with all topics.
+pub(crate) struct Mock {
+    _cluster: MockCluster<'static, DefaultProducerContext>,
+    pub(crate) brokers: String,
+}
+
+impl Mock {
+    pub(crate) fn start() -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        let brokers = cluster.bootstrap_servers();
+        let names = TopicNames::of(&settings(&brokers));
+        for topic in Topic::ALL {
+            for name in [names.of_topic(topic), names.of_dead_letters(topic)] {
+                cluster.create_topic(&name, shards().count().into(), 1).unwrap();
+            }
+        }
+        Self { _cluster: cluster, brokers }
+    }
+}
+
+/// Lets the topics, not those of dead letters, take messages of up to 20 MB.
+pub(crate) async fn allow_long_messages(settings: &KafkaSettings) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", settings.brokers.join(",")).create().unwrap();
+    let names = TopicNames::of(settings);
+    let topics = Topic::ALL.map(|topic| names.of_topic(topic));
+    let changes: Vec<AlterConfig<'_>> =
+        topics.iter().map(|topic| AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", "20000000")).collect();
+    for changed in admin.alter_configs(&changes, &AdminOptions::new()).await.unwrap() {
+        changed.unwrap();
+    }
+}
+
+/// A prefix of its own for each test on the shared broker.
+pub(crate) fn prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    format!("t{}-{nanos}-", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Fast settings.
+pub(crate) fn settings(brokers: &str) -> KafkaSettings {
+    KafkaSettings {
+        brokers: vec![brokers.to_owned()],
+        linger_ms: 2,
+        publish_mark_ms: 20,
+        publish_recheck_ms: 50,
+        backoff_first_ms: 50,
+        backoff_most_ms: 200,
+        retry_first_ms: 10,
+        pause_ms: 20,
+        commit_ms: 20,
+        ..KafkaSettings::default()
+    }
+}
+
+pub(crate) fn database(nodes: Nodes) -> MemoryDatabase {
+    MemoryDatabase::new(shards(), nodes, Arc::new(|| Timestamp(1_760_000_000_000_000)))
+}
+
+pub(crate) fn reads(database: &MemoryDatabase) -> Arc<dyn Reads> {
+    Arc::new(database.clone())
+}
+
+/// A writer of a database that tells a publisher what it commits.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    inner: Arc<Mutex<(MemoryStore, WriterState)>>,
+    feed: Option<Feed>,
+    pub(crate) writer: WriterId,
+}
+
+impl Journal {
+    pub(crate) async fn start(database: &MemoryDatabase, feed: Option<Feed>) -> Self {
+        let mut store = database.store();
+        let state = store.start_writer(&NewWriter::of_all_roles("node", "url", 60_000)).await.unwrap();
+        Self { inner: Arc::new(Mutex::new((store, state))), feed, writer: state.writer }
+    }
+
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Vec<Outcome> {
+        let mut inner = self.inner.lock().await;
+        let (store, state) = &mut *inner;
+        let batch = Batch { writer: state.writer, commits: state.commits, last_seq: state.last_seq, writes };
+        let committed = store.commit(&batch).await.unwrap();
+        let logged = Logged { writer: state.writer, after: state.last_seq, to: committed.last_seq, events: Arc::new(committed.events) };
+        state.commits += 1;
+        state.last_seq = committed.last_seq;
+        if let Some(feed) = self.feed.as_ref().filter(|_| logged.to > logged.after) {
+            feed.push(logged);
+        }
+        committed.outcomes
+    }
+
+    pub(crate) async fn end(&self) {
+        self.inner.lock().await.0.end_writer(self.writer).await.unwrap();
+    }
+
+    pub(crate) fn submit(&self) -> Submit {
+        let journal = self.clone();
+        Arc::new(move |write| {
+            let journal = journal.clone();
+            Box::pin(async move { journal.commit(vec![write]).await.remove(0) })
+        })
+    }
+}
+
+pub(crate) fn place(order: &Arc<Order>) -> Write {
+    Write::Place { order: order.clone(), record: saga::step::placed(order), key: None }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !condition().await {
+        assert!(Instant::now() < end, "it never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Reads topics from their beginning.
+pub(crate) struct Reader {
+    client: BaseConsumer,
+    topics: Vec<(String, Topic)>,
+    /// All that was read.
+    pub(crate) seen: Vec<Record>,
+}
+
+impl Reader {
+    pub(crate) fn of_topics(settings: &KafkaSettings) -> Self {
+        let names = TopicNames::of(settings);
+        Self::start(settings, Topic::ALL.map(|topic| (names.of_topic(topic), topic)).into(), shards())
+    }
+
+    pub(crate) fn with_shards(settings: &KafkaSettings, shards: Shards) -> Self {
+        let names = TopicNames::of(settings);
+        Self::start(settings, Topic::ALL.map(|topic| (names.of_topic(topic), topic)).into(), shards)
+    }
+
+    pub(crate) fn of_dead_letters(settings: &KafkaSettings) -> Self {
+        let names = TopicNames::of(settings);
+        Self::start(settings, Topic::ALL.map(|topic| (names.of_dead_letters(topic), topic)).into(), shards())
+    }
+
+    fn start(settings: &KafkaSettings, topics: Vec<(String, Topic)>, shards: Shards) -> Self {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", settings.brokers.join(","))
+            .set("group.id", "reader")
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        for (name, _) in &topics {
+            for shard in shards.all() {
+                list.add_partition_offset(name, shard.0.into(), Offset::Beginning).unwrap();
+            }
+        }
+        client.assign(&list).unwrap();
+        Self { client, topics, seen: Vec::new() }
+    }
+
+    /// Reads until `enough` of what was read.
+    pub(crate) fn until(&mut self, what: &str, mut enough: impl FnMut(&[Record]) -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !enough(&self.seen) {
+            assert!(Instant::now() < end, "it never came: {what}; {} messages were read", self.seen.len());
+            self.read(Duration::from_millis(100));
+        }
+    }
+
+    /// Reads what comes within `time`, at least one message if there is one.
+    pub(crate) fn read(&mut self, time: Duration) {
+        let message = tokio::task::block_in_place(|| self.client.poll(time));
+        if let Some(Ok(message)) = message {
+            let mut headers = Named::default();
+            for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
+                headers.0.push((header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+            }
+            let topic = self.topics.iter().find(|(name, _)| name == message.topic()).unwrap().1;
+            self.seen.push(Record {
+                topic,
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis(),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
+                headers,
+            });
+        }
+    }
+}
+
+/// Another team's producer.
+pub(crate) struct Teller {
+    client: BaseProducer,
+    names: TopicNames,
+}
+
+impl Teller {
+    pub(crate) fn new(settings: &KafkaSettings) -> Self {
+        let client = ClientConfig::new()
+            .set("bootstrap.servers", settings.brokers.join(","))
+            .set("message.max.bytes", "20000000")
+            .set("linger.ms", "0")
+            .create()
+            .unwrap();
+        Self { client, names: TopicNames::of(settings) }
+    }
+
+    /// Writes the record where it says, and waits until the broker has it.
+    pub(crate) fn tell(&self, record: &Record) {
+        let topic = self.names.of_topic(record.topic);
+        let headers = record
+            .headers
+            .0
+            .iter()
+            .fold(OwnedHeaders::new(), |all, (name, value)| all.insert(Header { key: name, value: value.as_deref() }));
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic).partition(record.partition).headers(headers);
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        self.client.send(message).map_err(|(error, _)| error).unwrap();
+        tokio::task::block_in_place(|| self.client.flush(LIMIT)).unwrap();
+    }
+}
