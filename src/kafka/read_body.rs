@@ -29,10 +29,10 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
             Ok(EventBody::InventoryInsufficient { shortages: body.shortages.iter().map(shortage).collect() })
         }),
         EventKind::InventoryReleased => {
-            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryReleased { lines: reserved(&body.reservations)? }))
+            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryReleased { lines: reserved(&body.items)? }))
         }
         EventKind::InventoryShipped => {
-            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.reservations)? }))
+            from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.items)? }))
         }
         EventKind::PaymentProcessed => from.take(fields, |body: PaymentProcessed<'static>, _| {
             Ok(EventBody::PaymentProcessed { amount: body.amount.0, method: text("paymentMethod", &body.payment_method)? })

@@ -244,12 +244,13 @@ pub struct InventoryReserved {
     pub reservations: Vec<Reservation>,
 }
 
-/// Stock lines that have changed; none when nothing was held.
+/// Stock lines that have changed; none when nothing was held. They are not called reservations: to a reader of the specification
+/// that is what tells an `InventoryReserved`.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub struct StockMoved {
     /// The lines.
-    #[serde(default)]
-    pub reservations: Vec<Reservation>,
+    #[serde(default, alias = "reservations")]
+    pub items: Vec<Reservation>,
 }
 
 /// Why a line cannot be had.

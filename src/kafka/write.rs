@@ -36,7 +36,7 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
         EventBody::OrderCreated(order) => put(event, order_created(order), out),
         EventBody::InventoryReserved { lines } => put(event, InventoryReserved { reservations: reservations(event, lines) }, out),
         EventBody::InventoryReleased { lines } | EventBody::InventoryShipped { lines } => {
-            put(event, StockMoved { reservations: reservations(event, lines) }, out)
+            put(event, StockMoved { items: reservations(event, lines) }, out)
         }
         EventBody::InventoryInsufficient { shortages } => {
             put(event, InventoryInsufficient { shortages: shortages.iter().map(short).collect() }, out)

@@ -1,11 +1,14 @@
 //! The Kafka edge: what messages look like, what is taken from others, and how it fares on a broker.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
 mod compatibility;
 mod consuming;
 mod contracts;
 mod envelope;
+mod nodes;
+#[path = "../support/process.rs"]
+mod process;
 mod publishing;
 mod sample;
 mod world;

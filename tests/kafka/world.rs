@@ -5,7 +5,7 @@ use ordermill::actors::{Logged, Submit};
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use ordermill::db::{Batch, NewWriter, Outcome, Reads, Store, Write, WriterState};
-use ordermill::domain::{Order, Timestamp, Topic, WriterId};
+use ordermill::domain::{Order, Shards, Timestamp, Topic, WriterId};
 use ordermill::kafka::headers::Headers as Named;
 use ordermill::kafka::publisher::Feed;
 use ordermill::kafka::read::Record;
@@ -194,15 +194,20 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn of_topics(settings: &KafkaSettings) -> Self {
         let names = TopicNames::of(settings);
-        Self::start(settings, Topic::ALL.map(|topic| (names.of_topic(topic), topic)).into())
+        Self::start(settings, Topic::ALL.map(|topic| (names.of_topic(topic), topic)).into(), shards())
+    }
+
+    pub(crate) fn with_shards(settings: &KafkaSettings, shards: Shards) -> Self {
+        let names = TopicNames::of(settings);
+        Self::start(settings, Topic::ALL.map(|topic| (names.of_topic(topic), topic)).into(), shards)
     }
 
     pub(crate) fn of_dead_letters(settings: &KafkaSettings) -> Self {
         let names = TopicNames::of(settings);
-        Self::start(settings, Topic::ALL.map(|topic| (names.of_dead_letters(topic), topic)).into())
+        Self::start(settings, Topic::ALL.map(|topic| (names.of_dead_letters(topic), topic)).into(), shards())
     }
 
-    fn start(settings: &KafkaSettings, topics: Vec<(String, Topic)>) -> Self {
+    fn start(settings: &KafkaSettings, topics: Vec<(String, Topic)>, shards: Shards) -> Self {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", settings.brokers.join(","))
             .set("group.id", "reader")
@@ -211,7 +216,7 @@ impl Reader {
             .unwrap();
         let mut list = TopicPartitionList::new();
         for (name, _) in &topics {
-            for shard in shards().all() {
+            for shard in shards.all() {
                 list.add_partition_offset(name, shard.0.into(), Offset::Beginning).unwrap();
             }
         }

@@ -1,0 +1,179 @@
+//! Whole nodes on the real broker, as another team sees them.
+
+use crate::process::{LIMIT, PRODUCT, Plan, Served, until};
+use crate::sample::order as some_order;
+use crate::world::{Reader, Teller, prefix, real_broker, settings};
+use ordermill::config::KafkaSettings;
+use ordermill::domain::{OrderId, Shards, Topic};
+use ordermill::kafka::headers::Headers;
+use ordermill::kafka::read::{Record, read};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// As many as a node has.
+fn shards() -> Shards {
+    Shards::new(24).unwrap()
+}
+
+/// A node with a folder, topics and groups of its own.
+struct Node {
+    _folder: tempfile::TempDir,
+    plan: Plan,
+    kafka: KafkaSettings,
+}
+
+impl Node {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let kafka = KafkaSettings { prefix: prefix(), ..settings(&real_broker()) };
+        let plan = Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path())
+            .with("kafka.brokers", kafka.brokers.join(","))
+            .with("kafka.prefix", &kafka.prefix)
+            .with("kafka.linger_ms", 2)
+            .with("kafka.commit_ms", 100)
+            .with("kafka.retry_first_ms", 50);
+        Self { _folder: folder, plan, kafka }
+    }
+
+    fn place(&self, price: &str) -> OrderId {
+        let placed = self.plan.place(price).unwrap();
+        assert_eq!(placed.status, 202, "{placed:?}");
+        placed.field("orderId").parse().unwrap()
+    }
+
+    fn comes_to(&self, order: OrderId, status: &str) {
+        let get = || self.plan.get(&format!("/api/v1/orders/{order}/status")).map(|answer| answer.field("status")).unwrap_or_default();
+        let mut last = String::new();
+        until(&format!("order {order} comes to {status}"), LIMIT, || {
+            last = get();
+            last == status
+        });
+    }
+
+    fn letters(&self) -> Vec<Value> {
+        let answer = self.plan.get("/api/v1/admin/dlq").unwrap();
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        body["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn shipped(&self, order: OrderId) -> Record {
+        Record {
+            topic: Topic::Shipping,
+            partition: shards().of(order).0.into(),
+            offset: 0,
+            timestamp_ms: None,
+            key: Some(order.to_string().into_bytes()),
+            value: Some(json!({"OrderShipped": {"orderId": order.0, "carrier": "post", "trackingNumber": "7"}}).to_string().into_bytes()),
+            headers: Headers::default(),
+        }
+    }
+}
+
+/// The names of each order's events, by order, first occurrences in order.
+fn told(seen: &[Record]) -> BTreeMap<OrderId, Vec<&'static str>> {
+    let mut all: BTreeMap<OrderId, Vec<&'static str>> = BTreeMap::new();
+    for record in seen.iter().filter(|record| record.topic != Topic::Shipping) {
+        let event = read(record, shards()).unwrap();
+        let names = all.entry(event.order).or_default();
+        if !names.contains(&event.kind().name()) {
+            names.push(event.kind().name());
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_every_order_is_told_though_the_node_is_killed_and_shipments_of_others_are_heard() {
+    let node = Node::new();
+    let mut served = node.plan.start();
+    node.plan.put_product("10.00");
+    let orders: Vec<OrderId> = (0..40).map(|_| node.place("10.00")).collect();
+    served.kill();
+    let served = node.plan.start();
+    let teller = Teller::new(&node.kafka);
+    for order in &orders {
+        node.comes_to(*order, "CONFIRMED");
+        teller.tell(&node.shipped(*order));
+    }
+    let stranger = some_order(77).id;
+    teller.tell(&node.shipped(stranger));
+    for order in &orders {
+        node.comes_to(*order, "SHIPPED");
+    }
+    served.wait_settled(LIMIT);
+    until("the letter of the order that nobody knows", LIMIT, || node.letters().len() == 1);
+    let letter = node.letters().remove(0);
+    assert_eq!((&letter["cause"], &letter["orderId"]), (&json!("unknown-order"), &json!(stranger.0)));
+    let mut reader = Reader::with_shards(&node.kafka, shards());
+    let want =
+        ["InventoryReserved", "InventoryShipped", "NotificationSent", "OrderConfirmed", "OrderCreated", "OrderShipped", "PaymentProcessed"];
+    reader.until("all events of all orders", |seen| {
+        let told = told(seen);
+        orders.iter().all(|order| told.get(order).is_some_and(|names| want.iter().all(|name| names.contains(name))))
+    });
+    for names in told(&reader.seen).values() {
+        let at = |name| names.iter().position(|known| *known == name).unwrap();
+        assert!(at("OrderCreated") < at("OrderConfirmed") && at("OrderConfirmed") < at("OrderShipped"), "{names:?}");
+        assert!(at("InventoryReserved") < at("InventoryShipped"), "{names:?}");
+    }
+    let health = node.plan.get("/health").unwrap();
+    assert!(health.status == 200 && health.body.contains("kafka"), "{health:?}");
+    assert!(node.plan.metric("ordermill_kafka_published_total") > 0.0);
+    served.stop();
+    assert!(node.plan.verify(&[]).0, "{}", node.plan.verify(&[]).1);
+}
+
+/// Another team's service, ended with the test.
+struct Service(Child);
+
+impl Service {
+    fn start(kafka: &KafkaSettings) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/payment_service/run");
+        let mut child = Command::new(script).args([kafka.brokers.join(","), kafka.prefix.clone()]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "the payment service did not start");
+        Self(child)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It has ended already, or it must.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_service_written_from_the_specification_alone_takes_the_roles_place() {
+    let mut node = Node::new();
+    let roles = r#"["order", "inventory", "notification", "analytics"]"#;
+    node.plan = node.plan.with("cluster.roles", roles).with("cluster.external_roles", "payment");
+    let served: Served = node.plan.start();
+    node.plan.put_product("10.00");
+    let (dear, scarce) = ("019a0000-0000-7000-8000-00000000000d", "019a0000-0000-7000-8000-00000000000e");
+    node.plan.put(dear, "600.00");
+    let _service = Service::start(&node.kafka);
+    let paid: Vec<OrderId> = (0..20).map(|_| node.place("10.00")).collect();
+    let place = |product: &str, price: &str| -> OrderId {
+        let body = json!({"customerId": PRODUCT, "items": [{"productId": product, "quantity": 1, "price": price}]});
+        node.plan.send("POST", "/api/v1/orders", &body.to_string()).unwrap().field("orderId").parse().unwrap()
+    };
+    let (declined, unavailable) = (place(dear, "600.00"), place(scarce, "5.00"));
+    for order in &paid {
+        node.comes_to(*order, "CONFIRMED");
+    }
+    node.comes_to(declined, "FAILED");
+    node.comes_to(unavailable, "CANCELLED");
+    let whole: Value = serde_json::from_str(&node.plan.get(&format!("/api/v1/orders/{}", paid[0])).unwrap().body).unwrap();
+    assert_eq!((&whole["payment"]["status"], &whole["payment"]["amount"]), (&json!("CHARGED"), &json!("10.00")));
+    served.wait_settled(LIMIT);
+    // What the other team cannot undo is for a person.
+    assert_eq!(node.plan.send("POST", &format!("/api/v1/orders/{}/cancel", paid[1]), "{}").unwrap().status, 202);
+    until("a letter about the refund", LIMIT, || node.letters().iter().any(|letter| letter["orderId"] == json!(paid[1].0)));
+    served.stop();
+}
