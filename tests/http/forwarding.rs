@@ -356,3 +356,28 @@ fn what_is_decided_at_the_desk_is_done_by_the_orders_owner() {
         }
     });
 }
+
+#[test]
+fn what_the_desk_asks_of_an_owner_is_asked_of_the_owner() {
+    run(|| async {
+        let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        let neighbour = Neighbour::new(Does::Answer(answer.to_owned())).await;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
+        let letter = notice_letter(&has, has.place().await).await;
+        let path = format!("/api/v1/admin/dlq/{}", letter.id.0);
+        let headers = [("content-type", "application/json")];
+        for (path, body) in
+            [(path.as_str(), r#"{"action":"reprocess"}"#), ("/api/v1/admin/dlq", r#"{"action":"reprocess","filter":{},"note":"n"}"#)]
+        {
+            neighbour.say("");
+            assert_eq!(has_not.send(Method::POST, path, &headers, body).await.status(), 200);
+        }
+        let seen = neighbour.seen();
+        assert!(seen.iter().all(|sent| sent.starts_with(&format!("POST {path} HTTP/1.1\r\n"))), "{seen:?}");
+        let bodies: Vec<&str> = seen.iter().map(|sent| sent.split_once("\r\n\r\n").unwrap().1).collect();
+        assert_eq!(bodies, [r#"{"action":"reprocess"}"#, r#"{"action":"reprocess","note":"n"}"#]);
+        // What asks nothing of the owner is done here.
+        let (status, body) = json(has_not.send(Method::POST, &path, &headers, r#"{"action":"discard"}"#).await).await;
+        assert_eq!((status, &body["state"], neighbour.seen().len()), (200, &json!("DISCARDED"), 2));
+    });
+}
