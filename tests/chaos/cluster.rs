@@ -119,10 +119,11 @@ fn nodes_that_are_killed_stopped_and_added_lose_no_order_and_no_event() {
         nodes.running[index] = Some(served);
     }
     let urls: Vec<String> = nodes.plans.iter().map(Plan::url).collect();
-    let load = Load::start_at(&nodes.plans[0], &urls, &[]);
+    let mut load = Load::start_at(&nodes.plans[0], &urls, &[]);
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         process::pause(Duration::from_millis(200 + luck.below(2 * lease_ms)));
+        load.assert_runs();
         nodes.wake_in_time();
         let what = nodes.trouble(&mut luck, lease_ms);
         println!("{:>5.1} s left: {what}; {} accepted", end.saturating_duration_since(Instant::now()).as_secs_f64(), load.recorded());

@@ -74,9 +74,15 @@ impl Load {
         command
             .arg(&record)
             .args(urls.iter().flat_map(|url| ["--url", url]))
-            .args(["--products", "50", "--give-up", "60", "--timeout", "20"])
+            .args(["--products", "50", "--give-up", "600", "--timeout", "20"])
             .args(more);
         Self { child: Some(command.spawn().unwrap()), record }
+    }
+
+    /// It has not given up.
+    fn assert_runs(&mut self) {
+        let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+        assert!(ended.is_none(), "the load ended with {ended:?}");
     }
 
     /// So many 202 so far.
