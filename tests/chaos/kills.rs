@@ -11,10 +11,10 @@ const FLAKY: &str = "019a0000-0000-7000-8000-000000000004";
 const UNKNOWN: &str = "019a0000-0000-7000-8000-000000000005";
 
 /// Small, seeded, good enough for moments.
-struct Luck(u64);
+pub(crate) struct Luck(pub(crate) u64);
 
 impl Luck {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -22,7 +22,7 @@ impl Luck {
     }
 }
 
-fn from_env(name: &str) -> Option<u64> {
+pub(crate) fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text}")))
 }
 

@@ -16,12 +16,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
 mod bad_days;
+mod cluster;
 mod deadlines;
 mod kills;
 #[path = "../support/process.rs"]
 mod process;
 mod signals;
 mod strace;
+mod topics;
 mod trace;
 
 use process::Plan;
@@ -61,13 +63,26 @@ struct Fared {
 impl Load {
     /// Starts it with a few connections, keys, and a record of each 202.
     fn start(plan: &Plan, more: &[&str]) -> Self {
+        Self::start_at(plan, &[plan.url()], more)
+    }
+
+    /// The same, at one or more nodes.
+    fn start_at(plan: &Plan, urls: &[String], more: &[&str]) -> Self {
         let record = plan.folder.join("record.txt");
-        let url = plan.url();
-        let always =
-            ["load", "--url", &url, "--duration", "1h", "--connections", "8", "--idempotency", "--json", "--no-settle", "--record"];
+        let always = ["load", "--duration", "1h", "--connections", "8", "--idempotency", "--json", "--no-settle", "--record"];
         let mut command = plan.command(&always);
-        command.arg(&record).args(["--products", "50", "--give-up", "60", "--timeout", "20"]).args(more);
+        command
+            .arg(&record)
+            .args(urls.iter().flat_map(|url| ["--url", url]))
+            .args(["--products", "50", "--give-up", "600", "--timeout", "20"])
+            .args(more);
         Self { child: Some(command.spawn().unwrap()), record }
+    }
+
+    /// It has not given up.
+    fn assert_runs(&mut self) {
+        let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+        assert!(ended.is_none(), "the load ended with {ended:?}");
     }
 
     /// So many 202 so far.

@@ -32,6 +32,8 @@ pub struct Plan {
     pub binary: PathBuf,
     pub folder: PathBuf,
     pub database: PathBuf,
+    /// In place of the file: a server's database.
+    pub server: Option<String>,
     pub address: SocketAddr,
     pub settings: Vec<(String, String)>,
 }
@@ -41,7 +43,24 @@ impl Plan {
     pub fn new(binary: impl Into<PathBuf>, folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        Self { binary: binary.into(), folder: folder.to_owned(), database: folder.join("orders.db"), address, settings: Vec::new() }
+        Self {
+            binary: binary.into(),
+            folder: folder.to_owned(),
+            database: folder.join("orders.db"),
+            server: None,
+            address,
+            settings: Vec::new(),
+        }
+    }
+
+    /// On a server's database.
+    pub fn on(self, url: &str) -> Self {
+        Self { server: Some(url.to_owned()), ..self }
+    }
+
+    /// Where the data is, as `--database` takes it.
+    pub fn database_url(&self) -> String {
+        self.server.clone().unwrap_or_else(|| format!("sqlite:{}", self.database.display()))
     }
 
     /// With a setting, such as `order.open_limit`.
@@ -76,7 +95,7 @@ impl Plan {
         let mut command = self.program();
         command
             .args(["serve", "--listen", &self.address.to_string(), "--database"])
-            .arg(format!("sqlite:{}", self.database.display()))
+            .arg(self.database_url())
             .env("ORDERMILL_TELEMETRY__LOG", "warn")
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -111,7 +130,7 @@ impl Plan {
 
     /// `verify` on the node's database: whether it is sound, and the report.
     pub fn verify(&self, more: &[&str]) -> (bool, String) {
-        let database = format!("sqlite:{}", self.database.display());
+        let database = self.database_url();
         let mut arguments = vec!["verify", "--database", &database];
         arguments.extend_from_slice(more);
         let output = self.run(&arguments);

@@ -84,7 +84,7 @@ impl PgOptions {
             .connect_timeout(Duration::from_millis(self.limits.connect_timeout_ms))
             .tcp_user_timeout(Duration::from_millis(self.limits.silence_ms))
             .keepalives(true)
-            .keepalives_idle(Duration::from_millis(self.limits.silence_ms / 2))
+            .keepalives_idle(Duration::from_millis((self.limits.silence_ms / 2).max(1_000)))
             .keepalives_interval(Duration::from_millis((self.limits.silence_ms / 4).max(1_000)))
             .keepalives_retries(2);
         let limit = Duration::from_millis(self.limits.connect_timeout_ms);
