@@ -103,7 +103,12 @@ impl Node {
         let hosted: Vec<Role> = roles.iter().collect();
         let parts = Parts {
             settings: actor_settings(&settings),
-            analytics: actors::AnalyticsSettings { flush_ms: settings.analytics.save_ms, ..actors::AnalyticsSettings::default() },
+            analytics: actors::AnalyticsSettings {
+                flush_ms: settings.analytics.save_ms,
+                busy_rows: usize::try_from(settings.analytics.busy_changes).unwrap_or(usize::MAX),
+                busy_flush_ms: settings.analytics.busy_save_ms,
+                ..actors::AnalyticsSettings::default()
+            },
             world: Arc::new(RealWorld),
             store,
             reads,

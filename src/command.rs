@@ -45,6 +45,7 @@ impl Node for Local {
         let options = verify::Options {
             expect: if args.allow_open { Expect::Live } else { Expect::Settled },
             recorded,
+            external: if args.external_roles.is_empty() { settings.cluster.external_roles.clone() } else { args.external_roles.clone() },
             ..verify::Options::default()
         };
         let runtime = app::database_runtime(&settings)?;

@@ -60,6 +60,10 @@ pub type Submit = Arc<dyn Fn(Write) -> BoxFuture<'static, Outcome> + Send + Sync
 pub struct AnalyticsSettings {
     /// Milliseconds between two saves.
     pub flush_ms: u64,
+    /// With more increments than this to save, …
+    pub busy_rows: usize,
+    /// … so many milliseconds lie between two saves: orders wait for each, and most increments are to the same numbers again.
+    pub busy_flush_ms: u64,
     /// Milliseconds between two looks for logs of writers that have ended.
     pub recheck_ms: u64,
     /// Lists that may wait in the mailbox.
@@ -75,7 +79,16 @@ pub struct AnalyticsSettings {
 
 impl Default for AnalyticsSettings {
     fn default() -> Self {
-        Self { flush_ms: 1000, recheck_ms: 30_000, mailbox_lists: 1024, page_events: 2000, held_events: 20_000, pending_rows: 10_000 }
+        Self {
+            flush_ms: 1000,
+            busy_rows: 500,
+            busy_flush_ms: 10_000,
+            recheck_ms: 30_000,
+            mailbox_lists: 1024,
+            page_events: 2000,
+            held_events: 20_000,
+            pending_rows: 10_000,
+        }
     }
 }
 
@@ -137,6 +150,8 @@ pub struct Analytics {
     is_saving: bool,
     /// Set by a failed read, until the next interval.
     rests: bool,
+    /// Since the last interval that saved.
+    waited_ms: u64,
 }
 
 type Positions = (Vec<(WriterId, i64)>, Vec<WriterRow>);
@@ -146,7 +161,7 @@ impl Analytics {
     #[must_use]
     pub fn new(parts: AnalyticsParts) -> Self {
         let bounds = Bounds { held_events: parts.settings.held_events, pending_rows: parts.settings.pending_rows };
-        Self { parts, book: Book::new(bounds), must_load: true, is_reading: false, is_saving: false, rests: false }
+        Self { parts, book: Book::new(bounds), must_load: true, is_reading: false, is_saving: false, rests: false, waited_ms: 0 }
     }
 
     /// Begins what can be done now: loading, reading the next stretch, saving when memory is full.
@@ -231,8 +246,19 @@ impl Analytics {
         }));
     }
 
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let settings = self.parts.settings;
+        self.waited_ms = self.waited_ms.saturating_add(settings.flush_ms.max(1));
+        if self.book.pending_rows() <= settings.busy_rows || self.waited_ms >= settings.busy_flush_ms {
+            return self.flush(ctx);
+        }
+        self.rests = false;
+        self.drive(ctx);
+    }
+
     fn flush(&mut self, ctx: &mut Context<Self>) {
         self.parts.faults.pass(Point::AnalyticsTimer, None);
+        self.waited_ms = 0;
         self.rests = false;
         self.book.mark_due();
         self.save(ctx);
@@ -278,7 +304,7 @@ impl Actor for Analytics {
         self.parts.faults.pass(Point::AnalyticsStarted, None);
         let settings = self.parts.settings;
         ctx.set_mailbox_capacity(settings.mailbox_lists);
-        ctx.run_interval(Duration::from_millis(settings.flush_ms.max(1)), Self::flush);
+        ctx.run_interval(Duration::from_millis(settings.flush_ms.max(1)), Self::tick);
         ctx.run_interval(Duration::from_millis(settings.recheck_ms.max(1)), |act, ctx| {
             act.must_load = true;
             act.drive(ctx);

@@ -25,9 +25,9 @@ pub type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
 /// How often old rows are looked for.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 /// And how soon again after a full sweep.
-const CLEAN_SOON: Duration = Duration::from_millis(200);
+const CLEAN_SOON: Duration = Duration::from_millis(50);
 /// So many rows of a table are deleted at once; writes wait meanwhile.
-const CLEAN_ROWS: u32 = 10_000;
+const CLEAN_ROWS: u32 = 1_000;
 
 /// The running journal: the store and what it knows of its writer.
 pub(crate) struct Running {

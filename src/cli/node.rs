@@ -1,6 +1,7 @@
 //! What the command line wants of the node itself, and the options that say which node. The composition root implements
 //! [`Node`]; so no command knows how a node is put together.
 
+use crate::domain::Role;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -60,9 +61,16 @@ pub struct VerifyArgs {
     /// Accept orders that are still under way
     #[arg(long)]
     pub allow_open: bool,
+    /// Roles that another team runs, which have no rows here (default: as the settings say)
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',', value_parser = role)]
+    pub external_roles: Vec<Role>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::from_name(name).ok_or_else(|| format!("must be one of {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 /// Runs the stand-ins of the payment provider, of an SMTP server and of an SMS gateway as servers.

@@ -34,8 +34,8 @@ impl Default for StoreSettings {
             url: StoreUrl("sqlite:./ordermill-data/ordermill.db".to_owned()),
             shards: 24,
             readers: 4,
-            checkpoint_kib: 4_096,
-            log_limit_kib: 65_536,
+            checkpoint_kib: 32_768,
+            log_limit_kib: 262_144,
             lease_ms: 6_000,
             event_retention_ms: 604_800_000,
             letter_retention_ms: 7_776_000_000,
@@ -223,11 +223,15 @@ pub struct AnalyticsSettings {
     pub top: u32,
     /// How often numbers are stored, in milliseconds.
     pub save_ms: u64,
+    /// With more changes than this to store, …
+    pub busy_changes: u32,
+    /// … they are stored so often, in milliseconds.
+    pub busy_save_ms: u64,
 }
 
 impl Default for AnalyticsSettings {
     fn default() -> Self {
-        Self { low_stock: 10, top: 10, save_ms: 1_000 }
+        Self { low_stock: 10, top: 10, save_ms: 1_000, busy_changes: 500, busy_save_ms: 10_000 }
     }
 }
 

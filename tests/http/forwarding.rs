@@ -293,6 +293,26 @@ fn a_node_sends_what_is_another_roles_to_a_node_that_hosts_it() {
 }
 
 #[test]
+fn a_node_without_a_shard_is_not_ready_and_each_tells_who_there_is() {
+    run(|| async {
+        let (has, has_not) = has_and_has_not(None, Settings::default()).await;
+        assert_eq!(has.get("/health/ready").await.status(), 200);
+        let (status, body) = json(has_not.get("/health/ready").await).await;
+        assert_eq!((status, &body["reasons"]), (503, &json!(["shards: none is this node's yet"])));
+        let (_, health) = json(has_not.get("/health").await).await;
+        let cluster = &health["components"]["cluster"];
+        assert_eq!(cluster["status"], json!("DOWN"));
+        assert!(cluster["detail"].as_str().unwrap().starts_with("nodes: 2; of 1 shards here: order 0, "), "{cluster}");
+        let (_, view) = json(has_not.get("/api/v1/admin/cluster").await).await;
+        assert_eq!((&view["shards"], &view["freeShards"]), (&json!(1), &json!(0)));
+        let row = |name: &str| view["writers"].as_array().unwrap().iter().find(|row| row["node"] == name).unwrap().clone();
+        assert_eq!((&row("has")["owns"][0], &row("has-not")["owns"]), (&json!({"role": "order", "shards": [0]}), &json!([])));
+        assert_eq!(row("has")["roles"], json!(["order", "inventory", "payment", "notification", "analytics"]));
+        assert!(row("has")["leaseLeftMs"].as_i64().unwrap() > 500_000, "{view}");
+    });
+}
+
+#[test]
 fn another_teams_role_is_nobodys_here() {
     run(|| async {
         let mut settings = with_roles(&[Role::Order, Role::Payment, Role::Notification, Role::Analytics]);
@@ -334,5 +354,30 @@ fn what_is_decided_at_the_desk_is_done_by_the_orders_owner() {
             let state = has.front().reads().letter(letter.id).await.unwrap().unwrap().state;
             assert_eq!(state, LetterState::Reprocessed);
         }
+    });
+}
+
+#[test]
+fn what_the_desk_asks_of_an_owner_is_asked_of_the_owner() {
+    run(|| async {
+        let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        let neighbour = Neighbour::new(Does::Answer(answer.to_owned())).await;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
+        let letter = notice_letter(&has, has.place().await).await;
+        let path = format!("/api/v1/admin/dlq/{}", letter.id.0);
+        let headers = [("content-type", "application/json")];
+        for (path, body) in
+            [(path.as_str(), r#"{"action":"reprocess"}"#), ("/api/v1/admin/dlq", r#"{"action":"reprocess","filter":{},"note":"n"}"#)]
+        {
+            neighbour.say("");
+            assert_eq!(has_not.send(Method::POST, path, &headers, body).await.status(), 200);
+        }
+        let seen = neighbour.seen();
+        assert!(seen.iter().all(|sent| sent.starts_with(&format!("POST {path} HTTP/1.1\r\n"))), "{seen:?}");
+        let bodies: Vec<&str> = seen.iter().map(|sent| sent.split_once("\r\n\r\n").unwrap().1).collect();
+        assert_eq!(bodies, [r#"{"action":"reprocess"}"#, r#"{"action":"reprocess","note":"n"}"#]);
+        // What asks nothing of the owner is done here.
+        let (status, body) = json(has_not.send(Method::POST, &path, &headers, r#"{"action":"discard"}"#).await).await;
+        assert_eq!((status, &body["state"], neighbour.seen().len()), (200, &json!("DISCARDED"), 2));
     });
 }

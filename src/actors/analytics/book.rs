@@ -139,6 +139,11 @@ impl Book {
         }
     }
 
+    /// How many increments wait to be saved.
+    pub(super) fn pending_rows(&self) -> usize {
+        self.sources.values().map(|source| source.tally.weight()).sum()
+    }
+
     /// Whether so much waits that it should be saved now.
     pub(super) fn is_full(&self) -> bool {
         self.sources.values().any(|source| source.is_full(self.bounds))

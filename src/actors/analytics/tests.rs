@@ -313,6 +313,27 @@ async fn kill(addr: Addr<Analytics>) {
 }
 
 #[actix_rt::test]
+async fn many_increments_are_saved_less_often() {
+    tokio::time::pause();
+    let mut world = World::new().await;
+    let list = world.place(3).await;
+    for (busy_rows, saved_after_s) in [(0, 10), (1000, 1)] {
+        let mut parts = world.parts().await;
+        parts.settings = AnalyticsSettings { busy_rows, ..AnalyticsSettings::default() };
+        let actor = Analytics::new(parts.clone()).start();
+        actor.send(list.clone()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(saved_after_s * 1000 - 500)).await;
+        assert_eq!(parts.progress().borrow().saves, 0, "with {busy_rows}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(parts.progress().borrow().saves, 1, "with {busy_rows}");
+        world.is_counted(&parts).await;
+        kill(actor).await;
+        world = World::new().await;
+        world.place(3).await;
+    }
+}
+
+#[actix_rt::test]
 async fn lists_that_come_late_twice_or_never_count_once() {
     let mut world = World::new().await;
     let parts = world.parts().await;

@@ -50,6 +50,8 @@ enum Turn {
     Rests,
     IsAsked,
     Works,
+    /// The log is long and nearly all of it is moved: the writer moves the rest, and the log begins anew.
+    IsRipe,
     Ends,
 }
 
@@ -98,28 +100,35 @@ impl Checkpointer {
     /// Looks after the log; the writer calls it after each commit, with the number of its writes.
     pub(super) fn tend(&mut self, conn: &mut SqliteConnection, writes: usize) -> Result<(), diesel::result::Error> {
         self.unmeasured = self.unmeasured.saturating_add(writes).saturating_add(1);
-        if self.unmeasured < MEASURE_AFTER {
+        let is_ripe = *self.shared.turn() == Turn::IsRipe;
+        if self.unmeasured < MEASURE_AFTER && !is_ripe {
             return Ok(());
         }
         self.unmeasured = 0;
         let size = measure(conn)?;
-        let mut turn = self.shared.turn();
-        let rests = *turn == Turn::Rests;
-        // Cheapest when the thread has just moved nearly all: then little is left to be moved and synced here.
-        let is_ripe = rests && size.pages >= self.limit / 2 && size.waiting() < self.begin_at / 4;
         if (is_ripe || size.pages >= self.limit) && size.pages >= self.not_before {
-            if *turn == Turn::IsAsked {
-                *turn = Turn::Rests;
-            }
-            drop(self.shared.wait_while(turn, |turn| turn == Turn::Works));
-            // Where a reader or a failure holds it up, not at every commit.
-            self.not_before = size.pages + self.begin_at;
-            if move_pages(conn)?.is_some_and(|left| left.waiting() == 0) {
-                self.not_before = 0;
-            }
-        } else if rests && size.waiting() >= self.begin_at {
+            return self.begin_anew(conn, size);
+        }
+        let mut turn = self.shared.turn();
+        if *turn == Turn::IsRipe {
+            *turn = Turn::Rests;
+        }
+        if *turn == Turn::Rests && size.waiting() >= self.begin_at {
             *turn = Turn::IsAsked;
             self.shared.changed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Moves what is left, while nothing is added: the next commit finds all moved and begins the log anew.
+    fn begin_anew(&mut self, conn: &mut SqliteConnection, size: LogSize) -> Result<(), diesel::result::Error> {
+        let mut turn = self.shared.wait_while(self.shared.turn(), |turn| turn == Turn::Works);
+        *turn = Turn::Rests;
+        drop(turn);
+        // Where a reader or a failure holds it up, not at every commit.
+        self.not_before = size.pages + self.begin_at;
+        if move_pages(conn)?.is_some_and(|left| left.waiting() == 0) {
+            self.not_before = 0;
         }
         Ok(())
     }
@@ -141,13 +150,13 @@ fn work(shared: &Shared, options: &SqliteOptions) {
     let mut has_failed = false;
     loop {
         {
-            let mut turn = shared.wait_while(shared.turn(), |turn| matches!(turn, Turn::Rests | Turn::Works));
+            let mut turn = shared.wait_while(shared.turn(), |turn| matches!(turn, Turn::Rests | Turn::Works | Turn::IsRipe));
             if *turn == Turn::Ends {
                 return;
             }
             *turn = Turn::Works;
         }
-        let moved = one_pass(&mut conn, options);
+        let moved = pass(&mut conn, options);
         if let Err(error) = &moved
             && !has_failed
         {
@@ -156,18 +165,23 @@ fn work(shared: &Shared, options: &SqliteOptions) {
         has_failed = moved.is_err();
         let mut turn = shared.turn();
         if *turn == Turn::Works {
-            *turn = Turn::Rests;
+            *turn = if moved.is_ok_and(|is_long| is_long) { Turn::IsRipe } else { Turn::Rests };
         }
         shared.changed.notify_all();
     }
 }
 
-fn one_pass(conn: &mut Option<SqliteConnection>, options: &SqliteOptions) -> Result<(), StoreError> {
+/// Moves what can be moved. Says whether the log is long; then it moves again what was added meanwhile, so that little is left.
+fn pass(conn: &mut Option<SqliteConnection>, options: &SqliteOptions) -> Result<bool, StoreError> {
     let mut open = match conn.take() {
         Some(open) => open,
         None => options.connect_writer("rw")?,
     };
-    move_pages(&mut open).map_err(|failure| super::error::judge(failure, &options.path).0)?;
+    let mut moved = || move_pages(&mut open).map_err(|failure| super::error::judge(failure, &options.path).0);
+    let is_long = moved()?.is_some_and(|size| size.pages >= i64::from(options.log_limit_pages / 2));
+    if is_long {
+        moved()?;
+    }
     *conn = Some(open);
-    Ok(())
+    Ok(is_long)
 }

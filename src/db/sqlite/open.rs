@@ -67,8 +67,8 @@ impl SqliteOptions {
             shards,
             synchronous: Synchronous::Full,
             cache_kib: 32 * 1024,
-            checkpoint_pages: 1024,
-            log_limit_pages: 16 * 1024,
+            checkpoint_pages: 8 * 1024,
+            log_limit_pages: 64 * 1024,
             busy_timeout_ms: 250,
             readers: 4,
         }

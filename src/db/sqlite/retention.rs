@@ -45,6 +45,10 @@ fn delete_old(conn: &mut SqliteConnection, retention: &Retention) -> Result<Dele
         events += delete_events(conn, writer.writer, end, retention.events_before, left)?;
     }
     let keys = run(conn, DeleteKeys, [Value::Int(limit), Value::Int(retention.keys_before.0)])?;
+    if events + keys >= retention.limit as usize {
+        // Writes have waited enough; letters, which are looked for among many, come with the last of the rest.
+        return Ok(Deleted { events, keys, letters: 0 });
+    }
     let closed = [Value::Int(LETTER_SCAN), Value::Int(retention.letters_before.0), Value::Int(limit)];
     Ok(Deleted { events, keys, letters: run(conn, DeleteLetters, closed)? })
 }

@@ -46,7 +46,10 @@ function showOrders(items) {
     const status = element("td");
     status.append(element("span", order.status, `status ${order.status}`));
     line.append(id, element("td", time(order.createdAt)), status, element("td", order.totalAmount, "amount"));
-    const choose = () => { selected = order.orderId; showOrder().catch(fail); };
+    const choose = () => {
+      selected = order.orderId;
+      showOrder().then(() => byId("order").scrollIntoView({ block: "nearest" })).catch(fail);
+    };
     line.addEventListener("click", choose);
     line.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(); });
     return line;
@@ -54,7 +57,7 @@ function showOrders(items) {
   const focused = document.activeElement && document.activeElement.closest("#orders tr");
   const place = focused ? [...byId("orders").children].indexOf(focused) : -1;
   byId("orders").replaceChildren(...rows);
-  if (place >= 0 && rows[place]) rows[place].focus();
+  if (place >= 0 && rows[place]) rows[place].focus({ preventScroll: true });
   while (seen.size > 20 * SHOWN) seen.delete(seen.keys().next().value);
 }
 
