@@ -8,6 +8,7 @@
 //! Repeats (deliveries of the re-drive) are not in the log a second time and must not be sent here.
 
 mod book;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +107,7 @@ pub struct AnalyticsParts {
 }
 
 impl AnalyticsParts {
-    /// The parts; `own` are the writers of this node, whose logs go on.
+    /// The parts; `own` are the writers of this node, whose lists come.
     #[must_use]
     pub fn new(reads: Arc<dyn Reads>, submit: Submit, own: impl IntoIterator<Item = WriterId>, settings: AnalyticsSettings) -> Self {
         Self {
@@ -260,6 +261,7 @@ impl Analytics {
         self.parts.faults.pass(Point::AnalyticsTimer, None);
         self.waited_ms = 0;
         self.rests = false;
+        self.must_load |= self.book.follows();
         self.book.mark_due();
         self.save(ctx);
         self.drive(ctx);

@@ -55,6 +55,16 @@ pub enum Delivery {
 pub enum Plant {
     /// An order is answered as stored before it is.
     AnswerBeforeCommit,
+    /// A transaction whose writer's row did not match is taken for one that had committed before.
+    NoMatchIsCommitted,
+    /// A release does not close its slices to the writes that come after it.
+    KeepsQueueAtHandOver,
+    /// Shards are taken from writers that are alive.
+    TakesFromTheLiving,
+    /// Others are taken over though they had no time to renew their leases.
+    WaitsForNoLease,
+    /// A node whose writer was ended keeps its actors and what they rest on.
+    LivesOnFenced,
 }
 
 /// Decides at each [`Point`] whether the actor panics there.

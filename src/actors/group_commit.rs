@@ -5,7 +5,7 @@
 //! the very same batch is settled before anything else is written. Runs on a thread of its own, or as a task in a simulation.
 
 use super::analytics::Logged;
-use super::faults::Point;
+use super::faults::{Plant, Point};
 use super::inbox::Inbound;
 use super::journal::{Origin, Queued, Ticket};
 use super::node::{ActorKind, Node};
@@ -55,7 +55,9 @@ impl Running {
     ) -> Result<Self, StoreError> {
         let hosted = node.journal.roles();
         let new = NewWriter { node: name.0, url: name.1, roles: hosted.iter().collect(), lease_ms: node.settings.lease_ms };
+        let began = Instant::now();
         let state = store.start_writer(&new).await?;
+        node.journal.renewed(began, new.lease_ms);
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
         let clean_at = Instant::now() + CLEAN_EVERY;
@@ -107,10 +109,14 @@ impl Running {
     }
 
     async fn renew(&mut self) {
-        self.renew_at = Instant::now() + renewal(&self.node);
-        match self.store.renew(self.state.writer, self.node.settings.lease_ms).await {
-            // A node that is not ready gets no orders to prove it by.
-            Ok(true) => self.node.counters.set_not_ready("database", None),
+        let (began, lease_ms) = (Instant::now(), self.node.settings.lease_ms);
+        self.renew_at = began + renewal(&self.node);
+        match self.store.renew(self.state.writer, lease_ms).await {
+            Ok(true) => {
+                self.node.journal.renewed(began, lease_ms);
+                // A node that is not ready gets no orders to prove it by.
+                self.node.counters.set_not_ready("database", None);
+            }
             Ok(false) => self.start_again().await,
             Err(error) => {
                 self.node.journal.note_trouble();
@@ -219,6 +225,10 @@ impl Running {
                     if !was_unknown && batch.writes.iter().any(|write| matches!(write, Write::Place { .. })) {
                         return Settled::Withdrawn;
                     }
+                }
+                Err(CommitError::NoMatch) if self.node.faults.has(Plant::NoMatchIsCommitted) => {
+                    let outcomes = batch.writes.iter().map(|_| Outcome::Done).collect();
+                    return Settled::Stored(Committed { outcomes, events: Vec::new(), last_seq: batch.last_seq });
                 }
                 Err(CommitError::NoMatch) => match self.ask_state(batch).await {
                     Known::Stored(committed) => return Settled::Stored(committed),
@@ -362,7 +372,7 @@ impl Running {
     /// The writer was ended by another: nothing of it can be written any more. A new one starts, without shards of its own.
     async fn start_again(&mut self) {
         tracing::error!(writer = self.state.writer.0, "this node's writer has ended; it drops its orders and starts as a new writer");
-        {
+        if !self.node.faults.has(Plant::LivesOnFenced) {
             // Under one lock, so that no shards are loaded that were taken before.
             let mut slices = self.node.journal.slices();
             *slices = Slices::default();
@@ -373,10 +383,13 @@ impl Running {
             }
         }
         let mut failures = 0;
+        self.node.journal.note_trouble();
         loop {
+            let began = Instant::now();
             match self.store.start_writer(&self.new).await {
                 Ok(state) => {
                     self.state = state;
+                    self.node.journal.renewed(began, self.new.lease_ms);
                     self.node.counters.set_not_ready("database", None);
                     self.node.journal.writer.send_replace(state.writer);
                     return;
@@ -431,7 +444,9 @@ fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     {
         let mut slices = node.journal.slices();
         for queued in taken {
-            if let Write::ReleaseShards { roles, shards } = &queued.write {
+            if let Write::ReleaseShards { roles, shards } = &queued.write
+                && !node.faults.has(Plant::KeepsQueueAtHandOver)
+            {
                 for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
                     slices.remove(role, shard);
                 }

@@ -78,8 +78,15 @@ pub(crate) struct Journal {
     slices: Mutex<Slices>,
     /// The roles that its writer is to host; another set ends the writer.
     roles: Mutex<Roles>,
-    /// When the database was last away, or this journal began.
-    trouble: Mutex<Instant>,
+    lease: Mutex<Lease>,
+}
+
+/// What is known of the writer's lease, on the steady clock.
+struct Lease {
+    /// Until then nobody else ends the writer: from before the call that renewed it.
+    held_until: Instant,
+    /// Since then it is held, and the database was not away.
+    since: Instant,
 }
 
 impl Journal {
@@ -98,7 +105,7 @@ impl Journal {
             writer: watch::Sender::new(WriterId(0)),
             slices: Mutex::default(),
             roles: Mutex::new(roles),
-            trouble: Mutex::new(Instant::now()),
+            lease: Mutex::new(Lease { held_until: Instant::now(), since: Instant::now() }),
         }
     }
 
@@ -116,14 +123,34 @@ impl Journal {
         self.wake.notify_one();
     }
 
-    /// The database was away just now.
-    pub(crate) fn note_trouble(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long the database has been there without a break.
+    /// The database was away just now.
+    pub(crate) fn note_trouble(&self) {
+        self.lease().since = Instant::now();
+    }
+
+    /// The lease was renewed by a call that `began` then.
+    pub(crate) fn renewed(&self, began: Instant, lease_ms: u64) {
+        let mut lease = self.lease();
+        // It had ended: this node slept, or was cut off.
+        if lease.held_until < Instant::now() {
+            lease.since = Instant::now();
+        }
+        lease.held_until = began + Duration::from_millis(lease_ms);
+    }
+
+    /// Whether nobody can have ended this node's writer yet for want of a sign of life.
+    pub(crate) fn holds_lease(&self) -> bool {
+        Instant::now() < self.lease().held_until
+    }
+
+    /// How long the lease has been held and the database there without a break.
     pub(crate) fn untroubled(&self) -> Duration {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        let lease = self.lease();
+        if lease.held_until < Instant::now() { Duration::ZERO } else { lease.since.elapsed() }
     }
 
     /// Submits what an actor wrote in `epoch`.

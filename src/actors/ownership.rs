@@ -6,6 +6,7 @@
 //! that its next owner would do again.
 
 use super::Cluster;
+use super::faults::Plant;
 use super::inbox::Inbound;
 use super::node::Node;
 use crate::db::{Outcome, StoreError, Write};
@@ -65,13 +66,15 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
         return Ok(Done::Something);
     }
     let is_alive = cluster.writers.iter().any(|row| row.writer == me && row.alive);
-    let has_expired = cluster.writers.iter().any(|row| row.writer != me && row.alive && row.lease_left_ms < 0);
+    let expired = cluster.writers.iter().filter(|row| row.writer != me && row.alive && row.lease_left_ms < 0);
+    let expired: Vec<_> = expired.map(|row| (row.writer, row.lease_until)).collect();
     node.cluster.send_replace(Arc::new(cluster));
     let cluster = node.cluster.borrow().clone();
-    let has_waited = node.journal.untroubled() >= Duration::from_millis(node.settings.lease_ms);
-    if !is_alive || (has_expired && has_waited) {
+    let lease = Duration::from_millis(node.settings.lease_ms);
+    let has_waited = node.journal.untroubled() >= lease || node.faults.has(Plant::WaitsForNoLease);
+    if !is_alive || (!expired.is_empty() && has_waited) {
         // A writer that was ended learns it from its next write.
-        let ended = node.journal.ask(Write::EndExpired, None).await;
+        let ended = node.journal.ask(Write::EndExpired { leases: expired }, None).await;
         return Ok(if ended == Ok(Outcome::Done) { Done::Something } else { Done::Nothing });
     }
     let mut done = adopt(node, &cluster, me, epoch);
@@ -106,7 +109,9 @@ fn plan(node: &Node, cluster: &Cluster, me: WriterId) -> (Together, Together) {
     let (mut take, mut release) = (Together::new(), Together::new());
     for role in Role::ALL {
         let hosts: Vec<WriterId> = cluster.hosts(role).map(|row| row.writer).collect();
-        let alive = |writer: &WriterId| cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
+        let takes_all = node.faults.has(Plant::TakesFromTheLiving);
+        let is_safe = |writer: WriterId| writer == me || !takes_all;
+        let alive = |writer: &WriterId| is_safe(*writer) && cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
         let rows = cluster.shards.iter().filter(|row| row.role == role);
         let owners = rows.filter_map(|row| Some((row.shard, row.writer.filter(alive)?))).collect();
         let share = share(node.shards(), &owners, &hosts, me);
@@ -135,7 +140,7 @@ fn adopt(node: &Node, cluster: &Cluster, me: WriterId, epoch: u64) -> Done {
 /// between. It is known under the journal's own lock, so that nothing is taken for a writer that has ended.
 fn load(node: &Node, taken: Slices, epoch: u64) {
     let mut slices = node.journal.slices();
-    if node.journal.epoch() != epoch {
+    if node.journal.epoch() != epoch || node.counters.stopping.load(Ordering::Acquire) {
         return;
     }
     slices.extend(taken.iter());
@@ -147,6 +152,12 @@ fn load(node: &Node, taken: Slices, epoch: u64) {
     tracing::info!(slices = taken.iter().count(), writer = node.journal.writer().0, "shards were taken");
 }
 
+/// The node stops: nothing is left under way that the next owner would do again. What is stored goes on there.
+pub(crate) async fn leave(node: &Node) {
+    let slices = node.owned.send_replace(Slices::default());
+    let _is_unloaded = unload(node, &slices).await;
+}
+
 /// Gives slices back: first their actors end and what is under way is recorded, then the journal closes behind the last write.
 async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
     let slices: Slices = roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))).collect();
@@ -155,21 +166,23 @@ async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
             owned.remove(role, shard);
         }
     });
-    let unloading: Vec<oneshot::Receiver<()>> = node
-        .inboxes
-        .iter()
-        .map(|inbox| {
-            let (done, is_done) = oneshot::channel();
-            inbox.push(Inbound::Unload { slices: slices.clone(), done });
-            is_done
-        })
-        .collect();
-    let limit = Duration::from_millis(node.settings.handover_ms);
-    let unloaded = tokio::time::timeout(limit, futures_util::future::try_join_all(unloading)).await;
-    if !matches!(unloaded, Ok(Ok(_))) {
+    if !unload(node, &slices).await {
         // A notice is still on its way, or a router died: they stay for now.
         return load(node, slices, epoch);
     }
     let outcome = node.journal.ask(Write::ReleaseShards { roles, shards }, None).await;
     tracing::info!(slices = slices.iter().count(), outcome = ?outcome.map(|outcome| std::mem::discriminant(&outcome)), "shards were given back");
+}
+
+/// Has the actors of these slices end, and waits until nothing is under way for them. `false`: something still is.
+async fn unload(node: &Node, slices: &Slices) -> bool {
+    let unload = |inbox: &Arc<super::inbox::Inbox>| {
+        let (done, is_done) = oneshot::channel();
+        inbox.push(Inbound::Unload { slices: slices.clone(), done });
+        is_done
+    };
+    let unloading: Vec<oneshot::Receiver<()>> = node.inboxes.iter().map(unload).collect();
+    let limit = Duration::from_millis(node.settings.handover_ms);
+    let unloaded = tokio::time::timeout(limit, futures_util::future::try_join_all(unloading)).await;
+    matches!(unloaded, Ok(Ok(_)))
 }

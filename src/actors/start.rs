@@ -11,7 +11,7 @@ use super::keeper::Health;
 use super::node::{ActorKind, ActorSettings, Counters, Node, World};
 use super::{Live, Repeats, StepTimes};
 use crate::db::{Outcome, Reads, Store, StoreError, Write};
-use crate::domain::Roles;
+use crate::domain::{Role, Roles};
 use crate::providers::Providers;
 use actix::{Addr, Arbiter, AsyncContext, Context};
 use futures_util::FutureExt;
@@ -102,7 +102,7 @@ impl Actors {
         let analytics: Slot = Slot::default();
         let (started, start_of_journal) = oneshot::channel();
         let (ended, journal_ended) = oneshot::channel();
-        let (journal_node, name, counting) = (node.clone(), (parts.name, parts.url), counter(&analytics));
+        let (journal_node, name, counting) = (node.clone(), (parts.name, parts.url), counter(&node, &analytics));
         let feeds = (counting, parts.publish);
         let journal = move || run_journal(journal_node, parts.store, name, feeds, started, ended);
         let mut arbiters = Vec::new();
@@ -157,11 +157,12 @@ impl Actors {
         }
     }
 
-    /// Takes no new orders, stores the counting, commits what is queued, ends the writer, stops the arbiters; at most `limit`.
+    /// Takes no new orders, lets notices under way come to their end, stores the counting, commits what is queued, ends the writer, stops the arbiters; at most `limit`.
     /// Orders under way go on at the next start.
     pub async fn stop(mut self, limit: Duration) {
         self.node.counters.stopping.store(true, Ordering::Release);
         let deadline = tokio::time::Instant::now() + limit;
+        drop(tokio::time::timeout_at(deadline - limit / 2, super::ownership::leave(&self.node)).await);
         self.flush_counting();
         // Counting goes on at the next start where this one stops; half of the time is enough to try.
         let saved = self.progress.wait_for(|progress| progress.is_complete);
@@ -206,9 +207,13 @@ async fn run_journal(
     let _gone = ended.send(());
 }
 
-fn counter(analytics: &Slot) -> Counter {
-    let analytics = analytics.clone();
+fn counter(node: &Arc<Node>, analytics: &Slot) -> Counter {
+    let (node, analytics) = (node.clone(), analytics.clone());
     Arc::new(move |logged: Logged| {
+        // Where this node does not count, another one does.
+        if !node.journal.roles().has(Role::Analytics) {
+            return;
+        }
         if let Some(addr) = analytics.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             // A list that is lost is read from the log later.
             drop(addr.try_send(logged));

@@ -196,9 +196,13 @@ pub enum Write {
         /// For so many milliseconds.
         lease_ms: u64,
     },
-    /// Sets every other writer not alive whose lease has ended by the database's clock; that ends its log. One whose transaction is
-    /// still open is passed over until it has ended.
-    EndExpired,
+    /// Sets other writers not alive whose leases were seen to have ended, unless they have renewed them since; that ends their logs.
+    /// Named, because this may be stored much later than it was asked for, when a writer that is well had no time to renew. One
+    /// whose transaction is still open is passed over until it has ended.
+    EndExpired {
+        /// The writers, and their leases as they were seen.
+        leases: Vec<(WriterId, Timestamp)>,
+    },
     /// Keeps a copy of an order whose owner is elsewhere. Answer: [`Outcome::Repeated`] with the events that waited for it.
     KnowOrder {
         /// The order.
@@ -243,7 +247,7 @@ impl Write {
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
             | Self::ClaimLog { .. }
-            | Self::EndExpired
+            | Self::EndExpired { .. }
             | Self::KnowOrder { .. }
             | Self::HoldEvent { .. }
             | Self::TakeShards { .. }
@@ -272,7 +276,7 @@ impl Write {
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
             | Self::ClaimLog { .. }
-            | Self::EndExpired
+            | Self::EndExpired { .. }
             | Self::TakeShards { .. }
             | Self::ReleaseShards { .. } => self.slice().map(|(_, shard)| shard),
         }
@@ -312,7 +316,7 @@ pub enum Outcome {
 }
 
 /// One transaction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// Who writes.
     pub writer: WriterId,

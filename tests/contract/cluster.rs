@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
 use ordermill::db::{Batch, LogEntry, NewWriter, Outcome, Write, WriterState};
-use ordermill::domain::{Event, EventBody, Role, Shard, WriterId};
+use ordermill::domain::{Event, EventBody, Role, Shard, Timestamp, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a log is published up to a number that only grows", |f| Box::pin(published(f))),
     ("a live writer's log is claimed by nobody", |f| Box::pin(claim_alive(f))),
     ("a dead writer's log is claimed once, until the claim ends", |f| Box::pin(claim(f))),
-    ("a writer whose lease has ended is set not alive by another, a live one is not", |f| Box::pin(expired(f))),
+    ("a writer whose lease was seen to have ended is set not alive by another, a live one is not", |f| Box::pin(expired(f))),
     ("a log is read with its markers", |f| Box::pin(log(f))),
     ("an event waits for its order and is told when the order is known", |f| Box::pin(held(f))),
     ("an event of an order that is known does not wait", |f| Box::pin(known(f))),
@@ -81,11 +81,22 @@ async fn expired(f: &mut Fixture) {
         while f.reads.writers().await.unwrap().iter().any(|row| row.writer == short.writer && row.lease_left_ms >= 0) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        f.write(Write::EndExpired).await;
+        let lease = lease_of(f, short.writer).await;
+        f.write(Write::EndExpired { leases: vec![(short.writer, Timestamp(lease.0 - 1))] }).await;
+        assert!(alive(f, short.writer).await, "another lease than was seen");
+        f.write(Write::EndExpired { leases: vec![(short.writer, lease)] }).await;
         assert!(!alive(f, short.writer).await);
     }
-    f.write(Write::EndExpired).await;
+    let mut leases = Vec::new();
+    for writer in [long.writer, f.writer.writer] {
+        leases.push((writer, lease_of(f, writer).await));
+    }
+    f.write(Write::EndExpired { leases }).await;
     assert!(alive(f, long.writer).await && alive(f, f.writer.writer).await);
+}
+
+async fn lease_of(f: &Fixture, writer: WriterId) -> Timestamp {
+    f.reads.writers().await.unwrap().iter().find(|row| row.writer == writer).unwrap().lease_until
 }
 
 async fn log(f: &mut Fixture) {

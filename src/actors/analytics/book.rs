@@ -1,6 +1,7 @@
 //! What was counted of each writer's log, and what of it is stored. No IO: the actor asks it what to read and what to save.
 
 use super::Logged;
+use super::share::Counting;
 use crate::db::{AnalyticsRow, WriterRow};
 use crate::domain::{LoggedEvent, Tally, WriterId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,6 +55,8 @@ pub(super) struct Book {
     heard: BTreeMap<WriterId, i64>,
     due: VecDeque<WriterId>,
     unsaved: Option<Increment>,
+    /// Some of the logs go on without a word to this node.
+    follows: bool,
 }
 
 #[derive(Debug)]
@@ -73,7 +76,7 @@ struct Source {
 
 impl Book {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, sources: BTreeMap::new(), heard: BTreeMap::new(), due: VecDeque::new(), unsaved: None }
+        Self { bounds, sources: BTreeMap::new(), heard: BTreeMap::new(), due: VecDeque::new(), unsaved: None, follows: false }
     }
 
     /// Takes a committed list. `false`: the position in its log must be loaded first.
@@ -91,25 +94,36 @@ impl Book {
         }
     }
 
-    /// Takes what is stored: this node's own writers and those that are not alive are counted to the ends of their logs. `false`:
-    /// a writer was heard of that began after the rows were read, so they must be loaded again.
+    /// Takes what is stored: the logs that are this node's to count ([`Counting`]) are counted to their ends. `false`: a writer was
+    /// heard of that began after the rows were read, so they must be loaded again.
     pub(super) fn loaded(&mut self, positions: &[(WriterId, i64)], writers: &[WriterRow], own: &BTreeSet<WriterId>) -> bool {
         let stored: BTreeMap<WriterId, i64> = positions.iter().copied().collect();
+        let counting = Counting::of(writers, own);
+        self.follows = writers.iter().any(|row| row.alive && !own.contains(&row.writer) && counting.counts(row));
         for row in writers {
             let end = row.last_seq.max(self.heard.remove(&row.writer).unwrap_or(0));
-            let is_live = row.alive && own.contains(&row.writer);
+            if !counting.counts(row) {
+                self.sources.remove(&row.writer);
+                continue;
+            }
+            let is_live = row.alive;
             if let Some(source) = self.sources.get_mut(&row.writer) {
                 source.end = source.end.max(end);
                 source.is_live = is_live;
                 continue;
             }
             let position = stored.get(&row.writer).copied().unwrap_or(0);
-            if is_live || (end > position && (!row.alive || own.contains(&row.writer))) {
+            if is_live || end > position {
                 self.sources.insert(row.writer, Source::new(position, end, is_live));
             }
         }
         self.sources.retain(|_, source| !source.is_finished());
         self.heard.is_empty()
+    }
+
+    /// Whether it must look for itself how far some logs have come.
+    pub(super) fn follows(&self) -> bool {
+        self.follows
     }
 
     /// The next stretch to be read from the store, if a source has a gap and there is room for what it counts.

@@ -3,7 +3,7 @@
 
 use super::stock;
 use super::tables::{Entry, KeyRow, NoticeRow, Tables};
-use crate::db::{AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write, WriterRow};
+use crate::db::{AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderStatus, Payment,
     Shard, Shards, Text, Timestamp, WriterId,
@@ -90,10 +90,13 @@ impl Transaction<'_> {
                 Outcome::Done
             }
             Write::ClaimLog { writer, lease_ms } => self.claim(*writer, *lease_ms),
-            Write::EndExpired => {
-                let (writer, now) = (self.writer, self.now);
-                let expired = |row: &&mut WriterRow| row.alive && row.writer != writer && row.lease_until < now;
-                self.tables.writers.values_mut().filter(expired).for_each(|row| row.alive = false);
+            Write::EndExpired { leases } => {
+                for (writer, seen) in leases {
+                    let row = self.tables.writers.get_mut(writer).filter(|row| row.writer != self.writer && row.lease_until == *seen);
+                    if let Some(row) = row.filter(|row| row.lease_until < self.now) {
+                        row.alive = false;
+                    }
+                }
                 Outcome::Done
             }
             Write::KnowOrder { order } => {
@@ -249,7 +252,7 @@ impl Transaction<'_> {
             let entry = self.tables.shards.entry((role, shard)).or_default();
             let after = match entry.writer.map(|writer| (writer, self.tables.writers.get(&writer))) {
                 None => entry.after,
-                Some((_, Some(owner))) if owner.alive => continue,
+                Some((_, Some(owner))) if owner.alive && !self.tables.takes_from_the_living => continue,
                 Some((writer, owner)) => Some((writer, owner.map_or(0, |owner| owner.last_seq))),
             };
             (entry.writer, entry.after) = (Some(self.writer), None);

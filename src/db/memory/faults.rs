@@ -1,6 +1,6 @@
 //! What may go wrong at each call; decided by the simulation.
 
-use crate::db::{Batch, StoreError};
+use crate::db::{Batch, Committed, StoreError};
 use std::time::Duration;
 
 /// How a commit ends.
@@ -14,6 +14,13 @@ pub enum Verdict {
     WrittenUnknown,
     /// Nothing is written, and neither is that known.
     LostUnknown,
+    /// As it should, in a backend of its own: it is written also if the caller lets go or sleeps meanwhile.
+    Outlives,
+    /// The line is lost at once, but the backend goes on: it is written later, if the fence still admits it then.
+    WrittenLater {
+        /// After so many milliseconds.
+        ms: u64,
+    },
 }
 
 /// How a commit ends and how long it takes, on tokio's clock.
@@ -70,8 +77,16 @@ pub trait Faults: Send + Sync {
         false
     }
 
+    /// Whether shards of live writers are taken: a bug on purpose, which must be found.
+    fn takes_from_the_living(&self) -> bool {
+        false
+    }
+
     /// How this commit ends.
     fn commit(&self, batch: &Batch) -> Fault;
+
+    /// Called at the moment at which a batch is stored.
+    fn committed(&self, _batch: &Batch, _committed: &Committed) {}
 
     /// How this call ends.
     fn call(&self, _call: Call) -> Answer {

@@ -2,7 +2,8 @@
 //!
 //! Promises what every [`Store`](crate::db::Store) promises, to any number of stores at once: the lock around the tables is the
 //! transaction, the writer's row is the fence, and a [`MemoryDatabase`] outlives the stores that it handed out as a database
-//! outlives a crashed node. Faults at each call are decided from outside ([`Faults`]). It knows no clock but the one it is given.
+//! outlives a crashed node. Faults at each call are decided from outside ([`Faults`]), for each line to it apart. It knows no clock
+//! but the one it is given.
 
 mod apply;
 mod faults;
@@ -34,10 +35,12 @@ pub enum Nodes {
     Many,
 }
 
-/// A database in memory; clones are the same database.
+/// A database in memory; clones are the same database and the same line to it.
 #[derive(Clone)]
 pub struct MemoryDatabase {
     shared: Arc<Shared>,
+    /// What goes wrong on this line.
+    faults: Arc<Mutex<Option<Arc<dyn Faults>>>>,
 }
 
 struct Shared {
@@ -46,7 +49,6 @@ struct Shared {
     clock: Clock,
     /// Copied on write, so that a snapshot is one pointer.
     tables: Mutex<Arc<Tables>>,
-    faults: Mutex<Option<Arc<dyn Faults>>>,
 }
 
 impl MemoryDatabase {
@@ -54,7 +56,13 @@ impl MemoryDatabase {
     #[must_use]
     pub fn new(shards: Shards, nodes: Nodes, clock: Clock) -> Self {
         let tables = Mutex::new(Arc::new(Tables::default()));
-        Self { shared: Arc::new(Shared { shards, nodes, clock, tables, faults: Mutex::new(None) }) }
+        Self { shared: Arc::new(Shared { shards, nodes, clock, tables }), faults: Arc::default() }
+    }
+
+    /// Another line to the same database, with faults of its own: none yet.
+    #[must_use]
+    pub fn line(&self) -> Self {
+        Self { shared: self.shared.clone(), faults: Arc::default() }
     }
 
     /// A new connection that writes.
@@ -63,9 +71,9 @@ impl MemoryDatabase {
         MemoryStore::new(self.clone())
     }
 
-    /// From now on `faults` decides how each call ends; `None` heals.
+    /// From now on `faults` decides how each call on this line ends; `None` heals.
     pub fn set_faults(&self, faults: Option<Arc<dyn Faults>>) {
-        *self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
     /// Changes rows past all rules, to plant what `verify` must find.
@@ -83,7 +91,7 @@ impl MemoryDatabase {
     }
 
     fn faults(&self) -> Option<Arc<dyn Faults>> {
-        self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets a call other than a commit through, late or never, as the faults have it.

@@ -24,9 +24,28 @@ impl MemoryStore {
         if !tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) {
             return Err(CommitError::NoMatch);
         }
-        let tables = Arc::make_mut(&mut tables);
-        tables.forgets_releases = self.database.faults().is_some_and(|faults| faults.releases_twice());
-        Ok(apply::apply(tables, batch, now))
+        let faults = self.database.faults();
+        let committed = {
+            let tables = Arc::make_mut(&mut tables);
+            tables.forgets_releases = faults.as_ref().is_some_and(|faults| faults.releases_twice());
+            tables.takes_from_the_living = faults.as_ref().is_some_and(|faults| faults.takes_from_the_living());
+            apply::apply(tables, batch, now)
+        };
+        // Who listens may read.
+        drop(tables);
+        if let Some(faults) = faults {
+            faults.committed(batch, &committed);
+        }
+        Ok(committed)
+    }
+
+    /// A backend of its own, which lives on whatever becomes of the caller.
+    fn backend(&self, batch: &Batch, after_ms: u64) -> tokio::task::JoinHandle<Result<Committed, CommitError>> {
+        let (store, batch) = (Self::new(self.database.clone()), batch.clone());
+        tokio::spawn(async move {
+            faults::sleep(after_ms).await;
+            store.write(&batch)
+        })
     }
 
     /// The fence comes first: a fenced writer is told so, whatever it writes.
@@ -78,9 +97,19 @@ impl Store for MemoryStore {
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         Box::pin(async move {
             let fault = self.database.faults().map_or(Fault::NONE, |faults| faults.commit(batch));
-            faults::sleep(fault.before_ms).await;
+            if fault.verdict != Verdict::Outlives {
+                faults::sleep(fault.before_ms).await;
+            }
             let result = match fault.verdict {
                 Verdict::Proceed => self.write(batch),
+                Verdict::Outlives => {
+                    let written = self.backend(batch, fault.before_ms).await;
+                    written.unwrap_or_else(|error| Err(CommitError::Unknown(StoreError::Unavailable(error.to_string()))))
+                }
+                Verdict::WrittenLater { ms } => {
+                    drop(self.backend(batch, ms));
+                    Err(CommitError::Unknown(faults::unavailable()))
+                }
                 Verdict::NotWritten => Err(CommitError::NotWritten(faults::unavailable())),
                 Verdict::LostUnknown => Err(CommitError::Unknown(faults::unavailable())),
                 // What the database answers before COMMIT is not lost with the reply to COMMIT.

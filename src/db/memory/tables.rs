@@ -34,6 +34,8 @@ pub(crate) struct Tables {
     pub(crate) shards: BTreeMap<(Role, Shard), ShardEntry>,
     /// The planted bug of [`Faults::releases_twice`](super::Faults::releases_twice).
     pub(crate) forgets_releases: bool,
+    /// The planted bug of [`Faults::takes_from_the_living`](super::Faults::takes_from_the_living).
+    pub(crate) takes_from_the_living: bool,
 }
 
 /// An idempotency key in use.

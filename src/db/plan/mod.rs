@@ -200,7 +200,7 @@ impl<'a> Plan<'a> {
                 Outcome::Done
             }
             Write::ClaimLog { writer, .. } => self.cluster.claim(*writer),
-            Write::EndExpired => Outcome::Done,
+            Write::EndExpired { .. } => Outcome::Done,
             Write::KnowOrder { order } => Outcome::Repeated(self.cluster.know(order)),
             Write::HoldEvent { event } if self.placed.contains_key(&event.order) => Outcome::Repeated(vec![event.clone()]),
             Write::HoldEvent { event } => self.cluster.hold(event),

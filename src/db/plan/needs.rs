@@ -37,8 +37,8 @@ pub(in crate::db) struct Needs<'a> {
     pub(in crate::db) shards: Vec<(Role, Shard)>,
     /// Logs to be claimed, and for how many milliseconds.
     pub(in crate::db) claims: Vec<(WriterId, u64)>,
-    /// Whether writers whose lease has ended are to be set not alive.
-    pub(in crate::db) ends_expired: bool,
+    /// Writers whose leases were seen to have ended: they are to be set not alive.
+    pub(in crate::db) expired: Vec<(WriterId, Timestamp)>,
     /// Orders that become known.
     pub(in crate::db) copied: Vec<OrderId>,
     /// Orders whose events came before them.
@@ -91,7 +91,7 @@ impl<'a> Needs<'a> {
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),
             Write::Published { .. } => {}
             Write::ClaimLog { writer, lease_ms } => self.claims.push((*writer, *lease_ms)),
-            Write::EndExpired => self.ends_expired = true,
+            Write::EndExpired { leases } => self.expired.extend(leases),
             Write::KnowOrder { order } => self.copied.push(order.id),
             Write::HoldEvent { event } => self.awaited.push(event.order),
             Write::TakeShards { roles, shards } | Write::ReleaseShards { roles, shards } => {

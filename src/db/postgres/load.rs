@@ -79,8 +79,9 @@ sql!(
 sql!(
     /// A writer whose transaction is open is passed over: a frozen node's would hold us up.
     EndExpired,
-    "UPDATE writers SET alive = false WHERE writer IN (SELECT writer FROM writers \
-     WHERE alive AND writer <> ? AND lease_until < clock_timestamp() FOR NO KEY UPDATE SKIP LOCKED)"
+    "UPDATE writers SET alive = false WHERE writer IN (SELECT w.writer FROM unnest(?, ?) AS n (writer, lease_until) \
+     JOIN writers w ON w.writer = n.writer AND w.lease_until = n.lease_until \
+     WHERE w.alive AND w.writer <> ? AND w.lease_until < clock_timestamp() FOR NO KEY UPDATE OF w SKIP LOCKED)"
 );
 sql!(
     ClaimLogs,
@@ -122,7 +123,7 @@ pub(super) struct Asks {
     notices: Vec<Uuid>,
     letters: Vec<Uuid>,
     sources: Vec<i64>,
-    ends_expired: bool,
+    expired: (Vec<i64>, Vec<Time>),
     claims: [Vec<i64>; 2],
     shards: (Vec<&'static str>, Vec<i16>),
     copied: Vec<Uuid>,
@@ -147,7 +148,7 @@ impl Asks {
             notices: ids(&needs.notices),
             letters: needs.letters.iter().map(|letter| letter.0).collect(),
             sources: needs.sources.iter().map(|source| source.0).collect(),
-            ends_expired: needs.ends_expired,
+            expired: needs.expired.iter().map(|(writer, lease_until)| (writer.0, time(*lease_until))).unzip(),
             claims: [
                 needs.claims.iter().map(|(writer, _)| writer.0).collect(),
                 needs.claims.iter().map(|(_, lease_ms)| i64::try_from(*lease_ms).unwrap_or(i64::MAX)).collect(),
@@ -219,7 +220,7 @@ pub(super) async fn look_up(conn: &AsyncPgConnection, asks: Asks) -> Result<Foun
     let rare = Rare {
         letters: asks.letters,
         sources: asks.sources,
-        ends_expired: asks.ends_expired,
+        expired: asks.expired,
         own: asks.own,
         claims: asks.claims,
         shards: asks.shards,
@@ -286,7 +287,7 @@ async fn find_products(conn: &AsyncPgConnection, ids: Vec<Uuid>, undone: [Vec<Uu
 struct Rare {
     letters: Vec<Uuid>,
     sources: Vec<i64>,
-    ends_expired: bool,
+    expired: (Vec<i64>, Vec<Time>),
     own: i64,
     claims: [Vec<i64>; 2],
     shards: (Vec<&'static str>, Vec<i16>),
@@ -298,7 +299,13 @@ async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundR
     let [claimed, leases] = asks.claims;
     let (roles, shards) = asks.shards;
     let handed = shards.len();
-    let expire = async { if asks.ends_expired { run(conn, EndExpired, [Value::Int(asks.own)]).await } else { Ok(0) } };
+    let (expired, leases_seen) = asks.expired;
+    let expire = async {
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        run(conn, EndExpired, [Value::Ints(expired), Value::Times(leases_seen), Value::Int(asks.own)]).await
+    };
     let claim = [Value::Int(asks.own), Value::Ints(claimed.clone()), Value::Ints(leases), Value::Int(asks.own)];
     let awaited = [Value::Ids(asks.awaited.clone()), Value::Ids(asks.awaited.clone())];
     let (letters, positions, expired, claimed, shards, owners, known, held) = join!(

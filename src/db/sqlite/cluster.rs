@@ -19,7 +19,8 @@ sql!(
 );
 sql!(
     EndExpired,
-    "UPDATE writers SET alive = 0 WHERE alive = 1 AND writer <> ? AND lease_until < CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
+    "UPDATE writers SET alive = 0 WHERE writer = ? AND alive = 1 AND writer <> ? AND lease_until = ? \
+     AND lease_until < CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000"
 );
 sql!(KnowOrder, "INSERT INTO known_orders (id, shard, created_at, details) VALUES ", " ON CONFLICT (id) DO NOTHING");
 sql!(HeldEvents, "SELECT shard, at, data FROM held_events WHERE order_id = ? ORDER BY kind" => (BigInt, BigInt, Binary));
@@ -47,8 +48,8 @@ type OwnerRow = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>
 /// Reads what the batch's writes of the cluster are about. What is judged by the clock is done here.
 pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<StoredCluster, Failure> {
     let mut stored = StoredCluster::default();
-    if needs.ends_expired {
-        run(conn, EndExpired, [Value::Int(own)])?;
+    for (writer, lease_until) in &needs.expired {
+        run(conn, EndExpired, [Value::Int(writer.0), Value::Int(own), Value::Int(lease_until.0)])?;
     }
     for (writer, lease_ms) in &needs.claims {
         let lease = Value::Int(i64::try_from(*lease_ms).unwrap_or(i64::MAX).saturating_mul(1000));
