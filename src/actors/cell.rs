@@ -78,6 +78,8 @@ pub(crate) struct Cell {
     /// Readings of stored orders under way, and who has left since the first of them began, and as which.
     readings: Slot<u32>,
     departed: RefCell<HashMap<OrderId, u64>>,
+    /// The same of shards: another node may have written there since.
+    left: RefCell<HashMap<Shard, u64>>,
     departures: Slot<u64>,
 }
 
@@ -90,9 +92,12 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Whether an actor of this order has ended since the reading began, so that what was read may be older than what is stored.
+    /// Whether an actor of this order has ended since the reading began, or its shard was another node's for a while, so that what
+    /// was read may be older than what is stored.
     pub(crate) fn is_old(&self, order: OrderId) -> bool {
-        self.cell.departed.borrow().get(&order).is_some_and(|departure| *departure > self.since)
+        let is_later = |departure: Option<&u64>| departure.is_some_and(|departure| *departure > self.since);
+        let shard = self.cell.node.shards().of(order);
+        is_later(self.cell.departed.borrow().get(&order)) || is_later(self.cell.left.borrow().get(&shard))
     }
 }
 
@@ -120,6 +125,7 @@ impl Drop for Reading {
         cell.readings.set(cell.readings.get().saturating_sub(1));
         if cell.readings.get() == 0 {
             cell.departed.borrow_mut().clear();
+            cell.left.borrow_mut().clear();
         }
     }
 }
@@ -141,6 +147,7 @@ impl Cell {
             epoch: Slot::new(0),
             readings: Slot::new(0),
             departed: RefCell::default(),
+            left: RefCell::default(),
             departures: Slot::new(0),
         })
     }
@@ -202,6 +209,14 @@ impl Cell {
         }
     }
 
+    /// The shard is not this node's from now on.
+    fn leave_shard(&self, shard: Shard) {
+        if self.readings.get() > 0 {
+            self.departures.set(self.departures.get() + 1);
+            self.left.borrow_mut().insert(shard, self.departures.get());
+        }
+    }
+
     /// Stored orders are about to be read, to start actors from them.
     pub(crate) fn begin_reading(self: &Rc<Self>) -> Reading {
         self.readings.set(self.readings.get() + 1);
@@ -246,6 +261,13 @@ impl Cell {
         self.owned.borrow().has(role, shard)
     }
 
+    /// Whether a notice of the shard may be sent now. A node that was asleep may have lost its shards without knowing: without a lease
+    /// it tells nobody anything, nor while it has heard of its loss and this cell has not.
+    pub(crate) fn may_send(&self, shard: Shard) -> bool {
+        let role = Role::Notification;
+        self.owns(role, shard) && self.node.journal.holds_lease() && self.node.owns(role, shard)
+    }
+
     /// The shards of this cell in which `role` is this node's.
     pub(crate) fn shards_of(&self, role: Role) -> Vec<Shard> {
         self.owned.borrow().shards_of(role)
@@ -261,6 +283,7 @@ impl Cell {
     pub(crate) async fn give_slices(&self, slices: &Slices) {
         for (role, shard) in slices.iter() {
             self.owned.borrow_mut().remove(role, shard);
+            self.leave_shard(shard);
         }
         self.quit_orders(|order| slices.has(Role::Order, order.shard));
         while slices.iter().any(|(_, shard)| self.sending.borrow().contains_key(&shard)) {
@@ -277,7 +300,8 @@ impl Cell {
     /// Ends every order's actor; what is stored stays, what is not stored was not answered. From now on it is `epoch`.
     pub(crate) fn drop_orders(&self, epoch: u64) {
         self.epoch.set(epoch);
-        *self.owned.borrow_mut() = Slices::default();
+        let lost = self.owned.replace(Slices::default());
+        lost.iter().for_each(|(_, shard)| self.leave_shard(shard));
         self.quit_orders(|_| true);
         self.alarms.borrow_mut().clear();
     }

@@ -226,6 +226,9 @@ impl Front {
     /// An id that lies in a shard of this node.
     fn new_id(&self, now: Timestamp) -> Result<OrderId, PlaceError> {
         let owned = self.node.owned.borrow();
+        if !owned.iter().any(|(role, _)| role == Role::Order) {
+            return Err(PlaceError::NotHere);
+        }
         let shards = self.node.shards();
         let ids = std::iter::repeat_with(|| self.node.world.order_id(now)).take(MOST_IDS);
         let mut of_ours = ids.filter(|id| owned.has(Role::Order, shards.of(*id)));

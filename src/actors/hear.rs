@@ -91,11 +91,12 @@ impl Front {
     }
 
     /// Takes an event that another node's or team's role made true, for one role of this node. Returns when this node's order has
-    /// stored it, and when another role has it in hand: should that lose it, the order's owner asks again.
+    /// stored it, and when another role has it in hand: should that lose it, the order's owner asks again. Whatever comes from outside
+    /// may have come before, so a role looks at its stored answer first.
     ///
     /// # Errors
     /// See [`HearError`].
-    pub async fn hear(&self, role: Role, event: Event, repeat: bool, limit: Duration) -> Result<(), HearError> {
+    pub async fn hear(&self, role: Role, event: Event, limit: Duration) -> Result<(), HearError> {
         if !self.node.owns(role, event.shard) {
             return Err(HearError::NotNow);
         }
@@ -103,9 +104,9 @@ impl Front {
         match (role, &event.body) {
             (Role::Order, _) => self.hear_answer(event, limit).await,
             (Role::Payment | Role::Notification, EventBody::OrderCreated(order)) if !is_owner_here => self.know(order.clone()).await,
-            (Role::Payment | Role::Notification, _) if !is_owner_here => self.hear_about(role, event, repeat).await,
+            (Role::Payment | Role::Notification, _) if !is_owner_here => self.hear_about(role, event).await,
             (Role::Inventory | Role::Payment | Role::Notification, _) => {
-                self.push(Some(role), event, None, repeat);
+                self.push(Some(role), event, None);
                 Ok(())
             }
             // Counts what is stored.
@@ -128,7 +129,7 @@ impl Front {
         match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
             Ok(Outcome::Repeated(waiting)) => {
                 for early in waiting {
-                    self.push(None, early, Some(order.clone()), false);
+                    self.push(None, early, Some(order.clone()));
                 }
                 Ok(())
             }
@@ -138,10 +139,10 @@ impl Front {
     }
 
     /// An event of an order whose owner is elsewhere: the roles need the order, and wait for it in the database.
-    async fn hear_about(&self, role: Role, event: Event, repeat: bool) -> Result<(), HearError> {
+    async fn hear_about(&self, role: Role, event: Event) -> Result<(), HearError> {
         let known = self.node.reads.known_order(event.order).await.map_err(|_| HearError::NotNow)?;
         if known.is_some() {
-            self.push(Some(role), event, known, repeat);
+            self.push(Some(role), event, known);
             return Ok(());
         }
         match self.node.journal.ask(Write::HoldEvent { event }, None).await {
@@ -152,9 +153,9 @@ impl Front {
     }
 
     /// For one role, or for each that takes it.
-    fn push(&self, role: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool) {
+    fn push(&self, role: Option<Role>, event: Event, order: Option<Arc<Order>>) {
         if let Some(inbox) = self.node.inbox_of(event.shard) {
-            inbox.push(Inbound::Foreign { role, event, order, repeat });
+            inbox.push(Inbound::Foreign { role, event, order });
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum Inbound {
     /// An event to deliver again, to this node's roles.
     Again(Event),
     /// An event from another node or team, for one role of this node beside the order's own, or for each that takes it.
-    Foreign { role: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool },
+    Foreign { role: Option<Role>, event: Event, order: Option<Arc<Order>> },
     /// A notice to try again, asked for by a person.
     RetryNotice { order: OrderId, kind: NoticeKind, channel: Channel },
     /// The writer is fenced: drop everything and load again.
@@ -93,6 +93,11 @@ pub(crate) enum OrderCommand {
         tries: u32,
         role: Role,
     },
+}
+
+/// What parks an order: a step of `role` failed past its policy.
+pub(crate) fn park_command(role: Role, step: &'static str, cause: &str, detail: &str, tries: u32) -> OrderCommand {
+    OrderCommand::Park { step, cause: Text::lossy(cause), detail: Text::lossy(detail), tries, role }
 }
 
 /// The list of one arbiter.

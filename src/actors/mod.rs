@@ -15,6 +15,7 @@ mod check;
 mod cluster;
 mod courses;
 mod death;
+mod due;
 pub mod faults;
 mod front;
 mod group_commit;

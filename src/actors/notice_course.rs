@@ -24,6 +24,16 @@ pub(crate) enum Way {
     AskedFor,
 }
 
+impl Way {
+    /// The way once it had to wait.
+    pub(crate) fn later(self) -> Self {
+        match self {
+            Self::Fresh | Self::AskFirst => Self::AskFirst,
+            Self::AskedFor => Self::AskedFor,
+        }
+    }
+}
+
 /// One notice's course.
 pub(crate) struct Course {
     pub(crate) cell: CellRef,
@@ -98,6 +108,10 @@ impl Course {
             if begun.is_none() && !self.cell.owns(Role::Notification, order.shard) {
                 return;
             }
+            if begun.is_none() && !self.cell.may_send(order.shard) {
+                super::cell::pause(self.cell.node.settings.tick_ms).await;
+                continue;
+            }
             if self.sending.is_none() {
                 self.sending = Some(self.cell.begin_sending(order.shard));
             }
@@ -146,6 +160,8 @@ impl Course {
         if way == Way::Fresh {
             return Some(fresh);
         }
+        // What was sent just now may be on its way to the rows.
+        self.cell.node.journal.passed().await;
         let rows = super::reading::insist(&self.cell.node, || self.cell.node.reads.notices(self.id)).await?;
         let Some(row) = rows.into_iter().find(|row| row.kind == self.kind && row.channel == self.channel) else { return Some(fresh) };
         match row.status {

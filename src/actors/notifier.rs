@@ -137,6 +137,9 @@ impl Notifier {
     /// A provider that takes the notice at once is done with here; the rest is a course.
     fn begin(&mut self, key: Key, turn: Turn, signal: Signal) {
         let mut failed = None;
+        let may_send = turn.order.as_ref().is_some_and(|order| self.cell.may_send(order.shard));
+        // It waits, or is another node's to send: then what is stored rules.
+        let turn = if may_send { turn } else { Turn { way: turn.way.later(), ..turn } };
         if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
             let mut call = message(&self.cell.node, order, key.1, key.2);
             match at_once(&mut call) {

@@ -5,6 +5,7 @@
 //! product: it only hears answers.
 
 use super::cell::{Alarm, CellRef};
+use super::due::Due;
 use super::faults::{Plant, Point};
 use super::front::CommandError;
 use super::inbox::{Ask, OpenSlot, OrderCommand};
@@ -14,8 +15,8 @@ use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use super::node::ActorKind;
 use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{Channel, DeadLetter, Event, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
-use crate::saga::policy::{Backoff, deadline};
+use crate::domain::{CancelledBy, Channel, DeadLetter, Event, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
+use crate::saga::policy::Backoff;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, by_hand, owed, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub(crate) struct OrderActor {
     /// Commands whose effect is in the write in flight.
     waiting: Vec<Waiting>,
     redrives: u32,
+    due: Due,
     /// Held while it owes more than a notice.
     slot: Option<OpenSlot>,
     /// What the notifier has stored and still has to send.
@@ -76,6 +78,7 @@ impl OrderActor {
             stash: Vec::new(),
             waiting: Vec::new(),
             redrives: 0,
+            due: Due::default(),
             slot: None,
             notices_stored: Vec::new(),
             life,
@@ -106,6 +109,8 @@ impl OrderActor {
         }
         by_hand::look(&self.order, &mut self.record, self.cell.node.settings.external_roles, now, &mut effects);
         self.dirty |= effects.changed;
+        // Reckoned as soon as it can be.
+        let _due = self.due(now);
         let debts = self.debts();
         if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
             self.save(effects, debts, now);
@@ -273,13 +278,12 @@ impl OrderActor {
 
     /// Something is owed for too long: end the order when its deadline has passed, else ask again.
     fn redrive(&mut self, now: Timestamp) {
-        let node = self.cell.node.clone();
         if self.in_flight {
             return;
         }
         // Parked or not: stock is not held longer than promised. The letter stays, and tells why.
-        if let Some((at, by)) = deadline(&self.record.facts, node.settings.deadlines)
-            && at <= now
+        if let Some((due_ms, by)) = self.due(now)
+            && due_ms <= self.cell.steady_ms()
         {
             let mut effects = Effects::default();
             let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
@@ -327,11 +331,14 @@ impl OrderActor {
         if self.has_all_roles() { settings.redrive } else { settings.redrive_far }
     }
 
+    fn due(&mut self, now: Timestamp) -> Option<(u64, CancelledBy)> {
+        self.due.look(&self.record.facts, self.cell.node.settings.deadlines, now, self.cell.steady_ms())
+    }
+
     fn rearm(&mut self, now: Timestamp) {
-        let node = &self.cell.node;
         let mut delay = self.rhythm().after(self.redrives + 1);
-        if let Some((at, _)) = deadline(&self.record.facts, node.settings.deadlines) {
-            delay = delay.min(at.ms_since(now).max(node.settings.tick_ms));
+        if let Some((due_ms, _)) = self.due(now) {
+            delay = delay.min(due_ms.saturating_sub(self.cell.steady_ms()).max(self.cell.node.settings.tick_ms));
         }
         self.cell.wake_after(delay, self.order.id, Alarm::Redrive);
     }
@@ -486,10 +493,4 @@ impl Handler<Stored> for OrderActor {
             }
         }
     }
-}
-
-/// The role whose part of the saga an order's parking is about.
-pub(crate) fn park_command(role: Role, step: &'static str, cause: &str, detail: &str, tries: u32) -> OrderCommand {
-    use crate::domain::Text;
-    OrderCommand::Park { step, cause: Text::lossy(cause), detail: Text::lossy(detail), tries, role }
 }

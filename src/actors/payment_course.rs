@@ -4,8 +4,8 @@
 use super::cell::CellRef;
 use super::courses::Signal;
 use super::faults::Point;
-use super::inbox::{Ask, Inbound};
-use super::order::{CHARGE, park_command};
+use super::inbox::{Ask, Inbound, park_command};
+use super::order::CHARGE;
 use super::payment_gateway::{ChargeCall, tell_again};
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};

@@ -4,11 +4,11 @@
 use super::cell::{CellRef, pause, refuse};
 use super::faults::{Delivery, Point};
 use super::front::CommandError;
-use super::inbox::{Ask, Inbound};
+use super::inbox::{Ask, Inbound, park_command};
 use super::journal::Origin;
 use super::messages::{Answer, Do, EventRef, Quit, Recorded, RetryNotice, Stored, WakeWith};
 use super::node::ActorKind;
-use super::order::{Begin, park_command};
+use super::order::Begin;
 use super::supervisor::spawn_order;
 use crate::db::Outcome;
 use crate::domain::{Event, Order, OrderId, Role};
@@ -34,6 +34,8 @@ impl Router {
         match inbound {
             // It lives already: its front asks what is stored.
             Inbound::Place(new) if self.cell.orders.borrow().contains_key(&new.order.id) => {}
+            // Its shard has been given away meanwhile: nobody would end its actor.
+            Inbound::Place(new) if !self.cell.owns(Role::Order, new.order.shard) => drop(new.reply.send(Outcome::NotOurs)),
             Inbound::Place(new) => {
                 let begin = Begin::New { key: new.key, ticket: new.ticket, reply: new.reply, slot: new.slot };
                 spawn_order(&self.cell, new.order, begin);
@@ -57,7 +59,7 @@ impl Router {
                     drop(notifier.try_send(RetryNotice { order, kind, channel }));
                 }
             }
-            Inbound::Foreign { role, event, order, repeat } => self.deliver_foreign(role, event, order, repeat),
+            Inbound::Foreign { role, event, order } => self.deliver_foreign(role, event, order),
             Inbound::Load(slices) => self.cell.take_slices(&slices),
             Inbound::Unload { slices, done } => {
                 let cell = self.cell.clone();
@@ -182,12 +184,12 @@ impl Router {
         }
     }
 
-    /// What comes from outside is not told to the outside again.
-    fn deliver_foreign(&self, to: Option<Role>, event: Event, order: Option<Arc<Order>>, repeat: bool) {
+    /// What comes from outside is not told to the outside again. It may have come before, also to another node.
+    fn deliver_foreign(&self, to: Option<Role>, event: Event, order: Option<Arc<Order>>) {
         let event = EventRef::alone(event);
         for role in event.get().kind().subscribers() {
             if *role != Role::Order && to.is_none_or(|to| to == *role) && self.cell.owns(*role, event.get().shard) {
-                self.cell.deliver(*role, &event, order.clone(), repeat);
+                self.cell.deliver(*role, &event, order.clone(), true);
             }
         }
     }

@@ -5,7 +5,7 @@ use ordermill::domain::{Event, EventKind, Role, Slices};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-type Queue = Arc<Mutex<VecDeque<(Event, bool)>>>;
+type Queue = Arc<Mutex<VecDeque<Event>>>;
 
 /// The queue of all nodes.
 #[derive(Clone, Default)]
@@ -15,16 +15,16 @@ impl Bus {
     pub fn publish(&self) -> Counter {
         let queue = self.0.clone();
         Arc::new(move |logged: Logged| {
-            queue.lock().unwrap().extend(logged.events.iter().map(|logged| (logged.event.clone(), false)));
+            queue.lock().unwrap().extend(logged.events.iter().map(|logged| logged.event.clone()));
         })
     }
 
     pub fn repeats(&self) -> Repeats {
         let queue = self.0.clone();
-        Arc::new(move |event| queue.lock().unwrap().push_back((event, true)))
+        Arc::new(move |event| queue.lock().unwrap().push_back(event))
     }
 
-    pub fn next(&self) -> Option<(Event, bool)> {
+    pub fn next(&self) -> Option<Event> {
         self.0.lock().unwrap().pop_front()
     }
 }
@@ -38,9 +38,9 @@ fn must_hear(slices: &Slices, role: Role, event: &Event) -> bool {
 }
 
 /// Tells a node's role until it has taken the event, or need not hear it any more.
-pub async fn tell(front: Front, role: Role, event: Event, repeat: bool) {
+pub async fn tell(front: Front, role: Role, event: Event) {
     while must_hear(&front.slices().borrow().clone(), role, &event) {
-        match front.hear(role, event.clone(), repeat, crate::support::LIMIT).await {
+        match front.hear(role, event.clone(), crate::support::LIMIT).await {
             Ok(()) => return,
             Err(HearError::NotNow) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             Err(HearError::UnknownOrder) => panic!("{event:?} is about no order"),

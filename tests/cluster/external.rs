@@ -23,7 +23,7 @@ async fn pays(node: &Member, id: OrderId) {
     let event = Event::of(&order, order.created_at.plus_ms(5), body);
     for role in [Role::Order, Role::Notification] {
         let event = event.clone();
-        node.ask(move |front| async move { front.hear(role, event, false, LIMIT).await }).await.unwrap().unwrap();
+        node.ask(move |front| async move { front.hear(role, event, LIMIT).await }).await.unwrap().unwrap();
     }
 }
 

@@ -46,10 +46,10 @@ impl ToFront {
 }
 
 impl Hearing for ToFront {
-    fn hear(&self, role: Role, event: Event, said: Said) -> BoxFuture<'static, Result<(), HearError>> {
+    fn hear(&self, role: Role, event: Event, _said: Said) -> BoxFuture<'static, Result<(), HearError>> {
         let (front, limit) = (self.front.clone(), self.limit);
         async move {
-            match front.hear(role, event, said == Said::Again, limit).await {
+            match front.hear(role, event, limit).await {
                 Ok(()) => Ok(()),
                 Err(NotHeard::UnknownOrder) => Err(failed("unknown-order", "there is no such order")),
                 Err(NotHeard::NotNow) => Err(HearError::Away("it cannot be taken now".to_owned())),
