@@ -99,3 +99,26 @@ fn past_the_bound_orders_are_refused_and_all_accepted_ones_settle() {
         front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap();
     });
 }
+
+#[test]
+fn a_wall_clock_that_jumps_neither_ends_an_order_early_nor_lets_it_wait_longer() {
+    for jump_ms in [3_600_000, -3_600_000] {
+        run(move || async move {
+            let mut world = World1::new(9);
+            world.settings.deadlines.payment_ms = 60_000;
+            let node = world.start().await;
+            let front = node.front();
+            put_product(front, 1, 1000, 10).await;
+            world.sandbox().behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+            let order = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+            until("its stock is held", || async { stored(front, order).await.record.facts.is_reserved() }).await;
+            world.world.jump(jump_ms);
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            assert_eq!(stored(front, order).await.status, OrderStatus::InventoryReserved, "{jump_ms}");
+            world.sandbox().behave(Party::Payment, Behaviour::default());
+            tokio::time::sleep(Duration::from_secs(11)).await;
+            assert!(stored(front, order).await.record.facts.cancel.is_some(), "{jump_ms}");
+            settled(front, order, OrderStatus::Cancelled).await;
+        });
+    }
+}

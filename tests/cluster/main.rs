@@ -14,6 +14,8 @@ mod support;
 
 mod bus;
 mod external;
+mod fence;
+mod handover;
 mod member;
 mod nodes;
 mod roles;

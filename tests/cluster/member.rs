@@ -4,7 +4,7 @@ use crate::bus::{Bus, tell};
 use crate::support::{LIMIT, World1, new_order, until};
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, PlaceError, Where};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{OrderFilter, Reads};
+use ordermill::db::{OrderFilter, Reads, Store};
 use ordermill::domain::{Line, OrderId, Role, Roles, Shards};
 use ordermill::verify::{Expect, Options, verify};
 use std::cell::RefCell;
@@ -24,6 +24,9 @@ pub struct Cluster {
 
 pub struct Member {
     pub front: Front,
+    /// Its line to the database.
+    pub line: MemoryDatabase,
+    stop: RefCell<Option<oneshot::Sender<()>>>,
     tasks: Rc<LocalSet>,
     sleeps: watch::Sender<bool>,
     crash: RefCell<Option<oneshot::Sender<()>>>,
@@ -48,12 +51,18 @@ impl Cluster {
 
     /// Starts a node; returns when it has started, with shards or without.
     pub async fn start(&self, name: &str, roles: &[Role]) -> Rc<Member> {
+        self.start_on(name, roles, |line| Box::new(line.store())).await
+    }
+
+    /// The same, on a store of its own.
+    pub async fn start_on(&self, name: &str, roles: &[Role], store: impl FnOnce(&MemoryDatabase) -> Box<dyn Store>) -> Rc<Member> {
+        let line = self.world.database.line();
         let parts = Parts {
             settings: self.world.settings.clone(),
             analytics: AnalyticsSettings::default(),
             world: self.world.world.clone(),
-            store: Box::new(self.world.database.store()),
-            reads: Arc::new(self.world.database.clone()),
+            store: store(&line),
+            reads: Arc::new(line.clone()),
             providers: self.world.providers.clone(),
             faults: self.world.faults.clone(),
             roles: roles.iter().copied().collect::<Roles>(),
@@ -66,16 +75,19 @@ impl Cluster {
         let (started, start) = oneshot::channel();
         let (crash, crashed) = oneshot::channel::<()>();
         let sleeps = watch::Sender::new(false);
+        let (stop, stopped) = oneshot::channel::<()>();
         tasks.spawn_local(async move {
             let actors = Actors::start(parts, Where::Here).await.unwrap();
             let front = actors.front().clone();
             assert!(started.send(front).is_ok());
-            let _kept: Actors = actors;
+            if stopped.await.is_ok() {
+                actors.stop(LIMIT).await;
+            }
             std::future::pending::<()>().await;
         });
         actix::spawn(run(tasks.clone(), sleeps.clone(), crashed));
         let front = start.await.unwrap();
-        let member = Rc::new(Member { front, tasks, sleeps, crash: RefCell::new(Some(crash)) });
+        let member = Rc::new(Member { front, line, stop: RefCell::new(Some(stop)), tasks, sleeps, crash: RefCell::new(Some(crash)) });
         self.members.borrow_mut().push(member.clone());
         member
     }
@@ -143,6 +155,11 @@ impl Member {
         self.front.slices().borrow().shards_of(role).len()
     }
 
+    /// Has the node stop in order.
+    pub fn stop(&self) {
+        self.stop.borrow_mut().take().unwrap().send(()).unwrap();
+    }
+
     pub fn sleep(&self) {
         self.sleeps.send_replace(true);
     }
@@ -170,10 +187,10 @@ async fn carry(cluster: std::rc::Weak<Cluster>) {
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let Some(cluster) = cluster.upgrade() else { return };
-        while let Some((event, repeat)) = cluster.bus.next() {
+        while let Some(event) = cluster.bus.next() {
             for member in cluster.members() {
                 for role in Role::ALL {
-                    member.tasks.spawn_local(tell(member.front.clone(), role, event.clone(), repeat));
+                    member.tasks.spawn_local(tell(member.front.clone(), role, event.clone()));
                 }
             }
         }

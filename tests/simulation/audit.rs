@@ -1,7 +1,7 @@
 //! What must hold, asked of the database, of the outside parties' books, and of what people were answered.
 
 use crate::chaos::Chaos;
-use crate::life::{Host, pause};
+use crate::life::{Fleet, pause};
 use crate::support::product;
 use crate::workload::{Admitted, Answer, Book, accepted};
 use ordermill::db::{OrderAudit, Reads};
@@ -19,8 +19,8 @@ pub async fn live(chaos: &Chaos) -> Vec<String> {
 }
 
 /// What must hold once everything has come to rest.
-pub async fn at_rest(host: &Rc<Host>, book: &Book) -> Vec<String> {
-    let chaos = &host.ground.chaos;
+pub async fn at_rest(fleet: &Rc<Fleet>, book: &Book) -> Vec<String> {
+    let chaos = &fleet.ground.chaos;
     let mut broken = Vec::new();
     let recorded: HashSet<OrderId> = book.attempts.borrow().iter().filter_map(|attempt| accepted(&attempt.answer)).collect();
     let options = Options { expect: Expect::Settled, recorded: Some(recorded), ..Options::default() };
@@ -30,24 +30,27 @@ pub async fn at_rest(host: &Rc<Host>, book: &Book) -> Vec<String> {
         let report = verify(&mut *snapshot, &options).await.expect("memory can be read");
         let positions = chaos.ask(|database| database.analytics_positions());
         let writers = chaos.ask(|database| database.writers());
+        let is_published = fleet.ground.bus.as_ref().is_none_or(crate::bus::Bus::is_level);
         let is_counted = writers.iter().all(|row| {
             let counted = positions.iter().find(|(writer, _)| *writer == row.writer).map_or(0, |(_, seq)| *seq);
             counted >= row.last_seq
         });
+        let is_counted = is_counted && is_published;
         if is_counted && report.is_sound() {
             break;
         }
         if is_counted || try_number == 119 {
-            broken.push(format!("at rest, counted = {is_counted}:\n{report}"));
+            let told: Vec<_> = writers.iter().map(|row| (row.writer.0, &row.node, row.alive, row.last_seq)).collect();
+            broken.push(format!("at rest, published = {is_published}, counted = {is_counted}: {told:?} {positions:?}\n{report}"));
             break;
         }
         pause(1000).await;
     }
     let orders = chaos.ask(|database| database.snapshot()).orders(None, 100_000).await.expect("memory can be read");
     broken.extend(answers(&orders, book));
-    broken.extend(charges(&orders, host));
-    broken.extend(notices(&orders, host));
-    broken.extend(supplied(host, book));
+    broken.extend(charges(&orders, fleet));
+    broken.extend(notices(&orders, fleet));
+    broken.extend(supplied(fleet, book));
     broken
 }
 
@@ -93,9 +96,9 @@ fn answers(orders: &[OrderAudit], book: &Book) -> Vec<String> {
 }
 
 /// Exactly one successful charge per confirmed or shipped order, of its total; none left on any other.
-fn charges(orders: &[OrderAudit], host: &Host) -> Vec<String> {
+fn charges(orders: &[OrderAudit], fleet: &Fleet) -> Vec<String> {
     let mut broken = Vec::new();
-    let charges = host.ground.sandbox.charges();
+    let charges = fleet.ground.sandbox.charges();
     for audit in orders {
         let order = &audit.stored.order;
         let kept: Vec<_> = charges.iter().filter(|charge| charge.key.order == order.id && charge.state == ChargeState::Approved).collect();
@@ -117,9 +120,9 @@ fn charges(orders: &[OrderAudit], host: &Host) -> Vec<String> {
 }
 
 /// At most one notice per order, kind and channel, bar a crash between sending and recording.
-fn notices(orders: &[OrderAudit], host: &Host) -> Vec<String> {
+fn notices(orders: &[OrderAudit], fleet: &Fleet) -> Vec<String> {
     let mut sent: BTreeMap<NoticeId, usize> = BTreeMap::new();
-    for (id, to) in host.ground.sandbox.sent() {
+    for (id, to) in fleet.ground.sandbox.sent() {
         // What arrives late may have been sent before a crash that it outlives.
         if !to.starts_with("late") && !to.ends_with("0007") {
             *sent.entry(id).or_insert(0) += 1;
@@ -127,7 +130,7 @@ fn notices(orders: &[OrderAudit], host: &Host) -> Vec<String> {
     }
     let mut broken = Vec::new();
     for (id, times) in sent {
-        let most = host.ground.chaos.most_sent(id);
+        let most = fleet.ground.chaos.most_sent(id);
         if times > most {
             let row = orders.iter().flat_map(|audit| &audit.notices).find(|row| row.id() == id);
             broken.push(format!("a notice was sent {times} times, at most {most}: {row:?}"));
@@ -137,8 +140,8 @@ fn notices(orders: &[OrderAudit], host: &Host) -> Vec<String> {
 }
 
 /// Stock is neither made nor lost.
-fn supplied(host: &Host, book: &Book) -> Vec<String> {
-    let products = host.ground.chaos.ask(|database| database.products(None, 1000));
+fn supplied(fleet: &Fleet, book: &Book) -> Vec<String> {
+    let products = fleet.ground.chaos.ask(|database| database.products(None, 1000));
     let mut broken = Vec::new();
     for (number, supplied) in book.supplied.borrow().iter().enumerate() {
         let found = products.iter().find(|found| found.id == product(number as u128));

@@ -1,16 +1,15 @@
-//! What goes wrong, and when: one hand for the faults of actors, deliveries and the database, so that one stream of dice decides
-//! them in the order in which they come.
+//! What goes wrong, and when: one hand for the faults of nodes, actors, deliveries, the bus and the database, so that one stream of
+//! dice decides them in the order in which they come.
 
 use crate::chance::Chance;
 use futures_util::FutureExt;
-use ordermill::actors::faults::{Delivery, FaultPlan, Plant, Point};
-use ordermill::db::memory::{Answer, Call, Fault, Faults, MemoryDatabase, Verdict};
-use ordermill::db::{Batch, Reads, Write};
-use ordermill::domain::{Event, NoticeId, NoticeStatus, OrderId};
-use ordermill::providers::sandbox::SandboxControl;
+use ordermill::actors::faults::{Plant, Point};
+use ordermill::db::Reads;
+use ordermill::db::memory::MemoryDatabase;
+use ordermill::domain::{NoticeId, NoticeStatus};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -26,10 +25,16 @@ pub struct Odds {
     pub late: u64,
     pub not_written: u64,
     pub unknown: u64,
+    /// Commits whose backend lives on when the node lets go, or sleeps.
+    pub outlives: u64,
     pub commit_delay_ms: u64,
     pub call_fails: u64,
     pub call_delay_ms: u64,
     pub crash_at_commit: u64,
+    /// The same of messages between nodes.
+    pub bus_lost: u64,
+    pub bus_twice: u64,
+    pub bus_late: u64,
     /// Bugs on purpose.
     pub plant: Option<Plant>,
     pub releases_twice: bool,
@@ -40,8 +45,9 @@ impl Odds {
     pub fn of(chance: &mut Chance) -> Self {
         let mut some = |often: u64| if chance.hits(5000) { chance.below(often) + 1 } else { 0 };
         let (panic, lost, twice, late) = (some(150), some(800), some(800), some(800));
-        let (not_written, unknown, commit_delay_ms) = (some(800), some(800), some(2000));
+        let (not_written, unknown, outlives, commit_delay_ms) = (some(800), some(800), some(5000), some(2000));
         let (call_fails, call_delay_ms, crash_at_commit) = (some(800), some(1000), some(500));
+        let (bus_lost, bus_twice, bus_late) = (some(800), some(800), some(800));
         let points = [Point::OrderStarted, Point::OrderMessage, Point::OrderSave, Point::OrderStored, Point::OrderTimer];
         let poison = chance.hits(1500).then(|| (chance.pick(&points), chance.below(6)));
         Self {
@@ -52,39 +58,78 @@ impl Odds {
             late,
             not_written,
             unknown,
+            outlives,
             commit_delay_ms,
             call_fails,
             call_delay_ms,
             crash_at_commit,
+            bus_lost,
+            bus_twice,
+            bus_late,
             ..Self::default()
         }
     }
+}
+
+/// How a line to the database is cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// Every call fails at once.
+    Fails,
+    /// Every call hangs until the line is mended, and fails then.
+    Hangs,
 }
 
 /// See the module.
 pub struct Chaos {
     state: Mutex<State>,
     database: MemoryDatabase,
-    sandbox: SandboxControl,
     began: Instant,
 }
 
-struct State {
-    chance: Chance,
-    odds: Odds,
+pub(crate) struct State {
+    pub(crate) chance: Chance,
+    pub(crate) odds: Odds,
     /// Something may go wrong.
-    rages: bool,
-    /// Ends the life of the node; none while it has none, or is already ending.
-    crash: Option<oneshot::Sender<()>>,
-    /// Questions of the simulation itself are answered at once.
-    is_asking: bool,
+    pub(crate) rages: bool,
+    pub(crate) nodes: Vec<NodeState>,
     trace: Option<Vec<String>>,
     /// How often each notice may be sent again: it was sent, but that was not stored when its sender was lost.
     excused: BTreeMap<NoticeId, u32>,
-    commits: u64,
-    crashes: u64,
-    panics: u64,
-    fences: u32,
+    pub(crate) broken: Vec<String>,
+    pub(crate) counts: Counts,
+}
+
+/// What is known of one node.
+pub(crate) struct NodeState {
+    /// Ends the life of the node; none while it has none, or is already ending.
+    pub(crate) crash: Option<oneshot::Sender<()>>,
+    pub(crate) cut: Option<(Instant, Cut)>,
+    asleep_since: Option<Instant>,
+    /// Its writer was ended by force, while its lease lasted: until it hears of that it goes on, and what it sends is not stored.
+    is_fenced: bool,
+    /// When it was dead, asleep or cut off.
+    away: Vec<(Instant, Instant)>,
+    dead_since: Instant,
+    /// Notices that it has sent, as often as that, since it was last excused.
+    sent: BTreeMap<NoticeId, u32>,
+}
+
+impl NodeState {
+    /// Whether there was a moment since `since` at which the node had been there for as long as `wait`.
+    pub(crate) fn was_there(&self, since: Instant, wait: Duration) -> bool {
+        let mut away = self.away.clone();
+        away.sort_unstable();
+        let now = Instant::now();
+        let mut back = away.first().map_or(now, |(_, until)| *until);
+        for (from, until) in away {
+            if since.max(back + wait) <= from {
+                return true;
+            }
+            back = back.max(until);
+        }
+        since.max(back + wait) <= now
+    }
 }
 
 /// What has happened, for the report.
@@ -93,50 +138,133 @@ pub struct Counts {
     pub commits: u64,
     pub crashes: u64,
     pub panics: u64,
+    pub sleeps: u64,
+    pub cuts: u64,
+    pub fences: u64,
+    pub takes: u64,
+    pub gives: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Self) {
+        self.commits += other.commits;
+        self.crashes += other.crashes;
+        self.panics += other.panics;
+        self.sleeps += other.sleeps;
+        self.cuts += other.cuts;
+        self.fences += other.fences;
+        self.takes += other.takes;
+        self.gives += other.gives;
+    }
+}
+
+/// What becomes of a message between nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passage {
+    Once,
+    Lost,
+    Twice,
+    Late { ms: u64 },
 }
 
 impl Chaos {
-    pub fn new(seed: u64, odds: Odds, database: MemoryDatabase, sandbox: SandboxControl, traced: bool) -> Self {
+    pub fn new(seed: u64, odds: Odds, nodes: usize, database: MemoryDatabase, traced: bool) -> Self {
+        let node = |_| NodeState {
+            crash: None,
+            cut: None,
+            asleep_since: None,
+            is_fenced: false,
+            away: Vec::new(),
+            dead_since: Instant::now(),
+            sent: BTreeMap::new(),
+        };
         let state = State {
             chance: Chance::new(seed, 1),
             odds,
             rages: false,
-            crash: None,
-            is_asking: false,
+            nodes: (0..nodes).map(node).collect(),
             trace: traced.then(Vec::new),
             excused: BTreeMap::new(),
-            commits: 0,
-            crashes: 0,
-            panics: 0,
-            fences: 0,
+            broken: Vec::new(),
+            counts: Counts::default(),
         };
-        Self { state: Mutex::new(state), database, sandbox, began: Instant::now() }
+        Self { state: Mutex::new(state), database, began: Instant::now() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The node lives from now on, until the receiver hears of its crash.
-    pub fn begin_life(&self) -> oneshot::Receiver<()> {
+    pub fn begin_life(&self, node: usize) -> oneshot::Receiver<()> {
         let (crash, crashed) = oneshot::channel();
-        self.lock().crash = Some(crash);
-        self.tell(|| "life begins".to_owned());
+        {
+            let mut state = self.lock();
+            state.nodes[node].crash = Some(crash);
+            let since = state.nodes[node].dead_since;
+            state.nodes[node].away.push((since, Instant::now()));
+        }
+        self.tell(|| format!("node {node}: life begins"));
         crashed
     }
 
     /// Nothing of the node may fail any more: its remains are swept up.
-    pub fn end_life(&self) {
-        self.lock().crash = None;
-        self.tell(|| "life ends".to_owned());
+    pub fn end_life(&self, node: usize) {
+        {
+            let mut state = self.lock();
+            state.nodes[node].crash = None;
+            state.nodes[node].dead_since = Instant::now();
+        }
+        self.tell(|| format!("node {node}: life ends"));
     }
 
     /// Kills the node.
-    pub fn crash(&self) {
+    pub fn crash(&self, node: usize) {
         let mut state = self.lock();
-        if let Some(crash) = state.crash.take() {
-            state.crashes += 1;
+        if let Some(crash) = state.nodes[node].crash.take() {
+            state.counts.crashes += 1;
             let _ending_already = crash.send(());
+        }
+    }
+
+    /// The node cannot reach the database for so long.
+    pub fn cut(&self, node: usize, ms: u64, how: Cut) {
+        self.tell(|| format!("node {node}: cut off for {ms} ms, {how:?}"));
+        let mut state = self.lock();
+        state.counts.cuts += 1;
+        let node = &mut state.nodes[node];
+        let before = node.cut.map_or(Instant::now(), |(until, _)| until);
+        let until = before.max(Instant::now() + Duration::from_millis(ms));
+        node.cut = Some((until, how));
+        node.away.push((Instant::now(), until));
+    }
+
+    /// The node's writer was ended by force.
+    pub fn fenced(&self, node: usize) {
+        let mut state = self.lock();
+        state.counts.fences += 1;
+        state.nodes[node].is_fenced = true;
+    }
+
+    /// The node starts a writer.
+    pub fn starts_writer(&self, node: usize) {
+        if std::mem::take(&mut self.lock().nodes[node].is_fenced) {
+            self.excuse(node);
+        }
+    }
+
+    /// The node has fallen asleep just now.
+    pub fn sleeps(&self, node: usize) {
+        let mut state = self.lock();
+        state.counts.sleeps += 1;
+        state.nodes[node].asleep_since = Some(Instant::now());
+    }
+
+    /// The node has woken up just now. It was away if its own lease may have ended meanwhile.
+    pub fn woke(&self, node: usize, lease: Duration) {
+        let mut state = self.lock();
+        if let Some(since) = state.nodes[node].asleep_since.take().filter(|since| since.elapsed() > lease) {
+            state.nodes[node].away.push((since, Instant::now()));
         }
     }
 
@@ -147,7 +275,14 @@ impl Chaos {
 
     /// From now on nothing goes wrong.
     pub fn heal(&self) {
-        self.lock().rages = false;
+        {
+            let mut state = self.lock();
+            state.rages = false;
+            for node in &mut state.nodes {
+                node.cut = None;
+                node.away.iter_mut().for_each(|(_, until)| *until = Instant::now().min(*until));
+            }
+        }
         self.tell(|| "everything heals".to_owned());
     }
 
@@ -155,20 +290,29 @@ impl Chaos {
         self.lock().rages
     }
 
-    /// Another has ended the node's writer: what it had not stored is lost, and so told again.
-    pub fn fenced(&self) {
-        self.lock().fences += 1;
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
     }
 
-    pub fn counts(&self) -> Counts {
-        let state = self.lock();
-        Counts { commits: state.commits, crashes: state.crashes, panics: state.panics }
+    /// Something that must not be.
+    pub fn breaks(&self, what: String) {
+        self.tell(|| format!("BROKEN {what}"));
+        self.lock().broken.push(what);
+    }
+
+    pub fn broken(&self) -> Vec<String> {
+        self.lock().broken.clone()
+    }
+
+    /// The node hands a notice over.
+    pub fn sends(&self, node: usize, notice: NoticeId) {
+        self.tell(|| format!("node {node}: sends {}", notice.0));
+        *self.lock().nodes[node].sent.entry(notice).or_insert(0) += 1;
     }
 
     /// How often this notice may have been sent.
     pub fn most_sent(&self, notice: NoticeId) -> usize {
-        let state = self.lock();
-        1 + (state.excused.get(&notice).copied().unwrap_or(0) + state.fences) as usize
+        1 + self.lock().excused.get(&notice).copied().unwrap_or(0) as usize
     }
 
     /// Adds a line to the trace.
@@ -188,165 +332,40 @@ impl Chaos {
         &self,
         ask: impl FnOnce(&MemoryDatabase) -> futures_util::future::BoxFuture<'static, Result<T, ordermill::db::StoreError>>,
     ) -> T {
-        self.lock().is_asking = true;
         let answer = ask(&self.database).now_or_never();
-        self.lock().is_asking = false;
         answer.expect("nothing delays it").expect("nothing fails")
     }
 
-    /// A sender of notices is lost: what it sent but did not store will be sent again.
-    pub fn excuse(&self) {
+    /// A sender of notices is lost: it has died, or its writer was ended before it could store what it had sent. What it sent but did
+    /// not store will be sent again, once for each time: nobody can tell it from what was never sent.
+    pub fn excuse(&self, node: usize) {
         let mut snapshot = self.ask(|database| database.snapshot());
         let orders = snapshot.orders(None, 10_000).now_or_never().unwrap().unwrap();
         let rows = orders.iter().flat_map(|audit| &audit.notices);
         let stored: Vec<NoticeId> = rows.filter(|row| row.status == NoticeStatus::Sent).map(|row| row.id()).collect();
-        let mut sent: Vec<NoticeId> = self.sandbox.sent().into_iter().map(|(id, _)| id).collect();
-        sent.sort_unstable();
-        sent.dedup();
         let mut state = self.lock();
-        for id in sent.into_iter().filter(|id| !stored.contains(id)) {
-            *state.excused.entry(id).or_insert(0) += 1;
+        let sent = std::mem::take(&mut state.nodes[node].sent);
+        for (id, times) in sent.into_iter().filter(|(id, _)| !stored.contains(id)) {
+            *state.excused.entry(id).or_insert(0) += times;
         }
     }
 
-    fn fault(&self) -> Fault {
+    /// What becomes of a message between nodes.
+    pub fn passage(&self) -> Passage {
         let mut state = self.lock();
-        state.commits += 1;
-        if !state.rages || state.crash.is_none() {
-            return Fault::NONE;
-        }
-        let odds = state.odds.clone();
-        let chance = &mut state.chance;
-        let verdict = if chance.hits(odds.not_written) {
-            Verdict::NotWritten
-        } else if chance.hits(odds.unknown) {
-            chance.pick(&[Verdict::WrittenUnknown, Verdict::LostUnknown])
-        } else {
-            Verdict::Proceed
-        };
-        let mut fault =
-            Fault { verdict, before_ms: chance.delay_ms(odds.commit_delay_ms), after_ms: chance.delay_ms(odds.commit_delay_ms) };
-        if chance.hits(odds.crash_at_commit) {
-            // Stored, or just not, and nobody hears of it.
-            let is_stored = chance.hits(7000);
-            fault = Fault { verdict: if is_stored { Verdict::Proceed } else { Verdict::LostUnknown }, before_ms: 0, after_ms: 3_600_000 };
-            drop(state);
-            self.crash();
-        }
-        fault
-    }
-}
-
-/// What a node's actors and store see of it.
-pub struct Hand(pub std::sync::Arc<Chaos>);
-
-impl FaultPlan for Hand {
-    fn pass(&self, point: Point, order: Option<OrderId>) {
-        if std::thread::panicking() {
-            return;
-        }
-        let mut state = self.0.lock();
-        if !state.rages || state.crash.is_none() {
-            return;
-        }
-        let odds = state.odds.panic;
-        let poisoned =
-            state.odds.poison.zip(order).is_some_and(|((at, which), order)| at == point && order.0.as_bytes()[13] % 6 == which as u8);
-        if !state.chance.hits(odds) && !poisoned {
-            return;
-        }
-        state.panics += 1;
-        drop(state);
-        self.0.excuse();
-        self.0.tell(|| format!("panic at {point:?} {order:?}"));
-        panic!("planned at {point:?}");
-    }
-
-    fn delivery(&self, event: &Event) -> Delivery {
-        let mut state = self.0.lock();
         if !state.rages {
-            return Delivery::Once;
+            return Passage::Once;
         }
-        let odds = state.odds.clone();
+        let (lost, twice, late) = (state.odds.bus_lost, state.odds.bus_twice, state.odds.bus_late);
         let chance = &mut state.chance;
-        let delivery = if chance.hits(odds.lost) {
-            Delivery::Lost
-        } else if chance.hits(odds.twice) {
-            Delivery::Twice
-        } else if chance.hits(odds.late) {
-            Delivery::Late { ms: chance.delay_ms(10_000) }
+        if chance.hits(lost) {
+            Passage::Lost
+        } else if chance.hits(twice) {
+            Passage::Twice
+        } else if chance.hits(late) {
+            Passage::Late { ms: chance.delay_ms(10_000) }
         } else {
-            return Delivery::Once;
-        };
-        drop(state);
-        self.0.tell(|| format!("{delivery:?} {} {}", event.kind().name(), event.order));
-        delivery
-    }
-
-    fn has(&self, plant: Plant) -> bool {
-        self.0.lock().odds.plant == Some(plant)
-    }
-}
-
-impl Faults for Hand {
-    fn commit(&self, batch: &Batch) -> Fault {
-        let fault = self.0.fault();
-        self.0.tell(|| {
-            let mut line =
-                format!("writer {} commit {} {:?} {}+{}:", batch.writer.0, batch.commits, fault.verdict, fault.before_ms, fault.after_ms);
-            for write in &batch.writes {
-                let _ = write!(line, " {}", summary(write));
-            }
-            line
-        });
-        fault
-    }
-
-    fn call(&self, call: Call) -> Answer {
-        let mut state = self.0.lock();
-        if !state.rages || state.is_asking || state.crash.is_none() {
-            return Answer::PROCEED;
+            Passage::Once
         }
-        let odds = state.odds.clone();
-        let chance = &mut state.chance;
-        let delay_ms = chance.delay_ms(odds.call_delay_ms);
-        let late_ms = if call == Call::Read { chance.delay_ms(odds.call_delay_ms) } else { 0 };
-        Answer { delay_ms, fails: chance.hits(odds.call_fails), late_ms }
-    }
-
-    fn releases_twice(&self) -> bool {
-        self.0.lock().odds.releases_twice
-    }
-}
-
-/// One write, short but telling enough for two runs to be compared.
-fn summary(write: &Write) -> String {
-    match write {
-        Write::Place { order, .. } => format!("place {}", order.id),
-        Write::Save { order, status, open, events, letters, record, .. } => {
-            let events: Vec<_> = events.iter().map(|event| event.kind().name()).collect();
-            let parked = record.parked.as_ref().map(|cause| cause.as_str().to_owned());
-            format!("save {} {} open={open} {events:?} letters={} parked={parked:?}", order.id, status.name(), letters.len())
-        }
-        Write::Reserve { order, .. } => format!("reserve {}", order.id),
-        Write::Release { step, undo } => format!("release {} {undo:?}", step.order),
-        Write::HoldStock { step } => format!("hold {}", step.order),
-        Write::ShipStock { step } => format!("ship {}", step.order),
-        Write::SavePayment { payment, .. } => format!("payment {} {} {}", payment.order, payment.status.name(), payment.attempt),
-        Write::SaveNotice { task, .. } => {
-            format!("notice {} {}/{} {} {}", task.order, task.kind.name(), task.channel.name(), task.status.name(), task.attempt)
-        }
-        Write::SaveAnalytics { source, seq, add, .. } => format!("analytics {} {seq} {}", source.0, add.len()),
-        Write::PutProduct { id, available, .. } => format!("product {id} {available}"),
-        Write::AdjustStock { id, delta, .. } => format!("adjust {id} {delta}"),
-        Write::AddLetter(letter) => format!("letter {}", letter.id.0),
-        Write::CloseLetter { id, state, .. } => format!("close {} {}", id.0, state.name()),
-        Write::Published { writer, seq } => format!("published {} {seq}", writer.0),
-        Write::ClaimLog { writer, .. } => format!("claim {}", writer.0),
-        Write::EndExpired => "end expired".to_owned(),
-        Write::KnowOrder { order } => format!("know {}", order.id),
-        Write::HoldEvent { event } => format!("hold {} {}", event.order, event.kind().name()),
-        Write::TakeShards { shards, .. } => format!("take {}", shards.len()),
-        Write::ReleaseShards { shards, .. } => format!("give {}", shards.len()),
     }
 }

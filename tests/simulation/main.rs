@@ -1,5 +1,5 @@
-//! Simulation: the real actors on one thread under a paused clock, on the memory store, with faults at every turn. A seed fixes
-//! everything; a seed that fails prints the command that repeats it.
+//! Simulation: the real actors of one to four nodes on one thread under a paused clock, on the memory store, with faults at every
+//! turn. A seed fixes everything; a seed that fails prints the command that repeats it.
 //!
 //! `ORDERMILL_SEED=n` runs one seed (with its trace), `ORDERMILL_SEEDS=n` runs so many, `ORDERMILL_FIRST=n` begins there.
 
@@ -14,9 +14,12 @@
 )]
 
 mod audit;
+mod auditor;
+mod bus;
 mod chance;
 mod chaos;
 mod forgetful;
+mod hand;
 mod life;
 mod run;
 #[path = "../support/mod.rs"]
@@ -28,7 +31,7 @@ use run::{Bug, Options, Outcome, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What one test run has time for.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 30;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text}")))
@@ -52,13 +55,11 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
         }
     };
     let traced = seeds.len() == 1;
-    let (mut commits, mut crashes, mut panics) = (0, 0, 0);
+    let mut counts = chaos::Counts::default();
     let mut failed = Vec::new();
     for seed in seeds {
         let outcome = try_seed(Options { seed, traced, bug: None });
-        commits += outcome.counts.commits;
-        crashes += outcome.counts.crashes;
-        panics += outcome.counts.panics;
+        counts.add(outcome.counts);
         for line in outcome.trace {
             println!("{line}");
         }
@@ -68,7 +69,7 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
             failed.push(seed);
         }
     }
-    println!("{commits} commits, {crashes} crashes, {panics} panics");
+    println!("{counts:?}");
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }
 
@@ -106,4 +107,34 @@ fn a_second_release_is_found() {
 #[test]
 fn an_order_dropped_on_restart_is_found() {
     finds(Bug::DropOnRestart);
+}
+
+#[test]
+fn a_writer_that_takes_no_match_for_a_commit_is_found() {
+    finds(Bug::NoMatchIsCommitted);
+}
+
+#[test]
+fn a_queue_that_is_kept_at_a_hand_over_is_found() {
+    finds(Bug::KeepsQueueAtHandOver);
+}
+
+#[test]
+fn a_shard_taken_from_a_live_writer_is_found() {
+    finds(Bug::TakesFromTheLiving);
+}
+
+#[test]
+fn a_take_over_without_waiting_for_leases_is_found() {
+    finds(Bug::WaitsForNoLease);
+}
+
+#[test]
+fn a_fenced_node_that_lives_on_is_found() {
+    finds(Bug::LivesOnFenced);
+}
+
+#[test]
+fn a_publisher_that_does_not_stop_at_markers_is_found() {
+    finds(Bug::PassesMarkers);
 }

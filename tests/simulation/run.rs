@@ -1,17 +1,19 @@
 //! One seed from beginning to end: first anything may fail, then everything heals, every order settles, and all invariants hold.
 
 use crate::audit;
+use crate::auditor::Auditor;
+use crate::bus::{Bus, publish};
 use crate::chance::Chance;
 use crate::chaos::{Chaos, Counts, Odds};
-use crate::life::{Ground, Host, pause};
+use crate::life::{Fleet, Ground, cast, pause};
 use crate::support::SimWorld;
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
-use ordermill::actors::{ActorSettings, LetterAction, LetterError};
+use ordermill::actors::{ActorSettings, Front, LetterAction, LetterError};
 use ordermill::config::providers::{Behaviour, SandboxSettings};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{LetterFilter, Reads};
-use ordermill::domain::{LetterKind, LetterState, Shards, Text};
+use ordermill::domain::{LetterId, LetterKind, LetterState, Role, Shards, Text};
 use ordermill::providers::sandbox::{Party, SandboxControl};
 use ordermill::saga::policy::{Backoff, Deadlines, RestartLimit};
 use std::cell::RefCell;
@@ -25,6 +27,26 @@ pub enum Bug {
     AnswerBeforeCommit,
     ReleaseTwice,
     DropOnRestart,
+    NoMatchIsCommitted,
+    KeepsQueueAtHandOver,
+    TakesFromTheLiving,
+    WaitsForNoLease,
+    LivesOnFenced,
+    PassesMarkers,
+}
+
+impl Bug {
+    fn plant(self) -> Option<Plant> {
+        match self {
+            Self::AnswerBeforeCommit => Some(Plant::AnswerBeforeCommit),
+            Self::NoMatchIsCommitted => Some(Plant::NoMatchIsCommitted),
+            Self::KeepsQueueAtHandOver => Some(Plant::KeepsQueueAtHandOver),
+            Self::TakesFromTheLiving => Some(Plant::TakesFromTheLiving),
+            Self::WaitsForNoLease => Some(Plant::WaitsForNoLease),
+            Self::LivesOnFenced => Some(Plant::LivesOnFenced),
+            Self::ReleaseTwice | Self::DropOnRestart | Self::PassesMarkers => None,
+        }
+    }
 }
 
 /// What to run.
@@ -68,59 +90,88 @@ pub fn run(options: Options) -> Outcome {
 
 async fn simulate(options: Options) -> Outcome {
     let mut chance = Chance::new(options.seed, 0);
-    let host = Host::new(ground(options, &mut chance));
-    let chaos = host.ground.chaos.clone();
+    let fleet = fleet(options, &mut chance);
+    let chaos = fleet.ground.chaos.clone();
     let book = Rc::new(Book::default());
-    let node = actix::spawn(host.clone().live(Chance::new(options.seed, 3)));
-    supply(&host, &book, &mut chance).await;
+    let mut lives = Vec::new();
+    for node in &fleet.nodes {
+        lives.push(actix::spawn(node.clone().live(Chance::new(options.seed, 30 + node.index as u64))));
+    }
+    if let Some(bus) = &fleet.ground.bus {
+        lives.push(actix::spawn(publish(fleet.clone(), bus.clone(), options.seed)));
+    }
     // The catalogue is filled in peace.
-    host.ground.database.set_faults(Some(Arc::new(crate::chaos::Hand(chaos.clone()))));
+    supply(&fleet, &book, &mut chance).await;
     chaos.rage();
     let mut people = Vec::new();
     for number in 0..2 + chance.below(16) {
-        people.push(actix::spawn(customer(host.clone(), book.clone(), options.seed, number, SPAN_MS)));
+        people.push(actix::spawn(customer(fleet.clone(), book.clone(), options.seed, number, SPAN_MS)));
     }
     for number in 0..chance.below(4) {
-        people.push(actix::spawn(commander(host.clone(), book.clone(), options.seed, number, SPAN_MS)));
+        people.push(actix::spawn(commander(fleet.clone(), book.clone(), options.seed, number, SPAN_MS)));
     }
-    people.push(actix::spawn(vandal(host.clone(), options.seed, SPAN_MS)));
+    people.push(actix::spawn(vandal(fleet.clone(), options.seed, SPAN_MS)));
     let mut broken = Vec::new();
     for _ in 0..SPAN_MS / 4000 {
         pause(4000).await;
         broken.extend(audit::live(&chaos).await);
     }
-    heal(&host, &chaos);
+    heal(&fleet, &mut chance);
     for person in people {
         if let Err(error) = person.await {
             broken.push(format!("the simulation itself failed: {error}"));
         }
     }
-    broken.extend(settle(&host).await);
+    broken.extend(settle(&fleet, &mut chance).await);
     if broken.is_empty() {
-        broken.extend(audit::at_rest(&host, &book).await);
+        broken.extend(audit::at_rest(&fleet, &book).await);
     }
-    chaos.end_life();
-    node.abort();
-    let _aborted = node.await;
+    for node in &fleet.nodes {
+        chaos.end_life(node.index);
+    }
+    for life in lives {
+        life.abort();
+        let _aborted = life.await;
+    }
+    broken.extend(chaos.broken());
     Outcome { counts: chaos.counts(), trace: chaos.trace(), broken }
 }
 
-fn ground(options: Options, chance: &mut Chance) -> Ground {
+fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     let world = SimWorld::new(options.seed);
     let clock = world.clone();
-    let database = MemoryDatabase::new(Shards::new(24).unwrap(), Nodes::One, Arc::new(move || ordermill::actors::World::now(&*clock)));
+    // One that is alone, as on SQLite, or some with a bus between them.
+    let count = usize::try_from(chance.below(5)).unwrap();
+    let nodes = if count == 0 { Nodes::One } else { Nodes::Many };
+    let database = MemoryDatabase::new(Shards::new(24).unwrap(), nodes, Arc::new(move || ordermill::actors::World::now(&*clock)));
+    let mut odds = Odds::of(chance);
+    odds.plant = options.bug.and_then(Bug::plant);
+    odds.releases_twice = options.bug == Some(Bug::ReleaseTwice);
+    let roles = cast(chance, count.max(1));
+    let skews: Vec<i64> = roles.iter().map(|_| skew_ms(chance)).collect();
+    let settings = settings(chance);
+    let chaos = Arc::new(Chaos::new(options.seed, odds, roles.len(), database.clone(), options.traced));
+    let slack_ms = settings.store_retry.most_ms + settings.cluster_tick_ms;
+    let auditor = Arc::new(Auditor::new(settings.lease_ms, slack_ms));
+    let bus = (nodes == Nodes::Many).then(|| Bus::new(chaos.clone(), auditor.clone()));
+    chaos.tell(|| format!("{roles:?}, clocks {skews:?}"));
+    let (drops_on_restart, passes_markers) = (options.bug == Some(Bug::DropOnRestart), options.bug == Some(Bug::PassesMarkers));
+    let sandbox = sandbox(options, chance);
+    Fleet::new(Ground { world, database, sandbox, settings, chaos, auditor, bus, drops_on_restart, passes_markers }, &roles, &skews)
+}
+
+/// How wrong a node's clock is.
+fn skew_ms(chance: &mut Chance) -> i64 {
+    let most = chance.pick(&[0, 50, 2000, 600_000]);
+    i64::try_from(chance.below(2 * most + 1)).unwrap() - i64::try_from(most).unwrap()
+}
+
+fn sandbox(options: Options, chance: &mut Chance) -> SandboxControl {
     let mut unlucky = |share: f64| if chance.hits(5000) { share * (chance.below(100) as f64) / 100.0 } else { 0.0 };
     let behaviour = Behaviour { error_rate: unlucky(0.4), timeout_rate: unlucky(0.4), ..Behaviour::default() };
     let latency = if chance.hits(5000) { chance.below(300) } else { 0 };
     let behaviour = Behaviour { latency_ms: latency, jitter_ms: latency, ..behaviour };
-    let sandbox = SandboxSettings { max_notices: 10_000, seed: options.seed, behaviour, ..SandboxSettings::default() };
-    let sandbox = SandboxControl::new(&sandbox);
-    let mut odds = Odds::of(chance);
-    odds.plant = (options.bug == Some(Bug::AnswerBeforeCommit)).then_some(Plant::AnswerBeforeCommit);
-    odds.releases_twice = options.bug == Some(Bug::ReleaseTwice);
-    let chaos = Arc::new(Chaos::new(options.seed, odds, database.clone(), sandbox.clone(), options.traced));
-    let drops_on_restart = options.bug == Some(Bug::DropOnRestart);
-    Ground { world, database, sandbox, settings: settings(chance), chaos, drops_on_restart }
+    SandboxControl::new(&SandboxSettings { max_notices: 10_000, seed: options.seed, behaviour, ..SandboxSettings::default() })
 }
 
 fn settings(chance: &mut Chance) -> ActorSettings {
@@ -136,32 +187,46 @@ fn settings(chance: &mut Chance) -> ActorSettings {
     }
 }
 
-fn heal(host: &Host, chaos: &Chaos) {
-    chaos.heal();
-    let sandbox = &host.ground.sandbox;
+/// Nothing fails any more. Some nodes do not come back; those that stay have all roles between them.
+fn heal(fleet: &Fleet, chance: &mut Chance) {
+    fleet.ground.chaos.heal();
+    let sandbox = &fleet.ground.sandbox;
     sandbox.set_magic(false);
     for party in Party::ALL {
         sandbox.behave(party, Behaviour::default());
+    }
+    let mut stay = fleet.nodes.clone();
+    for node in &fleet.nodes {
+        node.wake();
+        let others = || stay.iter().filter(|other| other.index != node.index);
+        let can_leave = Role::ALL.into_iter().all(|role| others().any(|other| other.roles.has(role)));
+        if can_leave && chance.hits(3000) {
+            stay.retain(|other| other.index != node.index);
+            node.retire();
+        }
     }
 }
 
 /// Waits until every order is settled and its actor gone, with a person at the desk who has parked orders tried again, and ends
 /// those that cannot be.
-async fn settle(host: &Rc<Host>) -> Vec<String> {
-    let chaos = &host.ground.chaos;
+async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
+    let chaos = &fleet.ground.chaos;
     let mut open = Vec::new();
     for second in 0..SETTLE_S {
         open = chaos.ask(|database| database.open_orders(Shards::new(24).unwrap().all().collect(), None, 1000));
-        let report = host.insist(|front| async move { front.report() }).await;
-        let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
-        if open.is_empty() && alive == 0 && report.open_orders == 0 && report.not_ready.is_empty() {
+        let reports: Vec<_> = fleet.nodes.iter().filter_map(|node| node.front()).map(|front| front.report()).collect();
+        let is_at_rest = |report: &ordermill::actors::ActorsReport| {
+            let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
+            alive == 0 && report.open_orders == 0 && report.not_ready.is_empty()
+        };
+        if open.is_empty() && !reports.is_empty() && reports.iter().all(is_at_rest) {
             return Vec::new();
         }
         if open.is_empty() && second == SETTLE_S - 1 {
-            return vec![format!("all orders are settled, but: {report:?}")];
+            return vec![format!("all orders are settled, but: {reports:?}")];
         }
         if second % 10 == 0 {
-            desk(host).await;
+            desk(fleet, chance).await;
         }
         pause(1000).await;
     }
@@ -169,25 +234,22 @@ async fn settle(host: &Rc<Host>) -> Vec<String> {
     open.iter().map(tell).collect()
 }
 
-async fn desk(host: &Rc<Host>) {
+async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
     let filter = LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Step), limit: 1000, ..LetterFilter::default() };
-    let letters = host.ground.chaos.ask(|database| database.letters(filter));
+    let letters = fleet.ground.chaos.ask(|database| database.letters(filter));
     for letter in letters {
         // What left the house unpaid cannot be settled by trying again.
         let action = if letter.cause.as_str() == "shipped-unpaid" { LetterAction::Compensate } else { LetterAction::Reprocess };
-        let id = letter.id;
-        let acting = move |front: ordermill::actors::Front| async move {
-            front.act(id, action, Text::lossy("sim"), None, Duration::from_secs(30)).await
-        };
-        let mut acted = host.insist(acting).await;
-        if matches!(acted, Err(LetterError::NotApplicable(_))) {
+        let mut acted = act(fleet, chance, letter.id, action).await;
+        if matches!(acted, Some(Err(LetterError::NotApplicable(_)))) {
             // The release had overtaken the shipment: there is nothing left to end.
-            acted = host
-                .insist(
-                    move |front| async move { front.act(id, LetterAction::Skip, Text::lossy("sim"), None, Duration::from_secs(30)).await },
-                )
-                .await;
+            acted = act(fleet, chance, letter.id, LetterAction::Skip).await;
         }
-        host.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
+        fleet.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
     }
+}
+
+async fn act(fleet: &Rc<Fleet>, chance: &mut Chance, id: LetterId, action: LetterAction) -> Option<Result<(), LetterError>> {
+    let acting = move |front: Front| async move { front.act(id, action, Text::lossy("sim"), None, Duration::from_secs(30)).await };
+    fleet.ask(chance, acting, |acted| matches!(acted, Err(LetterError::NotHere(..)))).await
 }

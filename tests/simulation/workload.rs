@@ -1,9 +1,10 @@
 //! What customers, carriers and operators do, as a seed has it, and what they were answered.
 
 use crate::chance::Chance;
-use crate::life::{Host, pause};
+use crate::chaos::Cut;
+use crate::life::{Fleet, Node, pause};
 use crate::support::{line, product};
-use ordermill::actors::{Command, CommandError, NewOrder, PlaceError};
+use ordermill::actors::{Command, CommandError, Front, NewOrder, PlaceError};
 use ordermill::db::{IdempotencyKey, Store, Write};
 use ordermill::domain::{CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
 use ordermill::saga::Shipment;
@@ -55,13 +56,14 @@ pub struct Book {
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Fills the catalogue; nothing fails yet.
-pub async fn supply(host: &Host, book: &Book, chance: &mut Chance) {
+pub async fn supply(fleet: &Fleet, book: &Book, chance: &mut Chance) {
     for number in 0..PRODUCTS {
         let available = if number == SCARCE { i32::try_from(chance.below(6)).unwrap() } else { 1000 };
         book.supplied.borrow_mut().push(available);
         let price = Money::from_minor(1000 + i64::try_from(number).unwrap() % 10).unwrap();
         let write = move || Write::PutProduct { id: product(number), name: Text::lossy("thing"), price, available };
-        while host.insist(move |front| async move { front.write(write(), LIMIT).await }).await.is_err() {}
+        let supplied = |front: Front| async move { front.write(write(), LIMIT).await };
+        while !matches!(fleet.ask(chance, supplied, Result::is_err).await, Some(Ok(_))) {}
     }
 }
 
@@ -95,7 +97,7 @@ fn contact(chance: &mut Chance) -> Option<Box<Contact>> {
 }
 
 /// One customer: places an order at some time, perhaps twice at once under one key, and is answered or not.
-pub async fn customer(host: Rc<Host>, book: Rc<Book>, seed: u64, number: u64, span_ms: u64) {
+pub async fn customer(fleet: Rc<Fleet>, book: Rc<Book>, seed: u64, number: u64, span_ms: u64) {
     let mut chance = Chance::new(seed, 100 + number);
     pause(chance.below(span_ms)).await;
     let lines = contents(&mut chance);
@@ -114,12 +116,12 @@ pub async fn customer(host: Rc<Host>, book: Rc<Book>, seed: u64, number: u64, sp
             correlation,
         };
         let delay = if chance.hits(5000) { 0 } else { chance.below(10_000) };
-        place(host.clone(), book.clone(), new, key, delay)
+        place(fleet.clone(), book.clone(), new, key, delay, Chance::new(seed, 10_000 + number * 10 + request))
     });
     futures_util::future::join_all(all.collect::<Vec<_>>()).await;
 }
 
-async fn place(host: Rc<Host>, book: Rc<Book>, new: NewOrder, key: Option<u64>, delay_ms: u64) {
+async fn place(fleet: Rc<Fleet>, book: Rc<Book>, new: NewOrder, key: Option<u64>, delay_ms: u64, mut chance: Chance) {
     pause(delay_ms).await;
     let correlation = new.correlation;
     let sent_key = key.map(|number| IdempotencyKey {
@@ -127,7 +129,11 @@ async fn place(host: Rc<Host>, book: Rc<Book>, new: NewOrder, key: Option<u64>, 
         body: [u8::try_from(new.total.minor() % 251).unwrap(); 32],
         expires_at: Timestamp(i64::MAX),
     });
-    let answer = host.ask(|front| async move { front.place(new, sent_key, LIMIT).await }).await;
+    let placing = |front: Front| {
+        let (new, key) = (new.clone(), sent_key.clone());
+        async move { front.place(new, key, LIMIT).await }
+    };
+    let answer = fleet.ask(&mut chance, placing, |answer| matches!(answer, Err(PlaceError::NotHere))).await;
     let answer = match answer {
         None | Some(Err(PlaceError::Unknown(_))) => Answer::Unknown,
         Some(Ok(placed)) => Answer::Accepted(placed.order.id),
@@ -135,12 +141,12 @@ async fn place(host: Rc<Host>, book: Rc<Book>, new: NewOrder, key: Option<u64>, 
             PlaceError::Overloaded | PlaceError::NotHere | PlaceError::NotStored | PlaceError::KeyReused | PlaceError::KeyInProgress,
         )) => Answer::Refused,
     };
-    host.ground.chaos.tell(|| format!("request {} key {key:?}: {answer:?}", correlation.0.as_u128()));
+    fleet.ground.chaos.tell(|| format!("request {} key {key:?}: {answer:?}", correlation.0.as_u128()));
     book.attempts.borrow_mut().push(Attempt { correlation, key, answer });
 }
 
 /// Somebody gives commands to orders that were accepted.
-pub async fn commander(host: Rc<Host>, book: Rc<Book>, seed: u64, number: u64, span_ms: u64) {
+pub async fn commander(fleet: Rc<Fleet>, book: Rc<Book>, seed: u64, number: u64, span_ms: u64) {
     let mut chance = Chance::new(seed, 1000 + number);
     for _ in 0..1 + chance.below(6) {
         pause(chance.below(span_ms / 3)).await;
@@ -154,9 +160,13 @@ pub async fn commander(host: Rc<Host>, book: Rc<Book>, seed: u64, number: u64, s
             Admitted::Cancel => Command::Cancel { by: CancelledBy::Customer },
             Admitted::Ship => Command::Ship(Shipment::default()),
         };
+        let commanding = |front: Front| {
+            let command = command.clone();
+            async move { front.command(order, command, LIMIT).await }
+        };
         let answer: Option<Result<OrderStatus, CommandError>> =
-            host.ask(|front| async move { front.command(order, command, LIMIT).await }).await;
-        host.ground.chaos.tell(|| format!("{admitted:?} {order}: {answer:?}"));
+            fleet.ask(&mut chance, commanding, |answer| matches!(answer, Err(CommandError::NotHere))).await;
+        fleet.ground.chaos.tell(|| format!("{admitted:?} {order}: {answer:?}"));
         if let Some(Ok(_)) = answer {
             book.admitted.borrow_mut().push((order, admitted));
         }
@@ -170,29 +180,41 @@ pub fn accepted(answer: &Answer) -> Option<OrderId> {
     }
 }
 
-/// Somebody pulls plugs: crashes, stops and fences the node, and gives it writes that it cannot do.
-pub async fn vandal(host: Rc<Host>, seed: u64, span_ms: u64) {
+/// Somebody pulls plugs: crashes, stops, fences and cuts off nodes, puts them to sleep, turns their clocks, takes the database away
+/// from all at once, and gives nodes writes that they cannot do.
+pub async fn vandal(fleet: Rc<Fleet>, seed: u64, span_ms: u64) {
     let mut chance = Chance::new(seed, 2);
-    let deeds = chance.below(6);
+    let deeds = chance.below(4 + 4 * fleet.nodes.len() as u64);
     for _ in 0..deeds {
         pause(chance.below(2 * span_ms / (deeds + 1))).await;
-        match chance.below(6) {
-            0 | 1 => host.ground.chaos.crash(),
-            2 => host.stop(),
-            3 => {
-                let writers = host.ground.chaos.ask(|database| ordermill::db::Reads::writers(database));
-                if let Some(row) = writers.into_iter().rfind(|row| row.alive) {
-                    host.ground.chaos.fenced();
-                    host.ground.chaos.tell(|| format!("writer {} is fenced", row.writer.0));
-                    // It may fail like any other call: then nothing is fenced.
-                    let _fenced = host.ground.database.store().end_writer(row.writer).await;
-                }
+        let node = fleet.nodes[usize::try_from(chance.below(fleet.nodes.len() as u64)).unwrap()].clone();
+        do_harm(&fleet, node, &mut chance).await;
+    }
+}
+
+async fn do_harm(fleet: &Rc<Fleet>, node: Rc<Node>, chance: &mut Chance) {
+    let chaos = &fleet.ground.chaos;
+    let how = chance.pick(&[Cut::Fails, Cut::Hangs]);
+    let ms = chance.pick(&[1000, 5000, 10_000, 20_000]);
+    let ms = ms / 2 + chance.below(ms);
+    match chance.below(12) {
+        0 | 1 => chaos.crash(node.index),
+        2 => node.stop(),
+        3 | 4 => drop(actix::spawn(async move { node.sleep(ms).await })),
+        5 | 6 => chaos.cut(node.index, ms, how),
+        7 => fleet.nodes.iter().for_each(|node| chaos.cut(node.index, ms, how)),
+        8 => {
+            let writers = chaos.ask(|database| ordermill::db::Reads::writers(database));
+            if let Some(row) = writers.into_iter().rfind(|row| row.alive && crate::auditor::node_of(row) == node.index) {
+                chaos.tell(|| format!("writer {} is fenced", row.writer.0));
+                fleet.ground.database.store().end_writer(row.writer).await.expect("nothing fails");
+                chaos.fenced(node.index);
             }
-            _ => {
-                let bad =
-                    Write::PutProduct { id: product(5), name: Text::lossy("bad"), price: Money::from_minor(1).unwrap(), available: -1 };
-                let _refused = host.ask(|front| async move { front.write(bad, LIMIT).await }).await;
-            }
+        }
+        9 => node.jump(chance.pick(&[-600_000, -1500, 1500, 600_000])),
+        _ => {
+            let bad = Write::PutProduct { id: product(5), name: Text::lossy("bad"), price: Money::from_minor(1).unwrap(), available: -1 };
+            let _refused = node.ask(|front| async move { front.write(bad, LIMIT).await }).await;
         }
     }
 }

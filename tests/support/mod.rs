@@ -14,7 +14,7 @@ use ordermill::providers::sandbox::SandboxControl;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -27,17 +27,24 @@ pub struct SimWorld {
     began: Instant,
     seed: u64,
     ids: AtomicU64,
+    jumped_us: AtomicI64,
 }
 
 impl SimWorld {
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), seed, ids: AtomicU64::new(0) })
+        Arc::new(Self { began: Instant::now(), seed, ids: AtomicU64::new(0), jumped_us: AtomicI64::new(0) })
+    }
+
+    /// The wall clock jumps.
+    pub fn jump(&self, ms: i64) {
+        self.jumped_us.fetch_add(ms * 1000, Ordering::Relaxed);
     }
 }
 
 impl World for SimWorld {
     fn now(&self) -> Timestamp {
-        Timestamp(1_760_000_000_000_000 + i64::try_from(self.began.elapsed().as_micros()).unwrap())
+        let steady = i64::try_from(self.began.elapsed().as_micros()).unwrap();
+        Timestamp(1_760_000_000_000_000 + steady + self.jumped_us.load(Ordering::Relaxed))
     }
 
     fn order_id(&self, now: Timestamp) -> OrderId {

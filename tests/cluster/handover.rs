@@ -1,0 +1,80 @@
+//! What is under way while shards change hands is done once: notices, above all, of which nobody can take one back.
+
+use crate::member::{Cluster, Member};
+use crate::support::{line, put_product, run, settled, until};
+use ordermill::config::providers::Behaviour;
+use ordermill::domain::{OrderId, OrderStatus, Role};
+use ordermill::providers::sandbox::Party;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+const ORDERS: usize = 30;
+
+/// Orders that are paid, with their notices under way as `behaviour` has it.
+async fn telling(seed: u64, behaviour: Behaviour) -> (Rc<Cluster>, Rc<Member>, Vec<OrderId>) {
+    let cluster = Cluster::new(seed);
+    let node = cluster.start("a", &Role::ALL).await;
+    cluster.is_shared().await;
+    put_product(&node.front, 1, 1000, 1000).await;
+    cluster.world.sandbox().behave(Party::Email, behaviour);
+    let mut placed = Vec::new();
+    for _ in 0..ORDERS {
+        placed.push(node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap());
+    }
+    until("all are paid", || async { cluster.world.sandbox().payment_totals().approved == ORDERS as u64 }).await;
+    (cluster, node, placed)
+}
+
+/// Everybody was told, nobody twice.
+async fn told_once(cluster: &Cluster, by: &Member, placed: Vec<OrderId>) {
+    for id in placed {
+        settled(&by.front, id, OrderStatus::Confirmed).await;
+    }
+    let sent: Vec<_> = cluster.world.sandbox().sent().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(sent.iter().collect::<BTreeSet<_>>().len(), ORDERS);
+    assert_eq!(sent.len(), ORDERS, "nobody was told twice");
+}
+
+fn slow() -> Behaviour {
+    Behaviour { latency_ms: 3000, ..Behaviour::default() }
+}
+
+#[test]
+fn a_shard_with_a_notice_on_its_way_stays_until_that_is_recorded() {
+    run(|| async {
+        let (cluster, first, placed) = telling(41, slow()).await;
+        let second = cluster.start("b", &Role::ALL).await;
+        until("shards are handed over", || async { second.owns(Role::Order) == 12 }).await;
+        told_once(&cluster, &first, placed).await;
+    });
+}
+
+#[test]
+fn a_node_that_stops_lets_its_notices_come_to_their_end() {
+    run(|| async {
+        let (cluster, first, placed) = telling(42, slow()).await;
+        let second = cluster.start("b", &Role::ALL).await;
+        first.stop();
+        until("the other has all", || async { second.owns(Role::Order) == 24 }).await;
+        told_once(&cluster, &second, placed).await;
+    });
+}
+
+#[test]
+fn a_node_that_slept_past_its_lease_tells_nobody_anything() {
+    run(|| async {
+        let down = Behaviour { error_rate: 1.0, ..Behaviour::default() };
+        let (cluster, first, placed) = telling(43, down).await;
+        let second = cluster.start("b", &Role::ALL).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        first.sleep();
+        cluster.world.sandbox().behave(Party::Email, Behaviour::default());
+        until("the other has all", || async { second.owns(Role::Order) == 24 }).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        first.wake();
+        told_once(&cluster, &second, placed).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(cluster.world.sandbox().sent().len(), ORDERS, "nobody was told twice");
+    });
+}

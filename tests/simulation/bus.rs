@@ -1,0 +1,265 @@
+//! What Kafka is between nodes, and what the publisher and the consumer do with it: logs are followed to the topics, each stops at
+//! its markers; a node takes what its roles must hear from the partitions of its shards, from the last committed offset.
+
+use crate::auditor::{Auditor, node_of};
+use crate::chance::Chance;
+use crate::chaos::{Chaos, Passage};
+use crate::life::{Fleet, pause};
+use ordermill::actors::{Front, HearError};
+use ordermill::db::{LogEntry, Reads, WriterRow};
+use ordermill::domain::{Event, EventKind, Marker, Role, Roles, Shard, Slices, Topic, WriterId};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// One message.
+#[derive(Clone)]
+struct Message {
+    event: Event,
+    /// The roles that had it where it became true.
+    local: Roles,
+}
+
+/// What one role of a node reads.
+type Lane = (Role, Topic, Shard);
+
+#[derive(Default)]
+struct Kafka {
+    partitions: BTreeMap<(Topic, Shard), Vec<Message>>,
+    offsets: BTreeMap<Lane, usize>,
+    /// Up to where each log is published.
+    cursors: BTreeMap<WriterId, i64>,
+}
+
+/// See the module; clones are the same bus.
+#[derive(Clone)]
+pub struct Bus {
+    kafka: Arc<Mutex<Kafka>>,
+    changes: watch::Sender<u64>,
+    auditor: Arc<Auditor>,
+    chaos: Arc<Chaos>,
+}
+
+/// So many messages of a partition are handled at once.
+const WINDOW: usize = 6;
+
+impl Bus {
+    pub fn new(chaos: Arc<Chaos>, auditor: Arc<Auditor>) -> Self {
+        Self { kafka: Arc::default(), changes: watch::Sender::new(0), auditor, chaos }
+    }
+
+    fn kafka(&self) -> MutexGuard<'_, Kafka> {
+        self.kafka.lock().unwrap()
+    }
+
+    fn put(&self, message: Message) {
+        self.kafka().partitions.entry((message.event.kind().topic(), message.event.shard)).or_default().push(message);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// A node tells an event again. While its log is not published to its end, none is: else a repeat could overtake it.
+    pub fn repeat(&self, node: usize, event: Event) {
+        let rows = self.chaos.ask(|database| database.writers());
+        let own = rows.iter().rfind(|row| node_of(row) == node);
+        if own.is_some_and(|row| self.cursor(row.writer) < row.last_seq) {
+            return;
+        }
+        if let Some(broken) = self.auditor.published(&event) {
+            self.chaos.breaks(format!("{broken}, by a repeat"));
+        }
+        self.put(Message { event, local: Roles::default() });
+    }
+
+    /// Whether all logs are published to their ends.
+    pub fn is_level(&self) -> bool {
+        let rows = self.chaos.ask(|database| database.writers());
+        let kafka = self.kafka();
+        rows.iter().all(|row| kafka.cursors.get(&row.writer).copied().unwrap_or(0) >= row.last_seq)
+    }
+
+    fn cursor(&self, writer: WriterId) -> i64 {
+        self.kafka().cursors.get(&writer).copied().unwrap_or(0)
+    }
+
+    /// Publishes a few entries of one log; `false`: its next marker must wait.
+    fn advance(&self, fleet: &Fleet, row: &WriterRow, most: u32) -> bool {
+        let entries = self.chaos.ask(|database| database.log(row.writer, self.cursor(row.writer), most));
+        for entry in entries {
+            match &entry {
+                LogEntry::Event(logged) => {
+                    if let Some(broken) = self.auditor.published(&logged.event) {
+                        self.chaos.breaks(broken);
+                    }
+                    let local = fleet.local_roles(row, logged.event.shard);
+                    self.put(Message { event: logged.event.clone(), local });
+                }
+                LogEntry::Marker { marker, .. } if self.waits(fleet, row.writer, marker) => return false,
+                LogEntry::Marker { .. } => {}
+            }
+            self.kafka().cursors.insert(row.writer, entry.seq());
+        }
+        true
+    }
+
+    fn waits(&self, fleet: &Fleet, writer: WriterId, marker: &Marker) -> bool {
+        let before = marker.after.filter(|(before, _)| *before != writer && !fleet.ground.passes_markers);
+        before.is_some_and(|(before, seq)| self.cursor(before) < seq)
+    }
+
+    /// What a node with these slices has not read.
+    fn behind(&self, slices: &Slices) -> Vec<Lane> {
+        let kafka = self.kafka();
+        let mut lanes = Vec::new();
+        for ((topic, shard), list) in &kafka.partitions {
+            for role in Role::ALL {
+                let lane = (role, *topic, *shard);
+                if is_assigned(slices, lane) && kafka.offsets.get(&lane).copied().unwrap_or(0) < list.len() {
+                    lanes.push(lane);
+                }
+            }
+        }
+        lanes
+    }
+
+    fn window(&self, lane: Lane) -> (usize, Vec<Message>) {
+        let kafka = self.kafka();
+        let from = kafka.offsets.get(&lane).copied().unwrap_or(0);
+        let list = kafka.partitions.get(&(lane.1, lane.2)).map_or(&[][..], Vec::as_slice);
+        (from, list[from.min(list.len())..].iter().take(WINDOW).cloned().collect())
+    }
+
+    fn commit(&self, lane: Lane, offset: usize) {
+        let mut kafka = self.kafka();
+        let stored = kafka.offsets.entry(lane).or_insert(0);
+        *stored = offset.max(*stored);
+    }
+}
+
+/// Whether a node with these slices reads this partition for this role: where the role that writes the topic is here for the same
+/// shard, what is new is heard without Kafka.
+fn is_assigned(slices: &Slices, (role, topic, shard): Lane) -> bool {
+    slices.has(role, shard) && topic.role().is_none_or(|writer| !slices.has(writer, shard))
+}
+
+fn takes(role: Role, kind: EventKind) -> bool {
+    let learns = kind == EventKind::OrderCreated && matches!(role, Role::Payment | Role::Notification);
+    learns || kind.subscribers().contains(&role)
+}
+
+/// Publishes what is stored, each log at a pace of its own.
+pub async fn publish(fleet: Rc<Fleet>, bus: Bus, seed: u64) {
+    let mut chance = Chance::new(seed, 4);
+    // A log may be slow for a while.
+    let mut slow: BTreeMap<WriterId, tokio::time::Instant> = BTreeMap::new();
+    loop {
+        let mut has_more = false;
+        for row in bus.chaos.ask(|database| database.writers()) {
+            if bus.cursor(row.writer) >= row.last_seq {
+                continue;
+            }
+            has_more = true;
+            let now = tokio::time::Instant::now();
+            if bus.chaos.rages() && chance.hits(300) {
+                slow.insert(row.writer, now + Duration::from_millis(chance.below(15_000)));
+            }
+            let is_slow = bus.chaos.rages() && slow.get(&row.writer).is_some_and(|until| *until > now);
+            if !is_slow && fleet.publishes(&row) {
+                let most = 1 + u32::try_from(chance.below(5)).unwrap();
+                bus.advance(&fleet, &row, most);
+            }
+        }
+        if has_more {
+            pause(5 + chance.below(40)).await;
+        } else {
+            fleet.ground.auditor.stored.notified().await;
+        }
+    }
+}
+
+/// Lets a node's roles hear what they must.
+pub async fn consume(front: Front, bus: Bus) {
+    let mut changes = bus.changes.subscribe();
+    let mut slices = front.slices();
+    let busy: Rc<RefCell<BTreeSet<Lane>>> = Rc::default();
+    loop {
+        let _seen = *changes.borrow_and_update();
+        let owned = slices.borrow_and_update().clone();
+        for lane in bus.behind(&owned) {
+            if busy.borrow_mut().insert(lane) {
+                let (front, bus, busy) = (front.clone(), bus.clone(), busy.clone());
+                actix::spawn(async move {
+                    read(&front, &bus, lane).await;
+                    busy.borrow_mut().remove(&lane);
+                });
+            }
+        }
+        tokio::select! {
+            biased;
+            changed = changes.changed() => if changed.is_err() { return },
+            changed = slices.changed() => if changed.is_err() { return },
+            () = pause(500) => {}
+        }
+    }
+}
+
+async fn read(front: &Front, bus: &Bus, lane: Lane) {
+    loop {
+        let (from, window) = bus.window(lane);
+        if window.is_empty() || !is_assigned(&front.slices().borrow().clone(), lane) {
+            return;
+        }
+        let count = window.len();
+        let all = window.into_iter().map(|message| take(front, bus, lane, message));
+        if futures_util::future::join_all(all).await.contains(&Heard::NotHere) {
+            return;
+        }
+        bus.commit(lane, from + count);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Yes,
+    NotHere,
+}
+
+async fn take(front: &Front, bus: &Bus, lane: Lane, message: Message) -> Heard {
+    if !takes(lane.0, message.event.kind()) || message.local.has(lane.0) {
+        return Heard::Yes;
+    }
+    let passage = bus.chaos.passage();
+    if passage != Passage::Once {
+        bus.chaos.tell(|| format!("bus: {passage:?} {} {} to {:?}", message.event.kind().name(), message.event.order, lane.0));
+    }
+    match passage {
+        Passage::Once => {}
+        Passage::Lost => return Heard::Yes,
+        Passage::Twice => {
+            if hear(front, bus, lane, &message).await == Heard::NotHere {
+                return Heard::NotHere;
+            }
+        }
+        Passage::Late { ms } => pause(ms).await,
+    }
+    hear(front, bus, lane, &message).await
+}
+
+async fn hear(front: &Front, bus: &Bus, lane: Lane, message: &Message) -> Heard {
+    let limit = Duration::from_secs(30);
+    loop {
+        if !is_assigned(&front.slices().borrow().clone(), lane) {
+            return Heard::NotHere;
+        }
+        match front.hear(lane.0, message.event.clone(), limit).await {
+            Ok(()) => return Heard::Yes,
+            Err(HearError::NotNow) => pause(100).await,
+            Err(HearError::UnknownOrder) => {
+                bus.chaos.breaks(format!("{:?} is about no order", message.event));
+                return Heard::Yes;
+            }
+        }
+    }
+}
