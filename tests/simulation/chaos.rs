@@ -229,6 +229,9 @@ impl Chaos {
 
     /// The node cannot reach the database for so long.
     pub fn cut(&self, node: usize, ms: u64, how: Cut) {
+        if !self.rages() {
+            return;
+        }
         self.tell(|| format!("node {node}: cut off for {ms} ms, {how:?}"));
         let mut state = self.lock();
         state.counts.cuts += 1;

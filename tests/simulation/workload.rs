@@ -187,9 +187,6 @@ pub async fn vandal(fleet: Rc<Fleet>, seed: u64, span_ms: u64) {
     let deeds = chance.below(4 + 4 * fleet.nodes.len() as u64);
     for _ in 0..deeds {
         pause(chance.below(2 * span_ms / (deeds + 1))).await;
-        if !fleet.ground.chaos.rages() {
-            return;
-        }
         let node = fleet.nodes[usize::try_from(chance.below(fleet.nodes.len() as u64)).unwrap()].clone();
         do_harm(&fleet, node, &mut chance).await;
     }
