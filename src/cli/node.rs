@@ -38,6 +38,17 @@ pub struct DatabaseArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Makes the database or brings it up to date; lets logins in that serve nodes of some roles only.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MigrateArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Lets an existing PostgreSQL login serve nodes that host these roles, and see no other role's tables (may be repeated)
+    #[arg(long = "login", value_name = "LOGIN=ROLE,…")]
+    pub logins: Vec<String>,
+}
+
 /// Checks every invariant on a live database: stock, money, events, orders, notices, analytics.
 #[derive(Args, Clone, Debug, Default)]
 pub struct VerifyArgs {
@@ -87,7 +98,7 @@ pub trait Node {
     ///
     /// # Errors
     /// It cannot be reached or is from a later version.
-    fn migrate(&self, args: &DatabaseArgs) -> anyhow::Result<()>;
+    fn migrate(&self, args: &MigrateArgs) -> anyhow::Result<()>;
     /// Checks the invariants and prints the report; false when one is broken.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod deadlines;
 mod kills;
 #[path = "../support/process.rs"]
 mod process;
+mod roles;
 mod signals;
 mod strace;
 mod topics;

@@ -24,10 +24,10 @@ const CREATE_PAUSE: Duration = Duration::from_millis(250);
 const MIGRATE_WAIT: &str = "300s";
 
 sql!(ServerVersion, "SELECT current_setting('server_version_num')::int" => Integer);
-sql!(HasMigrations, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() AND tablename = '__diesel_schema_migrations'" => Text);
+sql!(HasMigrations, "SELECT name FROM (SELECT to_regclass('__diesel_schema_migrations')::text AS name) found WHERE name IS NOT NULL" => Text);
 sql!(CountOthers, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() LIMIT 1" => Text);
 sql!(Applied, "SELECT version::text FROM __diesel_schema_migrations ORDER BY version" => Text);
-sql!(HasMeta, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'" => Text);
+sql!(HasMeta, "SELECT name FROM (SELECT to_regclass('meta')::text AS name) found WHERE name IS NOT NULL" => Text);
 sql!(MetaValue, "SELECT value FROM meta WHERE name = ?" => Text);
 sql!(PutMeta, "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING");
 sql!(PutShards, "INSERT INTO shards (role, shard) SELECT * FROM unnest(?, ?) ON CONFLICT (role, shard) DO NOTHING");
