@@ -271,11 +271,11 @@ fn a_node_sends_what_is_another_roles_to_a_node_that_hosts_it() {
         let put = orders.send(Method::PUT, &path, &[("content-type", "application/json")], body).await;
         assert_eq!(json(put).await.1["availableQuantity"], json!(7));
         assert_eq!(json(orders.get(&path).await).await.1["name"], json!("bolt"));
-        let rows: String = (10..3_000).map(|n| format!("{},p{n},1.00,5\n", Uuid::from_u128(n))).collect();
+        let rows: String = (10..6_000).map(|n| format!("{},p{n},1.00,5\n", Uuid::from_u128(n))).collect();
         let csv = format!("productId,name,price,availableQuantity\n{rows}");
-        assert!(csv.len() > 131_072, "longer than a JSON body may be");
+        assert!(csv.len() > Settings::default().server.body_limit_bytes, "longer than a JSON body may be");
         let imported = orders.send(Method::POST, "/api/v1/products/import", &[("content-type", "text/csv")], csv).await;
-        assert_eq!(json(imported).await.1["imported"], json!(2_990));
+        assert_eq!(json(imported).await.1["imported"], json!(5_990));
         assert_eq!(orders.get("/api/v1/analytics/dashboard").await.status(), 200);
         // And the other way: whatever is an order's.
         let placed = stock.post_order(&[]).await;
