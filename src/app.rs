@@ -10,7 +10,7 @@ use crate::actors::faults::Faults;
 use crate::actors::{self, Actors, Parts, RealWorld, Where};
 use crate::config::{ConfigError, Settings};
 use crate::db::{Reads, StoreError};
-use crate::domain::Role;
+use crate::domain::{Role, Roles};
 use crate::http::{self, Component, Fares, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{Providers, SetupError, server};
@@ -254,6 +254,15 @@ pub fn migrate(settings: &Settings) -> Result<(), AppError> {
     let runtime = database_runtime(settings)?;
     runtime.block_on(database::open(settings, runtime.handle()))?;
     Ok(())
+}
+
+/// Lets a login of the database serve nodes that host `roles`, and those only.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn let_in(settings: &Settings, login: &str, roles: Roles) -> Result<(), AppError> {
+    let runtime = database_runtime(settings)?;
+    Ok(runtime.block_on(database::let_in(settings, login, roles))?)
 }
 
 /// The database's reading side alone, for a look at a live database.

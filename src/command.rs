@@ -1,8 +1,9 @@
 //! The commands that need a node or its database in this process: the composition root's side of the command line.
 
 use crate::app;
-use crate::cli::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
+use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 use crate::config::{Settings, Sources};
+use crate::domain::{Role, Roles};
 use crate::verify::{self, Expect};
 use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
@@ -18,10 +19,16 @@ impl Node for Local {
         Ok(app::serve(settings(args)?)?)
     }
 
-    fn migrate(&self, args: &DatabaseArgs) -> anyhow::Result<()> {
-        let settings = database_settings(args)?;
+    fn migrate(&self, args: &MigrateArgs) -> anyhow::Result<()> {
+        let settings = database_settings(&args.database)?;
+        let logins: Vec<(&str, Roles)> = args.logins.iter().map(|text| login(text)).collect::<anyhow::Result<_>>()?;
         app::migrate(&settings)?;
         println!("{} is up to date", settings.store.url);
+        for (name, roles) in logins {
+            app::let_in(&settings, name, roles)?;
+            let roles: Vec<&str> = roles.iter().map(Role::name).collect();
+            println!("{name} may serve nodes of {}", roles.join(", "));
+        }
         Ok(())
     }
 
@@ -38,6 +45,7 @@ impl Node for Local {
         let options = verify::Options {
             expect: if args.allow_open { Expect::Live } else { Expect::Settled },
             recorded,
+            external: if args.external_roles.is_empty() { settings.cluster.external_roles.clone() } else { args.external_roles.clone() },
             ..verify::Options::default()
         };
         let runtime = app::database_runtime(&settings)?;
@@ -85,6 +93,13 @@ impl Node for Local {
         let address = start.recv().context("the node ended at its start")??;
         Ok(Box::new(InProcess { address, stop, thread }))
     }
+}
+
+/// `LOGIN=ROLE,…`
+fn login(text: &str) -> anyhow::Result<(&str, Roles)> {
+    let (name, roles) = text.split_once('=').filter(|(name, _)| !name.is_empty()).context("--login takes LOGIN=ROLE,…")?;
+    let role = |name: &str| Role::from_name(name.trim()).with_context(|| format!("--login: there is no role {name:?}"));
+    Ok((name, roles.split(',').map(role).collect::<anyhow::Result<_>>()?))
 }
 
 struct InProcess {

@@ -113,8 +113,11 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
     Ok(report)
 }
 
-/// The order ids of a record file, one a line. A last line that the crash of its writer cut short is passed over: it was not
-/// counted as answered.
+/// Before the id of an order of which it is not known whether it was accepted.
+const MAYBE: &str = "maybe ";
+
+/// The order ids of a record file, one a line; those of orders that may exist or not (answered with 504, `maybe ID`) are left out. A
+/// last line that the crash of its writer cut short is passed over: it was not counted as answered.
 ///
 /// # Errors
 /// The number of a line that is no order id.
@@ -123,7 +126,12 @@ pub fn read_record(text: &str) -> Result<HashSet<OrderId>, usize> {
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
     let (lines, cut) = text.split_at_checked(whole).unwrap_or((text, ""));
     for (at, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        ids.insert(line.trim().parse().map_err(|_| at + 1)?);
+        let line = line.trim();
+        let (id, is_sure) = line.strip_prefix(MAYBE).map_or((line, true), |id| (id, false));
+        let id = id.parse().map_err(|_| at + 1)?;
+        if is_sure {
+            ids.insert(id);
+        }
     }
     ids.extend(cut.trim().parse::<OrderId>());
     Ok(ids)

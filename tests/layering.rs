@@ -24,7 +24,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("verify", &["domain", "saga", "db"]),
     ("cli", &["domain"]),
     ("app", &["domain", "saga", "config", "telemetry", "db", "providers", "actors", "kafka", "http"]),
-    ("command", &["app", "cli", "config", "verify"]),
+    ("command", &["app", "cli", "config", "domain", "verify"]),
 ];
 
 /// Implementations: only their own room, the composition root and tests may name them. Whoever else works with the trait.

@@ -127,17 +127,18 @@ fn adopt(node: &Node, cluster: &Cluster, me: WriterId, epoch: u64) -> Done {
     if missing.is_empty() {
         return Done::Nothing;
     }
-    node.journal.slices().extend(missing.iter());
     load(node, missing, epoch);
     Done::Something
 }
 
-/// The slices are this node's: its cells take up what is open in them, unless a fence has come between.
+/// The slices are this node's: its journal takes their writes and its cells take up what is open in them, unless a fence has come
+/// between. It is known under the journal's own lock, so that nothing is taken for a writer that has ended.
 fn load(node: &Node, taken: Slices, epoch: u64) {
-    let slices = node.journal.slices();
+    let mut slices = node.journal.slices();
     if node.journal.epoch() != epoch {
         return;
     }
+    slices.extend(taken.iter());
     for inbox in &node.inboxes {
         inbox.push(Inbound::Load(taken.clone()));
     }

@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::db::postgres::{PgOptions, PgReads, PgStore};
 use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{Reads, Store, StoreError};
-use crate::domain::Shards;
+use crate::domain::{Roles, Shards};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -38,6 +38,14 @@ pub(super) async fn open_reads(settings: &Settings, runtime: &Handle) -> Result<
         Place::Sqlite(options) => Arc::new(SqliteReads::open(options, runtime.clone())?),
         Place::Postgres(options) => Arc::new(PgReads::open(options, runtime.clone()).await?),
     })
+}
+
+/// Lets a login of the database serve nodes that host `roles`, and those only.
+pub(super) async fn let_in(settings: &Settings, login: &str, roles: Roles) -> Result<(), StoreError> {
+    match place(settings)? {
+        Place::Sqlite(_) => Err(StoreError::Mismatch("a SQLite file knows no logins: they need PostgreSQL".to_owned())),
+        Place::Postgres(options) => options.let_in(login, roles).await,
+    }
 }
 
 fn place(settings: &Settings) -> Result<Place, StoreError> {

@@ -1,10 +1,13 @@
-//! The client of a node's HTTP API that the commands share: JSON in and out, errors that say what to do next.
+//! The client of the nodes' HTTP API that the commands share: JSON in and out, errors that say what to do next. Any node answers; one
+//! that cannot be connected to is passed over for the next. Nothing is sent twice that a node may have taken.
 
 use anyhow::Context;
 use clap::Args;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -23,9 +26,9 @@ pub(crate) struct KeyArg {
 /// Which node, and the key to it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ApiArgs {
-    /// The node to talk to
-    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    pub(crate) url: String,
+    /// The node to talk to; of several (repeated or separated by commas) the first that can be reached
+    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',')]
+    pub(crate) url: Vec<String>,
     #[command(flatten)]
     pub(crate) access: KeyArg,
 }
@@ -52,75 +55,104 @@ pub(crate) struct Problem {
     correlation: Option<String>,
 }
 
-/// A handle to one node.
+/// A handle to the nodes.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    base: String,
+    bases: Vec<String>,
+    /// Which of them was reached last.
+    present: Arc<AtomicUsize>,
     key: Option<String>,
 }
+
+/// What a request is made of; rendered for each node that it is tried at.
+type Dress<'a> = &'a (dyn Fn(RequestBuilder) -> RequestBuilder + Sync);
 
 impl Client {
     pub(crate) fn new(args: &ApiArgs) -> anyhow::Result<Self> {
         // Only the first one in the process is taken; any later one is the same.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .user_agent(concat!("ordermill/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("the HTTP client cannot be made")?;
-        Ok(Self { http, base: args.url.trim_end_matches('/').to_owned(), key: args.access.key.clone() })
+        let builder =
+            || reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).user_agent(concat!("ordermill/", env!("CARGO_PKG_VERSION")));
+        // A machine without root certificates can still speak plain HTTP.
+        let http = builder().build().or_else(|_| builder().tls_certs_only([]).build()).context("the HTTP client cannot be made")?;
+        let bases: Vec<String> = args.url.iter().map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+        anyhow::ensure!(!bases.is_empty(), "give the address of a node by --url");
+        Ok(Self { http, bases, present: Arc::default(), key: args.access.key.clone() })
     }
 
+    /// The node that was reached last.
     pub(crate) fn url(&self) -> &str {
-        &self.base
+        self.base(0)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
-        self.json(self.request(Method::GET, path)).await
+        self.json(Method::GET, path, &|request| request).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
-        self.json(self.request(Method::POST, path).json(body)).await
+        self.json(Method::POST, path, &|request| request.json(body)).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
-        self.json(self.request(Method::PUT, path).json(body)).await
+        self.json(Method::PUT, path, &|request| request.json(body)).await
     }
 
     pub(crate) async fn post_csv(&self, path: &str, body: String) -> Result<Value, ApiError> {
-        self.json(self.request(Method::POST, path).header("Content-Type", "text/csv").body(body)).await
+        self.json(Method::POST, path, &|request| request.header("Content-Type", "text/csv").body(body.clone())).await
     }
 
     /// Opens a stream of server-sent events, after the event `last`.
     pub(crate) async fn events(&self, path: &str, last: Option<&str>) -> Result<Events, ApiError> {
-        let mut request = self.request(Method::GET, path).header("Accept", "text/event-stream");
-        if let Some(last) = last {
-            request = request.header("Last-Event-ID", last);
-        }
-        let response = self.checked(request).await?;
-        Ok(Events { url: self.base.clone(), response, text: Vec::new() })
+        let dress = |request: RequestBuilder| {
+            let request = request.header("Accept", "text/event-stream");
+            match last {
+                Some(last) => request.header("Last-Event-ID", last),
+                None => request,
+            }
+        };
+        let response = self.checked(Method::GET, path, &dress).await?;
+        Ok(Events { url: self.url().to_owned(), response, text: Vec::new() })
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.key {
-            Some(key) => request.bearer_auth(key),
-            None => request,
-        }
+    /// The base address that is `after` places after the one that was reached last.
+    fn base(&self, after: usize) -> &str {
+        let at = (self.present.load(Ordering::Relaxed) + after) % self.bases.len().max(1);
+        self.bases.get(at).map_or("", String::as_str)
     }
 
-    async fn json(&self, request: RequestBuilder) -> Result<Value, ApiError> {
-        let response = self.checked(request.timeout(ANSWER_LIMIT)).await?;
-        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+    async fn json(&self, method: Method, path: &str, dress: Dress<'_>) -> Result<Value, ApiError> {
+        let response = self.checked(method, path, &|request| dress(request).timeout(ANSWER_LIMIT)).await?;
+        let text = response.text().await.map_err(|error| unreachable(self.url(), &error))?;
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).map_err(|error| ApiError::Odd { url: self.base.clone(), what: format!("no JSON ({error})") })
+        serde_json::from_str(&text).map_err(|error| ApiError::Odd { url: self.url().to_owned(), what: format!("no JSON ({error})") })
     }
 
-    async fn checked(&self, request: RequestBuilder) -> Result<Response, ApiError> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+    /// Sends to the first node that can be connected to.
+    async fn send(&self, method: Method, path: &str, dress: Dress<'_>) -> Result<Response, ApiError> {
+        let mut after = 0;
+        loop {
+            let base = self.base(after);
+            let request = self.http.request(method.clone(), format!("{base}{path}"));
+            let request = match &self.key {
+                Some(key) => request.bearer_auth(key),
+                None => request,
+            };
+            match dress(request).send().await {
+                Ok(response) => {
+                    self.present.fetch_add(after, Ordering::Relaxed);
+                    return Ok(response);
+                }
+                Err(error) if error.is_connect() && after + 1 < self.bases.len() => after += 1,
+                Err(error) => return Err(unreachable(base, &error)),
+            }
+        }
+    }
+
+    async fn checked(&self, method: Method, path: &str, dress: Dress<'_>) -> Result<Response, ApiError> {
+        let response = self.send(method, path, dress).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -128,15 +160,15 @@ impl Client {
         let text = response.text().await.unwrap_or_default();
         Err(ApiError::Problem(Box::new(Problem::read(status.as_u16(), &text))))
     }
+}
 
-    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
-        // The innermost cause ("connection refused") says more than the layers around it.
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        ApiError::Unreachable { url: self.base.clone(), cause: cause.to_string() }
+fn unreachable(url: &str, error: &reqwest::Error) -> ApiError {
+    // The innermost cause ("connection refused") says more than the layers around it.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
+    ApiError::Unreachable { url: url.to_owned(), cause: cause.to_string() }
 }
 
 impl ApiError {
@@ -309,6 +341,29 @@ mod tests {
         assert_eq!(shown, "the node answers 422: Invalid: 2 fields\n  /a is empty\n  \"b\"\n  (correlation id c)");
         assert!(Problem::read(401, "").to_string().contains("ORDERMILL_KEY"));
         assert_eq!(Problem::read(502, "<html>").to_string(), "the node answers 502: <html>");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_away_is_passed_over_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = format!("http://{}", listener.local_addr().unwrap());
+        let away = {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            format!("http://{}/", listener.local_addr().unwrap())
+        };
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                drop(tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await);
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+                tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+            }
+        });
+        let args = ApiArgs { url: vec![away.clone(), here.clone()], access: KeyArg::default() };
+        let client = Client::new(&args).unwrap();
+        assert_eq!(client.post("/x", &serde_json::json!({})).await.unwrap(), serde_json::json!({}));
+        assert_eq!(client.url(), here);
+        let nobody = Client::new(&ApiArgs { url: vec![away], access: KeyArg::default() }).unwrap();
+        assert!(matches!(nobody.get("/x").await, Err(ApiError::Unreachable { .. })));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod retail;
 mod rng;
 mod table;
 
-pub use node::{DatabaseArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
+pub use node::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -43,7 +43,7 @@ enum Command {
     /// Run a node: HTTP API, dashboard and all roles
     Serve(NodeArgs),
     /// Make the database or bring it up to date, and end
-    Migrate(DatabaseArgs),
+    Migrate(MigrateArgs),
     /// See it work: a node, a shop, a stream of orders and the dashboard, with nothing installed
     Demo(demo::DemoArgs),
     /// Look at orders, follow, cancel and ship them

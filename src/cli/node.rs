@@ -1,6 +1,7 @@
 //! What the command line wants of the node itself, and the options that say which node. The composition root implements
 //! [`Node`]; so no command knows how a node is put together.
 
+use crate::domain::Role;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -37,6 +38,17 @@ pub struct DatabaseArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Makes the database or brings it up to date; lets logins in that serve nodes of some roles only.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MigrateArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Lets an existing PostgreSQL login serve nodes that host these roles, and see no other role's tables (may be repeated)
+    #[arg(long = "login", value_name = "LOGIN=ROLE,…")]
+    pub logins: Vec<String>,
+}
+
 /// Checks every invariant on a live database: stock, money, events, orders, notices, analytics.
 #[derive(Args, Clone, Debug, Default)]
 pub struct VerifyArgs {
@@ -49,9 +61,16 @@ pub struct VerifyArgs {
     /// Accept orders that are still under way
     #[arg(long)]
     pub allow_open: bool,
+    /// Roles that another team runs, which have no rows here (default: as the settings say)
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',', value_parser = role)]
+    pub external_roles: Vec<Role>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::from_name(name).ok_or_else(|| format!("must be one of {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 /// Runs the stand-ins of the payment provider, of an SMTP server and of an SMS gateway as servers.
@@ -79,7 +98,7 @@ pub trait Node {
     ///
     /// # Errors
     /// It cannot be reached or is from a later version.
-    fn migrate(&self, args: &DatabaseArgs) -> anyhow::Result<()>;
+    fn migrate(&self, args: &MigrateArgs) -> anyhow::Result<()>;
     /// Checks the invariants and prints the report; false when one is broken.
     ///
     /// # Errors

@@ -337,6 +337,20 @@ mod tests {
     }
 
     #[test]
+    fn properties_of_kafka_are_taken_and_their_secrets_masked() {
+        let file = "[kafka.properties]\n\"sasl.password\" = \"hush\"\n\"socket.timeout.ms\" = 500\n\"socket.nagle.disable\" = true\n";
+        let settings = with_file(file).unwrap();
+        let taken = ["sasl.password", "socket.nagle.disable", "socket.timeout.ms"].map(|name| settings.kafka.properties.0[name].clone());
+        assert_eq!(taken, ["hush", "true", "500"]);
+        let shown = settings.render();
+        assert!(shown.contains("socket.timeout.ms") && !shown.contains("hush"), "{shown}");
+        let of_environment =
+            with_env(&[("ORDERMILL_KAFKA__PROPERTIES", r#"{ "sasl.username" = "me" }"#), ("ORDERMILL_KAFKA__BROKERS", "a:1,b:2")]);
+        let kafka = of_environment.unwrap().kafka;
+        assert_eq!((kafka.brokers.join(" "), kafka.properties.0.len()), ("a:1 b:2".to_owned(), 1));
+    }
+
+    #[test]
     fn a_secret_may_stand_in_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "hush\n").unwrap();
@@ -351,6 +365,11 @@ mod tests {
             ("[server]\nlisten = \"0.0.0.0:8080\"", "server.listen is 0.0.0.0:8080, which others can reach, and no access keys are set"),
             ("[server]\nlisten = \"8080\"", "it must be HOST:PORT"),
             ("[store]\nurl = \"mysql://x\"", "store.url must be"),
+            ("[kafka]\nbrokers = [\"localhost\"]", "kafka.brokers: \"localhost\" is no address; it must be HOST:PORT"),
+            ("[kafka]\nprefix = \"a b\"", "kafka.prefix may have letters"),
+            ("[kafka]\ncompression = \"rar\"", "rar"),
+            ("[kafka.properties]\nacks = 1", "acks cannot be set: an acknowledged event could be lost"),
+            ("[kafka.properties]\n\"group.id\" = \"x\"", "group.id cannot be set: each role has its own"),
             ("[order]\nredrive_first_ms = 9\nredrive_most_ms = 8", "order.redrive_first_ms must not be above"),
             ("[[access.keys]]\nname = \"a\"\nrole = \"customer\"\nkey = \"0123456789abcdef\"", "a customer's key needs customer_id"),
             ("[[access.keys]]\nname = \"a\"\nrole = \"admin\"", "give sha256 or key"),

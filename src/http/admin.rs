@@ -41,6 +41,8 @@ pub(super) struct BreakerView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ClusterView {
+    /// The node that answers.
+    pub node: String,
     /// How many shards the store has.
     pub shards: u16,
     /// Shards of each role that nobody owns.
@@ -61,14 +63,22 @@ pub(super) struct WriterView {
     pub url: String,
     /// Whether it may write.
     pub alive: bool,
+    /// The roles that it hosts.
+    #[schema(value_type = Vec<String>)]
+    pub roles: Vec<&'static str>,
     /// Until when others leave it alone.
     pub lease_until: Time,
+    /// How long that is from now, in milliseconds; below zero when it has passed.
+    pub lease_left_ms: i64,
     /// Its transactions so far.
     pub commits: i64,
     /// The end of its log.
     pub last_seq: i64,
     /// Events of its log that are not in Kafka yet.
     pub unpublished: i64,
+    /// The writer that publishes its log in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_by: Option<i64>,
     /// What it owns.
     pub owns: Vec<OwnedView>,
 }
@@ -134,12 +144,20 @@ pub(super) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
         node: row.node,
         url: row.url,
         alive: row.alive,
+        roles: row.roles.iter().map(|role| role.name()).collect(),
         lease_until: Time(row.lease_until),
+        lease_left_ms: row.lease_left_ms,
         commits: row.commits,
         last_seq: row.last_seq,
         unpublished: row.last_seq.saturating_sub(row.published_seq),
+        published_by: row.publisher.map(|writer| writer.0),
     });
-    let view = ClusterView { shards: reads.shards().count(), free_shards: free.try_into().unwrap_or(u64::MAX), writers: views.collect() };
+    let view = ClusterView {
+        node: call.state.node.name.clone(),
+        shards: reads.shards().count(),
+        free_shards: free.try_into().unwrap_or(u64::MAX),
+        writers: views.collect(),
+    };
     Ok(HttpResponse::Ok().json(view))
 }
 

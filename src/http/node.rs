@@ -139,10 +139,21 @@ pub(super) async fn health(call: Call) -> HttpResponse {
         components.insert(breaker.name.to_owned(), ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
     }
     let reasons = not_ready(state);
+    components.insert("cluster".to_owned(), cluster(state));
     let actors = ComponentView { status: up(reasons.is_empty()), detail: None };
     components.insert("actors".to_owned(), actors);
     let is_up = components.values().all(|component| component.status != "DOWN");
     answer(is_up, HealthView { status: up(is_up), components, reasons })
+}
+
+/// What this node has of the work, and who else there is.
+fn cluster(state: &HttpState) -> ComponentView {
+    let (front, slices) = (&state.front, state.front.slices().borrow().clone());
+    let nodes = front.cluster().writers.iter().filter(|writer| writer.alive).count();
+    let shards = front.reads().shards().count();
+    let owned = state.settings.cluster.hosted().iter().map(|role| format!("{} {}", role.name(), slices.shards_of(role).len()));
+    let detail = format!("nodes: {nodes}; of {shards} shards here: {}", owned.collect::<Vec<_>>().join(", "));
+    ComponentView { status: up(!slices.is_empty()), detail: Some(detail) }
 }
 
 /// Whether the process lives; asks nobody else.

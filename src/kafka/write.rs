@@ -1,6 +1,6 @@
 //! Makes a message of an event: value, key and headers.
 
-use super::headers::{self, Headers};
+use super::headers;
 use super::wire::{
     AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Message, NotificationFailed, NotificationSent,
     OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
@@ -74,38 +74,36 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
     }
 }
 
-/// The record's headers: CloudEvents in binary mode, the trace, and where the event comes from.
-#[must_use]
-pub fn headers(event: &Event, from: Provenance<'_>) -> Headers {
+/// The record's headers, each given to `add`: CloudEvents in binary mode, the trace, and where the event comes from.
+pub fn headers(event: &Event, from: Provenance<'_>, mut add: impl FnMut(&str, &[u8])) {
     let kind = event.kind();
     let id = event.id().0;
-    let mut all = Headers::with_capacity(14);
     let mut uuid = [0; 36];
-    all.add(headers::SPEC_VERSION, b"1.0");
-    all.add(headers::ID, hyphenated(id, &mut uuid));
-    all.add(headers::SOURCE, headers::source(kind.topic()));
-    all.add(headers::TYPE, headers::type_of(kind).as_bytes());
-    all.add(headers::SUBJECT, hyphenated(event.order.0, &mut uuid));
-    all.add(headers::PARTITION_KEY, hyphenated(event.order.0, &mut uuid));
-    all.add(headers::TIME, event.at.to_string().as_bytes());
-    all.add(headers::DATA_SCHEMA, headers::schema_of(kind).as_bytes());
-    all.add(headers::CONTENT_TYPE, b"application/json");
-    all.add(headers::CORRELATION, hyphenated(event.correlation.0, &mut uuid));
+    add(headers::SPEC_VERSION, b"1.0");
+    add(headers::ID, hyphenated(id, &mut uuid));
+    add(headers::SOURCE, headers::source(kind.topic()));
+    add(headers::TYPE, headers::type_of(kind).as_bytes());
+    let order = hyphenated(event.order.0, &mut uuid);
+    add(headers::SUBJECT, order);
+    add(headers::PARTITION_KEY, order);
+    add(headers::TIME, event.at.to_string().as_bytes());
+    add(headers::DATA_SCHEMA, headers::schema_of(kind).as_bytes());
+    add(headers::CONTENT_TYPE, b"application/json");
+    add(headers::CORRELATION, hyphenated(event.correlation.0, &mut uuid));
     if !event.correlation.0.is_nil() {
-        all.add(headers::TRACE_PARENT, headers::trace_parent(event.correlation, id).as_bytes());
+        add(headers::TRACE_PARENT, headers::trace_parent(event.correlation, id).as_bytes());
     }
     match from {
         Provenance::Log { writer, seq, local } => {
-            all.add(headers::WRITER, writer.0.to_string().as_bytes());
-            all.add(headers::SEQ, seq.to_string().as_bytes());
+            add(headers::WRITER, writer.0.to_string().as_bytes());
+            add(headers::SEQ, seq.to_string().as_bytes());
             if !local.is_empty() {
                 let names: Vec<&str> = local.iter().map(|role| role.name()).collect();
-                all.add(headers::LOCAL, names.join(",").as_bytes());
+                add(headers::LOCAL, names.join(",").as_bytes());
             }
         }
-        Provenance::Repeat => all.add(headers::REPEAT, b"true"),
+        Provenance::Repeat => add(headers::REPEAT, b"true"),
     }
-    all
 }
 
 fn hyphenated(id: Uuid, buffer: &mut [u8; 36]) -> &[u8] {

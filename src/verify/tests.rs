@@ -331,12 +331,14 @@ async fn violations_are_all_counted_and_the_first_are_shown() {
 #[test]
 fn a_record_file_is_read_and_its_cut_last_line_passed_over() {
     let (one, two) = (order(1, 1).id, order(2, 1).id);
-    let cases: [(String, Result<usize, usize>); 6] = [
+    let cases: [(String, Result<usize, usize>); 8] = [
         (String::new(), Ok(0)),
         (format!("{one}\n{two}\n"), Ok(2)),
         (format!("{one}\r\n\n{two}"), Ok(2)),
         (format!("{one}\n0190-cut"), Ok(1)),
         ("0190-cut".to_owned(), Ok(0)),
+        (format!("{one}\nmaybe {two}\n"), Ok(1)),
+        ("maybe not\n".to_owned(), Err(1)),
         (format!("{one}\nnonsense\n{two}\n"), Err(2)),
     ];
     for (text, wanted) in cases {

@@ -9,12 +9,12 @@ use ordermill::app;
 use ordermill::config::{Settings, Sources};
 use std::time::{Duration, Instant};
 
-fn service(name: &str) -> String {
+pub(crate) fn service(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: eval \"$(scripts/services start)\" first, or use scripts/test"))
 }
 
 /// A database of this test's own on the test server.
-fn database(name: &str) -> String {
+pub(crate) fn database(name: &str) -> String {
     let server = service("ORDERMILL_TEST_POSTGRES");
     let (base, query) = server.split_once('?').map_or((server.as_str(), None), |(base, query)| (base, Some(query)));
     let (host, _) = base.rsplit_once('/').unwrap();

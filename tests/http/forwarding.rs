@@ -271,11 +271,11 @@ fn a_node_sends_what_is_another_roles_to_a_node_that_hosts_it() {
         let put = orders.send(Method::PUT, &path, &[("content-type", "application/json")], body).await;
         assert_eq!(json(put).await.1["availableQuantity"], json!(7));
         assert_eq!(json(orders.get(&path).await).await.1["name"], json!("bolt"));
-        let rows: String = (10..3_000).map(|n| format!("{},p{n},1.00,5\n", Uuid::from_u128(n))).collect();
+        let rows: String = (10..6_000).map(|n| format!("{},p{n},1.00,5\n", Uuid::from_u128(n))).collect();
         let csv = format!("productId,name,price,availableQuantity\n{rows}");
-        assert!(csv.len() > 131_072, "longer than a JSON body may be");
+        assert!(csv.len() > Settings::default().server.body_limit_bytes, "longer than a JSON body may be");
         let imported = orders.send(Method::POST, "/api/v1/products/import", &[("content-type", "text/csv")], csv).await;
-        assert_eq!(json(imported).await.1["imported"], json!(2_990));
+        assert_eq!(json(imported).await.1["imported"], json!(5_990));
         assert_eq!(orders.get("/api/v1/analytics/dashboard").await.status(), 200);
         // And the other way: whatever is an order's.
         let placed = stock.post_order(&[]).await;
@@ -289,6 +289,26 @@ fn a_node_sends_what_is_another_roles_to_a_node_that_hosts_it() {
         stock.stop().await;
         let gone = orders.get("/api/v1/products").await;
         assert_eq!(problem(gone).await, (503, None, true));
+    });
+}
+
+#[test]
+fn a_node_without_a_shard_is_not_ready_and_each_tells_who_there_is() {
+    run(|| async {
+        let (has, has_not) = has_and_has_not(None, Settings::default()).await;
+        assert_eq!(has.get("/health/ready").await.status(), 200);
+        let (status, body) = json(has_not.get("/health/ready").await).await;
+        assert_eq!((status, &body["reasons"]), (503, &json!(["shards: none is this node's yet"])));
+        let (_, health) = json(has_not.get("/health").await).await;
+        let cluster = &health["components"]["cluster"];
+        assert_eq!(cluster["status"], json!("DOWN"));
+        assert!(cluster["detail"].as_str().unwrap().starts_with("nodes: 2; of 1 shards here: order 0, "), "{cluster}");
+        let (_, view) = json(has_not.get("/api/v1/admin/cluster").await).await;
+        assert_eq!((&view["shards"], &view["freeShards"]), (&json!(1), &json!(0)));
+        let row = |name: &str| view["writers"].as_array().unwrap().iter().find(|row| row["node"] == name).unwrap().clone();
+        assert_eq!((&row("has")["owns"][0], &row("has-not")["owns"]), (&json!({"role": "order", "shards": [0]}), &json!([])));
+        assert_eq!(row("has")["roles"], json!(["order", "inventory", "payment", "notification", "analytics"]));
+        assert!(row("has")["leaseLeftMs"].as_i64().unwrap() > 500_000, "{view}");
     });
 }
 
@@ -334,5 +354,30 @@ fn what_is_decided_at_the_desk_is_done_by_the_orders_owner() {
             let state = has.front().reads().letter(letter.id).await.unwrap().unwrap().state;
             assert_eq!(state, LetterState::Reprocessed);
         }
+    });
+}
+
+#[test]
+fn what_the_desk_asks_of_an_owner_is_asked_of_the_owner() {
+    run(|| async {
+        let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        let neighbour = Neighbour::new(Does::Answer(answer.to_owned())).await;
+        let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
+        let letter = notice_letter(&has, has.place().await).await;
+        let path = format!("/api/v1/admin/dlq/{}", letter.id.0);
+        let headers = [("content-type", "application/json")];
+        for (path, body) in
+            [(path.as_str(), r#"{"action":"reprocess"}"#), ("/api/v1/admin/dlq", r#"{"action":"reprocess","filter":{},"note":"n"}"#)]
+        {
+            neighbour.say("");
+            assert_eq!(has_not.send(Method::POST, path, &headers, body).await.status(), 200);
+        }
+        let seen = neighbour.seen();
+        assert!(seen.iter().all(|sent| sent.starts_with(&format!("POST {path} HTTP/1.1\r\n"))), "{seen:?}");
+        let bodies: Vec<&str> = seen.iter().map(|sent| sent.split_once("\r\n\r\n").unwrap().1).collect();
+        assert_eq!(bodies, [r#"{"action":"reprocess"}"#, r#"{"action":"reprocess","note":"n"}"#]);
+        // What asks nothing of the owner is done here.
+        let (status, body) = json(has_not.send(Method::POST, &path, &headers, r#"{"action":"discard"}"#).await).await;
+        assert_eq!((status, &body["state"], neighbour.seen().len()), (200, &json!("DISCARDED"), 2));
     });
 }

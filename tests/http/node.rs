@@ -16,6 +16,8 @@ fn health_is_told_by_parts() {
         let health = app.get("/health").await;
         assert_eq!((health.status, health.at("/status"), health.at("/components/database/status")), (200, "UP".into(), "UP".into()));
         assert_eq!(health.at("/components/payment/status"), "UP", "{}", health.text);
+        let detail = "nodes: 1; of 24 shards here: order 24, inventory 24, payment 24, notification 24, analytics 24";
+        assert_eq!((health.at("/components/cluster/status").as_str(), health.at("/components/cluster/detail").as_str()), ("UP", detail));
         for uri in ["/health/live", "/health/ready", "/livez", "/readyz"] {
             assert_eq!(app.get(uri).await.status, 200, "{uri}");
         }

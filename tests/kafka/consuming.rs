@@ -1,7 +1,7 @@
 //! What others say is heard: each order's messages in their order, failures as dead letters, offsets behind what is done.
 
 use crate::sample::{event_of, order, published, record, shards};
-use crate::world::{Journal, Mock, Reader, Teller, database, prefix, reads, real_broker, settings, until};
+use crate::world::{Journal, Mock, OwnBroker, Reader, Teller, database, prefix, reads, real_broker, settings, until};
 use futures_util::future::BoxFuture;
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
@@ -326,6 +326,28 @@ async fn a_shard_that_goes_to_another_node_goes_on_there() {
     assert!(node.ears.heard().len() > 60 && !other.ears.heard().is_empty());
     node.consumer.stop(LIMIT).await;
     other.consumer.stop(LIMIT).await;
+}
+
+/// Down at the start, back, away and back again; nothing is heard twice but what was not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_on_when_the_broker_comes_back() {
+    let (broker, address) = OwnBroker::start("consuming");
+    broker.halt();
+    let settings = settings(&address);
+    let database = database(Nodes::One);
+    let ears = Ears::new(Journal::start(&database, None).await);
+    let node = Node::start(&settings, &database, ears, &[Role::Order]);
+    broker.resume();
+    until("it listens", async || node.consumer.consumed()[0].partitions == 24).await;
+    let tell = |n: u64| Teller::new(&settings).tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
+    tell(1);
+    until("the first", async || node.ears.heard().len() == 1).await;
+    broker.halt();
+    broker.resume();
+    tell(2);
+    until("the second", async || !node.ears.kinds_of(order(2).id).is_empty()).await;
+    assert_eq!(node.letters().await.len(), 0);
+    node.consumer.stop(LIMIT).await;
 }
 
 /// What can be wrong with a message, and what its letter says.

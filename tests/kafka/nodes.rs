@@ -126,6 +126,33 @@ async fn every_event_of_every_order_is_told_though_the_node_is_killed_and_shipme
     assert!(node.plan.verify(&[]).0, "{}", node.plan.verify(&[]).1);
 }
 
+#[test]
+fn a_property_that_is_none_is_told_at_start() {
+    let node = Node::new();
+    let plan = node.plan.clone().with("kafka.properties", r#"{ "linger.mss" = "5" }"#);
+    let mut served = plan.spawn();
+    assert!(!served.ended(LIMIT).success());
+    assert!(plan.log().contains("linger.mss"), "{}", plan.log());
+}
+
+/// Brokers that are away are no reason not to start, nor to take no orders.
+#[test]
+fn a_node_starts_without_its_brokers_and_says_so() {
+    let mut node = Node::new();
+    node.plan = node.plan.with("kafka.brokers", "127.0.0.1:1");
+    let served = node.plan.start();
+    node.plan.put_product("10.00");
+    let order = node.place("10.00");
+    node.comes_to(order, "CONFIRMED");
+    until("health tells of it", LIMIT, || {
+        let health = node.plan.get("/health").unwrap();
+        let body: Value = serde_json::from_str(&health.body).unwrap();
+        let detail = body["components"]["kafka"]["detail"].as_str().unwrap_or_default().to_owned();
+        health.status == 200 && body["components"]["kafka"]["status"] == json!("DEGRADED") && !detail.is_empty()
+    });
+    served.stop();
+}
+
 /// Another team's service, ended with the test.
 struct Service(Child);
 

@@ -98,7 +98,9 @@ pub(crate) fn published(event: &Event) -> Record {
     let mut value = Vec::new();
     write::value(event, &mut value).unwrap();
     let from = Provenance::Log { writer: WriterId(3), seq: 12, local: &[Role::Order, Role::Inventory] };
-    Record { headers: write::headers(event, from), ..record(event.kind().topic(), event.order, value) }
+    let mut headers = Headers::default();
+    write::headers(event, from, |name, value| headers.add(name, value));
+    Record { headers, ..record(event.kind().topic(), event.order, value) }
 }
 
 /// A record without headers, on the partition of its order.

@@ -35,6 +35,9 @@ pub(crate) struct DemoArgs {
     listen: Option<String>,
     #[command(flatten)]
     database: DatabaseArgs,
+    /// Customers of nodes that run already, instead of starting one (repeated or separated by commas: those that can be reached)
+    #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["listen", "database", "config"])]
+    url: Vec<String>,
     /// Orders a second
     #[arg(long, default_value_t = 3.0, value_name = "R", value_parser = rate)]
     rate: f64,
@@ -58,6 +61,10 @@ fn rate(text: &str) -> Result<f64, String> {
 /// # Errors
 /// The node cannot be started, or does not take the catalogue.
 pub(crate) fn run(args: &DemoArgs, node: &dyn Node) -> anyhow::Result<bool> {
+    if !args.url.is_empty() {
+        println!("dashboard   {}/", args.url.first().map_or("", |url| url.trim_end_matches('/')));
+        return stream_of_orders(args, args.url.clone()).and_then(told);
+    }
     let (listen, taken) = listen(args)?;
     let folder = Folder::new(args)?;
     let mut database = args.database.clone();
@@ -75,11 +82,18 @@ pub(crate) fn run(args: &DemoArgs, node: &dyn Node) -> anyhow::Result<bool> {
         Some(_) => println!("data        in a temporary folder, gone at the end (--database keeps it)"),
         None => println!("data        {}", args.database.database.as_deref().unwrap_or("as the settings say")),
     }
+    let outcome = stream_of_orders(args, vec![url]);
+    running.stop();
+    outcome.and_then(told)
+}
+
+fn stream_of_orders(args: &DemoArgs, url: Vec<String>) -> anyhow::Result<Totals> {
     println!("{:.1} orders a second; Ctrl-C ends\n", args.rate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(perform(args, &url));
-    running.stop();
-    let totals = outcome?;
+    runtime.block_on(perform(args, url))
+}
+
+fn told(totals: Totals) -> anyhow::Result<bool> {
     print!("{}", totals.text());
     Ok(totals.placed > 0)
 }
@@ -164,9 +178,9 @@ enum Progress {
     Done,
 }
 
-async fn perform(args: &DemoArgs, url: &str) -> anyhow::Result<Totals> {
+async fn perform(args: &DemoArgs, url: Vec<String>) -> anyhow::Result<Totals> {
     let access = KeyArg { key: std::env::var("ORDERMILL_KEY").ok() };
-    let client = Client::new(&ApiArgs { url: url.to_owned(), access })?;
+    let client = Client::new(&ApiArgs { url, access })?;
     let catalogue = Catalogue::new();
     let mut interrupts = Interrupts::listen();
     for product in catalogue.all() {

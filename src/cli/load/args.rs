@@ -15,8 +15,9 @@ pub(super) const DEFAULT_ORDERS: u64 = 10_000;
     shows in all the orders that were due meanwhile.\n\n\
     Exit code: 0 the run ended, also with errors (they are in the summary); 1 the node was away for too long,\n    or orders were not settled in time; 2 wrong usage.")]
 pub(in crate::cli) struct LoadArgs {
-    /// Node to load (http://HOST:PORT); repeat it to spread the connections over several nodes
-    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    /// Node to load (http://HOST:PORT); several (repeated or separated by commas) share the connections, and one that dies leaves
+    /// its connections to the others
+    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',')]
     pub(super) url: Vec<String>,
     #[command(flatten)]
     pub(super) api: KeyArg,
@@ -51,7 +52,8 @@ pub(in crate::cli) struct LoadArgs {
     /// UnitPrice,CustomerID,Country), sent with the prices of the file
     #[arg(long, value_name = "FILE")]
     pub(super) csv: Option<PathBuf>,
-    /// Append the id of each accepted order to this file, synced before it is counted (for `verify --record`)
+    /// Append the id of each accepted order to this file, synced before it is counted (for `verify --record`), and as `maybe ID` of
+    /// each that was answered with 504
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
     /// Follow this share of the orders (0 to 1) to their end, for the latency to CONFIRMED and to settled
@@ -75,7 +77,7 @@ pub(in crate::cli) struct LoadArgs {
     /// An answer that takes longer (seconds) is given up
     #[arg(long = "timeout", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) timeout_s: u64,
-    /// End the run when a node cannot be reached for so many seconds
+    /// End the run when no node can be reached for so many seconds
     #[arg(long = "give-up", default_value_t = 60, value_name = "SECONDS")]
     pub(super) give_up_s: u64,
     /// Print the summary as JSON

@@ -23,7 +23,7 @@ const IN_PROGRESS_WAIT: Duration = Duration::from_millis(200);
 /// One connection and its buffers.
 pub(crate) struct Connection {
     run: Arc<Run>,
-    /// Which of the run's nodes it talks to.
+    /// Which of the run's nodes it talks to; the next one when this one is lost.
     target: usize,
     wire: Option<Wire>,
     request: Vec<u8>,
@@ -96,6 +96,7 @@ impl Connection {
         };
         self.wire = None;
         run.tally().trouble(trouble);
+        self.target = self.next_target();
         if may_repeat { Tried::Lost(FIRST_RECONNECT) } else { Tried::Ended(End::Unknown) }
     }
 
@@ -120,13 +121,19 @@ impl Connection {
                 Ok(Err(_)) | Err(_) => self.run.tally().trouble(Trouble::NoConnection),
             }
             if began.elapsed() > self.run.give_up {
-                self.run.fail(format!("{} could not be reached for {} s", node.address, self.run.give_up.as_secs()));
+                let others = if self.run.nodes.len() > 1 { "nor any other node " } else { "" };
+                self.run.fail(format!("{} {others}could not be reached for {} s", node.address, self.run.give_up.as_secs()));
             }
+            self.target = self.next_target();
             if !self.run.stop.sleep(wait).await {
                 return false;
             }
             wait = (wait * 2).min(MAX_RECONNECT);
         }
+    }
+
+    fn next_target(&self) -> usize {
+        (self.target + 1) % self.run.nodes.len().max(1)
     }
 }
 
@@ -142,7 +149,7 @@ fn answered(run: &Run, ticket: Ticket, head: Head, body: &[u8], may_repeat: bool
             Tried::TurnedAway(Duration::from_secs(seconds.min(MAX_RETRY_AFTER_S)).max(FIRST_RECONNECT))
         }
         (504, _) => {
-            run.tally().trouble(Trouble::Unresolved);
+            run.unresolved(body);
             if may_repeat { Tried::Lost(IN_PROGRESS_WAIT) } else { Tried::Ended(End::Unknown) }
         }
         (409, _) if may_repeat => {

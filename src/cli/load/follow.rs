@@ -1,9 +1,10 @@
 //! `--sample`: some orders are followed to the saga's end on connections of their own. The event stream tells when an order is
 //! CONFIRMED; it goes on after that (the goods may leave weeks later), so that nothing is owed any more is asked for beside it, by
-//! a status request that waits.
+//! a status request that waits. Any node answers; when one is lost, another is asked.
 
 use super::connection::text_field;
 use super::pace::Ticket;
+use super::run::Node;
 use super::tally::Tally;
 use super::wire::{Broken, Wire};
 use crate::cli::rng::Rng;
@@ -19,6 +20,8 @@ use tokio::time::timeout;
 const MAX_FOLLOWED: usize = 128;
 /// A stream keeps at most so much of an event that has not ended.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
+/// Between two nodes that are asked about the same order.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How the followed orders fared.
 #[derive(Clone, Default, Debug, PartialEq, Eq, Serialize)]
@@ -38,13 +41,20 @@ pub(crate) struct Followed {
 pub(crate) struct Followers {
     share: f64,
     seed: u64,
-    address: SocketAddr,
-    /// The end of each request: host, access.
-    headers: String,
+    /// The nodes, each with the end of a request to it: host, access.
+    nodes: Vec<(SocketAddr, String)>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     limit: Duration,
     active: AtomicUsize,
-    idle: Mutex<Vec<Wire>>,
+    idle: Mutex<Vec<Line>>,
     outcome: Mutex<Outcome>,
+}
+
+/// A connection to one of the nodes.
+struct Line {
+    wire: Wire,
+    headers: String,
 }
 
 struct Outcome {
@@ -53,13 +63,13 @@ struct Outcome {
 }
 
 impl Followers {
-    pub(crate) fn new(share: f64, seed: u64, address: SocketAddr, host: &str, key: Option<&str>, limit: Duration) -> Arc<Self> {
+    pub(crate) fn new(share: f64, seed: u64, nodes: &[Node], key: Option<&str>, limit: Duration) -> Arc<Self> {
         let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         Arc::new(Self {
             share,
             seed,
-            address,
-            headers: format!("Host: {host}\r\n{access}"),
+            nodes: nodes.iter().map(|node| (node.address, format!("Host: {}\r\n{access}", node.host))).collect(),
+            turn: AtomicUsize::new(0),
             limit,
             active: AtomicUsize::new(0),
             idle: Mutex::default(),
@@ -80,7 +90,9 @@ impl Followers {
         let (followers, id) = (self.clone(), String::from_utf8_lossy(id).into_owned());
         tokio::spawn(async move {
             let seen = AtomicBool::new(false);
-            let follow = async { tokio::join!(followers.confirmed(ticket, &id, &seen), followers.settled(ticket, &id, &seen)) };
+            let confirmed = followers.insist(|| followers.confirmed(ticket, &id, &seen));
+            let settled = followers.insist(|| followers.settled(ticket, &id, &seen));
+            let follow = async { tokio::join!(confirmed, settled) };
             let (confirmed, settled) = timeout(followers.limit, follow).await.unwrap_or((Ok(false), Ok(false)));
             let mut outcome = lock(&followers.outcome);
             outcome.followed.confirmed += u64::from(matches!(confirmed, Ok(true)));
@@ -102,12 +114,25 @@ impl Followers {
         read(&outcome.followed, &outcome.tally)
     }
 
+    /// Asks again, at another node, where a connection breaks. One node that is lost is the run's own trouble.
+    async fn insist<F: Future<Output = Result<bool, Broken>>>(&self, ask: impl Fn() -> F) -> Result<bool, Broken> {
+        loop {
+            match ask().await {
+                Err(Broken::Closed | Broken::Io(_)) if self.nodes.len() > 1 => tokio::time::sleep(ASK_AGAIN).await,
+                told => return told,
+            }
+        }
+    }
+
     /// Reads the order's events up to CONFIRMED; false when it ends otherwise.
     async fn confirmed(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
-        let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{}Accept: text/event-stream\r\n\r\n", self.headers);
-        let mut wire = self.connect().await?;
-        if wire.open(request.as_bytes()).await?.status != 200 {
-            return Err(Broken::Malformed("no event stream"));
+        let Line { mut wire, headers } = self.connect().await?;
+        let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{headers}Accept: text/event-stream\r\n\r\n");
+        match wire.open(request.as_bytes()).await?.status {
+            200 => {}
+            // Nobody's at the moment.
+            503 => return Err(Broken::Closed),
+            _ => return Err(Broken::Malformed("no event stream")),
         }
         let mut text = Vec::new();
         loop {
@@ -118,6 +143,8 @@ impl Followers {
                     return Ok(true);
                 }
                 Some(false) => return Ok(false),
+                // With several nodes a stream ends also because its node stops.
+                None if !more && self.nodes.len() > 1 => return Err(Broken::Closed),
                 None if !more => return Ok(false),
                 None if text.len() > MAX_EVENT_BYTES => return Err(Broken::Malformed("an event without end")),
                 None => {}
@@ -127,12 +154,13 @@ impl Followers {
 
     /// Asks until the order is settled.
     async fn settled(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
-        let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{}\r\n", self.headers);
-        let mut wire = self.connect().await?;
+        let Line { mut wire, headers } = self.connect().await?;
+        let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{headers}\r\n");
         loop {
-            let head = wire.exchange(request.as_bytes()).await?;
-            if head.status != 200 {
-                return Ok(false);
+            match wire.exchange(request.as_bytes()).await?.status {
+                200 => {}
+                503 => return Err(Broken::Closed),
+                _ => return Ok(false),
             }
             if wire.body().windows(SETTLED.len()).any(|window| window == SETTLED) {
                 if text_field(wire.body(), b"\"status\":") == Some(b"CONFIRMED") {
@@ -140,7 +168,7 @@ impl Followers {
                 }
                 lock(&self.outcome).tally.settled_us.record(ticket.intended.elapsed());
                 if wire.is_reusable() {
-                    lock(&self.idle).push(wire);
+                    lock(&self.idle).push(Line { wire, headers });
                 }
                 return Ok(true);
             }
@@ -154,12 +182,14 @@ impl Followers {
         }
     }
 
-    async fn connect(&self) -> Result<Wire, Broken> {
-        let pooled = lock(&self.idle).pop().filter(Wire::is_reusable);
-        match pooled {
-            Some(wire) => Ok(wire),
-            None => Ok(Wire::new(TcpStream::connect(self.address).await?)),
+    async fn connect(&self) -> Result<Line, Broken> {
+        let pooled = lock(&self.idle).pop().filter(|line| line.wire.is_reusable());
+        if let Some(line) = pooled {
+            return Ok(line);
         }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
+        let (address, headers) = self.nodes.get(turn).ok_or(Broken::Closed)?;
+        Ok(Line { wire: Wire::new(TcpStream::connect(address).await?), headers: headers.clone() })
     }
 }
 

@@ -71,15 +71,15 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
     let key = args.api.key.as_deref();
     let nodes = nodes(&args.url, key, args.idempotency).await?;
     let mut progress = Progress::new(args.json);
-    let first = nodes.first().context("give at least one --url")?;
     if !args.no_seed {
+        let first = setup::first_reachable(&nodes).await.context("give at least one --url")?;
         progress.say(&format!("putting {} products into the catalogue of {}", work.catalogue.len(), first.address));
         tokio::select! {
             seeded = setup::seed(first, key, std::mem::take(&mut work.catalogue)) => seeded?,
             () = interrupts.next() => bail!("interrupted before the first order"),
         }
     }
-    match setup::open_orders(&nodes, args.gauge, key).await {
+    match setup::open_orders(&nodes, args.gauge, key).await.map(|open| open.orders) {
         Ok(0) => {}
         Ok(open) => work.notes.push(format!("{open} orders were open before the run; they count in the time to settle")),
         Err(error) => work.notes.push(format!("the number of open orders cannot be read: {error:#}")),
@@ -88,8 +88,8 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         Some(path) => Some(Recorder::open(path).with_context(|| format!("cannot write {}", path.display()))?),
         None => None,
     };
-    let followers = (args.sample > 0.0)
-        .then(|| Followers::new(args.sample, args.seed, first.address, &first.host, key, Duration::from_secs(args.settle_timeout_s)));
+    let followers =
+        (args.sample > 0.0).then(|| Followers::new(args.sample, args.seed, &nodes, key, Duration::from_secs(args.settle_timeout_s)));
     let run = Run::new(Parts {
         nodes,
         source: work.source,
@@ -330,6 +330,7 @@ fn report(args: &LoadArgs, run: &Run, sent: &Sent, settled_in: Option<Duration>,
         sample,
         refusals: tally.refusals(),
         generator_cpu_us_per_order: sent.cpu_us.filter(|_| counts.accepted > 0).map(|micros| micros / counts.accepted as f64),
+        unexpected: counts.unexpected(),
         counts,
         notes,
         failure: run.failure().or_else(|| {

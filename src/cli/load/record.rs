@@ -43,6 +43,16 @@ impl Recorder {
         }
     }
 
+    /// Takes the id of an order that may exist or not. It is counted nowhere.
+    pub(crate) fn take_maybe(&self, order_id: &[u8]) {
+        let mut waiting = lock(&self.waiting);
+        waiting.bytes.extend_from_slice(b"maybe ");
+        waiting.bytes.extend_from_slice(order_id);
+        waiting.bytes.push(b'\n');
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
     /// No more ids will come.
     pub(crate) fn finish(&self) {
         lock(&self.waiting).ended = true;
@@ -57,7 +67,7 @@ impl Recorder {
                 let ended = waiting.ended;
                 std::mem::replace(&mut *waiting, Waiting { ended, ..Waiting::default() })
             };
-            if ids > 0 {
+            if !bytes.is_empty() {
                 let recorder = self.clone();
                 let write = move || {
                     let mut file = lock(&recorder.file);
@@ -102,11 +112,12 @@ mod tests {
             recorder.take(format!("id-{id}").as_bytes());
             tokio::task::yield_now().await;
         }
+        recorder.take_maybe(b"id-x");
         recorder.finish();
         running.await.unwrap().unwrap();
         assert_eq!(counted.load(Ordering::SeqCst), 100);
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().count(), 101);
-        assert!(text.ends_with("id-99\n"));
+        assert_eq!(text.lines().count(), 102);
+        assert!(text.ends_with("id-99\nmaybe id-x\n"));
     }
 }

@@ -96,6 +96,21 @@ impl Run {
         End::Accepted
     }
 
+    /// A 504: the order that it names may exist.
+    pub(crate) fn unresolved(&self, body: &[u8]) {
+        let id = text_field(body, b"\"orderId\":");
+        self.tally().trouble(if id.is_some() { Trouble::Unresolved } else { Trouble::Unnamed });
+        if let (Some(recorder), Some(id)) = (&self.recorder, id) {
+            recorder.take_maybe(id);
+        }
+    }
+
+    /// Whether a node was lost in this run: then its orders may be nobody's for a while.
+    pub(crate) fn has_lost_a_node(&self) -> bool {
+        let tally = self.tally();
+        tally.counts.resets + tally.counts.no_connection + tally.counts.timeouts > 0
+    }
+
     /// Counts an order's end; an accepted one is counted by the recorder, if there is one.
     pub(crate) fn ended(&self, end: End) {
         if end == End::Accepted && self.recorder.is_some() {

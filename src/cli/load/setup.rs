@@ -17,6 +17,8 @@ const MAX_SEED_TRIES: u32 = 20;
 /// How often the node is asked whether it is done: seldom enough that the asking costs nothing.
 const POLL: Duration = Duration::from_millis(25);
 const FIRST_BUSY_WAIT: Duration = Duration::from_millis(200);
+/// When one of several nodes was lost, nothing must be open for so long: its orders are nobody's until another node takes them.
+const TAKE_OVER: Duration = Duration::from_secs(15);
 
 /// Where the number of orders that are not settled is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -50,30 +52,64 @@ impl Gauge {
     }
 }
 
-/// The orders of all nodes that are not settled.
-pub(crate) async fn open_orders(nodes: &[Node], gauge: Gauge, key: Option<&str>) -> anyhow::Result<u64> {
-    let mut sum = 0;
+/// What the nodes say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Open {
+    /// Orders that are not settled.
+    pub(crate) orders: u64,
+    /// Nodes that cannot be asked.
+    pub(crate) away: usize,
+}
+
+/// The first node that a connection can be made to, else the first.
+pub(crate) async fn first_reachable(nodes: &[Node]) -> Option<&Node> {
     for node in nodes {
-        let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-        let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n{access}\r\n", gauge.path(), node.host);
-        let (head, body) = timeout(Duration::from_secs(10), once(node, request.as_bytes())).await.context("no answer")??;
-        if head.status != 200 {
-            bail!("{} answers {} to {}", node.address, head.status, gauge.path());
+        if matches!(timeout(Duration::from_secs(5), TcpStream::connect(node.address)).await, Ok(Ok(_))) {
+            return Some(node);
         }
-        let body = String::from_utf8_lossy(&body);
-        sum += gauge.read(&body).with_context(|| format!("{} of {} does not say how many orders are open", gauge.path(), node.address))?;
     }
-    Ok(sum)
+    nodes.first()
+}
+
+/// The orders of all nodes that are not settled. Of several nodes some may be away.
+pub(crate) async fn open_orders(nodes: &[Node], gauge: Gauge, key: Option<&str>) -> anyhow::Result<Open> {
+    let mut open = Open::default();
+    for node in nodes {
+        match open_orders_of(node, gauge, key).await {
+            Ok(orders) => open.orders += orders,
+            Err(error) if open.away + 1 == nodes.len() => return Err(error),
+            Err(_) => open.away += 1,
+        }
+    }
+    Ok(open)
+}
+
+async fn open_orders_of(node: &Node, gauge: Gauge, key: Option<&str>) -> anyhow::Result<u64> {
+    let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+    let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n{access}\r\n", gauge.path(), node.host);
+    let (head, body) = timeout(Duration::from_secs(10), once(node, request.as_bytes())).await.context("no answer")??;
+    if head.status != 200 {
+        bail!("{} answers {} to {}", node.address, head.status, gauge.path());
+    }
+    let body = String::from_utf8_lossy(&body);
+    gauge.read(&body).with_context(|| format!("{} of {} does not say how many orders are open", gauge.path(), node.address))
 }
 
 /// Waits until no order is open, or until `limit`, and returns how many are open then. A node that is away is asked again: a
-/// restart in the middle of a run is no reason to lose its result.
+/// restart in the middle of a run is no reason to lose its result. Of several nodes some may stay away.
 pub(crate) async fn wait_until_settled(run: &Run, gauge: Gauge, key: Option<&str>, limit: Duration) -> anyhow::Result<u64> {
     let began = Instant::now();
+    let mut quiet_since = None;
     loop {
         let open = open_orders(&run.nodes, gauge, key).await;
-        if matches!(open, Ok(0)) || began.elapsed() > limit {
-            return open;
+        match open {
+            Ok(Open { orders: 0, away: 0 }) if run.nodes.len() == 1 || !run.has_lost_a_node() => return Ok(0),
+            Ok(Open { orders: 0, .. }) if quiet_since.get_or_insert_with(Instant::now).elapsed() >= TAKE_OVER => return Ok(0),
+            Ok(Open { orders: 0, .. }) => {}
+            Ok(_) | Err(_) => quiet_since = None,
+        }
+        if began.elapsed() > limit {
+            return open.map(|open| open.orders);
         }
         sleep(POLL).await;
     }

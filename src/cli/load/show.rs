@@ -18,6 +18,8 @@ pub(crate) struct Report {
     /// From the first order's due time to the last answer.
     pub(crate) seconds: f64,
     pub(crate) counts: Counts,
+    /// Of these, what no node may do, whatever happens to it: all but 503 with Retry-After, 504 with an order id and lost connections.
+    pub(crate) unexpected: u64,
     pub(crate) accepted_per_second: f64,
     /// From the first order's due time until no order was open; absent when that was not seen.
     pub(crate) settled_seconds: Option<f64>,
@@ -91,6 +93,7 @@ impl Report {
             not_sent,
             busy,
             unresolved,
+            unnamed,
             in_progress,
             resets,
             timeouts,
@@ -106,7 +109,8 @@ impl Report {
             ("orders of unknown outcome: sent, not answered for certain", unknown),
             ("orders not sent before the end of the run", not_sent),
             ("times 503 with Retry-After (waited for, sent again)", busy),
-            ("times 504 (the node did not know yet)", unresolved),
+            ("times 504 with the order's id (the node did not know yet)", unresolved),
+            ("times 504 without an order id", unnamed),
             ("times 409 for a request sent again while its first was in progress", in_progress),
             ("connections broken between request and answer", resets),
             ("requests without an answer in time", timeouts),

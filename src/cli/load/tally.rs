@@ -35,8 +35,10 @@ pub(crate) struct Cause {
 pub(crate) enum Trouble {
     /// 503 with Retry-After: waited for and sent again.
     Busy,
-    /// 504: stored or not, the node does not know yet.
+    /// 504 with the order's id: stored or not, the node does not know yet.
     Unresolved,
+    /// 504 that does not say which order.
+    Unnamed,
     /// 409 to a request sent again: the first one is still in progress.
     InProgress,
     /// The connection broke between request and answer.
@@ -67,8 +69,10 @@ pub(crate) struct Counts {
     pub(crate) not_sent: u64,
     /// 503 with Retry-After, waited for and sent again.
     pub(crate) busy: u64,
-    /// 504 answers.
+    /// 504 answers that name the order.
     pub(crate) unresolved: u64,
+    /// 504 answers that do not.
+    pub(crate) unnamed: u64,
     /// 409 answers to requests sent again.
     pub(crate) in_progress: u64,
     /// Connections that broke between request and answer.
@@ -171,6 +175,7 @@ impl Tally {
         let count = match trouble {
             Trouble::Busy => &mut counts.busy,
             Trouble::Unresolved => &mut counts.unresolved,
+            Trouble::Unnamed => &mut counts.unnamed,
             Trouble::InProgress => &mut counts.in_progress,
             Trouble::Reset => &mut counts.resets,
             Trouble::Timeout => &mut counts.timeouts,
@@ -207,6 +212,12 @@ impl Counts {
     /// Orders that have ended, one way or another.
     pub(crate) fn ended(&self) -> u64 {
         self.accepted + self.refused + self.unknown + self.not_sent
+    }
+
+    /// What no node may do, whatever happens to it or to another one: all but 503 with Retry-After, 504 with the order's id and
+    /// connections that break or cannot be made.
+    pub(crate) fn unexpected(&self) -> u64 {
+        self.refused + self.timeouts + self.malformed + self.without_id + self.unnamed
     }
 
     /// Tries that came to nothing, 503 with Retry-After and connections closed at rest aside.

@@ -201,11 +201,16 @@ async fn a_final_error_is_counted_by_status_and_type() {
         4 => Act::Whole(with_length("503 Service Unavailable", "", "")),
         5 => Act::Whole(with_length("202 Accepted", "", "{}")),
         6 => Act::Whole(with_length("504 Gateway Timeout", "", r#"{"orderId":"x"}"#)),
+        7 => Act::Whole(with_length("504 Gateway Timeout", "", "<html>")),
         _ => Act::Whole(accepted(request.order)),
     })
     .await;
-    let report = run(&url, "--orders 10 --connections 1").await;
-    assert_eq!(differing(&report, 4), ["refused 4", "unknown 2", "unresolved 1", "withoutId 1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("record");
+    let report = run(&url, &format!("--orders 10 --connections 1 --record {}", record.display())).await;
+    assert_eq!(differing(&report, 3), ["refused 4", "unknown 3", "unnamed 1", "unresolved 1", "withoutId 1"]);
+    assert_eq!(report.unexpected, 6, "all but the 504 that names its order");
+    assert_eq!(std::fs::read_to_string(record).unwrap(), "order-0\nmaybe x\norder-8\norder-9\n");
     let shown: Vec<String> =
         report.refusals.iter().map(|refusal| format!("{} x {} {}", refusal.count, refusal.cause.status, refusal.cause.kind)).collect();
     assert_eq!(shown, ["2 x 422 urn:ordermill:invalid", "1 x 500 urn:ordermill:invalid", "1 x 503 "]);
@@ -229,6 +234,36 @@ async fn a_lost_answer_leaves_the_order_unknown_or_is_asked_for_again_under_its_
     let keys: BTreeSet<Option<String>> = node.seen.lock().unwrap().iter().map(|(key, _)| key.clone()).collect();
     assert_eq!(keys.len(), 8, "one key an order");
     assert!(!keys.contains(&None));
+}
+
+#[tokio::test]
+async fn a_node_that_is_lost_leaves_its_connections_to_the_others() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (broken, _) = fake(|_| Act::Reset).await;
+    let (whole, node) = fake(|request| Act::Whole(accepted(request.order))).await;
+    let urls = format!("http://{gone},{broken},{whole}");
+    let report = run(&urls, "--orders 30 --connections 3 --idempotency --no-settle").await;
+    assert_eq!((report.counts.accepted, report.counts.unexpected(), report.failure.as_deref()), (30, 0, None));
+    assert!(report.counts.resets >= 1 && report.counts.no_connection >= 1, "{:?}", report.counts);
+    assert_eq!(node.seen.lock().unwrap().len(), 30, "each order came once to who takes it");
+}
+
+#[tokio::test]
+async fn an_order_is_followed_at_any_node() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (url, _) = fake(|request| Act::Whole(accepted(request.order))).await;
+    let urls = [format!("http://{gone}"), url];
+    let nodes = nodes(&urls, None, false).await.unwrap();
+    let followers = Followers::new(1.0, 1, &nodes, None, Duration::from_secs(20));
+    let tickets = Tickets::start(Some(4), None);
+    while let Some(ticket) = tickets.next().await {
+        followers.consider(ticket, b"order-1");
+    }
+    while followers.active() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let followed = followers.result(|followed, _| followed.clone());
+    assert_eq!((followed.settled, followed.confirmed, followed.lost), (4, 4, 0));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //! away, full, read-only or restarted is waited for: the next call opens another connection.
 //!
 //! Inside: `connect` knows the server and sets sessions, `open` makes databases and tables, `statement` keeps statements prepared,
-//! `rows` turns rows into the domain's types, `queries` and `letters` are the questions that `reads` and `snapshot` answer, `error`
+//! `logins` lets logins of single roles in, `rows` turns rows into the domain's types, `queries` and `letters` are the questions that `reads` and `snapshot` answer, `error`
 //! tells whose fault a failure is, `retention` deletes what is old.
 
 mod connect;
@@ -17,6 +17,7 @@ mod flush_desk;
 mod flush_stock;
 mod letters;
 mod load;
+mod logins;
 mod open;
 mod queries;
 mod reads;

@@ -24,7 +24,7 @@ const CREATE_PAUSE: Duration = Duration::from_millis(250);
 const MIGRATE_WAIT: &str = "300s";
 
 sql!(ServerVersion, "SELECT current_setting('server_version_num')::int" => Integer);
-sql!(HasMigrations, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() AND tablename = '__diesel_schema_migrations'" => Text);
+sql!(HasMigrations, "SELECT name FROM (SELECT to_regclass('__diesel_schema_migrations')::text AS name) found WHERE name IS NOT NULL" => Text);
 sql!(Tables, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()" => Text);
 sql!(Applied, "SELECT version::text FROM __diesel_schema_migrations ORDER BY version" => Text);
 sql!(MetaValue, "SELECT value FROM meta WHERE name = ?" => Text);

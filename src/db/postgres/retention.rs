@@ -10,13 +10,15 @@ use diesel_async::AsyncPgConnection;
 const LETTER_SCAN: i64 = 20_000;
 
 sql!(
-    /// Of each log the front that may go: up to the first event that is too young, but not its last number.
+    /// Of each log the front that may go: up to the last event before one that is too young, but not its last number. Markers go
+    /// with the events behind them.
     Fronts,
-    "SELECT w.writer, f.first, coalesce(f.young - 1, f.last) FROM writers w LEFT JOIN analytics_positions p ON p.writer = w.writer \
-     CROSS JOIN LATERAL (SELECT min(e.seq) AS first, max(e.seq) AS last, min(e.seq) FILTER (WHERE e.at >= ?) AS young \
-     FROM (SELECT seq, at FROM events WHERE events.writer = w.writer \
-     AND seq <= least(coalesce(p.seq, 0), greatest(w.published_seq, ?), w.last_seq - 1) ORDER BY seq LIMIT ?) e) f \
-     WHERE f.first IS NOT NULL AND coalesce(f.young - 1, f.last) >= f.first ORDER BY w.writer" => (BigInt, BigInt, BigInt)
+    "SELECT w.writer, f.first, f.last FROM writers w LEFT JOIN analytics_positions p ON p.writer = w.writer \
+     CROSS JOIN LATERAL (SELECT min(e.seq) AS first, max(e.seq) FILTER (WHERE e.topic <> 255 AND NOT e.is_young) AS last \
+     FROM (SELECT seq, topic, bool_or(at >= ? AND topic <> 255) OVER (ORDER BY seq) AS is_young \
+     FROM (SELECT seq, at, topic FROM events WHERE events.writer = w.writer \
+     AND seq <= least(coalesce(p.seq, 0), greatest(w.published_seq, ?), w.last_seq - 1) ORDER BY seq LIMIT ?) front) e) f \
+     WHERE f.last IS NOT NULL ORDER BY w.writer" => (BigInt, BigInt, BigInt)
 );
 sql!(
     DeleteEvents,

@@ -64,10 +64,11 @@ pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver
             Err(_) => tracing::error!(role = shared.role.name(), "the consumer panicked; it goes on from what is committed"),
         }
         failures += 1;
+        let rest = Duration::from_millis(rhythm.after(failures));
         let mut stopping = shared.stopping.clone();
-        let stopped =
-            runtime.block_on(tokio::time::timeout(Duration::from_millis(rhythm.after(failures)), stopping.wait_for(|stop| *stop)));
-        if stopped.is_ok() {
+        // A timer is made within its runtime.
+        let stopped = runtime.block_on(async { tokio::time::timeout(rest, stopping.wait_for(|stop| *stop)).await.is_ok() });
+        if stopped {
             return;
         }
     }

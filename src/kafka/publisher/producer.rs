@@ -91,6 +91,9 @@ impl ProducerContext for Deliveries {
     }
 }
 
+/// As many as a message has.
+const HEADERS: usize = 14;
+
 /// Why an event was not taken.
 #[derive(Debug)]
 pub(super) enum NotTaken {
@@ -134,11 +137,8 @@ impl Producer {
         let broken = |error: serde_json::Error| NotTaken::Broken(KafkaError::ClientCreation(error.to_string()));
         write::value(event, &mut self.value).map_err(broken)?;
         let topic = self.names.get(usize::from(event.kind().topic().number())).map_or("", String::as_str);
-        let headers = write::headers(event, from);
-        let mut owned = OwnedHeaders::new_with_capacity(headers.0.len());
-        for (name, value) in &headers.0 {
-            owned = owned.insert(Header { key: name, value: value.as_deref() });
-        }
+        let mut headers = Some(OwnedHeaders::new_with_capacity(HEADERS));
+        write::headers(event, from, |name, value| headers = headers.take().map(|all| all.insert(Header { key: name, value: Some(value) })));
         let mut buffer = uuid::Uuid::encode_buffer();
         let key: &str = event.order.0.as_hyphenated().encode_lower(&mut buffer);
         let delivery = Box::new(Delivery { acks });
@@ -146,7 +146,7 @@ impl Producer {
             .partition(event.shard.0.into())
             .key(key)
             .payload(self.value.as_slice())
-            .headers(owned);
+            .headers(headers.unwrap_or_default());
         self.client.send(record).map_err(|(error, _)| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => NotTaken::Full,
             Some(_) | None => NotTaken::Broken(error),

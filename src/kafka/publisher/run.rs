@@ -41,7 +41,9 @@ pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut feed: FeedEnd) {
         tracing::error!("the publisher panicked; it goes on from what is stored");
         shared.told.errors.fetch_add(1, Ordering::Relaxed);
         deaths += 1;
-        runtime.block_on(tokio::time::sleep(Duration::from_millis(backoff(&shared.parts).after(deaths))));
+        let rest = Duration::from_millis(backoff(&shared.parts).after(deaths));
+        // A timer is made within its runtime.
+        runtime.block_on(async { tokio::time::sleep(rest).await });
     }
 }
 
