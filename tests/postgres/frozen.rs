@@ -41,15 +41,16 @@ async fn state_waits_for_a_transaction_of_that_writer_that_is_still_open() {
         let frozen = freeze(&database, desk.writer.writer.0, "").await;
         let ended = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
+            let ending = Instant::now();
             frozen.batch_execute(end).await.unwrap();
-            Instant::now()
+            ending
         };
         let asked = async {
             let state = desk.store.state(desk.writer.writer).await.unwrap();
             (state, Instant::now())
         };
-        let (ended, (state, told)) = futures_util::future::join(ended, asked).await;
-        assert!(told > ended, "it answered while the outcome was open");
+        let (ending, (state, told)) = futures_util::future::join(ended, asked).await;
+        assert!(told > ending, "it answered while the outcome was open");
         assert_eq!(state.commits, commits, "{end}");
     }
 }
