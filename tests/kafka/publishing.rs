@@ -164,6 +164,54 @@ async fn a_taken_shards_events_follow_those_of_its_dead_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_taken_shards_events_wait_until_another_node_has_published_those_before() {
+    let mock = Mock::start();
+    let settings = settings(&mock.brokers);
+    let database = database(Nodes::Many);
+    let all = || Write::TakeShards { roles: Role::ALL.to_vec(), shards: shards().all().collect() };
+    let dead = Journal::start(&database, None).await;
+    dead.commit(vec![all(), place(&order(1))]).await;
+    dead.end().await;
+    let survivor = Journal::start(&database, None).await;
+    survivor.commit(vec![Write::ClaimLog { writer: dead.writer, lease_ms: 3_600_000 }]).await;
+    let (feed_in, end) = feed(&settings);
+    let journal = Journal::start(&database, Some(feed_in)).await;
+    journal.commit(vec![all()]).await;
+    journal.commit(told(&order(1))).await;
+    let state = BrokerState::default();
+    let publisher = start(&settings, &database, &journal, end, &state);
+    until("it works", async || state.get() == Brokers::Up && publisher.published().lag > 0).await;
+    let mut reader = Reader::of_topics(&settings);
+    reader.read(Duration::from_millis(1_500));
+    assert!(reader.seen.is_empty(), "it was told before its time: {:?}", reader.seen);
+    let (_, last) = published_seq(&database, dead.writer).await;
+    survivor.commit(vec![Write::Published { writer: dead.writer, seq: last }]).await;
+    reader.until("now it is told", |seen| count(seen) == 3);
+    publisher.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_again_says_so() {
+    let mock = Mock::start();
+    let settings = settings(&mock.brokers);
+    let database = database(Nodes::One);
+    let (feed_in, end) = feed(&settings);
+    let journal = Journal::start(&database, Some(feed_in.clone())).await;
+    let publisher = start(&settings, &database, &journal, end, &BrokerState::default());
+    live(&journal, 0..1).await;
+    let mut reader = Reader::of_topics(&settings);
+    reader.until("all events", |seen| seen.len() == 4);
+    until("the lag is gone", async || publisher.published().lag == 0).await;
+    let created = reader.seen.iter().find(|record| record.headers.text(headers::SEQ) == Some("1")).unwrap().clone();
+    feed_in.repeat(read(&created, shards()).unwrap());
+    reader.until("it is told again", |seen| seen.len() == 5);
+    let again = &reader.seen[4];
+    assert_eq!((&again.value, &again.key, again.headers.said()), (&created.value, &created.key, headers::Said::Again));
+    assert_eq!(again.headers.get(headers::WRITER), None);
+    publisher.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_with_another_number_of_partitions_is_refused_with_the_reason() {
     let settings = KafkaSettings { prefix: prefix(), ..settings(&real_broker()) };
     let state = BrokerState::default();
