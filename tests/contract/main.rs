@@ -12,6 +12,7 @@ mod memory;
 mod orders;
 mod payments;
 mod postgres;
+mod racing;
 mod reading;
 mod sample;
 #[path = "../support/postgres.rs"]
@@ -30,7 +31,7 @@ use std::panic::AssertUnwindSafe;
 type Case = (&'static str, for<'a> fn(&'a mut Fixture) -> LocalBoxFuture<'a, ()>);
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    let all: [&'static [Case]; 10] = [
+    let all: [&'static [Case]; 11] = [
         orders::CASES,
         fence::CASES,
         stock::CASES,
@@ -40,6 +41,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         cluster::CASES,
         reading::CASES,
         verifying::CASES,
+        racing::CASES,
         load::CASES,
     ];
     all.into_iter().flatten()

@@ -106,6 +106,7 @@ pub(super) struct Plan<'a> {
     writer: WriterId,
     stored: Stored,
     placed: HashMap<OrderId, usize>,
+    paid: HashMap<OrderId, usize>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) log: Log,
     /// New orders.
@@ -114,7 +115,7 @@ pub(super) struct Plan<'a> {
     /// New keys, in the order of arrival; a row of the same key that is stored has expired.
     pub(super) keys: Vec<NewKey<'a>>,
     pub(super) stock: StockDesk,
-    pub(super) payments: BTreeMap<OrderId, &'a Payment>,
+    pub(super) payments: Vec<&'a Payment>,
     pub(super) notices: BTreeMap<NoticeKey, SavedNotice<'a>>,
     pub(super) desk: Desk<'a>,
     pub(super) cluster: Cluster<'a>,
@@ -136,7 +137,8 @@ impl<'a> Plan<'a> {
             saves: BTreeMap::new(),
             keys: Vec::new(),
             stock,
-            payments: BTreeMap::new(),
+            payments: Vec::new(),
+            paid: HashMap::new(),
             notices: BTreeMap::new(),
             desk,
             cluster,
@@ -149,6 +151,7 @@ impl<'a> Plan<'a> {
             plan.outcomes.push(outcome);
         }
         plan.orders.sort_unstable_by_key(|new| new.order.id);
+        plan.payments.sort_unstable_by_key(|payment| payment.order);
         Ok(plan)
     }
 
@@ -276,11 +279,18 @@ impl<'a> Plan<'a> {
         event: Option<&Event>,
         letter: Option<&DeadLetter>,
     ) -> Outcome {
-        let stored = self.payments.get(&payment.order).copied().or_else(|| self.stored.payments.get(&payment.order));
+        let earlier = self.paid.get(&payment.order).and_then(|index| self.payments.get_mut(*index));
+        let stored = earlier.as_deref().copied().or_else(|| self.stored.payments.get(&payment.order));
         if let Some(stored) = stored.filter(|stored| !payment.follows(Some(stored))) {
             return Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect());
         }
-        self.payments.insert(payment.order, payment);
+        match earlier {
+            Some(earlier) => *earlier = payment,
+            None => {
+                self.paid.insert(payment.order, self.payments.len());
+                self.payments.push(payment);
+            }
+        }
         self.told(event, letter)
     }
 

@@ -183,7 +183,7 @@ fn lists(script: &mut Script, plan: &Plan<'_>, marks: &Marks) {
 }
 
 fn payments(script: &mut Script, plan: &Plan<'_>) {
-    let rows = || plan.payments.values();
+    let rows = || plan.payments.iter();
     script.add(rows().len(), SavePayments, || {
         [
             Value::Ids(rows().map(|payment| payment.order.0).collect()),

@@ -25,9 +25,8 @@ const MIGRATE_WAIT: &str = "300s";
 
 sql!(ServerVersion, "SELECT current_setting('server_version_num')::int" => Integer);
 sql!(HasMigrations, "SELECT name FROM (SELECT to_regclass('__diesel_schema_migrations')::text AS name) found WHERE name IS NOT NULL" => Text);
-sql!(CountOthers, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() LIMIT 1" => Text);
+sql!(Tables, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()" => Text);
 sql!(Applied, "SELECT version::text FROM __diesel_schema_migrations ORDER BY version" => Text);
-sql!(HasMeta, "SELECT name FROM (SELECT to_regclass('meta')::text AS name) found WHERE name IS NOT NULL" => Text);
 sql!(MetaValue, "SELECT value FROM meta WHERE name = ?" => Text);
 sql!(PutMeta, "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING");
 sql!(PutShards, "INSERT INTO shards (role, shard) SELECT * FROM unnest(?, ?) ON CONFLICT (role, shard) DO NOTHING");
@@ -91,19 +90,14 @@ impl PgOptions {
         Ok(())
     }
 
-    /// Whether tables are to be made or changed. Refuses another program's database, and one of a newer version.
+    /// Whether tables are to be made or changed. Refuses a newer version's.
     async fn pending(&self, conn: &AsyncPgConnection) -> Result<bool, StoreError> {
         let judge = |error| error::judge(error).0;
         let is_migrated: Vec<String> = select(conn, HasMigrations, []).await.map_err(judge)?;
         if is_migrated.is_empty() {
-            let others: Vec<String> = select(conn, CountOthers, []).await.map_err(judge)?;
-            return if others.is_empty() { Ok(true) } else { Err(self.foreign()) };
+            return Ok(true);
         }
         let applied: Vec<String> = select(conn, Applied, []).await.map_err(judge)?;
-        let is_ours: Vec<String> = select(conn, HasMeta, []).await.map_err(judge)?;
-        if is_ours.is_empty() && !applied.is_empty() {
-            return Err(self.foreign());
-        }
         let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(|error| self.failed(&error.to_string()))?;
         let known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
         if let Some(newer) = applied.iter().find(|version| !known.contains(version)) {
@@ -111,6 +105,13 @@ impl PgOptions {
             return Err(StoreError::Mismatch(format!("{place}: made by a newer version of this program (migration {newer})")));
         }
         Ok(known.iter().any(|version| !applied.contains(version)))
+    }
+
+    /// Refuses a database with tables of another program. Asked while no other node makes tables.
+    async fn claim(&self, conn: &AsyncPgConnection) -> Result<(), StoreError> {
+        let tables: Vec<String> = select(conn, Tables, []).await.map_err(|error| error::judge(error).0)?;
+        let is_ours = |name: &String| name == "meta" || name == "__diesel_schema_migrations";
+        if tables.is_empty() || tables.iter().any(is_ours) { Ok(()) } else { Err(self.foreign()) }
     }
 
     fn foreign(&self) -> StoreError {
@@ -130,6 +131,7 @@ impl PgOptions {
         if !self.pending(&conn).await? {
             return Ok(conn);
         }
+        self.claim(&conn).await?;
         let mut harness = AsyncMigrationHarness::new(conn);
         harness.run_pending_migrations(MIGRATIONS).map_err(|error| self.failed(&error.to_string()))?;
         let mut conn = harness.into_inner();

@@ -5,7 +5,7 @@ use super::statement::{Id, Value, among, insert, run, sql};
 use super::{cluster, desk, rows, stock};
 use crate::db::codec;
 use crate::db::plan::{Needs, OrderState, Plan, Stored, StoredKey, notice_key};
-use crate::db::write::{Batch, Committed};
+use crate::db::write::{Batch, Committed, Write};
 use crate::domain::{LoggedEvent, OrderId, Shards, Timestamp};
 use diesel::sql_types::{BigInt, Binary};
 use diesel::sqlite::SqliteConnection;
@@ -50,7 +50,8 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) 
     if run(conn, StepWriter, fence)? != 1 {
         return Err(Failure::NoMatch);
     }
-    let stored = load(conn, &Needs::of(&batch.writes), writer)?;
+    let mut stored = load(conn, &Needs::of(&batch.writes), writer)?;
+    save_orders(conn, &batch.writes, &mut stored)?;
     let plan = Plan::decide(batch, shards, stored).map_err(|refused| Failure::NoShard(refused.0))?;
     flush(conn, &plan, writer)?;
     let Plan { outcomes, log, .. } = plan;
@@ -63,9 +64,7 @@ pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) 
 /// Looks up what is stored of all that the batch is about.
 fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<Stored, Failure> {
     let mut stored = Stored::default();
-    for ids in [&needs.placed, &needs.saved] {
-        stored.orders.extend(among::<_, Id>(conn, OrdersAmong, &order_keys(ids))?.into_iter().map(|Id(id)| OrderId(id)));
-    }
+    stored.orders.extend(among::<_, Id>(conn, OrdersAmong, &order_keys(&needs.placed))?.into_iter().map(|Id(id)| OrderId(id)));
     let keys: Vec<&[u8]> = needs.keys.iter().map(|wanted| wanted.key.key.as_slice()).collect();
     for (key, body, Id(order), at) in among::<_, (Vec<u8>, Vec<u8>, Id, i64)>(conn, KeysAmong, &keys)? {
         stored.keys.insert(key, StoredKey { body, order: OrderId(order), expires_at: Timestamp(at) });
@@ -77,6 +76,20 @@ fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<Stor
     desk::load(conn, needs, &mut stored)?;
     stored.cluster = cluster::load(conn, needs, own)?;
     Ok(stored)
+}
+
+/// Writes the new records of stored orders. Whether an order is there is told by the very change: looking first would find its row
+/// twice.
+fn save_orders(conn: &mut SqliteConnection, writes: &[Write], stored: &mut Stored) -> Result<(), Failure> {
+    for write in writes {
+        let Write::Save { order, status, open, record, at, .. } = write else { continue };
+        let state = OrderState { order, status: *status, open: *open, record, updated_at: *at };
+        let (status, open) = (Value::Text(status.name()), Value::Int(i64::from(*open)));
+        if run(conn, SaveOrder, [status, Value::Int(at.0), open, self::record(&state)?, Value::id(&order.id.0)])? == 1 {
+            stored.orders.insert(order.id);
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn order_keys(orders: &[OrderId]) -> Vec<&[u8]> {
@@ -125,10 +138,6 @@ fn flush_orders(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Fail
         })
         .collect();
     insert(conn, InsertItems, &rows)?;
-    for (id, saved) in &plan.saves {
-        let (status, at) = (Value::Text(saved.status.name()), Value::Int(saved.updated_at.0));
-        run(conn, SaveOrder, [status, at, Value::Int(i64::from(saved.open)), record(saved)?, Value::id(&id.0)])?;
-    }
     for taken in &plan.keys {
         run(conn, DeleteKey, [Value::Blob(&taken.key.key)])?;
     }
@@ -149,7 +158,7 @@ fn record(state: &OrderState<'_>) -> Result<Value<'static>, Failure> {
 fn flush_payments(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Failure> {
     let rows: Vec<_> = plan
         .payments
-        .values()
+        .iter()
         .map(|payment| {
             [
                 Value::id(&payment.order.0),
