@@ -24,12 +24,14 @@ async fn a_frozen_nodes_open_transaction_holds_up_neither_commits_nor_take_overs
     let frozen = freeze(&database, dead.0, "").await;
     let reads = PgReads::open(options(&database), Handle::current()).await.unwrap();
     let is_alive = async || reads.writers().await.unwrap().iter().any(|row| row.writer == dead && row.alive);
+    let rows = reads.writers().await.unwrap();
+    let leases = vec![(dead, rows.iter().find(|row| row.writer == dead).unwrap().lease_until)];
     let began = Instant::now();
-    desk.commit(vec![Write::EndExpired, place(&order(1))]).await.unwrap();
+    desk.commit(vec![Write::EndExpired { leases: leases.clone() }, place(&order(1))]).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(2), "it waited: {:?}", began.elapsed());
     assert!(is_alive().await, "its transaction may still be stored, so it is passed over");
     frozen.batch_execute("ROLLBACK").await.unwrap();
-    desk.commit(vec![Write::EndExpired]).await.unwrap();
+    desk.commit(vec![Write::EndExpired { leases }]).await.unwrap();
     assert!(!is_alive().await);
 }
 
