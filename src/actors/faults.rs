@@ -55,8 +55,6 @@ pub enum Delivery {
 pub enum Plant {
     /// An order is answered as stored before it is.
     AnswerBeforeCommit,
-    /// A transaction whose writer's row did not match is taken for one that had committed before.
-    NoMatchIsCommitted,
     /// A release does not close its slices to the writes that come after it.
     KeepsQueueAtHandOver,
     /// Shards are taken from writers that are alive.

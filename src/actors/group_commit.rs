@@ -226,10 +226,6 @@ impl Running {
                         return Settled::Withdrawn;
                     }
                 }
-                Err(CommitError::NoMatch) if self.node.faults.has(Plant::NoMatchIsCommitted) => {
-                    let outcomes = batch.writes.iter().map(|_| Outcome::Done).collect();
-                    return Settled::Stored(Committed { outcomes, events: Vec::new(), last_seq: batch.last_seq });
-                }
                 Err(CommitError::NoMatch) => match self.ask_state(batch).await {
                     Known::Stored(committed) => return Settled::Stored(committed),
                     Known::Fenced => return Settled::Fenced,

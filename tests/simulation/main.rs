@@ -110,11 +110,6 @@ fn an_order_dropped_on_restart_is_found() {
 }
 
 #[test]
-fn a_writer_that_takes_no_match_for_a_commit_is_found() {
-    finds(Bug::NoMatchIsCommitted);
-}
-
-#[test]
 fn a_queue_that_is_kept_at_a_hand_over_is_found() {
     finds(Bug::KeepsQueueAtHandOver);
 }

@@ -27,7 +27,6 @@ pub enum Bug {
     AnswerBeforeCommit,
     ReleaseTwice,
     DropOnRestart,
-    NoMatchIsCommitted,
     KeepsQueueAtHandOver,
     TakesFromTheLiving,
     WaitsForNoLease,
@@ -39,7 +38,6 @@ impl Bug {
     fn plant(self) -> Option<Plant> {
         match self {
             Self::AnswerBeforeCommit => Some(Plant::AnswerBeforeCommit),
-            Self::NoMatchIsCommitted => Some(Plant::NoMatchIsCommitted),
             Self::KeepsQueueAtHandOver => Some(Plant::KeepsQueueAtHandOver),
             Self::TakesFromTheLiving => Some(Plant::TakesFromTheLiving),
             Self::WaitsForNoLease => Some(Plant::WaitsForNoLease),
