@@ -49,6 +49,7 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
     let load = Load::start(&plan, &[]);
     let ended = AtomicBool::new(false);
     let troubled = std::thread::scope(|scope| {
+        let ending = Ending(&ended);
         let trouble = scope.spawn(|| troubled_orders(&plan, seed, &ended));
         let mut was_ready = 0;
         for _ in 0..kills {
@@ -62,7 +63,7 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
         node.wait_ready();
         let before = load.recorded();
         process::until("the load goes on after the last restart", process::LIMIT, || load.recorded() > before + 50);
-        ended.store(true, Ordering::Relaxed);
+        drop(ending);
         println!("{was_ready} of {kills} kills hit a node that was ready");
         trouble.join().expect("its thread")
     });
@@ -79,6 +80,15 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
     assert!(kills == 0 || fared.count("resets") + fared.count("noConnection") > 0, "no kill was felt");
     record(&path, &troubled);
     assert_whole(node, &path);
+}
+
+/// Ends the other orders, also where the test fails: the scope would wait for them for good.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Orders that are declined, that fail twice, that find too little stock, that are cancelled: so the kills meet every path of the

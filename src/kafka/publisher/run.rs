@@ -281,8 +281,11 @@ impl<'s> Run<'s> {
         };
         let own = (self.shared.parts.own)();
         self.stored = rows.iter().map(|row| (row.writer, row.published_seq)).collect();
+        // What an order's first event says stands in the order's row, which only nodes that host orders may be able to see.
+        let hosts_orders = rows.iter().any(|row| row.writer == own && row.roles.contains(&Role::Order));
+        let can_read = |row: &WriterRow| hosts_orders || !row.roles.contains(&Role::Order);
         for row in &rows {
-            let is_ours = row.writer == own || (self.has_unpublished(row) && self.claim(row, own, limit).await);
+            let is_ours = row.writer == own || (can_read(row) && self.has_unpublished(row) && self.claim(row, own, limit).await);
             if is_ours {
                 let log = self.logs.entry(row.writer).or_insert_with(|| Log::new(row.writer, row.published_seq, row.last_seq));
                 log.end = log.end.max(row.last_seq);
