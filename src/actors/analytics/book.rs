@@ -46,7 +46,7 @@ pub(super) enum Saved {
     Unclear,
 }
 
-/// All sources. A source is in here while something of it may be missing in the stored numbers.
+/// All sources. A source is in here while something of it may be missing in the stored numbers, and while `unsaved` is of it.
 #[derive(Debug)]
 pub(super) struct Book {
     bounds: Bounds,
@@ -103,7 +103,10 @@ impl Book {
         for row in writers {
             let end = row.last_seq.max(self.heard.remove(&row.writer).unwrap_or(0));
             if !counting.counts(row) {
-                self.sources.remove(&row.writer);
+                // One with a save whose outcome is open stays: the same log taken up anew meanwhile would count that stretch again.
+                if self.unsaved.as_ref().is_none_or(|increment| increment.source != row.writer) {
+                    self.sources.remove(&row.writer);
+                }
                 continue;
             }
             let is_live = row.alive;

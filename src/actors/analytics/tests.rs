@@ -79,6 +79,7 @@ impl Model {
         self.confirmed += totals.of(Metric::OrdersConfirmed);
     }
 
+    /// The node's writers alone are alive.
     fn load(&self, book: &mut Book, own: &BTreeSet<WriterId>) {
         let positions: Vec<_> = self.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect();
         let writers: Vec<_> = self.ends.iter().map(|(writer, end)| writer_row(*writer, own.contains(writer), *end)).collect();
@@ -138,6 +139,11 @@ fn counts_each_event_once(seed: u64) {
                 book = Book::new(BOUNDS);
                 must_load = true;
             }
+            _ if dice.below(3) == 0 => {
+                // Its writer was ended: until it has a new one, no log is its to count.
+                model.load(&mut book, &BTreeSet::new());
+                must_load = true;
+            }
             _ => {}
         }
     }
@@ -165,6 +171,34 @@ fn a_writer_that_began_after_the_rows_were_read_is_loaded_again() {
     assert!(!book.is_complete());
     model.load(&mut book, &BTreeSet::from([writer]));
     assert_eq!(book.behind(), Some(Stretch { writer, after: 0, end: 4 }));
+}
+
+#[test]
+fn a_save_that_fails_while_the_log_is_not_this_nodes_is_counted_once() {
+    let (ended, live) = (WriterId(1), WriterId(2));
+    let own = BTreeSet::from([live]);
+    let mut model = Model::default();
+    model.append(ended, 4);
+    model.append(live, 1);
+    let mut book = Book::new(BOUNDS);
+    model.load(&mut book, &own);
+    while read_one(&model, &mut book, 10) {}
+    book.mark_due();
+    assert_eq!(book.next_save().map(|increment| increment.source), Some(ended));
+    // The node's writer is ended: nothing is stored, and until it has a new one it counts nothing.
+    assert!(book.saved(Saved::No));
+    model.load(&mut book, &BTreeSet::new());
+    model.append(ended, 3);
+    model.load(&mut book, &own);
+    while !book.is_complete() {
+        read_one(&model, &mut book, 10);
+        book.mark_due();
+        if let Some(increment) = book.next_save() {
+            model.store(&increment);
+            book.saved(Saved::Yes);
+        }
+    }
+    assert_eq!(usize::try_from(model.confirmed).unwrap(), model.events(ended, 0, 7).len() + model.events(live, 0, 1).len());
 }
 
 #[test]
