@@ -73,8 +73,10 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     let lease = Duration::from_millis(node.settings.lease_ms);
     let has_waited = node.journal.untroubled() >= lease || node.faults.has(Plant::WaitsForNoLease);
     if !is_alive || (!expired.is_empty() && has_waited) {
-        // A writer that was ended learns it from its next write.
-        let ended = node.journal.ask(Write::EndExpired { leases: expired }, None).await;
+        // A writer that was ended learns it from its next write. The one that follows may be the one to store that, and has held no
+        // lease yet: so it names nobody.
+        let leases = if is_alive { expired } else { Vec::new() };
+        let ended = node.journal.ask(Write::EndExpired { leases }, None).await;
         return Ok(if ended == Ok(Outcome::Done) { Done::Something } else { Done::Nothing });
     }
     let mut done = adopt(node, &cluster, me, epoch);

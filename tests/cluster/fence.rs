@@ -32,6 +32,19 @@ impl Faults for Line {
     }
 }
 
+/// A line on which it takes a while to renew a lease.
+struct SlowRenewal;
+
+impl Faults for SlowRenewal {
+    fn commit(&self, _batch: &Batch) -> Fault {
+        Fault::NONE
+    }
+
+    fn call(&self, call: Call) -> Answer {
+        Answer { delay_ms: if call == Call::Renew { 1000 } else { 0 }, ..Answer::PROCEED }
+    }
+}
+
 async fn alive(cluster: &Cluster) -> Vec<String> {
     let rows = cluster.world.database.writers().await.unwrap();
     rows.into_iter().filter(|row| row.alive).map(|row| format!("{} {}", row.node, row.writer.0)).collect()
@@ -95,6 +108,24 @@ fn nodes_that_were_all_asleep_leave_each_other_time_to_wake() {
         }
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(alive(&cluster).await, before);
+    });
+}
+
+#[test]
+fn a_node_that_finds_its_writer_ended_ends_nobody_with_the_next_one() {
+    run(|| async {
+        let (cluster, members, _away) = two(36).await;
+        // What it asks for meanwhile is stored by the writer that follows.
+        members[0].line.set_faults(Some(Arc::new(SlowRenewal)));
+        members.iter().for_each(|member| member.sleep());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        cluster.world.database.store().end_writer(WriterId(1)).await.unwrap();
+        for member in &members {
+            member.wake();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(alive(&cluster).await, ["b 2", "a 3"]);
     });
 }
 
