@@ -11,13 +11,16 @@ use ordermill::kafka::publisher::Feed;
 use ordermill::kafka::read::Record;
 use ordermill::kafka::topics::TopicNames;
 use ordermill::saga;
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -257,8 +260,22 @@ impl Reader {
 
 /// Another team's producer.
 pub(crate) struct Teller {
-    client: BaseProducer,
+    client: BaseProducer<Refusal>,
     names: TopicNames,
+}
+
+/// Why the broker refused the last record, if it did.
+#[derive(Default)]
+struct Refusal(std::sync::Mutex<Option<KafkaError>>);
+
+impl ClientContext for Refusal {}
+
+impl ProducerContext for Refusal {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        *self.0.lock().unwrap() = result.as_ref().err().map(|(error, _)| error.clone());
+    }
 }
 
 impl Teller {
@@ -267,13 +284,22 @@ impl Teller {
             .set("bootstrap.servers", settings.brokers.join(","))
             .set("message.max.bytes", "20000000")
             .set("linger.ms", "0")
-            .create()
+            .create_with_context(Refusal::default())
             .unwrap();
         Self { client, names: TopicNames::of(settings) }
     }
 
-    /// Writes the record where it says, and waits until the broker has it.
+    /// Writes the record where it says, and waits until the broker has it. A topic may learn only now how long its messages may be.
     pub(crate) fn tell(&self, record: &Record) {
+        let end = Instant::now() + LIMIT;
+        while let Some(refusal) = self.try_to_tell(record) {
+            let known_late = refusal.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+            assert!(known_late && Instant::now() < end, "the broker refuses a record: {refusal}");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    fn try_to_tell(&self, record: &Record) -> Option<KafkaError> {
         let topic = self.names.of_topic(record.topic);
         let headers = record
             .headers
@@ -285,5 +311,6 @@ impl Teller {
         message.payload = record.value.as_deref();
         self.client.send(message).map_err(|(error, _)| error).unwrap();
         tokio::task::block_in_place(|| self.client.flush(LIMIT)).unwrap();
+        self.client.context().0.lock().unwrap().take()
     }
 }

@@ -1,0 +1,49 @@
+-- One order in five transactions, each with the rows that ordermill stores at that step, one after the other: what its way to the
+-- end costs at least. The writer's row is moved in each.
+\set n :n + 1
+\set high 112595046912000000 + :n * 16 + :client_id
+\set low random(1, 9000000000000000000)
+\set one random(1, 500)
+\set two random(501, 1000)
+\set customer random(1, 10000)
+\set writer :client_id + :first_writer
+\set seq1 :n * 5 + 1
+\set seq2 :n * 5 + 2
+\set seq3 :n * 5 + 3
+\set seq4 :n * 5 + 4
+\set seq5 :n * 5 + 5
+\set low1 :low + 1
+\set low2 :low + 2
+\set low3 :low + 3
+\set low4 :low + 4
+BEGIN;
+UPDATE writers SET commits = commits + 1, last_seq = :seq1 WHERE writer = :writer AND alive;
+INSERT INTO orders (id, customer_id, total_amount, status, created_at, updated_at, shard, open, details, record) VALUES (bench_id(:high, :low), bench_id(7, :customer), 59.97, 'PENDING', now(), now(), 3, true, bench_blob(:details), bench_blob(:record));
+INSERT INTO open_orders (id, shard) VALUES (bench_id(:high, :low), 3);
+INSERT INTO order_items (id, order_id, product_id, quantity, price) VALUES (bench_id(:high, :low1), bench_id(:high, :low), bench_id(9, :one), 1, 19.99), (bench_id(:high, :low2), bench_id(:high, :low), bench_id(9, :two), 2, 19.99);
+INSERT INTO events (writer, seq, at, order_id, topic, kind, shard, data) VALUES (:writer, :seq1, now(), bench_id(:high, :low), 0, 0, 3, bench_blob(1));
+COMMIT;
+BEGIN;
+UPDATE writers SET commits = commits + 1, last_seq = :seq2 WHERE writer = :writer AND alive;
+UPDATE products SET available_quantity = available_quantity - 1, reserved_quantity = reserved_quantity + 1 WHERE id = bench_id(9, :one) AND available_quantity >= 1 AND price = 19.99;
+UPDATE products SET available_quantity = available_quantity - 2, reserved_quantity = reserved_quantity + 2 WHERE id = bench_id(9, :two) AND available_quantity >= 2 AND price = 19.99;
+INSERT INTO inventory_reservations (id, order_id, product_id, quantity, status, created_at) VALUES (bench_id(:high, :low3), bench_id(:high, :low), bench_id(9, :one), 1, 'RESERVED', now()), (bench_id(:high, :low4), bench_id(:high, :low), bench_id(9, :two), 2, 'RESERVED', now());
+INSERT INTO events (writer, seq, at, order_id, topic, kind, shard, data) VALUES (:writer, :seq2, now(), bench_id(:high, :low), 1, 1, 3, bench_blob(:event));
+COMMIT;
+BEGIN;
+UPDATE writers SET commits = commits + 1, last_seq = :seq3 WHERE writer = :writer AND alive;
+INSERT INTO payments (order_id, attempt, amount, method, status, reason, updated_at) VALUES (bench_id(:high, :low), 1, 59.97, 'CARD', 'CHARGED', NULL, now());
+INSERT INTO events (writer, seq, at, order_id, topic, kind, shard, data) VALUES (:writer, :seq3, now(), bench_id(:high, :low), 2, 5, 3, bench_blob(:event));
+COMMIT;
+BEGIN;
+UPDATE writers SET commits = commits + 1, last_seq = :seq4 WHERE writer = :writer AND alive;
+UPDATE orders SET status = 'CONFIRMED', updated_at = now(), record = bench_blob(:record) WHERE id = bench_id(:high, :low);
+INSERT INTO events (writer, seq, at, order_id, topic, kind, shard, data) VALUES (:writer, :seq4, now(), bench_id(:high, :low), 0, 9, 3, bench_blob(:event));
+COMMIT;
+BEGIN;
+UPDATE writers SET commits = commits + 1, last_seq = :seq5 WHERE writer = :writer AND alive;
+INSERT INTO notifications (order_id, kind, channel, status, attempt, next_try_at, reason, created_at, updated_at, shard) VALUES (bench_id(:high, :low), 'CONFIRMATION', 'EMAIL', 'SENT', 1, NULL, NULL, now(), now(), 3);
+UPDATE orders SET updated_at = now(), open = false, record = bench_blob(:record) WHERE id = bench_id(:high, :low);
+DELETE FROM open_orders WHERE id = bench_id(:high, :low);
+INSERT INTO events (writer, seq, at, order_id, topic, kind, shard, data) VALUES (:writer, :seq5, now(), bench_id(:high, :low), 3, 15, 3, bench_blob(:event));
+COMMIT;
