@@ -5,7 +5,7 @@ use super::inbox::Inbox;
 use super::journal::Journal;
 use super::{Cluster, LetterAgain, Live, StepTimes};
 use crate::db::Reads;
-use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp};
+use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp, WriterId};
 use crate::providers::Providers;
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
 use std::collections::{BTreeMap, HashMap};
@@ -226,8 +226,9 @@ impl Counters {
     }
 }
 
-/// Takes an event that is to be told to other nodes and teams again.
-pub type Repeats = Arc<dyn Fn(Event) + Send + Sync>;
+/// Takes an event that this writer is to tell other nodes and teams again: once its log has been told, and those of earlier owners
+/// that its markers stand for.
+pub type Repeats = Arc<dyn Fn(WriterId, Event) + Send + Sync>;
 
 /// When each payment that waits is tried again.
 #[derive(Default)]
@@ -284,10 +285,14 @@ impl Node {
         self.owned.borrow().has(role, shard)
     }
 
-    /// Tells the outside again what it was told before, for roles that are not here.
+    /// Tells the outside again what it was told before, for roles that are not here. Only its owner does so: what another has
+    /// written, or this node's last writer, may still have to be told for the first time.
     pub(crate) fn repeat(&self, event: &Event) {
-        if let Some(repeats) = &self.repeats {
-            repeats(event.clone());
+        // Read first: a fence takes the slices away before there is a new writer.
+        let writer = self.journal.writer();
+        let owns = event.kind().topic().role().is_some_and(|role| self.owns(role, event.shard));
+        if let Some(repeats) = self.repeats.as_ref().filter(|_| owns) {
+            repeats(writer, event.clone());
         }
     }
 

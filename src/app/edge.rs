@@ -50,7 +50,7 @@ impl Wires {
 
     pub(super) fn repeats(&self) -> Repeats {
         let feed = self.feed.clone();
-        Arc::new(move |event| feed.repeat(event))
+        Arc::new(move |writer, event| feed.repeat(writer, event))
     }
 
     /// Starts publisher and consumer.

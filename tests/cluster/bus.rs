@@ -21,7 +21,7 @@ impl Bus {
 
     pub fn repeats(&self) -> Repeats {
         let queue = self.0.clone();
-        Arc::new(move |event| queue.lock().unwrap().push_back(event))
+        Arc::new(move |_writer, event| queue.lock().unwrap().push_back(event))
     }
 
     pub fn next(&self) -> Option<Event> {

@@ -60,11 +60,12 @@ impl Bus {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// A node tells an event again. While its log is not published to its end, none is: else a repeat could overtake it.
-    pub fn repeat(&self, node: usize, event: Event) {
+    /// A node's writer tells an event again. While its log is not published to its end, none is: else a repeat could overtake it. Nor
+    /// is one of the node's last writer.
+    pub fn repeat(&self, node: usize, writer: WriterId, event: Event) {
         let rows = self.chaos.ask(|database| database.writers());
-        let own = rows.iter().rfind(|row| node_of(row) == node);
-        if own.is_some_and(|row| self.cursor(row.writer) < row.last_seq) {
+        let own = rows.iter().rfind(|row| node_of(row) == node).filter(|row| row.writer == writer);
+        if own.is_none_or(|row| self.cursor(row.writer) < row.last_seq) {
             return;
         }
         if let Some(broken) = self.auditor.published(&event) {

@@ -253,7 +253,8 @@ impl Node {
         let reads: Arc<dyn Reads> =
             if ground.drops_on_restart { Arc::new(crate::forgetful::Forgetful(line.clone())) } else { Arc::new(line.clone()) };
         let index = self.index;
-        let repeats = ground.bus.clone().map(|bus| Arc::new(move |event| bus.repeat(index, event)) as ordermill::actors::Repeats);
+        let repeats =
+            ground.bus.clone().map(|bus| Arc::new(move |writer, event| bus.repeat(index, writer, event)) as ordermill::actors::Repeats);
         let parts = Parts {
             settings: ground.settings.clone(),
             analytics: AnalyticsSettings::default(),

@@ -44,7 +44,7 @@ pub struct PublisherParts {
 #[derive(Clone)]
 pub struct Feed {
     commits: mpsc::Sender<Logged>,
-    repeats: mpsc::Sender<Event>,
+    repeats: mpsc::Sender<(WriterId, Event)>,
 }
 
 impl Feed {
@@ -53,16 +53,16 @@ impl Feed {
         drop(self.commits.try_send(logged));
     }
 
-    /// Puts an event in that was said before. What finds no room is left to who still misses an answer.
-    pub fn repeat(&self, event: Event) {
-        drop(self.repeats.try_send(event));
+    /// Puts an event in that was said before, as `writer` of this node has it. What finds no room is left to who still misses an answer.
+    pub fn repeat(&self, writer: WriterId, event: Event) {
+        drop(self.repeats.try_send((writer, event)));
     }
 }
 
 /// Where a feed ends, for [`Publisher::start`].
 pub struct FeedEnd {
     commits: mpsc::Receiver<Logged>,
-    repeats: mpsc::Receiver<Event>,
+    repeats: mpsc::Receiver<(WriterId, Event)>,
 }
 
 /// A feed with room for `settings.publish_feed` commits, and as many repeats.

@@ -154,7 +154,13 @@ impl<'s> Run<'s> {
                 }
                 _ = looks.tick() => self.look().await,
                 _ = marks.tick() => self.mark(),
-                Some(event) = feed.repeats.recv() => self.repeat(&event, &mut producer),
+                Some((writer, event)) = feed.repeats.recv() => {
+                    // What was committed before it, a marker perhaps, is known before it is told.
+                    while let Ok(list) = feed.commits.try_recv() {
+                        self.take(&list, &mut producer);
+                    }
+                    self.repeat(writer, &event, &mut producer);
+                }
                 fed = feed.commits.recv() => match fed {
                     Some(list) => self.take(&list, &mut producer),
                     // The journal is gone; what is stored is published by the next start.
@@ -198,9 +204,10 @@ impl<'s> Run<'s> {
         }
     }
 
-    /// What finds no room is said again by whoever still misses an answer; so is what would overtake events that are still to be told.
-    fn repeat(&self, event: &Event, producer: &mut Producer) {
-        let own = self.logs.get(&(self.shared.parts.own)());
+    /// What finds no room is said again by whoever still misses an answer; so is what would overtake events that are still to be told,
+    /// also those of a writer that has ended since.
+    fn repeat(&self, writer: WriterId, event: &Event, producer: &mut Producer) {
+        let own = self.logs.get(&writer).filter(|_| writer == (self.shared.parts.own)());
         if !own.is_some_and(|log| log.block.is_none() && log.next >= log.end) || !self.has_room() {
             return;
         }
