@@ -18,8 +18,7 @@ use crate::domain::{LoggedEvent, WriterId};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use book::{Book, Bounds, Increment, Saved, Stretch};
 use futures_util::future::BoxFuture;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -99,7 +98,8 @@ pub struct AnalyticsParts {
     reads: Arc<dyn Reads>,
     submit: Submit,
     settings: AnalyticsSettings,
-    own: Arc<Mutex<BTreeSet<WriterId>>>,
+    /// The node's writer, which changes when it is fenced.
+    own: watch::Receiver<WriterId>,
     /// Held by a save until its outcome is known, even if the actor that began it is gone: positions are loaded only then.
     gate: Arc<Semaphore>,
     faults: Faults,
@@ -107,14 +107,14 @@ pub struct AnalyticsParts {
 }
 
 impl AnalyticsParts {
-    /// The parts; `own` are the writers of this node, whose lists come.
+    /// The parts; `own` tells the writer of this node, whose lists come.
     #[must_use]
-    pub fn new(reads: Arc<dyn Reads>, submit: Submit, own: impl IntoIterator<Item = WriterId>, settings: AnalyticsSettings) -> Self {
+    pub fn new(reads: Arc<dyn Reads>, submit: Submit, own: watch::Receiver<WriterId>, settings: AnalyticsSettings) -> Self {
         Self {
             reads,
             submit,
             settings,
-            own: Arc::new(Mutex::new(own.into_iter().collect())),
+            own,
             gate: Arc::new(Semaphore::new(1)),
             faults: Faults::default(),
             progress: Arc::new(watch::Sender::new(Progress::default())),
@@ -131,14 +131,6 @@ impl AnalyticsParts {
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
-    }
-
-    fn owns(&self) -> BTreeSet<WriterId> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn own(&self, writer: WriterId) {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(writer);
     }
 }
 
@@ -193,7 +185,8 @@ impl Analytics {
             act.is_reading = false;
             match loaded {
                 Ok((positions, writers)) => {
-                    act.must_load = !act.book.loaded(&positions, &writers, &act.parts.owns());
+                    let own = *act.parts.own.borrow_and_update();
+                    act.must_load = !act.book.loaded(&positions, &writers, own);
                     act.rests |= act.must_load;
                 }
                 Err(error) => act.rest("the analytics positions could not be read; trying again", &error),
@@ -261,7 +254,8 @@ impl Analytics {
         self.parts.faults.pass(Point::AnalyticsTimer, None);
         self.waited_ms = 0;
         self.rests = false;
-        self.must_load |= self.book.follows();
+        // A new writer may have nothing to say, and its first list may be lost.
+        self.must_load |= self.book.follows() || self.parts.own.has_changed().unwrap_or(false);
         self.book.mark_due();
         self.save(ctx);
         self.drive(ctx);
@@ -320,11 +314,7 @@ impl Handler<Logged> for Analytics {
 
     fn handle(&mut self, list: Logged, ctx: &mut Context<Self>) {
         self.parts.faults.pass(Point::AnalyticsMessage, None);
-        let writer = list.writer;
-        if !self.book.take(list) {
-            self.parts.own(writer);
-            self.must_load = true;
-        }
+        self.must_load |= !self.book.take(list);
         self.drive(ctx);
     }
 }

@@ -111,7 +111,7 @@ impl Actors {
             Where::Threads => spawn_thread("journal", journal)?,
         }
         start_of_journal.await.map_err(|_| StoreError::Unavailable("the journal ended".to_owned()))??;
-        let counting = AnalyticsParts::new(node.reads.clone(), submit(&node), [node.journal.writer()], parts.analytics);
+        let counting = AnalyticsParts::new(node.reads.clone(), submit(&node), node.journal.writers(), parts.analytics);
         let counting = counting.failing(node.faults.clone());
         let progress = counting.progress();
         for index in 0..count {

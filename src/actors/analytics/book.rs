@@ -4,7 +4,7 @@ use super::Logged;
 use super::share::Counting;
 use crate::db::{AnalyticsRow, WriterRow};
 use crate::domain::{LoggedEvent, Tally, WriterId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The bounds of what is kept in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,10 +96,10 @@ impl Book {
 
     /// Takes what is stored: the logs that are this node's to count ([`Counting`]) are counted to their ends. `false`: a writer was
     /// heard of that began after the rows were read, so they must be loaded again.
-    pub(super) fn loaded(&mut self, positions: &[(WriterId, i64)], writers: &[WriterRow], own: &BTreeSet<WriterId>) -> bool {
+    pub(super) fn loaded(&mut self, positions: &[(WriterId, i64)], writers: &[WriterRow], own: WriterId) -> bool {
         let stored: BTreeMap<WriterId, i64> = positions.iter().copied().collect();
         let counting = Counting::of(writers, own);
-        self.follows = writers.iter().any(|row| row.alive && !own.contains(&row.writer) && counting.counts(row));
+        self.follows = writers.iter().any(|row| row.alive && row.writer != own && counting.counts(row));
         for row in writers {
             let end = row.last_seq.max(self.heard.remove(&row.writer).unwrap_or(0));
             if !counting.counts(row) {

@@ -3,7 +3,6 @@
 
 use crate::db::WriterRow;
 use crate::domain::{Role, WriterId};
-use std::collections::BTreeSet;
 
 /// The part of one node.
 pub(super) struct Counting {
@@ -14,11 +13,11 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    /// As the writers' rows have it; `own` are the writers of this node.
-    pub(super) fn of(writers: &[WriterRow], own: &BTreeSet<WriterId>) -> Self {
+    /// As the writers' rows have it; `own` is the writer of this node.
+    pub(super) fn of(writers: &[WriterRow], own: WriterId) -> Self {
         let mut hosts: Vec<WriterId> = writers.iter().filter(|row| is_host(row)).map(|row| row.writer).collect();
         hosts.sort_unstable();
-        let me = hosts.iter().copied().find(|host| own.contains(host));
+        let me = hosts.contains(&own).then_some(own);
         Self { hosts, me }
     }
 
@@ -68,7 +67,7 @@ mod tests {
             row(5, true, &[Role::Analytics]),
         ];
         let counted = |own: i64| {
-            let counting = Counting::of(&rows, &BTreeSet::from([WriterId(own)]));
+            let counting = Counting::of(&rows, WriterId(own));
             rows.iter().filter(|row| counting.counts(row)).map(|row| row.writer.0).collect::<Vec<_>>()
         };
         assert_eq!(counted(3), [0; 0], "it does not host the role");

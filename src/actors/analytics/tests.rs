@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use actix::Addr;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
 use uuid::Uuid;
 
 const T0_MS: u64 = 1_700_000_000_000;
@@ -79,13 +80,16 @@ impl Model {
         self.confirmed += totals.of(Metric::OrdersConfirmed);
     }
 
-    /// The node's writers alone are alive.
-    fn load(&self, book: &mut Book, own: &BTreeSet<WriterId>) {
+    /// The node's writer alone is alive.
+    fn load(&self, book: &mut Book, own: WriterId) {
         let positions: Vec<_> = self.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect();
-        let writers: Vec<_> = self.ends.iter().map(|(writer, end)| writer_row(*writer, own.contains(writer), *end)).collect();
+        let writers: Vec<_> = self.ends.iter().map(|(writer, end)| writer_row(*writer, *writer == own, *end)).collect();
         assert!(book.loaded(&positions, &writers, own));
     }
 }
+
+/// No node's writer.
+const NOBODY: WriterId = WriterId(0);
 
 const BOUNDS: Bounds = Bounds { held_events: 6, pending_rows: 200 };
 
@@ -101,7 +105,6 @@ fn read_one(model: &Model, book: &mut Book, limit: usize) -> bool {
 fn counts_each_event_once(seed: u64) {
     let mut dice = Dice(seed);
     let (ended, live) = (WriterId(1), WriterId(2));
-    let own = BTreeSet::from([live]);
     let mut model = Model::default();
     model.append(ended, i64::try_from(dice.below(20)).unwrap());
     let mut book = Book::new(BOUNDS);
@@ -120,7 +123,7 @@ fn counts_each_event_once(seed: u64) {
             }
             5 if must_load => {
                 must_load = false;
-                model.load(&mut book, &own);
+                model.load(&mut book, live);
             }
             5 => {
                 read_one(&model, &mut book, 1 + usize::try_from(dice.below(4)).unwrap());
@@ -141,13 +144,13 @@ fn counts_each_event_once(seed: u64) {
             }
             _ if dice.below(3) == 0 => {
                 // Its writer was ended: until it has a new one, no log is its to count.
-                model.load(&mut book, &BTreeSet::new());
+                model.load(&mut book, NOBODY);
                 must_load = true;
             }
             _ => {}
         }
     }
-    model.load(&mut book, &own);
+    model.load(&mut book, live);
     while !book.is_complete() {
         let has_read = read_one(&model, &mut book, 3);
         book.mark_due();
@@ -167,29 +170,28 @@ fn a_writer_that_began_after_the_rows_were_read_is_loaded_again() {
     let (writer, mut model) = (WriterId(2), Model::default());
     let mut book = Book::new(BOUNDS);
     assert!(!book.take(model.append(writer, 4)));
-    assert!(!book.loaded(&[], &[], &BTreeSet::from([writer])));
+    assert!(!book.loaded(&[], &[], writer));
     assert!(!book.is_complete());
-    model.load(&mut book, &BTreeSet::from([writer]));
+    model.load(&mut book, writer);
     assert_eq!(book.behind(), Some(Stretch { writer, after: 0, end: 4 }));
 }
 
 #[test]
 fn a_save_that_fails_while_the_log_is_not_this_nodes_is_counted_once() {
     let (ended, live) = (WriterId(1), WriterId(2));
-    let own = BTreeSet::from([live]);
     let mut model = Model::default();
     model.append(ended, 4);
     model.append(live, 1);
     let mut book = Book::new(BOUNDS);
-    model.load(&mut book, &own);
+    model.load(&mut book, live);
     while read_one(&model, &mut book, 10) {}
     book.mark_due();
     assert_eq!(book.next_save().map(|increment| increment.source), Some(ended));
     // The node's writer is ended: nothing is stored, and until it has a new one it counts nothing.
     assert!(book.saved(Saved::No));
-    model.load(&mut book, &BTreeSet::new());
+    model.load(&mut book, NOBODY);
     model.append(ended, 3);
-    model.load(&mut book, &own);
+    model.load(&mut book, live);
     while !book.is_complete() {
         read_one(&model, &mut book, 10);
         book.mark_due();
@@ -221,6 +223,7 @@ enum Answer {
 struct World {
     database: MemoryDatabase,
     journal: Arc<tokio::sync::Mutex<(MemoryStore, WriterState)>>,
+    own: watch::Sender<WriterId>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     door: Arc<Semaphore>,
     orders: u8,
@@ -239,8 +242,10 @@ async fn commit(journal: &tokio::sync::Mutex<(MemoryStore, WriterState)>, writes
 impl World {
     async fn new() -> Self {
         let database = MemoryDatabase::new(Shards::new(4).unwrap(), Nodes::One, Arc::new(|| Timestamp(0)));
-        let journal = Arc::new(tokio::sync::Mutex::new(Self::start(&database).await));
-        Self { database, journal, answers: Arc::default(), door: Arc::new(Semaphore::new(0)), orders: 0 }
+        let journal = Self::start(&database).await;
+        let own = watch::Sender::new(journal.1.writer);
+        let journal = Arc::new(tokio::sync::Mutex::new(journal));
+        Self { database, journal, own, answers: Arc::default(), door: Arc::new(Semaphore::new(0)), orders: 0 }
     }
 
     async fn start(database: &MemoryDatabase) -> (MemoryStore, WriterState) {
@@ -249,9 +254,11 @@ impl World {
         (store, state)
     }
 
-    /// The node comes up again: a new writer, and the old one is ended.
+    /// The node begins as a new writer, and the old one is ended.
     async fn restart_node(&mut self) {
-        *self.journal.lock().await = Self::start(&self.database).await;
+        let journal = Self::start(&self.database).await;
+        self.own.send_replace(journal.1.writer);
+        *self.journal.lock().await = journal;
     }
 
     async fn parts(&self) -> AnalyticsParts {
@@ -273,9 +280,8 @@ impl World {
                 commit(&journal, vec![write]).await.1.outcomes.remove(0)
             })
         });
-        let own = self.journal.lock().await.1.writer;
         let settings = AnalyticsSettings { flush_ms: 2, recheck_ms: 20, page_events: 2, held_events: 3, ..AnalyticsSettings::default() };
-        AnalyticsParts::new(Arc::new(self.database.clone()), submit, [own], settings)
+        AnalyticsParts::new(Arc::new(self.database.clone()), submit, self.own.subscribe(), settings)
     }
 
     /// One commit: `count` orders, and a marker before them.
@@ -409,6 +415,18 @@ async fn the_log_of_an_earlier_run_is_counted_to_its_end() {
     let parts = world.parts().await;
     let _actor = Analytics::new(parts.clone()).start();
     world.is_counted(&parts).await;
+}
+
+#[actix_rt::test]
+async fn a_new_writer_whose_first_list_is_lost_is_counted() {
+    let mut world = World::new().await;
+    let parts = world.parts().await;
+    let actor = Analytics::new(parts.clone()).start();
+    actor.send(world.place(2).await).await.unwrap();
+    world.is_counted(&parts).await;
+    world.restart_node().await;
+    let _lost = world.place(3).await;
+    tokio::time::timeout(Duration::from_secs(10), world.is_counted(&parts)).await.expect("it is counted");
 }
 
 #[actix_rt::test]
