@@ -120,6 +120,8 @@ impl Running {
             Ok(false) => self.start_again().await,
             Err(error) => {
                 self.node.journal.note_trouble();
+                // Soon again: a short trouble must not cost the lease.
+                self.renew_at = Instant::now() + renewal(&self.node) / 4;
                 tracing::warn!(error = %error, "the lease could not be renewed");
             }
         }
@@ -199,6 +201,7 @@ impl Running {
             match self.attempt(batch).await {
                 Ok(committed) => {
                     let journal = &self.node.journal;
+                    journal.note_there(began, self.node.settings.lease_ms);
                     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                     journal.last_commit_us.store(took, Ordering::Relaxed);
                     self.node.times.record(Step::Commit, took);

@@ -87,6 +87,18 @@ struct Lease {
     held_until: Instant,
     /// Since then it is held, and the database was not away.
     since: Instant,
+    /// The database was there for a call that began then.
+    seen: Instant,
+    /// It has been away since it was there last.
+    is_away: bool,
+}
+
+impl Lease {
+    /// Who has not seen the database for half a lease, for he slept perhaps, does not know: it counts as away. A shorter time leaves
+    /// everybody enough of his lease to renew it.
+    fn may_be_away(&self, lease_ms: u64) -> bool {
+        self.is_away || self.seen.elapsed() > Duration::from_millis(lease_ms / 2)
+    }
 }
 
 impl Journal {
@@ -105,7 +117,7 @@ impl Journal {
             writer: watch::Sender::new(WriterId(0)),
             slices: Mutex::default(),
             roles: Mutex::new(roles),
-            lease: Mutex::new(Lease { held_until: Instant::now(), since: Instant::now() }),
+            lease: Mutex::new(Lease { held_until: Instant::now(), since: Instant::now(), seen: Instant::now(), is_away: false }),
         }
     }
 
@@ -129,11 +141,22 @@ impl Journal {
 
     /// The database was away just now.
     pub(crate) fn note_trouble(&self) {
-        self.lease().since = Instant::now();
+        self.lease().is_away = true;
+    }
+
+    /// The database was there for a call that `began` then.
+    pub(crate) fn note_there(&self, began: Instant, lease_ms: u64) {
+        let mut lease = self.lease();
+        if lease.may_be_away(lease_ms) {
+            lease.since = Instant::now();
+        }
+        lease.is_away = false;
+        lease.seen = lease.seen.max(began);
     }
 
     /// The lease was renewed by a call that `began` then.
     pub(crate) fn renewed(&self, began: Instant, lease_ms: u64) {
+        self.note_there(began, lease_ms);
         let mut lease = self.lease();
         // It had ended: this node slept, or was cut off.
         if lease.held_until < Instant::now() {
@@ -148,9 +171,9 @@ impl Journal {
     }
 
     /// How long the lease has been held and the database there without a break.
-    pub(crate) fn untroubled(&self) -> Duration {
+    pub(crate) fn untroubled(&self, lease_ms: u64) -> Duration {
         let lease = self.lease();
-        if lease.held_until < Instant::now() { Duration::ZERO } else { lease.since.elapsed() }
+        if lease.may_be_away(lease_ms) || lease.held_until < Instant::now() { Duration::ZERO } else { lease.since.elapsed() }
     }
 
     /// Submits what an actor wrote in `epoch`.

@@ -2,8 +2,8 @@
 //! what is free up to an even share, and gives back what is another's due. Every change is a write in this node's own journal.
 //!
 //! Promises: nobody is taken over before this node has held its own lease for a whole lease time since the database was last away,
-//! for until then the others may not have been able to renew theirs; a slice is given away only after nothing is under way for it
-//! that its next owner would do again.
+//! for until then the others may not have been able to renew theirs (while this node slept it counts as away); a slice is given
+//! away only after nothing is under way for it that its next owner would do again.
 
 use super::Cluster;
 use super::faults::Plant;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// What there was to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,8 +61,12 @@ pub(crate) async fn own(node: Arc<Node>) {
 }
 
 async fn turn(node: &Node) -> Result<Done, StoreError> {
-    let (me, epoch) = (node.journal.writer(), node.journal.epoch());
+    let (me, epoch, began) = (node.journal.writer(), node.journal.epoch(), Instant::now());
+    // Asked before the leases are: what was seen to have ended then was seen by one who had waited.
+    let lease_ms = node.settings.lease_ms;
+    let has_waited = node.journal.untroubled(lease_ms) >= Duration::from_millis(lease_ms) || node.faults.has(Plant::WaitsForNoLease);
     let cluster = Cluster { me: Some(me), writers: node.reads.writers().await?, shards: node.reads.shard_rows().await? };
+    node.journal.note_there(began, lease_ms);
     if node.journal.epoch() != epoch {
         return Ok(Done::Something);
     }
@@ -70,8 +75,6 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     let expired: Vec<_> = expired.map(|row| (row.writer, row.lease_until)).collect();
     node.cluster.send_replace(Arc::new(cluster));
     let cluster = node.cluster.borrow().clone();
-    let lease = Duration::from_millis(node.settings.lease_ms);
-    let has_waited = node.journal.untroubled() >= lease || node.faults.has(Plant::WaitsForNoLease);
     if !is_alive || (!expired.is_empty() && has_waited) {
         // A writer that was ended learns it from its next write. The one that follows may be the one to store that, and has held no
         // lease yet: so it names nobody.

@@ -130,6 +130,34 @@ fn a_node_that_finds_its_writer_ended_ends_nobody_with_the_next_one() {
 }
 
 #[test]
+fn an_outage_that_a_node_slept_through_counts_too() {
+    // Leases are renewed every two seconds: some moment of these is right after the sleeper's renewal and long after the other's.
+    for wait_ms in (0..2000).step_by(200) {
+        run(move || async move {
+            let cluster = Cluster::new(37);
+            let away = Arc::new(AtomicBool::new(false));
+            let mut members = Vec::new();
+            for name in ["a", "b"] {
+                let member = cluster.start(name, &Role::ALL).await;
+                member.line.set_faults(Some(Arc::new(Line { away: away.clone(), cut_by_ending: false })));
+                members.push(member);
+                tokio::time::sleep(Duration::from_millis(1100)).await;
+            }
+            cluster.is_shared().await;
+            tokio::time::sleep(Duration::from_millis(10_000 + wait_ms)).await;
+            let before = alive(&cluster).await;
+            away.store(true, Ordering::SeqCst);
+            members[0].sleep();
+            tokio::time::sleep(Duration::from_millis(5200)).await;
+            away.store(false, Ordering::SeqCst);
+            members[0].wake();
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert_eq!(alive(&cluster).await, before, "cut {wait_ms} ms later");
+        });
+    }
+}
+
+#[test]
 fn a_dead_writer_without_shards_is_ended_too() {
     run(|| async {
         let (cluster, _members, _away) = two(34).await;

@@ -16,7 +16,7 @@ pub struct Auditor {
     /// Told when something was stored.
     pub stored: Arc<Notify>,
     /// How long a node must have been there itself before it may find another's lease ended.
-    wait: Duration,
+    lease: Duration,
 }
 
 #[derive(Default)]
@@ -37,9 +37,8 @@ pub fn node_of(row: &WriterRow) -> usize {
 }
 
 impl Auditor {
-    /// The journal's slowest look at the database, and the node's at the cluster, may lie before the end of what kept it away.
-    pub fn new(lease_ms: u64, slack_ms: u64) -> Self {
-        Self { books: Mutex::default(), stored: Arc::default(), wait: Duration::from_millis(lease_ms - slack_ms) }
+    pub fn new(lease_ms: u64) -> Self {
+        Self { books: Mutex::default(), stored: Arc::default(), lease: Duration::from_millis(lease_ms) }
     }
 
     /// `node` has just stored this.
@@ -72,7 +71,7 @@ impl Auditor {
         for row in rows.iter().filter(|row| ended.contains(&row.writer)) {
             chaos.excuse(node_of(row));
             let lease_ended = Instant::now() - Duration::from_millis(u64::try_from(-row.lease_left_ms).unwrap_or(0));
-            if ends(row.writer) && !chaos.lock().nodes[node].was_there(lease_ended, self.wait) {
+            if ends(row.writer) && !chaos.lock().nodes[node].was_there(lease_ended, self.lease) {
                 broken.push(format!("node {node} has ended writer {}, which had had no time to renew its lease", row.writer.0));
             }
         }

@@ -100,6 +100,9 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
 }
 
+/// A call that is under way when the line is cut is answered all the same, so much later at most.
+const UNDER_WAY: Duration = Duration::from_millis(1000);
+
 /// What is known of one node.
 pub(crate) struct NodeState {
     /// Ends the life of the node; none while it has none, or is already ending.
@@ -108,22 +111,26 @@ pub(crate) struct NodeState {
     asleep_since: Option<Instant>,
     /// Its writer was ended by force, while its lease lasted: until it hears of that it goes on, and what it sends is not stored.
     is_fenced: bool,
-    /// When it was dead, asleep or cut off.
+    /// When it was dead, or asleep for long.
     away: Vec<(Instant, Instant)>,
+    /// When it was cut off from the database.
+    cuts: Vec<(Instant, Instant)>,
     dead_since: Instant,
     /// Notices that it has sent, as often as that, since it was last excused.
     sent: BTreeMap<NoticeId, u32>,
 }
 
 impl NodeState {
-    /// Whether there was a moment since `since` at which the node had been there for as long as `wait`.
+    /// Whether there was a moment since `since` at which the node had been there for a whole lease. A short cut it need not have
+    /// noticed: it leaves everybody enough of his lease to renew it.
     pub(crate) fn was_there(&self, since: Instant, wait: Duration) -> bool {
-        let mut away = self.away.clone();
+        let long_cuts = self.cuts.iter().filter(|(from, until)| *until - *from > wait / 2);
+        let mut away: Vec<_> = self.away.iter().chain(long_cuts).copied().collect();
         away.sort_unstable();
         let now = Instant::now();
         let mut back = away.first().map_or(now, |(_, until)| *until);
         for (from, until) in away {
-            if since.max(back + wait) <= from {
+            if since.max(back + wait) <= from + UNDER_WAY {
                 return true;
             }
             back = back.max(until);
@@ -175,6 +182,7 @@ impl Chaos {
             asleep_since: None,
             is_fenced: false,
             away: Vec::new(),
+            cuts: Vec::new(),
             dead_since: Instant::now(),
             sent: BTreeMap::new(),
         };
@@ -239,7 +247,10 @@ impl Chaos {
         let before = node.cut.map_or(Instant::now(), |(until, _)| until);
         let until = before.max(Instant::now() + Duration::from_millis(ms));
         node.cut = Some((until, how));
-        node.away.push((Instant::now(), until));
+        match node.cuts.last_mut().filter(|(_, last)| *last >= Instant::now()) {
+            Some((_, last)) => *last = until,
+            None => node.cuts.push((Instant::now(), until)),
+        }
     }
 
     /// The node's writer was ended by force.
@@ -283,7 +294,7 @@ impl Chaos {
             state.rages = false;
             for node in &mut state.nodes {
                 node.cut = None;
-                node.away.iter_mut().for_each(|(_, until)| *until = Instant::now().min(*until));
+                node.cuts.iter_mut().for_each(|(_, until)| *until = Instant::now().min(*until));
             }
         }
         self.tell(|| "everything heals".to_owned());

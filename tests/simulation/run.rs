@@ -149,8 +149,7 @@ fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     let skews: Vec<i64> = roles.iter().map(|_| skew_ms(chance)).collect();
     let settings = settings(chance);
     let chaos = Arc::new(Chaos::new(options.seed, odds, roles.len(), database.clone(), options.traced));
-    let slack_ms = settings.store_retry.most_ms + settings.cluster_tick_ms;
-    let auditor = Arc::new(Auditor::new(settings.lease_ms, slack_ms));
+    let auditor = Arc::new(Auditor::new(settings.lease_ms));
     let bus = (nodes == Nodes::Many).then(|| Bus::new(chaos.clone(), auditor.clone()));
     chaos.tell(|| format!("{roles:?}, clocks {skews:?}"));
     let (drops_on_restart, passes_markers) = (options.bug == Some(Bug::DropOnRestart), options.bug == Some(Bug::PassesMarkers));
