@@ -130,7 +130,11 @@ fn settings(args: &NodeArgs) -> anyhow::Result<Settings> {
         ("kafka.brokers", &args.kafka),
         ("cluster.roles", &args.roles),
     ];
-    load(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect(), &args.database.config)
+    let mut flags: Vec<_> = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect();
+    if args.database.database.is_some() {
+        flags.extend(Role::ALL.map(|role| (format!("store.role_urls.{}", role.name()), String::new())));
+    }
+    Ok(load(flags, &args.database.config)?.at_its_database()?)
 }
 
 fn database_settings(args: &DatabaseArgs) -> anyhow::Result<Settings> {

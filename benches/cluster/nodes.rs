@@ -5,7 +5,9 @@ use crate::services::Services;
 use crate::shop::{Loaded, Shop};
 
 const PAIRS: usize = 3;
-const RATE: &str = "1000";
+const CONNECTIONS: u64 = 64;
+const ORDERS: u64 = 20_000;
+const RATE: u64 = 500;
 const SECONDS: &str = "20";
 
 /// A cost's name and where it stands.
@@ -20,17 +22,36 @@ const COSTS: [Cost; 6] = [
     ("bytes on topics", |loaded| loaded.bytes),
 ];
 
+/// A load's name and its options for so many nodes.
+type Way = (&'static str, fn(&Bench, u64) -> Vec<String>);
+
+/// Each node is given the same, as nodes are added because one is not enough.
+const WAYS: [Way; 2] = [
+    ("as fast as they can, 64 connections a node", |bench, nodes| {
+        options(&[("--orders", bench.orders(ORDERS) * nodes), ("--connections", CONNECTIONS * nodes)])
+    }),
+    ("500 orders/s a node", |_, nodes| {
+        let mut all = options(&[("--rate", RATE * nodes), ("--connections", CONNECTIONS * nodes)]);
+        all.extend(["--duration".to_owned(), SECONDS.to_owned()]);
+        all
+    }),
+];
+
+fn options(numbers: &[(&str, u64)]) -> Vec<String> {
+    let mut all = vec!["--no-seed".to_owned()];
+    all.extend(numbers.iter().flat_map(|(name, number)| [(*name).to_owned(), number.to_string()]));
+    all
+}
+
 pub fn run(bench: &Bench, services: &Services) {
-    let orders = bench.orders(40_000).to_string();
-    let at_full_speed = ["--orders", &orders, "--connections", "192", "--no-seed"];
-    let at_one_rate = ["--rate", RATE, "--duration", SECONDS, "--connections", "192", "--no-seed"];
-    for (name, options) in [("as fast as they can", &at_full_speed[..]), ("1,000 orders/s", &at_one_rate[..])] {
+    for (name, options_of) in WAYS {
         let mut shares: [Vec<f64>; COSTS.len()] = Default::default();
         let mut costs: [[Vec<f64>; 2]; COSTS.len()] = Default::default();
         for _ in 0..PAIRS {
             let measured = [1, 3].map(|nodes| {
                 let shop = Shop::open(bench, services, nodes, &[]);
-                let loaded = shop.load(options);
+                let options = options_of(bench, nodes as u64);
+                let loaded = shop.load(&options.iter().map(String::as_str).collect::<Vec<_>>());
                 shop.close();
                 loaded
             });

@@ -147,8 +147,8 @@ impl Front {
         }
         match self.node.journal.ask(Write::HoldEvent { event }, None).await {
             Ok(Outcome::Done) => Ok(()),
-            // It is known by now.
-            Ok(Outcome::Repeated(_)) | Ok(_) | Err(_) => Err(HearError::NotNow),
+            // Not stored, or the order is known by now: taken again it finds it.
+            Ok(_) | Err(_) => Err(HearError::NotNow),
         }
     }
 

@@ -160,15 +160,11 @@ impl Supervisor {
         cell.node.counters.set_not_ready(&part, Some("loading"));
         let loading = async move {
             let page = cell.node.settings.load_page;
-            let mut after = None;
             let mut loaded = 0_usize;
             let reading = cell.begin_reading();
             cell.node.journal.passed().await;
-            loop {
-                let read = super::reading::insist(&cell.node, || cell.node.reads.open_orders(shards.clone(), after, page)).await;
-                let Some(found) = read else { break };
-                after = found.last().map(|stored| stored.order.id);
-                let is_last = found.len() < page as usize;
+            let read = async |after| super::reading::insist(&cell.node, || cell.node.reads.open_orders(shards.clone(), after, page)).await;
+            let mut take = |found: Vec<StoredOrder>| {
                 for stored in found {
                     // One that was woken meanwhile, or has come and gone, needs nothing.
                     let id = stored.order.id;
@@ -178,9 +174,22 @@ impl Supervisor {
                         spawn_order(&cell, stored.order, Begin::Loaded(stored.record));
                     }
                 }
-                if is_last {
-                    break;
-                }
+            };
+            let mut next = read(None).await;
+            while let Some(found) = next {
+                let last = found.last().map(|stored| stored.order.id).filter(|_| found.len() >= page as usize);
+                // The database reads the next page while the actors of this one are started.
+                let (after, ()) = futures_util::future::join(
+                    async {
+                        match last {
+                            Some(last) => read(Some(last)).await,
+                            None => None,
+                        }
+                    },
+                    async { take(found) },
+                )
+                .await;
+                next = after;
                 tokio::task::yield_now().await;
             }
             drop(reading);

@@ -99,7 +99,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
 }
 
 fn check_roles(settings: &Settings, need: &mut impl FnMut(bool, &str)) {
-    let Settings { cluster, store, kafka, .. } = settings;
+    let Settings { cluster, kafka, .. } = settings;
     let (external, elsewhere) = (cluster.external(), cluster.elsewhere());
     let both: Roles = cluster.hosted().iter().filter(|role| external.has(*role)).collect();
     need(!cluster.roles.is_empty(), "cluster.roles must name at least one role");
@@ -117,7 +117,7 @@ fn check_roles(settings: &Settings, need: &mut impl FnMut(bool, &str)) {
         &format!("cluster.roles leaves out {}: without kafka.brokers there is no way to the nodes that host them", names(elsewhere)),
     );
     need(
-        elsewhere.is_empty() || store.url.is_postgres(),
+        elsewhere.is_empty() || settings.database().is_postgres(),
         &format!("cluster.roles leaves out {}: a node on SQLite is alone; use postgres:// for several nodes", names(elsewhere)),
     );
 }

@@ -365,6 +365,7 @@ mod tests {
             ("[server]\nlisten = \"0.0.0.0:8080\"", "server.listen is 0.0.0.0:8080, which others can reach, and no access keys are set"),
             ("[server]\nlisten = \"8080\"", "it must be HOST:PORT"),
             ("[store]\nurl = \"mysql://x\"", "store.url must be"),
+            ("[store.role_urls]\npayment = \"sqlite:x\"", "store.role_urls.payment must be postgres://"),
             ("[kafka]\nbrokers = [\"localhost\"]", "kafka.brokers: \"localhost\" is no address; it must be HOST:PORT"),
             ("[kafka]\nprefix = \"a b\"", "kafka.prefix may have letters"),
             ("[kafka]\ncompression = \"rar\"", "rar"),

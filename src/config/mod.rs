@@ -9,6 +9,7 @@ mod load;
 pub mod postgres;
 pub mod providers;
 pub mod server;
+mod store;
 mod work;
 
 pub use access::{AccessKey, AccessRole, AccessSettings};
@@ -18,9 +19,10 @@ pub use load::{Sources, default_file};
 pub use postgres::PostgresSettings;
 pub use providers::{ProviderSettings, Secret};
 pub use server::ServerSettings;
+pub use store::{RoleUrls, StoreSettings, StoreUrl};
 pub use work::{
     ActorSettings, AnalyticsSettings, JournalSettings, LogFormat, NotificationSettings, OrderSettings, PricingRule, PricingSettings,
-    StoreSettings, StoreUrl, TelemetrySettings,
+    TelemetrySettings,
 };
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,7 @@ impl Settings {
         self.server.check(&mut problems);
         self.access.check(&mut problems);
         self.kafka.check(&mut problems);
+        store::check(self, &mut problems);
         work::check(self, &mut problems);
         cluster::check(self, &mut problems);
         if self.access.keys.is_empty() && !self.server.is_loopback() {
@@ -91,6 +94,26 @@ impl Settings {
             ));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+    }
+
+    /// The database of this node, by its roles.
+    #[must_use]
+    pub fn database(&self) -> &StoreUrl {
+        self.store.url_of(self.cluster.hosted()).unwrap_or(&self.store.url)
+    }
+
+    /// The settings of a node on the one database of its roles.
+    ///
+    /// # Errors
+    /// Its roles have several.
+    pub fn at_its_database(mut self) -> Result<Self, ConfigError> {
+        let Some(url) = self.store.url_of(self.cluster.hosted()).cloned() else {
+            let why =
+                "cluster.roles: these roles have different databases (store.role_urls), and a node works on one: start a node for each";
+            return Err(ConfigError(vec![why.to_owned()]));
+        };
+        self.store.url = url;
+        Ok(self)
     }
 
     /// What is in force, as TOML, secrets masked.

@@ -1,106 +1,7 @@
 //! What the actors, the database and the business are set to.
 
-use super::{PostgresSettings, Settings};
-use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
-
-/// Where the data is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreSettings {
-    /// `sqlite:PATH` or `postgres://…`; created and migrated when missing.
-    pub url: StoreUrl,
-    /// Slices of the orders, 1 to 1024; fixed when the store is created.
-    pub shards: u16,
-    /// Connections for reading.
-    pub readers: u32,
-    /// SQLite: so much of the write-ahead log is moved into the file together, in KiB.
-    pub checkpoint_kib: u32,
-    /// SQLite: a write-ahead log of this size is begun anew, in KiB.
-    pub log_limit_kib: u32,
-    /// How long a node is left alone after its last sign of life, in milliseconds.
-    pub lease_ms: u64,
-    /// How long published and counted events are kept, in milliseconds.
-    pub event_retention_ms: u64,
-    /// How long closed dead letters are kept, in milliseconds.
-    pub letter_retention_ms: u64,
-    /// How a PostgreSQL server is spoken to.
-    pub postgres: PostgresSettings,
-}
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self {
-            url: StoreUrl("sqlite:./ordermill-data/ordermill.db".to_owned()),
-            shards: 24,
-            readers: 4,
-            checkpoint_kib: 32_768,
-            log_limit_kib: 262_144,
-            lease_ms: 6_000,
-            event_retention_ms: 604_800_000,
-            letter_retention_ms: 7_776_000_000,
-            postgres: PostgresSettings::default(),
-        }
-    }
-}
-
-/// A database's address; printed without its password.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct StoreUrl(String);
-
-impl StoreUrl {
-    /// Takes the address.
-    #[must_use]
-    pub fn new(url: &str) -> Self {
-        Self(url.to_owned())
-    }
-
-    /// The address with its password, for the connection.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it is a PostgreSQL server's.
-    #[must_use]
-    pub fn is_postgres(&self) -> bool {
-        self.0.starts_with("postgres://") || self.0.starts_with("postgresql://")
-    }
-
-    fn masked(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
-        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-        let rest = match rest.rsplit_once('@') {
-            Some((user, host)) => match user.split_once(':') {
-                Some((name, _)) => format!("{name}:***@{host}"),
-                None => rest.to_owned(),
-            },
-            None => rest.to_owned(),
-        };
-        let query = query.map(|query| {
-            let parts = query.split('&').map(|part| if part.starts_with("password=") { "password=***" } else { part });
-            format!("?{}", parts.collect::<Vec<_>>().join("&"))
-        });
-        format!("{scheme}://{rest}{}", query.unwrap_or_default())
-    }
-}
-
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.masked())
-    }
-}
-impl fmt::Debug for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.masked())
-    }
-}
-impl Serialize for StoreUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.masked())
-    }
-}
+use super::Settings;
+use serde::{Deserialize, Serialize};
 
 /// The life of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,17 +203,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
             problems.push(problem.to_owned());
         }
     };
-    let Settings { store, order, journal, actors, notification, telemetry, analytics, .. } = settings;
-    let known = store.url.is_postgres() || store.url.expose().strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
-    need(known, "store.url must be sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
-    need(crate::domain::Shards::new(store.shards).is_some(), "store.shards must be 1 to 1024");
-    need(store.readers > 0, "store.readers must be at least 1");
-    need(store.checkpoint_kib >= 64, "store.checkpoint_kib must be at least 64");
-    need(store.log_limit_kib >= store.checkpoint_kib, "store.log_limit_kib must not be below store.checkpoint_kib");
-    need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
-    if store.url.is_postgres() {
-        super::postgres::check(store, &mut need);
-    }
+    let Settings { order, journal, actors, notification, telemetry, analytics, .. } = settings;
     need(order.open_limit > 0, "order.open_limit must be at least 1");
     need(order.request_limit_ms > 0, "order.request_limit_ms must be at least 1");
     need(order.redrive_first_ms > 0, "order.redrive_first_ms must be at least 1");
@@ -333,22 +224,4 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     );
     need((0.0..=1.0).contains(&telemetry.trace_ratio), "telemetry.trace_ratio must be 0 to 1");
     need(analytics.top > 0, "analytics.top must be at least 1");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_address_is_shown_without_its_password() {
-        let cases = [
-            ("sqlite:./data/x.db", "sqlite:./data/x.db"),
-            ("postgres://u:p@ss@h:5432/d", "postgres://u:***@h:5432/d"),
-            ("postgres://u@h/d", "postgres://u@h/d"),
-            ("postgres://h/d?user=u&password=hush&x=1", "postgres://h/d?user=u&password=***&x=1"),
-        ];
-        for (url, want) in cases {
-            assert_eq!(StoreUrl::new(url).to_string(), want);
-        }
-    }
 }

@@ -42,15 +42,6 @@ pub const TYPE_PREFIX: &str = "ordermill.";
 /// The version of every event's form. Optional fields are added within it.
 pub const VERSION: u32 = 1;
 
-/// Whether an event is known to have been said before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Said {
-    /// As far as is known, this is the first time.
-    First,
-    /// Do what was not done, count nothing.
-    Again,
-}
-
 /// A record's headers, in order. A value may be missing (Kafka's null).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Headers(pub Vec<(String, Option<Vec<u8>>)>);
@@ -77,15 +68,6 @@ impl Headers {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
-    }
-
-    /// Whether the message says that it was said before.
-    #[must_use]
-    pub fn said(&self) -> Said {
-        match self.text(REPEAT) {
-            None | Some("false" | "0") => Said::First,
-            Some(_) => Said::Again,
-        }
     }
 
     /// Whether `role` had it where it was written.

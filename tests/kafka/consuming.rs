@@ -9,7 +9,7 @@ use ordermill::db::{LetterFilter, Outcome, Reads as _, Write};
 use ordermill::domain::{DeadLetter, Event, EventKind, LetterId, LetterState, OrderId, Role, Shard, Slices, Text, Timestamp, Topic};
 use ordermill::kafka::client::BrokerState;
 use ordermill::kafka::consumer::{Consumer, ConsumerParts, HearError, Hearing, ReprocessError};
-use ordermill::kafka::headers::{self, Said};
+use ordermill::kafka::headers;
 use ordermill::kafka::read::Record;
 use ordermill::kafka::topics;
 use ordermill::saga::Shipment;
@@ -76,7 +76,7 @@ impl Ears {
 struct Shared(Arc<Ears>);
 
 impl Hearing for Shared {
-    fn hear(&self, role: Role, event: Event, _said: Said) -> BoxFuture<'static, Result<(), HearError>> {
+    fn hear(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), HearError>> {
         let ears = self.0.clone();
         Box::pin(async move {
             let now = ears.now.fetch_add(1, Ordering::SeqCst) + 1;
@@ -93,7 +93,7 @@ impl Hearing for Shared {
     fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>> {
         let body = ordermill::domain::EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking };
         let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId(order.0));
-        self.hear(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body }, Said::First)
+        self.hear(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body })
     }
 
     fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>> {

@@ -43,7 +43,7 @@ fn a_message_has_the_specifications_fields_and_cloud_event_headers() {
     assert_eq!(header(headers::TRACE_PARENT)[..36], *"00-0000000000000000000000000000abcd-");
     assert_eq!((header(headers::WRITER), header(headers::SEQ)), ("3".to_owned(), "12".to_owned()));
     assert!(record.headers.was_local_to(Role::Order) && !record.headers.was_local_to(Role::Payment));
-    assert_eq!(record.headers.said(), headers::Said::First);
+    assert_eq!(record.headers.text(headers::REPEAT), None);
 }
 
 /// The three events of the specification, with nothing but what it shows.

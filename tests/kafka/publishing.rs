@@ -209,7 +209,7 @@ async fn what_is_told_again_says_so() {
     feed_in.repeat(journal.writer, read(&created, shards()).unwrap());
     reader.until("it is told again", |seen| seen.len() == 5);
     let again = &reader.seen[4];
-    assert_eq!((&again.value, &again.key, again.headers.said()), (&created.value, &created.key, headers::Said::Again));
+    assert_eq!((&again.value, &again.key, again.headers.text(headers::REPEAT)), (&created.value, &created.key, Some("true")));
     assert_eq!(again.headers.get(headers::WRITER), None);
     publisher.stop(LIMIT).await;
 }

@@ -1,6 +1,6 @@
-//! What is PostgreSQL's own: making databases, lines that are cut, frozen nodes, a server that is restarted, who may come in.
+//! What is PostgreSQL's own: making databases, lines that are cut, frozen nodes, a server that is restarted, who may come in, and by what line.
 //!
-//! They need a server: `eval "$(scripts/services start postgres)"`. [`restart`] starts one of its own, to halt it.
+//! They need a server: `eval "$(scripts/services start postgres)"`. [`restart`] and [`tls`] start one of their own, to halt and to change it.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
@@ -16,6 +16,8 @@ mod restart;
 mod sample;
 #[path = "../support/postgres.rs"]
 mod server;
+mod services;
+mod tls;
 
 use ordermill::db::postgres::{PgOptions, PgStore};
 use ordermill::db::{Batch, CommitError, Committed, NewWriter, Store as _, Write, WriterState};

@@ -1,37 +1,13 @@
 //! The server is killed and started again while a node is under load: nothing that was answered 202 is lost, and the node goes on.
 
 use crate::process::{self, Plan};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use crate::services::Services;
+use std::process::Command;
 use std::time::Duration;
-
-/// A server of this test's own, so that it can be halted; stopped at the end.
-struct Services;
-
-impl Services {
-    fn run(arguments: &[&str]) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
-        let output = Command::new(script).args(["--name", "restart"]).args(arguments).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "scripts/services {arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn start() -> (Self, String) {
-        let told = Self::run(&["start", "postgres"]);
-        let url = told.lines().find_map(|line| line.strip_prefix("export ORDERMILL_TEST_POSTGRES=")).unwrap().to_owned();
-        (Self, url)
-    }
-}
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        Self::run(&["stop"]);
-    }
-}
 
 #[test]
 fn a_server_restarted_under_load_loses_no_order() {
-    let (_services, url) = Services::start();
+    let (services, url) = Services::start("restart");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let plan = Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path()).with("order.redrive_first_ms", 500);
     let (server, _) = url.rsplit_once('/').unwrap();
@@ -46,10 +22,10 @@ fn a_server_restarted_under_load_loses_no_order() {
     let recorded = || std::fs::read_to_string(&record).map_or(0, |text| text.lines().count());
     process::until("the load has begun", process::LIMIT, || recorded() > 100);
     for _ in 0..3 {
-        Services::run(&["halt", "postgres"]);
+        services.run(&["halt", "postgres"]);
         process::until("the node notices", process::LIMIT, || plan.get("/health/ready").is_ok_and(|answer| answer.status == 503));
         process::pause(Duration::from_millis(300));
-        Services::run(&["resume", "postgres"]);
+        services.run(&["resume", "postgres"]);
         let before = recorded();
         process::until("the load goes on", process::LIMIT, || recorded() > before + 100);
     }

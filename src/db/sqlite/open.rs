@@ -66,9 +66,9 @@ impl SqliteOptions {
             path: path.into(),
             shards,
             synchronous: Synchronous::Full,
-            cache_kib: 32 * 1024,
-            checkpoint_pages: 8 * 1024,
-            log_limit_pages: 64 * 1024,
+            cache_kib: 16 * 1024,
+            checkpoint_pages: 2 * 1024,
+            log_limit_pages: 8 * 1024,
             busy_timeout_ms: 250,
             readers: 4,
         }

@@ -4,7 +4,6 @@ use super::{HearError, Hearing};
 use crate::actors::{Command, CommandError, Front, HearError as NotHeard, WriteError};
 use crate::db::{Outcome, Write};
 use crate::domain::{DeadLetter, Event, LetterId, LetterState, OrderId, Role, Text, Timestamp};
-use crate::kafka::headers::Said;
 use crate::saga::{Rejection, Shipment};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -46,7 +45,7 @@ impl ToFront {
 }
 
 impl Hearing for ToFront {
-    fn hear(&self, role: Role, event: Event, _said: Said) -> BoxFuture<'static, Result<(), HearError>> {
+    fn hear(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), HearError>> {
         let (front, limit) = (self.front.clone(), self.limit);
         async move {
             match front.hear(role, event, limit).await {

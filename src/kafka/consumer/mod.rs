@@ -22,7 +22,6 @@ mod work;
 pub use hearing::ToFront;
 
 use super::client::BrokerState;
-use super::headers::Said;
 use crate::config::KafkaSettings;
 use crate::db::Reads;
 use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Slices, Timestamp};
@@ -61,7 +60,7 @@ pub enum HearError {
 /// What the consumer asks of the node.
 pub trait Hearing: Send + Sync {
     /// Hands an event to a role of this node; answers when a restart would not lose it.
-    fn hear(&self, role: Role, event: Event, said: Said) -> BoxFuture<'static, Result<(), HearError>>;
+    fn hear(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), HearError>>;
     /// The goods of an order have left.
     fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>>;
     /// Stores a dead letter.

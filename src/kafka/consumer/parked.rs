@@ -78,7 +78,7 @@ pub(super) async fn take_again(hands: &Hands, letter: &DeadLetter) -> Result<(),
         Work::Move(_) => read::read(&record, hands.shards).map_err(|unread| unreadable(&unread.error.to_string()))?,
         Work::Unreadable(unread) => return Err(unreadable(&unread.error.to_string())),
     };
-    match hands.hear(record.topic, &event, record.headers.said()).await {
+    match hands.hear(record.topic, &event).await {
         Ok(()) => Ok(()),
         Err(HearError::Away(why)) => Err(ReprocessError::Away(why)),
         Err(HearError::Failed { detail, .. } | HearError::Never { detail, .. }) => Err(ReprocessError::Failed(detail)),

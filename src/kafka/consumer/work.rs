@@ -5,7 +5,6 @@ use super::letters::{self, Failure};
 use super::{HearError, Hearing, assignment};
 use crate::config::KafkaSettings;
 use crate::domain::{DeadLetter, Event, EventBody, EventKind, OrderId, Role, Shards, Timestamp, Topic};
-use crate::kafka::headers::Said;
 use crate::kafka::read::{self, Record};
 use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
@@ -114,7 +113,7 @@ impl Hands {
         let rhythm = Backoff { first_ms: self.settings.retry_first_ms, most_ms: u64::MAX };
         let mut tries = 0;
         loop {
-            match self.hear(record.topic, event, record.headers.said()).await {
+            match self.hear(record.topic, event).await {
                 Ok(()) => return Ok(()),
                 Err(HearError::Away(why)) if gone.load(Ordering::Acquire) => {
                     return Err(Failure { cause: "gone".to_owned(), detail: why, tries });
@@ -136,14 +135,14 @@ impl Hands {
     }
 
     /// Hands the event over once. A shipment of another team is a command to the order, not an answer of ours.
-    pub(super) async fn hear(&self, topic: Topic, event: &Event, said: Said) -> Result<(), HearError> {
+    pub(super) async fn hear(&self, topic: Topic, event: &Event) -> Result<(), HearError> {
         if topic == Topic::Shipping
             && let EventBody::OrderShipped { carrier, tracking } = &event.body
         {
             let shipment = Shipment { carrier: carrier.clone(), tracking: tracking.clone() };
             return self.hearing.ship(event.order, shipment).await;
         }
-        self.hearing.hear(self.role, event.clone(), said).await
+        self.hearing.hear(self.role, event.clone()).await
     }
 
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.

@@ -1,0 +1,206 @@
+//! Where the data is.
+
+use super::{PostgresSettings, Settings};
+use crate::domain::{Role, Roles};
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// Where the data is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// `sqlite:PATH` or `postgres://…`; created and migrated when missing.
+    pub url: StoreUrl,
+    /// In place of it for the nodes of one role.
+    pub role_urls: RoleUrls,
+    /// Slices of the orders, 1 to 1024; fixed when the store is created.
+    pub shards: u16,
+    /// Connections for reading.
+    pub readers: u32,
+    /// SQLite: so much of the write-ahead log is moved into the file together, in KiB.
+    pub checkpoint_kib: u32,
+    /// SQLite: a write-ahead log of this size is begun anew, in KiB.
+    pub log_limit_kib: u32,
+    /// How long a node is left alone after its last sign of life, in milliseconds.
+    pub lease_ms: u64,
+    /// How long published and counted events are kept, in milliseconds.
+    pub event_retention_ms: u64,
+    /// How long closed dead letters are kept, in milliseconds.
+    pub letter_retention_ms: u64,
+    /// How a PostgreSQL server is spoken to.
+    pub postgres: PostgresSettings,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl("sqlite:./ordermill-data/ordermill.db".to_owned()),
+            role_urls: RoleUrls::default(),
+            shards: 24,
+            readers: 4,
+            checkpoint_kib: 8_192,
+            log_limit_kib: 32_768,
+            lease_ms: 6_000,
+            event_retention_ms: 604_800_000,
+            letter_retention_ms: 7_776_000_000,
+            postgres: PostgresSettings::default(),
+        }
+    }
+}
+
+impl StoreSettings {
+    /// The database of a node that hosts these roles; `None` where they have several, for a node works on one.
+    #[must_use]
+    pub fn url_of(&self, roles: Roles) -> Option<&StoreUrl> {
+        let mut urls = roles.iter().map(|role| Some(self.role_urls.of(role)).filter(|url| !url.expose().is_empty()).unwrap_or(&self.url));
+        let first = urls.next().unwrap_or(&self.url);
+        urls.all(|url| url == first).then_some(first)
+    }
+}
+
+/// A database's address for each role, such as with a login that sees that role's tables alone; empty: `url`. One file of settings
+/// then does for the nodes of all roles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoleUrls {
+    /// Of nodes that take orders.
+    pub order: StoreUrl,
+    /// Of stock keepers.
+    pub inventory: StoreUrl,
+    /// Of payment gateways.
+    pub payment: StoreUrl,
+    /// Of notifiers.
+    pub notification: StoreUrl,
+    /// Of those that count.
+    pub analytics: StoreUrl,
+}
+
+impl RoleUrls {
+    fn of(&self, role: Role) -> &StoreUrl {
+        match role {
+            Role::Order => &self.order,
+            Role::Inventory => &self.inventory,
+            Role::Payment => &self.payment,
+            Role::Notification => &self.notification,
+            Role::Analytics => &self.analytics,
+        }
+    }
+}
+
+/// A database's address; printed without its password.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// Takes the address.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+
+    /// The address with its password, for the connection.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a PostgreSQL server's.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres://") || self.0.starts_with("postgresql://")
+    }
+
+    fn is_known(&self) -> bool {
+        self.is_postgres() || self.0.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty())
+    }
+
+    fn masked(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let rest = match rest.rsplit_once('@') {
+            Some((user, host)) => match user.split_once(':') {
+                Some((name, _)) => format!("{name}:***@{host}"),
+                None => rest.to_owned(),
+            },
+            None => rest.to_owned(),
+        };
+        let query = query.map(|query| {
+            let parts = query.split('&').map(|part| if part.starts_with("password=") { "password=***" } else { part });
+            format!("?{}", parts.collect::<Vec<_>>().join("&"))
+        });
+        format!("{scheme}://{rest}{}", query.unwrap_or_default())
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+impl Serialize for StoreUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.masked())
+    }
+}
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
+    let mut need = |holds: bool, problem: &str| {
+        if !holds {
+            problems.push(problem.to_owned());
+        }
+    };
+    let store = &settings.store;
+    need(store.url.is_known(), "store.url must be sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
+    for role in Role::ALL {
+        let url = store.role_urls.of(role);
+        need(
+            url.expose().is_empty() || url.is_postgres(),
+            &format!("store.role_urls.{} must be postgres://USER:PASSWORD@HOST/DATABASE, or empty for store.url", role.name()),
+        );
+    }
+    need(crate::domain::Shards::new(store.shards).is_some(), "store.shards must be 1 to 1024");
+    need(store.readers > 0, "store.readers must be at least 1");
+    need(store.checkpoint_kib >= 64, "store.checkpoint_kib must be at least 64");
+    need(store.log_limit_kib >= store.checkpoint_kib, "store.log_limit_kib must not be below store.checkpoint_kib");
+    need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
+    if settings.database().is_postgres() {
+        super::postgres::check(store, &mut need);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_address_is_shown_without_its_password() {
+        let cases = [
+            ("sqlite:./data/x.db", "sqlite:./data/x.db"),
+            ("postgres://u:p@ss@h:5432/d", "postgres://u:***@h:5432/d"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("postgres://h/d?user=u&password=hush&x=1", "postgres://h/d?user=u&password=***&x=1"),
+        ];
+        for (url, want) in cases {
+            assert_eq!(StoreUrl::new(url).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_role_may_have_an_address_of_its_own() {
+        let mut store = StoreSettings { url: StoreUrl::new("postgres://all@h/d"), ..StoreSettings::default() };
+        store.role_urls.payment = StoreUrl::new("postgres://payment@h/d");
+        store.role_urls.notification = StoreUrl::new("postgres://payment@h/d");
+        let of = |roles: &[Role]| store.url_of(roles.iter().copied().collect()).map(StoreUrl::expose);
+        assert_eq!(of(&[Role::Payment]), Some("postgres://payment@h/d"));
+        assert_eq!(of(&[Role::Payment, Role::Notification]), Some("postgres://payment@h/d"));
+        assert_eq!(of(&[Role::Order, Role::Inventory]), Some("postgres://all@h/d"));
+        assert_eq!(of(&[Role::Order, Role::Payment]), None, "a node works on one database");
+        assert_eq!(of(&Role::ALL), None);
+    }
+}
