@@ -3,11 +3,16 @@
 use crate::measure::{Bench, freeze, goal, load, median, ratios};
 use crate::process::{LIMIT, Plan, Served, pause, until};
 use crate::support::raw::Raw;
+use crate::support::workload;
+use ordermill::db::Reads as _;
+use ordermill::db::sqlite::{SqliteOptions, SqliteReads};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PAIRS: usize = 5;
 const RESTARTS: usize = 3;
+/// Orders of one page.
+const PAGE: u32 = 1000;
 /// Past the first time that missing answers are asked for again.
 const REDRIVEN: Duration = Duration::from_secs(12);
 
@@ -66,13 +71,14 @@ pub fn restart(bench: &Bench) {
     for _ in 0..RESTARTS {
         node.kill();
         let (rows, bytes, reading) = read_open(&plan.database);
+        let parsing = read_parsed(&plan.database, rows);
         node = plan.start();
         let ready = node.started.elapsed();
         // Ready is one thing; that each of them has its actor again another, and this is what counts.
         until("all open orders are loaded", LIMIT, || plan.metric("ordermill_open_orders") >= rows as f64);
         let loaded = node.started.elapsed();
         println!(
-            "    {rows} open orders, {} MB, read in {reading:.2?}; ready after {ready:.2?}, all loaded after {loaded:.2?}",
+            "    {rows} open orders, {} MB, read in {reading:.2?}, read and parsed in {parsing:.2?}; ready after {ready:.2?}, all loaded after {loaded:.2?}",
             bytes / 1_000_000
         );
         times.push(loaded.max(ready).as_secs_f64() / reading.as_secs_f64());
@@ -83,6 +89,23 @@ pub fn restart(bench: &Bench) {
 /// The products, and a few orders to warm up with.
 fn catalogue(node: &Served) {
     load(node, &["--orders", "500"], false);
+}
+
+/// How long it takes to read them as a node does, page by page and parsed.
+fn read_parsed(database: &Path, orders: u64) -> Duration {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let reads = SqliteReads::open(SqliteOptions::new(database, workload::shards()), runtime.handle().clone()).expect("the file opens");
+    let (began, mut after, mut count) = (Instant::now(), None, 0);
+    loop {
+        let page = runtime.block_on(reads.open_orders(workload::shards().all().collect(), after, PAGE)).expect("a page");
+        count += page.len() as u64;
+        match page.last() {
+            Some(last) => after = Some(last.order.id),
+            None => break,
+        }
+    }
+    assert_eq!(count, orders);
+    began.elapsed()
 }
 
 /// How long the open orders' rows alone take.

@@ -1,9 +1,9 @@
 //! The line to the server is encrypted where it is asked for, and its end is who it should be.
 
 use crate::services::Services;
-use ordermill::db::StoreError;
 use ordermill::db::postgres::{PgOptions, PgStore};
-use std::time::Duration;
+use ordermill::db::{NewWriter, Store as _, StoreError};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 
@@ -14,12 +14,28 @@ const CERTIFICATES: &str = "COPY (SELECT 1) TO PROGRAM 'umask 077 && cat >/dev/n
        -addext basicConstraints=critical,CA:FALSE -CA ca.crt -CAkey ca.key -keyout server.key -out server.crt 2>/dev/null'";
 
 async fn open(url: &str) -> Result<PgStore, StoreError> {
-    PgStore::open(PgOptions::new(url, crate::sample::shards()).unwrap(), Handle::current()).await
+    let mut store = PgStore::open(PgOptions::new(url, crate::sample::shards()).unwrap(), Handle::current()).await?;
+    // Its line is opened when it is first needed.
+    store.start_writer(&NewWriter::of_all_roles("node", "http://node", 60_000)).await?;
+    Ok(store)
 }
 
-async fn encrypted(owner: &Client) -> Vec<bool> {
+/// Waits until the lines that were closed are gone, and those that are left are encrypted.
+async fn only_encrypted(owner: &Client) {
     let question = "SELECT s.ssl FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name = 'ordermill'";
-    owner.query(question, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    until("each line is encrypted", async || {
+        let lines: Vec<bool> = owner.query(question, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        !lines.is_empty() && lines.iter().all(|is_encrypted| *is_encrypted)
+    })
+    .await;
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < end, "it never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,18 +61,18 @@ async fn the_line_is_encrypted_and_its_end_is_checked() {
     let root = root.display();
 
     // The server takes its settings up in its own time.
-    let end = std::time::Instant::now() + Duration::from_secs(30);
-    let store = loop {
-        match open(&with("sslmode=require")).await {
-            Ok(store) => break store,
-            Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    assert_eq!(encrypted(&owner).await, [true]);
+    let mut taken = None;
+    until("the server offers TLS", async || {
+        taken = open(&with("sslmode=require")).await.ok();
+        taken.is_some()
+    })
+    .await;
+    let store = taken.unwrap();
+    only_encrypted(&owner).await;
     drop(store);
+    // Where the server has it, the default uses it.
     let store = open(&with("")).await.unwrap();
-    assert!(encrypted(&owner).await.contains(&true), "where the server has it, the default uses it");
+    only_encrypted(&owner).await;
     drop(store);
     drop(open(&with(&format!("sslmode=verify-full&sslrootcert={root}"))).await.unwrap());
 
