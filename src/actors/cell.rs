@@ -81,6 +81,8 @@ pub(crate) struct Cell {
     /// The same of shards: another node may have written there since.
     left: RefCell<HashMap<Shard, u64>>,
     departures: Slot<u64>,
+    /// How often slices were lost: what was read before may be older than what is stored.
+    losses: Slot<u64>,
 }
 
 pub(crate) type CellRef = Rc<Cell>;
@@ -149,6 +151,7 @@ impl Cell {
             departed: RefCell::default(),
             left: RefCell::default(),
             departures: Slot::new(0),
+            losses: Slot::new(0),
         })
     }
 
@@ -207,6 +210,15 @@ impl Cell {
             self.departures.set(self.departures.get() + 1);
             self.departed.borrow_mut().insert(order, self.departures.get());
         }
+    }
+
+    /// How often slices were lost. Who waits for long and finds it changed reads again.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.get()
+    }
+
+    fn note_loss(&self) {
+        self.losses.set(self.losses.get() + 1);
     }
 
     /// The shard is not this node's from now on.
@@ -281,6 +293,7 @@ impl Cell {
 
     /// From now on these slices are not this node's: their orders' actors end. Returns once no notice of theirs is on its way.
     pub(crate) async fn give_slices(&self, slices: &Slices) {
+        self.note_loss();
         for (role, shard) in slices.iter() {
             self.owned.borrow_mut().remove(role, shard);
             self.leave_shard(shard);
@@ -300,6 +313,7 @@ impl Cell {
     /// Ends every order's actor; what is stored stays, what is not stored was not answered. From now on it is `epoch`.
     pub(crate) fn drop_orders(&self, epoch: u64) {
         self.epoch.set(epoch);
+        self.note_loss();
         let lost = self.owned.replace(Slices::default());
         lost.iter().for_each(|(_, shard)| self.leave_shard(shard));
         self.quit_orders(|_| true);
@@ -324,6 +338,7 @@ impl Cell {
     pub(crate) fn quit_all(&self) {
         self.era.set(self.era.get() + 1);
         // What told these may have died with the router.
+        self.note_loss();
         self.epoch.set(self.node.journal.epoch());
         *self.owned.borrow_mut() = self.node.owned.borrow().iter().filter(|(_, shard)| self.has(*shard)).collect();
         self.quit_orders(|_| true);

@@ -102,11 +102,19 @@ impl Course {
     }
 
     async fn tell(&mut self, order: &Arc<Order>, way: Way, mut begun: Option<Begun>) {
+        let mut losses = self.cell.losses();
         let Some(mut task) = self.task(order, way).await else { return };
         loop {
             // Else its new owner sends it.
             if begun.is_none() && !self.cell.owns(Role::Notification, order.shard) {
                 return;
+            }
+            // While it waited, the shard may have been another's, who has sent it.
+            if begun.is_none() && losses != self.cell.losses() {
+                losses = self.cell.losses();
+                let Some(stored) = self.task(order, way.later()).await else { return };
+                task = stored;
+                continue;
             }
             if begun.is_none() && !self.cell.may_send(order.shard) {
                 super::cell::pause(self.cell.node.settings.tick_ms).await;
