@@ -6,6 +6,7 @@
 //! nothing of actors, HTTP or Kafka.
 
 pub mod codec;
+mod failure;
 pub mod memory;
 mod plan;
 pub mod postgres;

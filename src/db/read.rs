@@ -156,6 +156,15 @@ impl LogEntry {
             Self::Marker { seq, .. } => *seq,
         }
     }
+
+    /// Its event, if it is one.
+    #[must_use]
+    pub fn into_event(self) -> Option<LoggedEvent> {
+        match self {
+            Self::Event(logged) => Some(logged),
+            Self::Marker { .. } => None,
+        }
+    }
 }
 
 /// A shard's row.
@@ -184,6 +193,14 @@ pub struct OrderAudit {
     pub payment: Option<Payment>,
     /// The notifier's rows.
     pub notices: Vec<NoticeTask>,
+}
+
+impl OrderAudit {
+    /// Of an order of which no role has stored anything.
+    #[must_use]
+    pub fn of(stored: StoredOrder) -> Self {
+        Self { stored, held: Vec::new(), released: Vec::new(), shipped: Vec::new(), payment: None, notices: Vec::new() }
+    }
 }
 
 /// What readers can ask. Every answer is committed; none waits for the writer.

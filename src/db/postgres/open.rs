@@ -136,14 +136,14 @@ impl PgOptions {
         harness.run_pending_migrations(MIGRATIONS).map_err(|error| self.failed(&error.to_string()))?;
         let mut conn = harness.into_inner();
         conn.batch_execute("BEGIN").await.map_err(judge)?;
-        fill(&conn, self.shards).await.map_err(|failure| failure.judge().0)?;
+        fill(&conn, self.shards).await.map_err(|failure| failure.judge(error::judge).0)?;
         conn.batch_execute("COMMIT").await.map_err(judge)?;
         Ok(conn)
     }
 
     /// Refuses another number of shards than the database was made with.
     async fn check_shards(&self, conn: &AsyncPgConnection) -> Result<(), StoreError> {
-        let stored = stored_shards(conn).await.map_err(|failure| failure.judge().0)?;
+        let stored = stored_shards(conn).await.map_err(|failure| failure.judge(error::judge).0)?;
         if stored == self.shards {
             return Ok(());
         }

@@ -304,13 +304,7 @@ pub(super) async fn log(conn: &AsyncPgConnection, writer: WriterId, after: i64, 
 pub(super) async fn events(conn: &AsyncPgConnection, writer: WriterId, after: i64, most: u32) -> Result<Vec<LoggedEvent>, Failure> {
     let rows: Vec<EventRow> = select(conn, Events, [Value::Int(writer.0), Value::Int(after), limit(most)]).await?;
     let entries = rows.into_iter().map(entry);
-    entries
-        .filter_map(|entry| match entry {
-            Ok(LogEntry::Event(logged)) => Some(Ok(logged)),
-            Ok(LogEntry::Marker { .. }) => None,
-            Err(failure) => Some(Err(failure)),
-        })
-        .collect()
+    entries.filter_map(|entry| entry.map(LogEntry::into_event).transpose()).collect()
 }
 
 sql!(

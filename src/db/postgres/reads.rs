@@ -61,7 +61,7 @@ impl PgReads {
         Box::pin(async move {
             on(&runtime, async move {
                 let conn = pool.get().await.map_err(no_connection)?;
-                question(&conn).await.map_err(|failure| failure.judge().0)
+                question(&conn).await.map_err(|failure| failure.judge(error::judge).0)
             })
             .await?
         })

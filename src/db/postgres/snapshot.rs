@@ -7,7 +7,7 @@ use super::rows::{self, LineRow, LineTypes};
 use super::statement::{Sql, Value, select, sql};
 use super::store::on;
 use crate::db::plan::StockRow;
-use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, StoredOrder, WriterRow};
+use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, WriterRow};
 use crate::db::write::StoreError;
 use crate::domain::{LoggedEvent, OrderId, Payment, Product, ProductId, WriterId};
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
@@ -52,7 +52,7 @@ impl PgSnapshot {
             });
             let (conn, answer) = asked.await?;
             self.conn = Some(conn);
-            answer.map_err(|failure| failure.judge().0)
+            answer.map_err(|failure| failure.judge(error::judge).0)
         })
     }
 }
@@ -121,7 +121,7 @@ async fn audits(conn: &AsyncPgConnection, after: Option<OrderId>, limit: u32) ->
     let mut audits = Vec::with_capacity(page.len());
     for stored in page {
         let id = stored.order.id;
-        let mut audit = bare(stored);
+        let mut audit = OrderAudit::of(stored);
         audit.payment = payments.remove(&id);
         while let Some(task) = notices.next_if(|task| task.order == id) {
             audit.notices.push(task);
@@ -136,10 +136,6 @@ async fn audits(conn: &AsyncPgConnection, after: Option<OrderId>, limit: u32) ->
         audits.push(audit);
     }
     Ok(audits)
-}
-
-fn bare(stored: StoredOrder) -> OrderAudit {
-    OrderAudit { stored, held: Vec::new(), released: Vec::new(), shipped: Vec::new(), payment: None, notices: Vec::new() }
 }
 
 /// The orders that a table names and `orders` has not.

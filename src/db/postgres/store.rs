@@ -122,7 +122,7 @@ impl PgStore {
     /// A failure before anything was written.
     async fn failed_early(&mut self, conn: AsyncPgConnection, failure: Failure, is_new: IsNew) -> Failed {
         let no_match = matches!(failure, Failure::NoMatch);
-        let (error, blame) = failure.judge();
+        let (error, blame) = failure.judge(judge);
         if blame == Blame::Connection {
             return if is_new == IsNew::No { Failed::Stale(error) } else { Failed::Final(CommitError::NotWritten(error)) };
         }
@@ -173,7 +173,7 @@ impl PgStore {
                 Err(StoreError::Statement("no such writer".to_owned()))
             }
             Err(failure) => {
-                let (error, blame) = failure.judge();
+                let (error, blame) = failure.judge(judge);
                 self.conn = (blame != Blame::Connection).then_some(conn);
                 Err(error)
             }

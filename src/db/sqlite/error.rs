@@ -1,69 +1,17 @@
 //! SQLite's failures, by what the journal does next. Diesel keeps the message and drops the result code, but the bundled
 //! library's messages are fixed texts, one for each code.
 
-use crate::db::codec::CodecError;
+pub(super) use crate::db::failure::{Blame, Failure};
 use crate::db::write::{CommitError, StoreError};
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
 use std::path::Path;
 
-/// A failure inside of a transaction.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// A statement failed.
-    #[error(transparent)]
-    Sql(#[from] Error),
-    /// A blob does not parse, or cannot be made.
-    #[error("stored data of {what}: {source}")]
-    Codec {
-        /// Of what.
-        what: &'static str,
-        /// Why.
-        source: CodecError,
-    },
-    /// A column holds what no version of this program writes.
-    #[error("stored data: {0}")]
-    Column(&'static str),
-    /// An order lies in a shard that this store has not.
-    #[error("there is no shard {0}")]
-    NoShard(u16),
-    /// The writer's row did not match.
-    #[error("the writer's row did not match")]
-    NoMatch,
-}
-
-/// Whose fault a failure is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Blame {
-    /// One write's.
-    Write,
-    /// The database's; the connection is still good.
-    Database,
-    /// The database's; the connection is opened again before it is used again.
-    Connection,
-}
-
-impl Failure {
-    pub(super) fn codec(what: &'static str) -> impl FnOnce(CodecError) -> Self {
-        move |source| Self::Codec { what, source }
-    }
-
-    /// What to tell, and whose fault it is.
-    pub(super) fn judge(self, path: &Path) -> (StoreError, Blame) {
-        match self {
-            Self::Sql(error) => judge(error, path),
-            Self::Codec { .. } | Self::Column(_) => (StoreError::Corrupt(self.to_string()), Blame::Write),
-            Self::NoShard(_) => (StoreError::Statement(self.to_string()), Blame::Write),
-            Self::NoMatch => (StoreError::Statement(self.to_string()), Blame::Database),
-        }
-    }
-}
-
 /// As an error of a batch of which nothing was written.
 pub(super) fn not_written(error: StoreError, blame: Blame) -> CommitError {
     match blame {
         Blame::Write => CommitError::BadWrite(error),
-        Blame::Database | Blame::Connection => CommitError::NotWritten(error),
+        Blame::Clash | Blame::Database | Blame::Connection => CommitError::NotWritten(error),
     }
 }
 

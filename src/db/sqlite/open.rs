@@ -119,7 +119,7 @@ impl SqliteOptions {
         }
         let lock = lock(&self.path)?;
         let mut conn = self.connect_writer("rwc")?;
-        let judge = |failure: Failure| failure.judge(&self.path).0;
+        let judge = |failure: Failure| failure.judge(|error| error::judge(error, &self.path)).0;
         self.claim(&mut conn)?;
         self.migrate(&mut conn)?;
         fill(&mut conn, self.shards).map_err(judge)?;
@@ -158,7 +158,7 @@ impl SqliteOptions {
 
     /// Refuses another number of shards than the file was made with.
     pub(super) fn check_shards(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let stored = stored_shards(conn).map_err(|failure| failure.judge(&self.path).0)?;
+        let stored = stored_shards(conn).map_err(|failure| failure.judge(|error| error::judge(error, &self.path)).0)?;
         if stored == self.shards {
             return Ok(());
         }

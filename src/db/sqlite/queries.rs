@@ -320,12 +320,7 @@ pub(super) fn log(conn: &mut SqliteConnection, writer: WriterId, after: i64, lim
 pub(super) fn events(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, Failure> {
     let values = [Value::Int(writer.0), Value::Int(after), Value::Int(i64::from(limit))];
     let rows = select::<_, EventRow, 3>(conn, Events, values)?.into_iter().map(entry);
-    rows.filter_map(|entry| match entry {
-        Ok(LogEntry::Event(logged)) => Some(Ok(logged)),
-        Ok(LogEntry::Marker { .. }) => None,
-        Err(failure) => Some(Err(failure)),
-    })
-    .collect()
+    rows.filter_map(|entry| entry.map(LogEntry::into_event).transpose()).collect()
 }
 
 sql!(

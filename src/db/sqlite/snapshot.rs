@@ -6,7 +6,7 @@ use super::rows;
 use super::statement::{Id, Sql, Value, select, sql};
 use super::{error, queries};
 use crate::db::plan::StockRow;
-use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, StoredOrder, WriterRow};
+use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, WriterRow};
 use crate::db::write::StoreError;
 use crate::domain::{LoggedEvent, OrderId, Product, ProductId, WriterId};
 use diesel::connection::SimpleConnection;
@@ -47,7 +47,7 @@ impl SqliteSnapshot {
             });
             let (conn, answer) = task.await.map_err(|_| lost())?;
             self.conn = Some(conn);
-            answer.map_err(|failure| failure.judge(&self.options.path).0)
+            answer.map_err(|failure| failure.judge(|error| error::judge(error, &self.options.path)).0)
         })
     }
 }
@@ -106,7 +106,7 @@ fn audits(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Re
     let mut audits = Vec::with_capacity(page.len());
     for stored in page.iter() {
         let id = stored.order.id;
-        let mut audit = bare(stored.clone());
+        let mut audit = OrderAudit::of(stored.clone());
         audit.payment = payments.remove(&id);
         while let Some(task) = notices.next_if(|task| task.order == id) {
             audit.notices.push(task);
@@ -121,10 +121,6 @@ fn audits(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Re
         audits.push(audit);
     }
     Ok(audits)
-}
-
-fn bare(stored: StoredOrder) -> OrderAudit {
-    OrderAudit { stored, held: Vec::new(), released: Vec::new(), shipped: Vec::new(), payment: None, notices: Vec::new() }
 }
 
 /// The orders that a table names and `orders` has not.

@@ -90,7 +90,7 @@ impl SqliteStore {
 
     /// A failure before COMMIT: nothing was written.
     fn failed_early(&mut self, failure: Failure) -> CommitError {
-        let (error, blame) = failure.judge(&self.options.path);
+        let (error, blame) = failure.judge(|error| judge(error, &self.options.path));
         self.roll_back();
         if blame == Blame::Connection {
             self.conn = None;
@@ -104,7 +104,7 @@ impl SqliteStore {
         let (error, blame) = judge(error, &self.options.path);
         self.roll_back();
         match blame {
-            Blame::Database => CommitError::NotWritten(error),
+            Blame::Clash | Blame::Database => CommitError::NotWritten(error),
             Blame::Write => CommitError::BadWrite(error),
             Blame::Connection => {
                 self.conn = None;
