@@ -2,7 +2,7 @@
 
 use crate::app;
 use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
-use crate::config::{Settings, Sources};
+use crate::config::{RoleUrls, Settings, Sources};
 use crate::domain::{Role, Roles};
 use crate::verify::{self, Expect};
 use anyhow::{Context, anyhow};
@@ -137,8 +137,16 @@ fn settings(args: &NodeArgs) -> anyhow::Result<Settings> {
     Ok(load(flags, &args.database.config)?.at_its_database()?)
 }
 
+/// The settings of a command that works on a whole database.
 fn database_settings(args: &DatabaseArgs) -> anyhow::Result<Settings> {
-    load(args.database.iter().map(|url| ("store.url".to_owned(), url.clone())).collect(), &args.config)
+    let settings = load(args.database.iter().map(|url| ("store.url".to_owned(), url.clone())).collect(), &args.config)?;
+    let is_named = args.database.is_some() || settings.store.url.is_postgres() || settings.store.role_urls == RoleUrls::default();
+    anyhow::ensure!(
+        is_named,
+        "store.role_urls names the databases of single roles, and store.url none of a server: say by --database which one is meant, \
+         with a login that may see all of it"
+    );
+    Ok(settings)
 }
 
 fn load(flags: Vec<(String, String)>, file: &Option<PathBuf>) -> anyhow::Result<Settings> {

@@ -6,6 +6,7 @@ use crate::shop::{DATABASE, Shop};
 use crate::support::workload;
 use ordermill::db::postgres::{PgOptions, PgStore};
 use ordermill::db::{Batch, NewWriter, Store as _, Write, WriterState};
+use ordermill::domain::WriterId;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::runtime::Runtime;
 
@@ -27,10 +28,10 @@ type Pages = BTreeMap<String, f64>;
 
 pub fn run(bench: &Bench, services: &Services) {
     services.renew(DATABASE);
-    let mut filling = Filling::start(services);
-    filling.to(bench.orders(FEW));
+    let mut filling = Filling::new(services);
+    filling.to(services, bench.orders(FEW));
     let few = measure(bench, services);
-    filling.to(bench.orders(MANY));
+    filling.to(services, bench.orders(MANY));
     let many = measure(bench, services);
     let mut grown = 0;
     println!("  pages an order at {FEW} | at {MANY} | growth | statement");
@@ -92,15 +93,20 @@ struct Filling {
 }
 
 impl Filling {
-    fn start(services: &Services) -> Self {
+    fn new(services: &Services) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let options = PgOptions::new(&services.database(DATABASE), workload::shards()).expect("options");
-        let mut store = runtime.block_on(PgStore::open(options, runtime.handle().clone())).expect("the store opens");
-        let writer = NewWriter::of_all_roles("filling", "", 3_600_000);
-        let state = runtime.block_on(store.start_writer(&writer)).expect("a writer");
-        let mut filling = Self { runtime, store, state, filled: 0 };
+        let store = runtime.block_on(PgStore::open(options, runtime.handle().clone())).expect("the store opens");
+        let mut filling =
+            Self { runtime, store, state: WriterState { writer: WriterId(0), alive: false, commits: 0, last_seq: 0 }, filled: 0 };
+        filling.start_writer();
         filling.commit(workload::catalogue());
         filling
+    }
+
+    fn start_writer(&mut self) {
+        let writer = NewWriter::of_all_roles("filling", "", 3_600_000);
+        self.state = self.runtime.block_on(self.store.start_writer(&writer)).expect("a writer");
     }
 
     fn commit(&mut self, writes: Vec<Write>) {
@@ -110,9 +116,11 @@ impl Filling {
         self.state.last_seq = committed.last_seq;
     }
 
-    /// Until so many orders are stored.
-    fn to(&mut self, orders: u64) {
-        let before = self.state.last_seq;
+    /// Until so many orders are stored, counted, told and nobody's.
+    fn to(&mut self, services: &Services, orders: u64) {
+        if !self.state.alive {
+            self.start_writer();
+        }
         while self.filled < orders {
             let group: Vec<_> = (self.filled..self.filled + GROUP).map(workload::order).collect();
             for writes in workload::transactions(&group) {
@@ -121,6 +129,9 @@ impl Filling {
             self.filled += GROUP;
         }
         let (source, seq) = (self.state.writer, self.state.last_seq);
-        self.commit(vec![Write::SaveAnalytics { add: Vec::new(), source, after: before, seq }]);
+        self.commit(vec![Write::SaveAnalytics { add: Vec::new(), source, after: 0, seq }]);
+        self.runtime.block_on(self.store.end_writer(source)).expect("it ends");
+        self.state.alive = false;
+        services.sql(DATABASE, "UPDATE writers SET published_seq = last_seq WHERE NOT alive");
     }
 }

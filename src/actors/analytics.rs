@@ -186,7 +186,9 @@ impl Analytics {
             match loaded {
                 Ok((positions, writers)) => {
                     let own = *act.parts.own.borrow_and_update();
-                    act.must_load = !act.book.loaded(&positions, &writers, own);
+                    // A writer that began meanwhile is not among those that were read.
+                    let is_old = !writers.iter().any(|row| row.writer == own);
+                    act.must_load = !act.book.loaded(&positions, &writers, own) || is_old;
                     act.rests |= act.must_load;
                 }
                 Err(error) => act.rest("the analytics positions could not be read; trying again", &error),

@@ -37,6 +37,8 @@ pub(crate) struct Running {
     counter: Counter,
     publish: Option<Counter>,
     renew_at: Instant,
+    /// Renewals that have failed since the last one that did not.
+    unrenewed: u32,
     clean_at: Instant,
     /// What each writer of this node begins as.
     new: NewWriter,
@@ -61,7 +63,7 @@ impl Running {
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
         let clean_at = Instant::now() + CLEAN_EVERY;
-        Ok(Self { node, store, state, counter, publish, renew_at, clean_at, new, hosted })
+        Ok(Self { node, store, state, counter, publish, renew_at, unrenewed: 0, clean_at, new, hosted })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -99,13 +101,15 @@ impl Running {
 
     /// Ends the writer and starts one that hosts other roles. What a survivor takes over is its own business.
     async fn host_others(&mut self) {
-        self.hosted = self.node.journal.roles();
-        self.new.roles = self.hosted.iter().collect();
-        match self.store.end_writer(self.state.writer).await {
-            Ok(()) => self.start_again().await,
-            // Then its lease ends it, or the next write finds it ended.
-            Err(error) => tracing::warn!(error = %error, "the writer could not be ended"),
+        let wanted = self.node.journal.roles();
+        let mut failures = 0;
+        while let Err(error) = self.store.end_writer(self.state.writer).await {
+            failures += 1;
+            self.wait(failures, &error).await;
         }
+        self.hosted = wanted;
+        self.new.roles = wanted.iter().collect();
+        self.start_again().await;
     }
 
     async fn renew(&mut self) {
@@ -113,6 +117,7 @@ impl Running {
         self.renew_at = began + renewal(&self.node);
         match self.store.renew(self.state.writer, lease_ms).await {
             Ok(true) => {
+                self.unrenewed = 0;
                 self.node.journal.renewed(began, lease_ms);
                 // A node that is not ready gets no orders to prove it by.
                 self.node.counters.set_not_ready("database", None);
@@ -122,7 +127,10 @@ impl Running {
                 self.node.journal.note_trouble();
                 // Soon again: a short trouble must not cost the lease.
                 self.renew_at = Instant::now() + renewal(&self.node) / 4;
-                tracing::warn!(error = %error, "the lease could not be renewed");
+                self.unrenewed += 1;
+                if self.unrenewed == 1 {
+                    tracing::warn!(error = %error, "the lease could not be renewed; trying again");
+                }
             }
         }
     }
@@ -443,7 +451,9 @@ fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     {
         let mut slices = node.journal.slices();
         for queued in taken {
+            let is_old = queued.epoch.is_some_and(|written_in| written_in != epoch);
             if let Write::ReleaseShards { roles, shards } = &queued.write
+                && !is_old
                 && !node.faults.has(Plant::KeepsQueueAtHandOver)
             {
                 for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
@@ -452,9 +462,7 @@ fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
             }
             if queued.write.slice().is_some_and(|(role, shard)| !slices.has(role, shard)) {
                 refused.push((queued.origin, Outcome::NotOurs));
-            } else if queued.epoch.is_some_and(|written_in| written_in != epoch)
-                || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send())
-            {
+            } else if is_old || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send()) {
                 refused.push((queued.origin, Outcome::NotStored));
             } else {
                 sent.push(queued);

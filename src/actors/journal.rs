@@ -192,6 +192,13 @@ impl Journal {
         outcome
     }
 
+    /// The same, for a write that rests on what was so in that epoch: a later writer does not store it.
+    pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        self.push(Queued { origin: Origin::Ask(reply), write, ticket: None, epoch: Some(epoch) });
+        outcome
+    }
+
     fn push(&self, queued: Queued) {
         let was_empty = {
             let mut queue = self.lock();

@@ -61,12 +61,19 @@ pub(crate) async fn own(node: Arc<Node>) {
 }
 
 async fn turn(node: &Node) -> Result<Done, StoreError> {
-    let (me, epoch, began) = (node.journal.writer(), node.journal.epoch(), Instant::now());
-    // Asked before the leases are: what was seen to have ended then was seen by one who had waited.
-    let lease_ms = node.settings.lease_ms;
-    let has_waited = node.journal.untroubled(lease_ms) >= Duration::from_millis(lease_ms) || node.faults.has(Plant::WaitsForNoLease);
-    let cluster = Cluster { me: Some(me), writers: node.reads.writers().await?, shards: node.reads.shard_rows().await? };
+    let (me, epoch, lease_ms) = (node.journal.writer(), node.journal.epoch(), node.settings.lease_ms);
+    let has_waited = || node.journal.untroubled(lease_ms) >= Duration::from_millis(lease_ms) || node.faults.has(Plant::WaitsForNoLease);
+    // Asked before the leases are, so that what was seen to have ended was seen by one who had waited, and after: the answer itself
+    // may have taken an outage.
+    let had_waited = has_waited();
+    let began = Instant::now();
+    let writers = node.reads.writers().await?;
     node.journal.note_there(began, lease_ms);
+    let had_waited = had_waited && has_waited();
+    let began = Instant::now();
+    let shards = node.reads.shard_rows().await?;
+    node.journal.note_there(began, lease_ms);
+    let cluster = Cluster { me: Some(me), writers, shards };
     if node.journal.epoch() != epoch {
         return Ok(Done::Something);
     }
@@ -75,11 +82,11 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     let expired: Vec<_> = expired.map(|row| (row.writer, row.lease_until)).collect();
     node.cluster.send_replace(Arc::new(cluster));
     let cluster = node.cluster.borrow().clone();
-    if !is_alive || (!expired.is_empty() && has_waited) {
+    if !is_alive || (!expired.is_empty() && had_waited) {
         // A writer that was ended learns it from its next write. The one that follows may be the one to store that, and has held no
         // lease yet: so it names nobody.
         let leases = if is_alive { expired } else { Vec::new() };
-        let ended = node.journal.ask(Write::EndExpired { leases }, None).await;
+        let ended = node.journal.ask_in(epoch, Write::EndExpired { leases }).await;
         return Ok(if ended == Ok(Outcome::Done) { Done::Something } else { Done::Nothing });
     }
     let mut done = adopt(node, &cluster, me, epoch);
@@ -89,7 +96,7 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
         done = Done::Something;
     }
     for (shards, roles) in take {
-        let outcome = node.journal.ask(Write::TakeShards { roles, shards }, None).await;
+        let outcome = node.journal.ask_in(epoch, Write::TakeShards { roles, shards }).await;
         if let Ok(Outcome::Taken(markers)) = outcome {
             let taken: Slices = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
             if !taken.is_empty() {
@@ -175,7 +182,7 @@ async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
         // A notice is still on its way, or a router died: they stay for now.
         return load(node, slices, epoch);
     }
-    let outcome = node.journal.ask(Write::ReleaseShards { roles, shards }, None).await;
+    let outcome = node.journal.ask_in(epoch, Write::ReleaseShards { roles, shards }).await;
     tracing::info!(slices = slices.iter().count(), outcome = ?outcome.map(|outcome| std::mem::discriminant(&outcome)), "shards were given back");
 }
 

@@ -1,6 +1,6 @@
 //! Which part of the work is this node's, and how it lives with the other nodes.
 
-use super::Settings;
+use super::{Settings, StoreUrl};
 use crate::domain::{Role, Roles};
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
 }
 
 fn check_roles(settings: &Settings, need: &mut impl FnMut(bool, &str)) {
-    let Settings { cluster, kafka, .. } = settings;
+    let Settings { cluster, store, kafka, .. } = settings;
     let (external, elsewhere) = (cluster.external(), cluster.elsewhere());
     let both: Roles = cluster.hosted().iter().filter(|role| external.has(*role)).collect();
     need(!cluster.roles.is_empty(), "cluster.roles must name at least one role");
@@ -117,7 +117,7 @@ fn check_roles(settings: &Settings, need: &mut impl FnMut(bool, &str)) {
         &format!("cluster.roles leaves out {}: without kafka.brokers there is no way to the nodes that host them", names(elsewhere)),
     );
     need(
-        elsewhere.is_empty() || settings.database().is_postgres(),
+        elsewhere.is_empty() || store.url_of(cluster.hosted()).is_none_or(StoreUrl::is_postgres),
         &format!("cluster.roles leaves out {}: a node on SQLite is alone; use postgres:// for several nodes", names(elsewhere)),
     );
 }

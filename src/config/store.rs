@@ -117,19 +117,20 @@ impl StoreUrl {
 
     fn masked(&self) -> String {
         let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        // A password may have any sign but that which ends it.
+        let is_user = |at: &usize| !rest.get(..*at).unwrap_or_default().contains('/');
+        let end = rest.find('@').filter(is_user).map(|first| {
+            let slash = rest.get(first..).and_then(|rest| rest.find('/')).map_or(rest.len(), |slash| first + slash);
+            rest.get(..slash).and_then(|front| front.rfind('@')).unwrap_or(first)
+        });
+        let (user, rest) = end.map_or(("", rest), |end| rest.split_at(end));
+        let user = user.split_once(':').map_or_else(|| user.to_owned(), |(name, _)| format!("{name}:***"));
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-        let rest = match rest.rsplit_once('@') {
-            Some((user, host)) => match user.split_once(':') {
-                Some((name, _)) => format!("{name}:***@{host}"),
-                None => rest.to_owned(),
-            },
-            None => rest.to_owned(),
-        };
         let query = query.map(|query| {
             let parts = query.split('&').map(|part| if part.starts_with("password=") { "password=***" } else { part });
             format!("?{}", parts.collect::<Vec<_>>().join("&"))
         });
-        format!("{scheme}://{rest}{}", query.unwrap_or_default())
+        format!("{scheme}://{user}{rest}{}", query.unwrap_or_default())
     }
 }
 
@@ -184,6 +185,8 @@ mod tests {
             ("sqlite:./data/x.db", "sqlite:./data/x.db"),
             ("postgres://u:p@ss@h:5432/d", "postgres://u:***@h:5432/d"),
             ("postgres://u@h/d", "postgres://u@h/d"),
+            ("postgres://u:pa?ss@h/d?x=1", "postgres://u:***@h/d?x=1"),
+            ("postgres://h/d?user=u&password=h@sh", "postgres://h/d?user=u&password=***"),
             ("postgres://h/d?user=u&password=hush&x=1", "postgres://h/d?user=u&password=***&x=1"),
         ];
         for (url, want) in cases {

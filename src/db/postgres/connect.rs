@@ -148,7 +148,7 @@ impl PgOptions {
 
 impl Server {
     fn new(url: &str) -> Result<Self, StoreError> {
-        let bad = |why: &str| StoreError::Mismatch(format!("store.url: {why}"));
+        let bad = |why: &str| StoreError::Mismatch(format!("the address of the database: {why}"));
         let (plain, mode, root) = take_tls(url);
         let mut config = tokio_postgres::Config::from_str(&plain).map_err(|error| bad(&said(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {

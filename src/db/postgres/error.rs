@@ -36,7 +36,9 @@ pub(super) fn judge(error: Error) -> (StoreError, Blame) {
 }
 
 fn standby(message: &str) -> StoreError {
-    StoreError::Unavailable(format!("{message}: the server takes no writes; point store.url at the primary"))
+    StoreError::Unavailable(format!(
+        "{message}: the server takes no writes; the address of the database (store.url, or its role's of store.role_urls) must be the primary's"
+    ))
 }
 
 /// The messages of failures that are the database's own.
@@ -52,7 +54,12 @@ fn by_message(message: &str) -> Option<(StoreError, Blame)> {
     } else if starts(&["canceling statement due to", "out of memory", "out of shared memory", "could not ", "sorry, too many clients"]) {
         (StoreError::Unavailable(told), Blame::Database)
     } else if starts(&["permission denied"]) {
-        (StoreError::Unavailable(format!("{told}: grant it to this login, or give store.url another")), Blame::Database)
+        (
+            StoreError::Unavailable(format!(
+                "{told}: grant it to this login, or give the address of the database (store.url, or its role's of store.role_urls) another"
+            )),
+            Blame::Database,
+        )
     } else if (starts(&["relation "]) || starts(&["column "])) && message.ends_with("does not exist") {
         (StoreError::Mismatch(format!("{told}: the tables are not those of this version; run ordermill migrate")), Blame::Database)
     } else if starts(&["invalid page", "index ", "missing chunk", "unexpected chunk"]) {
@@ -84,7 +91,7 @@ pub(super) fn connect(error: &tokio_postgres::Error, place: &str) -> StoreError 
         return StoreError::Unavailable(format!("{told}; is the server running, and reachable from here?"));
     };
     let advice = if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
-        "check the user and the password in store.url, and the server's pg_hba.conf"
+        "check the user and the password in the address of the database (store.url, or its role's of store.role_urls), and the server's pg_hba.conf"
     } else if *code == SqlState::TOO_MANY_CONNECTIONS {
         "raise the server's max_connections, or lower store.readers"
     } else if *code == SqlState::INVALID_CATALOG_NAME {
