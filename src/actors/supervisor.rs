@@ -190,7 +190,9 @@ impl Supervisor {
                 )
                 .await;
                 next = after;
-                tokio::task::yield_now().await;
+                if next.is_some() {
+                    tokio::task::yield_now().await;
+                }
             }
             drop(reading);
             cell.node.counters.set_not_ready(&part, None);

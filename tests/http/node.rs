@@ -14,7 +14,12 @@ fn health_is_told_by_parts() {
     run(|| async {
         let app = app(Settings::default()).await;
         let health = app.get("/health").await;
-        assert_eq!((health.status, health.at("/status"), health.at("/components/database/status")), (200, "UP".into(), "UP".into()));
+        assert_eq!(
+            (health.status, health.at("/status"), health.at("/components/database/status")),
+            (200, "UP".into(), "UP".into()),
+            "{}",
+            health.text
+        );
         assert_eq!(health.at("/components/payment/status"), "UP", "{}", health.text);
         let detail = "nodes: 1; of 24 shards here: order 24, inventory 24, payment 24, notification 24, analytics 24";
         assert_eq!((health.at("/components/cluster/status").as_str(), health.at("/components/cluster/detail").as_str()), ("UP", detail));
