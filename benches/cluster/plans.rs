@@ -16,12 +16,12 @@ const MANY: u64 = 1_000_000;
 const GROUP: u64 = 2_000;
 /// New orders of one measurement.
 const NEW: u64 = 20_000;
-/// More than this is growth: a b-tree of a hundred times the rows has one level more.
-const MOST: f64 = 1.3;
+/// More than this is growth: a b-tree of a hundred times the rows has one level more, so that a look-up of two pages takes three.
+const MOST: f64 = 1.6;
 /// A statement that touches fewer pages an order is of no account.
 const LEAST: f64 = 0.2;
 /// They do not grow with the orders.
-const SMALL: [&str; 8] = ["writers", "shards", "products", "store", "open_orders", "analytics_positions", "analytics_totals", "schema"];
+const SMALL: [&str; 6] = ["writers", "shards", "products", "meta", "pg_database", "__diesel_schema_migrations"];
 
 /// A statement's text and the pages that it touches an order.
 type Pages = BTreeMap<String, f64>;
@@ -60,7 +60,8 @@ fn measure(bench: &Bench, services: &Services) -> Pages {
         "SELECT shared_blks_hit + shared_blks_read, regexp_replace(query, '\\s+', ' ', 'g') FROM pg_stat_statements s \
          JOIN pg_database d ON d.oid = s.dbid WHERE datname = current_database()",
     );
-    shop.close();
+    // The stored orders were never counted, so there is nothing to verify.
+    shop.end();
     let row = |line: &str| line.split_once('|').and_then(|(pages, text)| Some((text.to_owned(), pages.parse::<f64>().ok()?)));
     let mut pages = Pages::new();
     for (text, count) in rows.lines().filter_map(row) {
@@ -75,7 +76,7 @@ fn scans(bench: &Bench, services: &Services) -> BTreeSet<String> {
     let before = services.postgres_log().len();
     let shop = Shop::reopen(bench, services, 1, &[]);
     shop.load(&["--orders", "500", "--no-seed"]);
-    shop.close();
+    shop.end();
     services.sql(DATABASE, &format!("ALTER DATABASE {DATABASE} RESET auto_explain.log_min_duration"));
     let log = services.postgres_log();
     let plans = log.get(before..).unwrap_or_default();

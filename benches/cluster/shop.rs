@@ -108,10 +108,15 @@ impl<'a> Shop<'a> {
         self.services.number(DATABASE, "SELECT sum(commits) FROM writers")
     }
 
+    /// Ends the nodes.
+    pub fn end(self) {
+        self.nodes.into_iter().for_each(Served::stop);
+    }
+
     /// Ends the nodes, and sees that all was done that was counted.
     pub fn close(self) {
         let plan = self.nodes[0].plan.clone();
-        self.nodes.into_iter().for_each(Served::stop);
+        self.end();
         let (is_sound, report) = plan.verify(&[]);
         assert!(is_sound, "not all was done that was counted: {report}");
     }
