@@ -1,21 +1,5 @@
 -- One order in five transactions, each with the rows that ordermill stores at that step, one after the other: what its way to the
 -- end costs at least. The writer's row is moved in each.
-\set n :n + 1
-\set high 112595046912000000 + :n * 16 + :client_id
-\set low random(1, 9000000000000000000)
-\set one random(1, 500)
-\set two random(501, 1000)
-\set customer random(1, 10000)
-\set writer :client_id + :first_writer
-\set seq1 :n * 5 + 1
-\set seq2 :n * 5 + 2
-\set seq3 :n * 5 + 3
-\set seq4 :n * 5 + 4
-\set seq5 :n * 5 + 5
-\set low1 :low + 1
-\set low2 :low + 2
-\set low3 :low + 3
-\set low4 :low + 4
 BEGIN;
 UPDATE writers SET commits = commits + 1, last_seq = :seq1 WHERE writer = :writer AND alive;
 INSERT INTO orders (id, customer_id, total_amount, status, created_at, updated_at, shard, open, details, record) VALUES (bench_id(:high, :low), bench_id(7, :customer), 59.97, 'PENDING', now(), now(), 3, true, bench_blob(:details), bench_blob(:record));

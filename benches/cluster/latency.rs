@@ -1,6 +1,6 @@
 //! How long an order takes to CONFIRMED at 200 a second against five commits in sequence.
 
-use crate::measure::{Bench, goal, median, percentile, ratios};
+use crate::measure::{Bench, goal, median, ms, percentile, ratios};
 use crate::pgbench::{self, Sizes};
 use crate::services::Services;
 use crate::shop::{DATABASE, Shop};
@@ -22,13 +22,13 @@ pub fn run(bench: &Bench, services: &Services) {
             let sizes = Sizes::of(services, DATABASE);
             shop.close();
             let mut five = pgbench::commits(bench, services, &sizes, PGBENCH_S);
-            let ms = |of: &str, percentile: &str| loaded.report[of][percentile].as_f64().expect("a latency");
-            let (p50, p99) = (ms("confirmedMs", "p50") - provider_ms, ms("confirmedMs", "p99") - provider_ms);
+            let (p50, p99) =
+                (ms(&loaded.report, "confirmedMs", "p50") - provider_ms, ms(&loaded.report, "confirmedMs", "p99") - provider_ms);
             let [five_p50, five_p99] = [0.5, 0.99].map(|share| percentile(&mut five, share).as_secs_f64() * 1e3);
             println!(
                 "    {name}: 202 p50 {:.2} p99 {:.2} ms, CONFIRMED p50 {p50:.2} p99 {p99:.2} ms; five bare commits p50 {five_p50:.2} p99 {five_p99:.2} ms",
-                ms("acceptedMs", "p50"),
-                ms("acceptedMs", "p99"),
+                ms(&loaded.report, "acceptedMs", "p50"),
+                ms(&loaded.report, "acceptedMs", "p99"),
             );
             multiples.push(p99 / five_p99);
         }

@@ -54,22 +54,15 @@ const PARTS: [Part; 5] =
     [("throughput", throughput::run), ("latency", latency::run), ("nodes", nodes::run), ("hot", hot::run), ("plans", plans::run)];
 
 fn main() {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
-    if let Some(unknown) = asked.iter().find(|name| !known.contains(&name.as_str())) {
-        eprintln!("there is no part {unknown}; there are: {}", known.join(", "));
-        std::process::exit(2);
-    }
+    let asked = measure::asked(&PARTS.map(|(name, _)| name));
     let bench = Bench::new();
     let services = Services::start();
     // A broker that has just started spends its time on compiling itself.
     let warming = shop::Shop::open(&bench, &services, 1, &[]);
     warming.load(&["--orders", &bench.orders(40_000).to_string()]);
     warming.close();
-    for (name, part) in PARTS {
-        if asked.is_empty() || asked.iter().any(|wanted| wanted == name) {
-            println!("\n{name}");
-            part(&bench, &services);
-        }
+    for (name, part) in PARTS.iter().filter(|(name, _)| asked.contains(name)) {
+        println!("\n{name}");
+        part(&bench, &services);
     }
 }

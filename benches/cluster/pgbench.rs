@@ -2,6 +2,7 @@
 
 use crate::measure::Bench;
 use crate::services::{Services, output};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,7 +38,9 @@ pub struct Rate {
 pub fn orders(bench: &Bench, services: &Services, sizes: &Sizes, seconds: u32) -> Rate {
     prepare(bench, services);
     let cpu = services.cpu();
-    let printed = output(pgbench(services, sizes, CLIENTS, seconds, "order.sql").arg(services.database(DATABASE)));
+    let folder = bench.folder();
+    let printed =
+        output(pgbench(services, folder.path(), sizes, CLIENTS, seconds, include_str!("order.sql")).arg(services.database(DATABASE)));
     let spent = services.cpu().since(cpu);
     let orders = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     let count = services.number(DATABASE, "SELECT count(*) FROM orders");
@@ -48,10 +51,11 @@ pub fn orders(bench: &Bench, services: &Services, sizes: &Sizes, seconds: u32) -
 pub fn commits(bench: &Bench, services: &Services, sizes: &Sizes, seconds: u32) -> Vec<Duration> {
     prepare(bench, services);
     let folder = bench.folder();
-    let mut command = pgbench(services, sizes, 1, seconds, "commits.sql");
-    output(command.args(["--log", "--log-prefix"]).arg(folder.path().join("commits")).arg(services.database(DATABASE)));
+    let logs = bench.folder();
+    let mut command = pgbench(services, folder.path(), sizes, 1, seconds, include_str!("commits.sql"));
+    output(command.args(["--log", "--log-prefix"]).arg(logs.path().join("commits")).arg(services.database(DATABASE)));
     let mut all = Vec::new();
-    for file in std::fs::read_dir(folder.path()).expect("the folder").filter_map(Result::ok) {
+    for file in std::fs::read_dir(logs.path()).expect("the folder").filter_map(Result::ok) {
         let text = std::fs::read_to_string(file.path()).expect("a log");
         // client, transaction, time in µs, …
         all.extend(text.lines().filter_map(|line| Some(Duration::from_micros(line.split(' ').nth(2)?.parse().ok()?))));
@@ -60,14 +64,16 @@ pub fn commits(bench: &Bench, services: &Services, sizes: &Sizes, seconds: u32) 
     all
 }
 
-fn pgbench(services: &Services, sizes: &Sizes, clients: usize, seconds: u32, script: &str) -> Command {
+fn pgbench(services: &Services, folder: &Path, sizes: &Sizes, clients: usize, seconds: u32, script: &str) -> Command {
     let mut command = Command::new(services.tool("pgbench"));
     command.args(["-n", "-M", "prepared", "-j", "1", "-c", &clients.to_string(), "-T", &seconds.to_string()]);
     command.args(["-D", "n=0", "-D", "first_writer=1"]);
     for (name, value) in [("details", sizes.details), ("record", sizes.record), ("event", sizes.event)] {
         command.args(["-D", &format!("{name}={value}")]);
     }
-    command.arg("-f").arg(format!("{}/benches/cluster/{script}", env!("CARGO_MANIFEST_DIR")));
+    let file = folder.join("script.sql");
+    std::fs::write(&file, format!("{}{script}", include_str!("ids.sql"))).expect("the script is written");
+    command.arg("-f").arg(file);
     command
 }
 

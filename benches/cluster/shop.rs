@@ -1,7 +1,7 @@
 //! Nodes on one database and one set of topics.
 
-use crate::measure::Bench;
-use crate::process::{LIMIT, Plan, Served, until};
+use crate::measure::{Bench, generate, generator_cpu_us};
+use crate::process::{LIMIT, Served, until};
 use crate::services::Services;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -62,23 +62,13 @@ impl<'a> Shop<'a> {
 
     /// Puts load on all nodes, and waits until nothing is owed and all is published.
     pub fn load(&self, options: &[&str]) -> Loaded {
-        let plan: &Plan = &self.nodes[0].plan;
         let urls: Vec<String> = self.nodes.iter().map(|node| node.plan.url()).collect();
-        let urls = urls.join(",");
-        let mut arguments = vec!["load", "--url", &urls, "--json", "--no-settle"];
-        arguments.extend_from_slice(options);
         self.services.sql(DATABASE, "SELECT pg_stat_statements_reset()");
         let (cpu, services, bytes, commits, began) =
             (self.cpu(), self.services.cpu(), self.services.bytes_on_topics(&self.prefix), self.commits(), Instant::now());
-        let output = plan.run(&arguments);
-        let text = String::from_utf8_lossy(&output.stdout);
-        let report: serde_json::Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+        let (report, accepted) = generate(&self.nodes[0].plan, &urls.join(","), options);
         self.nodes.iter().for_each(|node| node.wait_settled(LIMIT));
         let spent = began.elapsed();
-        let accepted = report["counts"]["accepted"].as_f64().expect("a count");
-        let wanted = options.iter().position(|option| *option == "--orders").and_then(|at| options.get(at + 1)?.parse::<f64>().ok());
-        assert!(wanted.is_none_or(|wanted| wanted == accepted), "not all orders were accepted: {report}\n{}", plan.log());
         let is_published = || self.nodes.iter().all(|node| node.plan.metric("ordermill_kafka_publish_lag") == 0.0);
         until("all is published", LIMIT, is_published);
         let services = self.services.cpu().since(services);
@@ -88,7 +78,7 @@ impl<'a> Shop<'a> {
             node_us: us(self.cpu() - cpu),
             postgres_us: us(services.postgres),
             broker_us: us(services.broker),
-            generator_us: report["generatorCpuUsPerOrder"].as_f64().unwrap_or_default(),
+            generator_us: generator_cpu_us(&report),
             statements: self.services.number(
                 DATABASE,
                 &format!("SELECT sum(calls) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE datname = '{DATABASE}'"),

@@ -54,17 +54,10 @@ const PARTS: [Part; 6] = [
 ];
 
 fn main() {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
-    if let Some(unknown) = asked.iter().find(|name| !known.contains(&name.as_str())) {
-        eprintln!("there is no part {unknown}; there are: {}", known.join(", "));
-        std::process::exit(2);
-    }
+    let asked = measure::asked(&PARTS.map(|(name, _)| name));
     let bench = Bench::new();
-    for (name, part) in PARTS {
-        if asked.is_empty() || asked.iter().any(|wanted| wanted == name) {
-            println!("\n{name}");
-            part(&bench);
-        }
+    for (name, part) in PARTS.iter().filter(|(name, _)| asked.contains(name)) {
+        println!("\n{name}");
+        part(&bench);
     }
 }

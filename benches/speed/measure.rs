@@ -50,6 +50,16 @@ impl Bench {
     }
 }
 
+/// The parts that the command line asks for, by default all; ends the program where there is no such part.
+pub fn asked(known: &[&'static str]) -> Vec<&'static str> {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let Some(unknown) = asked.iter().find(|name| !known.contains(&name.as_str())) {
+        eprintln!("there is no part {unknown}; there are: {}", known.join(", "));
+        std::process::exit(2);
+    }
+    known.iter().filter(|name| asked.is_empty() || asked.iter().any(|wanted| wanted == *name)).copied().collect()
+}
+
 /// What one load came to.
 pub struct Loaded {
     pub report: serde_json::Value,
@@ -63,12 +73,36 @@ pub struct Loaded {
 impl Loaded {
     /// Of a latency: `acceptedMs`, `confirmedMs`.
     pub fn ms(&self, of: &str, percentile: &str) -> f64 {
-        self.report[of][percentile].as_f64().unwrap_or_else(|| panic!("no {percentile} of {of}: {}", self.report))
+        ms(&self.report, of, percentile)
     }
 
     pub fn generator_cpu_us(&self) -> f64 {
-        self.report["generatorCpuUsPerOrder"].as_f64().unwrap_or_default()
+        generator_cpu_us(&self.report)
     }
+}
+
+/// Of a report's latency: `acceptedMs`, `confirmedMs`.
+pub fn ms(report: &serde_json::Value, of: &str, percentile: &str) -> f64 {
+    report[of][percentile].as_f64().unwrap_or_else(|| panic!("no {percentile} of {of}: {report}"))
+}
+
+/// CPU time of the generator for each order of a report.
+pub fn generator_cpu_us(report: &serde_json::Value) -> f64 {
+    report["generatorCpuUsPerOrder"].as_f64().unwrap_or_default()
+}
+
+/// Has the generator put load on the nodes at `urls`: its report, and how many orders were accepted.
+pub fn generate(plan: &Plan, urls: &str, options: &[&str]) -> (serde_json::Value, f64) {
+    let mut arguments = vec!["load", "--url", urls, "--json", "--no-settle"];
+    arguments.extend_from_slice(options);
+    let output = plan.run(&arguments);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    let accepted = report["counts"]["accepted"].as_f64().expect("a count");
+    let wanted = options.iter().position(|option| *option == "--orders").and_then(|at| options.get(at + 1)?.parse::<f64>().ok());
+    assert!(wanted.is_none_or(|wanted| wanted == accepted), "not all orders were accepted: {report}\n{}", plan.log());
+    (report, accepted)
 }
 
 /// Puts the catalogue of the generator into a node, and lets it warm up.
@@ -78,21 +112,12 @@ pub fn warm_up(node: &Served) {
 
 /// Puts load on a node; `settles`: waits until nothing is owed.
 pub fn load(node: &Served, options: &[&str], settles: bool) -> Loaded {
-    let url = node.plan.url();
-    let mut arguments = vec!["load", "--url", &url, "--json", "--no-settle"];
-    arguments.extend_from_slice(options);
     let (cpu, began) = (node.cpu(), Instant::now());
-    let output = node.plan.run(&arguments);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let report: serde_json::Value =
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    let (report, accepted) = generate(&node.plan, &node.plan.url(), options);
     if settles {
         node.wait_settled(LIMIT);
     }
     let spent = began.elapsed();
-    let accepted = report["counts"]["accepted"].as_f64().expect("a count");
-    let wanted = options.iter().position(|option| *option == "--orders").and_then(|at| options.get(at + 1)?.parse::<f64>().ok());
-    assert!(wanted.is_none_or(|wanted| wanted == accepted), "not all orders were accepted: {report}\n{}", node.plan.log());
     Loaded {
         accepted: report["acceptedPerSecond"].as_f64().expect("a rate"),
         settled: accepted / spent.as_secs_f64(),

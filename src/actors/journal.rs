@@ -187,15 +187,17 @@ impl Journal {
 
     /// Submits and returns where the outcome comes.
     pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
-        let (reply, outcome) = oneshot::channel();
-        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch: None });
-        outcome
+        self.ask_of(None, write, ticket)
     }
 
     /// The same, for a write that rests on what was so in that epoch: a later writer does not store it.
     pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Outcome> {
+        self.ask_of(Some(epoch), write, None)
+    }
+
+    fn ask_of(&self, epoch: Option<u64>, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        self.push(Queued { origin: Origin::Ask(reply), write, ticket: None, epoch: Some(epoch) });
+        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch });
         outcome
     }
 

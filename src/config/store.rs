@@ -52,7 +52,11 @@ impl StoreSettings {
     /// The database of a node that hosts these roles; `None` where they have several, for a node works on one.
     #[must_use]
     pub fn url_of(&self, roles: Roles) -> Option<&StoreUrl> {
-        let mut urls = roles.iter().map(|role| Some(self.role_urls.of(role)).filter(|url| !url.expose().is_empty()).unwrap_or(&self.url));
+        let url_of = |role| match self.role_urls.of(role) {
+            none if none.0.is_empty() => &self.url,
+            own => own,
+        };
+        let mut urls = roles.iter().map(url_of);
         let first = urls.next().unwrap_or(&self.url);
         urls.all(|url| url == first).then_some(first)
     }

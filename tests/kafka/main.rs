@@ -11,4 +11,6 @@ mod nodes;
 mod process;
 mod publishing;
 mod sample;
+#[path = "../support/services.rs"]
+mod services;
 mod world;

@@ -1,6 +1,7 @@
 //! Brokers, a journal on the memory store, and a reader of topics.
 
 use crate::sample::shards;
+use crate::services::Services;
 use ordermill::actors::{Logged, Submit};
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
@@ -21,7 +22,6 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -37,35 +37,21 @@ pub(crate) fn real_broker() -> String {
 }
 
 /// A broker of a test's own, which it may halt.
-pub(crate) struct OwnBroker(&'static str);
+pub(crate) struct OwnBroker(Services);
 
 impl OwnBroker {
     pub(crate) fn start(name: &'static str) -> (Self, String) {
-        let printed = services(name, &["start", "kafka"]);
-        let address = printed.trim().strip_prefix("export ORDERMILL_TEST_KAFKA=").unwrap_or_else(|| panic!("{printed}"));
-        (Self(name), address.to_owned())
+        let (services, address) = Services::start(name, "kafka");
+        (Self(services), address)
     }
 
     pub(crate) fn halt(&self) {
-        services(self.0, &["halt", "kafka"]);
+        self.0.run(&["halt", "kafka"]);
     }
 
     pub(crate) fn resume(&self) {
-        services(self.0, &["resume", "kafka"]);
+        self.0.run(&["resume", "kafka"]);
     }
-}
-
-impl Drop for OwnBroker {
-    fn drop(&mut self) {
-        services(self.0, &["stop"]);
-    }
-}
-
-fn services(name: &str, arguments: &[&str]) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
-    let output = Command::new(script).args(["--name", name]).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// librdkafka's broker in this process, with all topics.

@@ -16,6 +16,7 @@ mod restart;
 mod sample;
 #[path = "../support/postgres.rs"]
 mod server;
+#[path = "../support/services.rs"]
 mod services;
 mod tls;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 #[test]
 fn a_server_restarted_under_load_loses_no_order() {
-    let (services, url) = Services::start("restart");
+    let (services, url) = Services::start("restart", "postgres");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let plan = Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path()).with("order.redrive_first_ms", 500);
     let (server, _) = url.rsplit_once('/').unwrap();

@@ -40,7 +40,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_line_is_encrypted_and_its_end_is_checked() {
-    let (_services, url) = tokio::task::block_in_place(|| Services::start("tls"));
+    let (_services, url) = tokio::task::block_in_place(|| Services::start("tls", "postgres"));
     let (server, _) = url.rsplit_once('/').unwrap();
     let with = |query: &str| format!("{server}/shop?{query}");
     let (owner, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
