@@ -22,6 +22,19 @@ async fn nodes_that_start_at_once_make_one_database() {
     assert_eq!(reads.shard_rows().await.unwrap().len(), 5 * 24);
 }
 
+/// The tables are committed before their first rows: another node may look between, and a node that dies there leaves it so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_without_their_first_rows_are_filled() {
+    let database = Database::missing("unfilled");
+    drop(PgStore::open(options(&database), Handle::current()).await.unwrap());
+    server::connect(&database.name).await.batch_execute("DELETE FROM shards; DELETE FROM meta").await.unwrap();
+    let told = PgReads::open(options(&database), Handle::current()).await.err().expect("it is not ready").to_string();
+    assert!(told.contains("ordermill migrate"), "{told}");
+    drop(PgStore::open(options(&database), Handle::current()).await.unwrap());
+    let reads = PgReads::open(options(&database), Handle::current()).await.unwrap();
+    assert_eq!(reads.shard_rows().await.unwrap().len(), 5 * 24);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_opened_says_what_to_do() {
     let database = Database::missing("refused");

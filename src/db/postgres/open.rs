@@ -90,7 +90,7 @@ impl PgOptions {
         Ok(())
     }
 
-    /// Whether tables are to be made or changed. Refuses a newer version's.
+    /// Whether tables are to be made, changed or given their first rows. Refuses a newer version's.
     async fn pending(&self, conn: &AsyncPgConnection) -> Result<bool, StoreError> {
         let judge = |error| error::judge(error).0;
         let is_migrated: Vec<String> = select(conn, HasMigrations, []).await.map_err(judge)?;
@@ -98,6 +98,16 @@ impl PgOptions {
             return Ok(true);
         }
         let applied: Vec<String> = select(conn, Applied, []).await.map_err(judge)?;
+        if self.is_behind(&applied)? {
+            return Ok(true);
+        }
+        // The node that made the tables may not have filled them yet, or died before it did.
+        let shards: Vec<String> = select(conn, MetaValue, [Value::Text("shards".to_owned())]).await.map_err(judge)?;
+        Ok(shards.is_empty())
+    }
+
+    /// Whether migrations are missing among those applied. Refuses a newer version's.
+    fn is_behind(&self, applied: &[String]) -> Result<bool, StoreError> {
         let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(|error| self.failed(&error.to_string()))?;
         let known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
         if let Some(newer) = applied.iter().find(|version| !known.contains(version)) {
