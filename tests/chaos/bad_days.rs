@@ -12,7 +12,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 /// A node on which orders can be placed, and what became of each.
 struct Bench {
@@ -255,7 +254,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        process::until("the small disk is free", Duration::from_secs(10), || {
+        process::until("the small disk is free", process::LIMIT, || {
             Command::new("umount").arg(&self.0).output().is_ok_and(|done| done.status.success())
         });
         drop(std::fs::remove_dir(&self.0));

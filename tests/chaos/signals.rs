@@ -1,7 +1,7 @@
 //! SIGTERM: in order and in time; a second one: at once.
 
 use crate::{Load, alone, assert_whole, folder, plan, process};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[test]
 fn a_stop_under_load_loses_nothing_and_ends_in_bounded_time() {
@@ -13,7 +13,7 @@ fn a_stop_under_load_loses_nothing_and_ends_in_bounded_time() {
     process::until("the load is under way", process::LIMIT, || load.recorded() > 300);
     node.signal("TERM");
     let began = Instant::now();
-    let status = node.ended(Duration::from_secs(25));
+    let status = node.ended(process::LIMIT);
     assert!(status.success(), "{status}: {}", plan.log());
     println!("the node ended {:?} after SIGTERM", began.elapsed());
     drop(node);
@@ -29,11 +29,11 @@ fn a_stop_under_load_loses_nothing_and_ends_in_bounded_time() {
 fn a_second_signal_ends_the_node_at_once() {
     let _alone = alone();
     let folder = folder();
-    let plan = plan(folder.path()).with("server.drain_ms", 60_000);
+    let plan = plan(folder.path()).with("server.drain_ms", 3_600_000);
     let mut node = plan.start();
     node.signal("TERM");
     process::until("a stopping node is not ready", process::LIMIT, || plan.get("/health/ready").is_ok_and(|answer| answer.status == 503));
     node.signal("TERM");
-    let status = node.ended(Duration::from_secs(2));
+    let status = node.ended(process::LIMIT);
     assert_eq!(status.code(), Some(130), "{status}");
 }
