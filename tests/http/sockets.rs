@@ -9,7 +9,7 @@ use ordermill::http::{ServeError, serve};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Longer than any limit that must end a connection in these tests.
