@@ -318,6 +318,7 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         customer_domain: notification.customer_domain.clone(),
         pricing: settings.pricing.rule.into(),
         lease_ms: settings.store.lease_ms,
+        cluster_key: crate::config::ClusterKey::of(&settings.access),
         keep_events_ms: settings.store.event_retention_ms,
         keep_letters_ms: settings.store.letter_retention_ms,
         ..actors::ActorSettings::default()

@@ -1,5 +1,6 @@
 //! Who owns what in the cluster, as the database said it last.
 
+use crate::config::ClusterKey;
 use crate::db::{ShardRow, WriterRow};
 use crate::domain::{Role, Shard, WriterId};
 
@@ -8,7 +9,7 @@ use crate::domain::{Role, Shard, WriterId};
 pub struct Cluster {
     /// This node's writer; none before its first look.
     pub me: Option<WriterId>,
-    /// All writers.
+    /// All writers. The address of one that does not prove it is empty.
     pub writers: Vec<WriterRow>,
     /// All shards of all roles.
     pub shards: Vec<ShardRow>,
@@ -31,6 +32,31 @@ pub enum Owner {
 }
 
 impl Cluster {
+    /// Forgets the addresses that are not proved: whoever may write a row of the database could have requests sent there. Returns
+    /// whose those are, of writers that are alive.
+    pub(crate) fn believe(&mut self, key: &ClusterKey) -> Vec<WriterId> {
+        let mut unproved = Vec::new();
+        for row in &mut self.writers {
+            // The ended are sent nothing.
+            if !row.alive || !row.is_proved(key) {
+                row.url.clear();
+                unproved.extend(row.alive.then_some(row.writer));
+            }
+        }
+        unproved
+    }
+
+    /// The live writers that host `role` and can be reached.
+    pub fn reachable_hosts(&self, role: Role) -> impl Iterator<Item = &WriterRow> {
+        self.hosts(role).filter(|row| Some(row.writer) != self.me && !row.url.is_empty())
+    }
+
+    /// The owner of a slice, where it is another node that can be reached.
+    #[must_use]
+    pub fn reachable_owner(&self, role: Role, shard: Shard) -> Option<&WriterRow> {
+        self.owner(role, shard).filter(|row| Some(row.writer) != self.me && !row.url.is_empty())
+    }
+
     /// The live writers that host `role`.
     pub fn hosts(&self, role: Role) -> impl Iterator<Item = &WriterRow> {
         self.writers.iter().filter(move |row| row.alive && row.roles.contains(&role))

@@ -56,7 +56,8 @@ impl Running {
         publish: Option<Counter>,
     ) -> Result<Self, StoreError> {
         let hosted = node.journal.roles();
-        let new = NewWriter { node: name.0, url: name.1, roles: hosted.iter().collect(), lease_ms: node.settings.lease_ms };
+        let (lease_ms, key) = (node.settings.lease_ms, node.settings.cluster_key.clone());
+        let new = NewWriter { node: name.0, url: name.1, roles: hosted.iter().collect(), lease_ms, key };
         let began = Instant::now();
         let state = store.start_writer(&new).await?;
         node.journal.renewed(began, new.lease_ms);

@@ -40,7 +40,7 @@ impl Front {
             return Owner::Me;
         }
         let cluster = self.cluster();
-        match cluster.owner(role, shard).filter(|row| Some(row.writer) != cluster.me) {
+        match cluster.reachable_owner(role, shard) {
             Some(row) => Owner::Other { node: row.node.clone(), url: row.url.clone() },
             None => Owner::Nobody,
         }
@@ -50,13 +50,19 @@ impl Front {
     #[must_use]
     pub fn promise(&self) -> Option<(OrderId, String)> {
         let cluster = self.cluster();
-        let owner = |shard| cluster.owner(Role::Order, shard).filter(|row| Some(row.writer) != cluster.me);
+        let owner = |shard| cluster.reachable_owner(Role::Order, shard);
         if !self.node.shards().all().any(|shard| owner(shard).is_some()) {
             return None;
         }
         let ids = std::iter::repeat_with(|| self.node.world.order_id(self.node.now())).take(super::front::MOST_IDS);
         let mut promises = ids.filter_map(|id| Some((id, owner(self.node.shards().of(id))?.url.clone())));
         promises.next()
+    }
+
+    /// Where other nodes reach this one.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.node.url
     }
 
     /// From now on this node hosts these roles: it ends its writer, which others take over from, and begins a new one.

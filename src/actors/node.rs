@@ -4,6 +4,7 @@ use super::faults::Faults;
 use super::inbox::Inbox;
 use super::journal::Journal;
 use super::{Cluster, LetterAgain, Live, StepTimes};
+use crate::config::ClusterKey;
 use crate::db::Reads;
 use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp, WriterId};
 use crate::providers::Providers;
@@ -90,6 +91,8 @@ pub struct ActorSettings {
     pub keep_events_ms: u64,
     /// See `keep_events_ms`.
     pub keep_letters_ms: u64,
+    /// What the nodes of the cluster prove themselves to each other by.
+    pub cluster_key: ClusterKey,
     /// How many open orders are read at a time at start.
     pub load_page: u32,
 }
@@ -123,6 +126,7 @@ impl Default for ActorSettings {
             lease_ms: 6000,
             keep_events_ms: 604_800_000,
             keep_letters_ms: 7_776_000_000,
+            cluster_key: ClusterKey::default(),
             load_page: 1000,
         }
     }
@@ -263,6 +267,8 @@ pub(crate) struct Node {
     pub(crate) courses: Vec<(AtomicUsize, AtomicUsize)>,
     /// When a payment that waits is tried again, for who asks.
     pub(crate) retries: Retries,
+    /// Where other nodes reach this one.
+    pub(crate) url: String,
 }
 
 impl Node {

@@ -73,7 +73,9 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     let began = Instant::now();
     let shards = node.reads.shard_rows().await?;
     node.journal.note_there(began, lease_ms);
-    let cluster = Cluster { me: Some(me), writers, shards };
+    let mut cluster = Cluster { me: Some(me), writers, shards };
+    let unproved = cluster.believe(&node.settings.cluster_key);
+    tell_unproved(node, &unproved);
     if node.journal.epoch() != epoch {
         return Ok(Done::Something);
     }
@@ -112,6 +114,17 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     let has_none = node.owned.borrow().is_empty();
     node.counters.set_not_ready("shards", has_none.then_some("none is this node's yet"));
     Ok(done)
+}
+
+/// Says once of each writer that nothing is sent to it.
+fn tell_unproved(node: &Node, unproved: &[WriterId]) {
+    let known = node.cluster.borrow().clone();
+    for writer in unproved.iter().filter(|writer| known.writers.iter().all(|row| row.writer != **writer)) {
+        tracing::error!(
+            writer = writer.0,
+            "the address of this writer is not proved: no request is sent to it; do all nodes have the same access.keys and version?"
+        );
+    }
 }
 
 /// Roles that do the same together, by the shards that it is about: a node's roles stay side by side.

@@ -98,6 +98,7 @@ impl Actors {
             beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
             courses: (0..count).map(|_| Default::default()).collect(),
             retries: super::node::Retries::default(),
+            url: parts.url.clone(),
         });
         let analytics: Slot = Slot::default();
         let (started, start_of_journal) = oneshot::channel();

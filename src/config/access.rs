@@ -2,6 +2,7 @@
 
 use super::Secret;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Who may come in. With no keys everybody on this machine may do everything, and nobody else can reach the node.
@@ -56,6 +57,30 @@ pub struct AccessKey {
     /// The key itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Secret>,
+}
+
+impl AccessKey {
+    /// SHA-256 of the key; none where the settings give none or both forms.
+    #[must_use]
+    pub fn hash(&self) -> Option<[u8; 32]> {
+        match (&self.sha256, &self.key) {
+            (Some(hash), None) => parse_hash(hash),
+            (None, Some(secret)) => Some(Sha256::digest(secret.expose().as_bytes()).into()),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+}
+
+/// 64 hexadecimal digits.
+pub(super) fn parse_hash(hex: &str) -> Option<[u8; 32]> {
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(hash)
 }
 
 /// The shortest key that is accepted in clear; shorter ones can be guessed.

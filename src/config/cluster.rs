@@ -24,6 +24,8 @@ pub struct ClusterSettings {
     pub forward_connect_ms: u64,
     /// Longest wait for another node's answer to a forwarded request, in milliseconds, beside what the request itself waits for.
     pub forward_limit_ms: u64,
+    /// How long a node's word about who asks holds at the other node, in milliseconds.
+    pub forward_proof_ms: u64,
     /// How long an unused connection to another node stays open, in milliseconds.
     pub forward_idle_ms: u64,
     /// Unused connections to each other node that stay open.
@@ -41,6 +43,7 @@ impl Default for ClusterSettings {
             redrive_far_most_ms: 600_000,
             forward_connect_ms: 1_000,
             forward_limit_ms: 12_000,
+            forward_proof_ms: 60_000,
             forward_idle_ms: 15_000,
             forward_idle_connections: 64,
         }
@@ -92,6 +95,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
         cluster.forward_limit_ms > order.request_limit_ms,
         "cluster.forward_limit_ms must be above order.request_limit_ms: another node may take so long to say what became of a request",
     );
+    need(cluster.forward_proof_ms >= 1_000, "cluster.forward_proof_ms must be at least 1000");
     need(
         cluster.forward_idle_ms < server.keep_alive_ms,
         "cluster.forward_idle_ms must be below server.keep_alive_ms: else requests are sent to connections that the other node closes",

@@ -4,6 +4,7 @@
 
 pub mod access;
 mod cluster;
+mod cluster_key;
 pub mod kafka;
 mod load;
 pub mod postgres;
@@ -14,6 +15,7 @@ mod work;
 
 pub use access::{AccessKey, AccessRole, AccessSettings};
 pub use cluster::ClusterSettings;
+pub use cluster_key::{ClusterKey, Purpose};
 pub use kafka::{Compression, KafkaSettings, Properties};
 pub use load::{Sources, default_file};
 pub use postgres::PostgresSettings;

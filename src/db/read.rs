@@ -1,6 +1,7 @@
 //! The reading side: committed rows, read without waiting for the writer.
 
 use super::write::StoreError;
+use crate::config::{ClusterKey, Purpose};
 pub use crate::domain::AnalyticsRow;
 use crate::domain::{
     CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Marker, Money, NoticeTask, Order, OrderId, OrderStatus,
@@ -113,8 +114,10 @@ pub struct WriterRow {
     pub writer: WriterId,
     /// The node that runs it.
     pub node: String,
-    /// Where that node listens.
+    /// Where that node listens, as it says.
     pub url: String,
+    /// What it proves that with.
+    pub proof: String,
     /// Whether it may write.
     pub alive: bool,
     /// The roles that it hosts.
@@ -131,6 +134,14 @@ pub struct WriterRow {
     pub published_seq: i64,
     /// Who publishes its log now that it is not alive; none when nobody has claimed it, or the claim has ended.
     pub publisher: Option<WriterId>,
+}
+
+impl WriterRow {
+    /// Whether the address is that of a node which has `key`: any login of the database can write one.
+    #[must_use]
+    pub fn is_proved(&self, key: &ClusterKey) -> bool {
+        key.proves(Purpose::Address, &[&self.writer.0.to_string(), &self.url], &self.proof)
+    }
 }
 
 /// One number of a writer's log.

@@ -1,5 +1,6 @@
 //! The writing side: typed writes, gathered by the journal into batches, each batch one transaction.
 
+use crate::config::{ClusterKey, Purpose};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment,
     Pricing, Product, ProductId, Role, Shard, Shards, StockError, Text, Timestamp, WriterId,
@@ -350,13 +351,21 @@ pub struct NewWriter {
     pub roles: Vec<Role>,
     /// How long others leave it alone without a sign of life, in milliseconds.
     pub lease_ms: u64,
+    /// What the address is proved with, so that other nodes believe it.
+    pub key: ClusterKey,
 }
 
 impl NewWriter {
     /// One that hosts every role.
     #[must_use]
     pub fn of_all_roles(node: &str, url: &str, lease_ms: u64) -> Self {
-        Self { node: node.to_owned(), url: url.to_owned(), roles: Role::ALL.to_vec(), lease_ms }
+        Self { node: node.to_owned(), url: url.to_owned(), roles: Role::ALL.to_vec(), lease_ms, key: ClusterKey::default() }
+    }
+
+    /// The proof that the address is this writer's.
+    #[must_use]
+    pub fn proof(&self, writer: WriterId) -> String {
+        self.key.prove(Purpose::Address, &[&writer.0.to_string(), &self.url])
     }
 }
 

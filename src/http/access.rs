@@ -4,7 +4,7 @@
 //! a web page of another site made a browser send is refused (its `Host` or `Origin` says so).
 
 use super::problem::{Problem, ProblemKind};
-use crate::config::{AccessKey, AccessRole, AccessSettings};
+use crate::config::{AccessKey, AccessRole, AccessSettings, ClusterKey};
 use crate::domain::{CustomerId, Text};
 use actix_web::http::Uri;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
@@ -47,7 +47,7 @@ pub struct Access {
     keys: Vec<([u8; 32], Arc<Caller>)>,
     local: Arc<Caller>,
     open_metrics: bool,
-    fingerprint: [u8; 32],
+    cluster_key: ClusterKey,
 }
 
 /// A key that cannot be used; `Settings::check` finds it first.
@@ -63,11 +63,8 @@ impl Access {
     pub fn new(settings: &AccessSettings, open_metrics: bool) -> Result<Self, BadKey> {
         let keys = settings.keys.iter().map(|key| take_key(key).ok_or_else(|| BadKey(key.name.clone()))).collect::<Result<_, _>>()?;
         let keys: Vec<([u8; 32], Arc<Caller>)> = keys;
-        let mut hashes: Vec<&[u8; 32]> = keys.iter().map(|(hash, _)| hash).collect();
-        hashes.sort_unstable();
-        let fingerprint = hashes.into_iter().fold(Sha256::new(), |all, hash| all.chain_update(hash)).finalize().into();
         let local = Arc::new(Caller { name: Text::lossy("local"), role: AccessRole::Admin, customer: None });
-        Ok(Self { keys, local, open_metrics, fingerprint })
+        Ok(Self { keys, local, open_metrics, cluster_key: ClusterKey::of(settings) })
     }
 
     /// Whether there are keys; without, only loopback may be listened on.
@@ -76,10 +73,10 @@ impl Access {
         !self.keys.is_empty()
     }
 
-    /// What only who has all keys' hashes can tell: the nodes that have the same keys in their settings.
+    /// What the nodes prove themselves to each other by.
     #[must_use]
-    pub(super) fn fingerprint(&self) -> &[u8; 32] {
-        &self.fingerprint
+    pub(super) fn cluster_key(&self) -> &ClusterKey {
+        &self.cluster_key
     }
 
     /// Who sent a request, if it may use a route that needs `need`.
@@ -90,17 +87,29 @@ impl Access {
         if !self.has_keys() {
             return from_this_machine(headers).map(|()| self.local.clone());
         }
-        let role = match need {
-            Need::Nothing => return Ok(self.local.clone()),
-            Need::Metrics if self.open_metrics => return Ok(self.local.clone()),
-            Need::Metrics => AccessRole::Operator,
-            Need::Role(role) => role,
-        };
+        let Some(role) = self.role(need) else { return Ok(self.local.clone()) };
         let caller = self.caller(headers)?;
-        if caller.role < role {
-            return Err(Problem::new(ProblemKind::Forbidden, format!("this needs the role {}", role.name())));
-        }
+        may(&caller, role)?;
         Ok(caller)
+    }
+
+    /// The same for a caller whom another node has let in and vouches for.
+    ///
+    /// # Errors
+    /// 403 with too small a role.
+    pub(super) fn admit_vouched(&self, caller: Caller, need: Need) -> Result<Arc<Caller>, Problem> {
+        self.role(need).map_or(Ok(()), |role| may(&caller, role))?;
+        Ok(Arc::new(caller))
+    }
+
+    /// The role that is needed; none where no key is.
+    fn role(&self, need: Need) -> Option<AccessRole> {
+        match need {
+            Need::Nothing => None,
+            Need::Metrics if self.open_metrics => None,
+            Need::Metrics => Some(AccessRole::Operator),
+            Need::Role(role) => Some(role),
+        }
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
@@ -122,28 +131,19 @@ impl Access {
     }
 }
 
+fn may(caller: &Caller, role: AccessRole) -> Result<(), Problem> {
+    if caller.role < role {
+        return Err(Problem::new(ProblemKind::Forbidden, format!("this needs the role {}", role.name())));
+    }
+    Ok(())
+}
+
 fn take_key(key: &AccessKey) -> Option<([u8; 32], Arc<Caller>)> {
-    let hash = match (&key.sha256, &key.key) {
-        (Some(hash), None) => parse_hash(hash)?,
-        (None, Some(secret)) => Sha256::digest(secret.expose().as_bytes()).into(),
-        (Some(_), Some(_)) | (None, None) => return None,
-    };
     let customer = key.customer_id.map(CustomerId);
     if (key.role == AccessRole::Customer) != customer.is_some() {
         return None;
     }
-    Some((hash, Arc::new(Caller { name: Text::new(&key.name).ok()?, role: key.role, customer })))
-}
-
-fn parse_hash(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(hash)
+    Some((key.hash()?, Arc::new(Caller { name: Text::new(&key.name).ok()?, role: key.role, customer })))
 }
 
 /// A browser on this machine may have been told by any site to send this: then `Origin` names that site, or (when the site made its

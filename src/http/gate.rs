@@ -152,7 +152,10 @@ async fn send_on(role: Role, call: &Call, request: ServiceRequest) -> HttpRespon
 
 impl Door {
     fn admit(&self, request: &ServiceRequest) -> Result<(Option<InProgress>, Arc<Caller>), Problem> {
-        let caller = self.state.access.admit(request.headers(), self.need)?;
+        let caller = match forward::vouched(&self.state, request)? {
+            Some(vouched) => self.state.access.admit_vouched(vouched, self.need)?,
+            None => self.state.access.admit(request.headers(), self.need)?,
+        };
         let place = match self.need {
             Need::Role(crate::config::AccessRole::Customer | crate::config::AccessRole::Operator) => Some(InProgress::enter(&self.state)?),
             // An overloaded node must still be seen and mended.

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
-use ordermill::db::{Batch, LogEntry, NewWriter, Outcome, Write, WriterState};
+use ordermill::db::{Batch, LogEntry, NewWriter, Outcome, Write, WriterRow, WriterState};
 use ordermill::domain::{Event, EventBody, Role, Shard, Timestamp, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ async fn row(f: &mut Fixture) {
     let new = NewWriter { roles: vec![Role::Order, Role::Payment], ..NewWriter::of_all_roles("node-9", "http://node-9", LEASE_MS) };
     let writer = f.store.start_writer(&new).await.unwrap().writer;
     let row = f.reads.writers().await.unwrap().into_iter().find(|row| row.writer == writer).unwrap();
+    assert!(row.is_proved(&new.key) && !WriterRow { url: "http://node-8".to_owned(), ..row.clone() }.is_proved(&new.key));
     assert_eq!((row.node.as_str(), row.url.as_str(), row.roles), ("node-9", "http://node-9", vec![Role::Order, Role::Payment]));
     let lease = i64::try_from(LEASE_MS).unwrap();
     assert!((lease - 30_000..=lease).contains(&row.lease_left_ms), "{}", row.lease_left_ms);

@@ -4,7 +4,7 @@ use crate::app::{ADMIN_KEY, CUSTOMER_KEY, OPERATOR_KEY, keys, order};
 use crate::neighbours::{Does, Neighbour, Node, Shared, agree, json, nowhere, problem, put_stock, run};
 use crate::support::{LIMIT, settled, stored, until};
 use ordermill::config::Settings;
-use ordermill::db::{Outcome, Write};
+use ordermill::db::{Batch, NewWriter, Outcome, Store as _, Write};
 use ordermill::domain::{
     CancelledBy, Channel, DeadLetter, LetterKind, LetterState, NoticeKind, OrderId, OrderStatus, Role, Shards, Timestamp,
 };
@@ -47,7 +47,7 @@ async fn has_and_has_not(url: Option<&str>, settings: Settings) -> (Node, Node) 
 }
 
 #[test]
-fn a_command_reaches_the_owner_with_its_key_and_correlation() {
+fn a_command_reaches_the_owner_with_who_asks_and_correlation() {
     run(|| async {
         let settings = Settings { access: keys(), ..Settings::default() };
         let (_shared, first, second) = pair(&settings).await;
@@ -207,6 +207,79 @@ fn nobody_but_a_node_can_promise_an_id() {
     });
 }
 
+/// A writer's row that a login of the database has made up, with all shards of `shared`.
+async fn made_up(shared: &Shared, url: &str) {
+    let mut store = shared.store();
+    let new = NewWriter::of_all_roles("made-up", url, 600_000);
+    let state = store.start_writer(&new).await.unwrap();
+    let take = Write::TakeShards { roles: Role::ALL.to_vec(), shards: Shards::new(1).unwrap().all().collect() };
+    let batch = Batch { writer: state.writer, commits: 0, last_seq: 0, writes: vec![take] };
+    let taken = store.commit(&batch).await.unwrap();
+    assert!(matches!(&taken.outcomes[0], Outcome::Taken(markers) if markers.len() == Role::ALL.len()), "{taken:?}");
+}
+
+#[test]
+fn an_address_that_a_login_of_the_database_has_made_up_is_sent_nothing() {
+    run(|| async {
+        let listener = Neighbour::new(Does::HangUp).await;
+        let shared = Shared::new(1);
+        made_up(&shared, &listener.url).await;
+        let settings = Settings { access: keys(), ..with_roles(&[Role::Order]) };
+        let node = shared.start("a", settings).await;
+        until("the node knows the row", || async { node.front().cluster().writers.len() == 2 }).await;
+        let (operator, admin) = (bearer(OPERATOR_KEY), bearer(ADMIN_KEY));
+        let headers = [("authorization", operator.as_str())];
+        assert_eq!(problem(node.post_order(&headers).await).await, (503, None, true));
+        let id = Uuid::from_u128(5);
+        for path in [format!("/api/v1/orders/{id}/cancel"), "/api/v1/products/import".to_owned()] {
+            assert_eq!(node.post(&path, &[("authorization", &admin)]).await.status(), 503, "{path}");
+        }
+        for path in [format!("/api/v1/orders/{id}/status?wait=1s"), "/api/v1/products".to_owned(), "/api/v1/analytics/dashboard".to_owned()]
+        {
+            let status = node.send(Method::GET, &path, &headers, "").await.status();
+            assert!(status == 404 || status == 503, "{path}: {status}");
+        }
+        assert_eq!(listener.seen(), Vec::<String>::new(), "no request and no key");
+    });
+}
+
+#[test]
+fn a_nodes_word_about_who_asks_is_worth_nothing_for_another_request_or_at_another_node() {
+    run(|| async {
+        let listener = Neighbour::new(Does::HangUp).await;
+        let (has, has_not) = has_and_has_not(Some(&listener.url), Settings { access: keys(), ..Settings::default() }).await;
+        let id = has.place().await;
+        let cancel = format!("/api/v1/orders/{id}/cancel");
+        let sent = has_not.send(Method::POST, &cancel, &[("authorization", &bearer(CUSTOMER_KEY)), ("cookie", "c=1")], "").await;
+        assert_eq!(sent.status(), 504);
+        let seen = listener.seen().pop().unwrap();
+        assert!(!seen.contains(CUSTOMER_KEY) && !seen.contains("cookie"), "{seen}");
+        let word = seen.lines().find_map(|line| line.strip_prefix("ordermill-asker: ")).unwrap();
+        let (ship, as_admin) = (format!("/api/v1/orders/{id}/ship"), word.replace(" customer ", " admin "));
+        let parts: Vec<&str> = word.split(' ').collect();
+        let longer = format!("{}9 {}", parts[0], parts[1..].join(" "));
+        for (node, method, path, word) in [
+            (&has_not, Method::POST, &cancel, word),
+            (&has, Method::POST, &ship, word),
+            (&has, Method::GET, &cancel, word),
+            (&has, Method::POST, &format!("{cancel}?x=1"), word),
+            (&has, Method::POST, &cancel, as_admin.as_str()),
+            (&has, Method::POST, &cancel, longer.as_str()),
+            (&has, Method::POST, &cancel, "x"),
+        ] {
+            let answer = node.send(method.clone(), path, &[("ordermill-asker", word), ("ordermill-forwarded", "a")], "").await;
+            assert!(
+                answer.status() == 503 || answer.status() == 404 || answer.status() == 405,
+                "{method} {path} {word}: {}",
+                answer.status()
+            );
+        }
+        assert!(stored(has.front(), id).await.record.facts.cancel.is_none());
+        let answer = has.send(Method::POST, &cancel, &[("ordermill-asker", word), ("ordermill-forwarded", "a")], "").await;
+        assert_eq!(answer.status(), 202, "the request that it is for");
+    });
+}
+
 #[test]
 fn a_live_stream_is_passed_on_piece_by_piece() {
     run(|| async {
@@ -231,12 +304,8 @@ fn a_live_stream_is_passed_on_piece_by_piece() {
         neighbour.say("0\r\n\r\n");
         assert_eq!(stream.chunk().await.unwrap(), None);
         let sent = neighbour.seen().first().unwrap().clone();
-        for header in [
-            format!("authorization: {customer}"),
-            "last-event-id: 1".into(),
-            format!("x-correlation-id: {CORRELATION}"),
-            "ordermill-forwarded: node-1".into(),
-        ] {
+        assert!(!sent.contains(crate::app::CUSTOMER_KEY), "the key stays here: {sent}");
+        for header in ["last-event-id: 1".into(), format!("x-correlation-id: {CORRELATION}"), "ordermill-forwarded: node-1".into()] {
             assert!(sent.contains(&format!("\r\n{header}\r\n")), "{header} in {sent}");
         }
         assert!(sent.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{sent}");

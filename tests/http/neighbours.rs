@@ -3,9 +3,9 @@
 use crate::app::{order, state_over};
 use crate::support::{World1, put_product, until};
 use actix_web::dev::ServerHandle;
-use ordermill::actors::{Actors, AnalyticsSettings, Front, Parts, Where, World};
-use ordermill::config::Settings;
-use ordermill::db::memory::{MemoryDatabase, Nodes};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, Parts, Where, World};
+use ordermill::config::{ClusterKey, Settings};
+use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use ordermill::domain::{OrderId, Role, Shards};
 use ordermill::http::serve;
 use reqwest::{Method, Response};
@@ -48,6 +48,11 @@ impl Shared {
         Self { world }
     }
 
+    /// A connection that writes, beside the nodes.
+    pub fn store(&self) -> MemoryStore {
+        self.world.database.store()
+    }
+
     /// A node that others reach at its own port.
     pub async fn start(&self, name: &str, settings: Settings) -> Node {
         self.start_at(name, settings, None).await
@@ -58,7 +63,7 @@ impl Shared {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let parts = Parts {
-            settings: self.world.settings.clone(),
+            settings: ActorSettings { cluster_key: ClusterKey::of(&settings.access), ..self.world.settings.clone() },
             analytics: AnalyticsSettings::default(),
             world: self.world.world.clone(),
             store: Box::new(self.world.database.store()),

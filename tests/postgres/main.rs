@@ -6,6 +6,7 @@
 
 mod cuts;
 mod frozen;
+mod logins;
 mod opening;
 #[path = "../support/process.rs"]
 mod process;

@@ -46,6 +46,7 @@ mod tests {
             writer: WriterId(writer),
             node: String::new(),
             url: String::new(),
+            proof: String::new(),
             roles: roles.to_vec(),
             alive,
             lease_until: Timestamp(0),

@@ -41,6 +41,7 @@ fn writer_row(writer: WriterId, alive: bool, last_seq: i64) -> WriterRow {
         writer,
         node: String::new(),
         url: String::new(),
+        proof: String::new(),
         roles: Role::ALL.to_vec(),
         alive,
         lease_until: Timestamp(0),

@@ -67,6 +67,7 @@ impl MemoryStore {
             writer,
             node: new.node.clone(),
             url: new.url.clone(),
+            proof: new.proof(writer),
             roles: new.roles.clone(),
             alive: true,
             lease_until: now.plus_ms(new.lease_ms),

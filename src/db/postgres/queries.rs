@@ -329,32 +329,34 @@ pub(super) async fn analytics_positions(conn: &AsyncPgConnection) -> Result<Vec<
     Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
 }
 
-type WriterTypes = ((BigInt, Text, Text, Text, Bool), (Timestamptz, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
-type WriterColumns = ((i64, String, String, String, bool), (Time, i64, i64, i64, i64, Option<i64>));
+type WriterTypes = ((BigInt, Text, Text, Text, Text, Bool), (Timestamptz, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
+type WriterColumns = ((i64, String, String, String, String, bool), (Time, i64, i64, i64, i64, Option<i64>));
 sql!(
     Writers,
-    "SELECT writer, node, url, roles, alive, lease_until, floor(extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint, \
+    "SELECT writer, node, url, proof, roles, alive, lease_until, floor(extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint, \
      commits, last_seq, published_seq, CASE WHEN publish_until >= clock_timestamp() THEN publisher END \
      FROM writers ORDER BY writer" => WriterTypes
 );
 
 pub(super) async fn writers(conn: &AsyncPgConnection) -> Result<Vec<WriterRow>, Failure> {
     let rows: Vec<WriterColumns> = select(conn, Writers, []).await?;
-    let row = |((writer, node, url, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
-        Ok(WriterRow {
-            writer: WriterId(writer),
-            node,
-            url,
-            roles: roles.split_terminator(',').map(rows::role).collect::<Result<_, Failure>>()?,
-            alive,
-            lease_until: timestamp(lease),
-            lease_left_ms,
-            commits,
-            last_seq,
-            published_seq,
-            publisher: publisher.map(WriterId),
-        })
-    };
+    let row =
+        |((writer, node, url, proof, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
+            Ok(WriterRow {
+                writer: WriterId(writer),
+                node,
+                url,
+                proof,
+                roles: roles.split_terminator(',').map(rows::role).collect::<Result<_, Failure>>()?,
+                alive,
+                lease_until: timestamp(lease),
+                lease_left_ms,
+                commits,
+                last_seq,
+                published_seq,
+                publisher: publisher.map(WriterId),
+            })
+        };
     rows.into_iter().map(row).collect()
 }
 

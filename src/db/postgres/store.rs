@@ -26,6 +26,7 @@ sql!(
     /// Waits for a transaction of that writer that is still open.
     State, "SELECT alive, commits, last_seq FROM writers WHERE writer = ? FOR UPDATE" => (Bool, BigInt, BigInt)
 );
+sql!(ProveWriter, "UPDATE writers SET proof = ? WHERE writer = ?");
 sql!(RenewLease, "UPDATE writers SET lease_until = clock_timestamp() + ? * interval '1 millisecond' WHERE writer = ? AND alive");
 sql!(
     /// Prepared like all others: what is not waits for no statement that is being prepared, and would overtake it.
@@ -228,11 +229,13 @@ impl Store for PgStore {
     fn start_writer<'a>(&'a mut self, new: &'a NewWriter) -> BoxFuture<'a, Result<WriterState, StoreError>> {
         let roles = crate::db::codec::encode_roles(&new.roles);
         let values = [Value::Text(new.node.clone()), Value::Text(new.url.clone()), Value::Text(roles), ms(new.lease_ms)];
+        let new = new.clone();
         Box::pin(self.simple(move |conn| {
             Box::pin(async move {
                 let writer: Vec<i64> = select(conn, InsertWriter, values).await?;
-                let writer = writer.into_iter().next().ok_or(Failure::NoMatch)?;
-                Ok(WriterState { writer: WriterId(writer), alive: true, commits: 0, last_seq: 0 })
+                let writer = writer.into_iter().next().map(WriterId).ok_or(Failure::NoMatch)?;
+                run(conn, ProveWriter, [Value::Text(new.proof(writer)), Value::Int(writer.0)]).await?;
+                Ok(WriterState { writer, alive: true, commits: 0, last_seq: 0 })
             })
         }))
     }

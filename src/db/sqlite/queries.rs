@@ -345,32 +345,34 @@ pub(super) fn analytics_positions(conn: &mut SqliteConnection) -> Result<Vec<(Wr
     Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
 }
 
-type WriterTypes = ((BigInt, Text, Text, Text, BigInt), (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
-type WriterColumns = ((i64, String, String, String, i64), (i64, i64, i64, i64, i64, Option<i64>));
+type WriterTypes = ((BigInt, Text, Text, Text, Text, BigInt), (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
+type WriterColumns = ((i64, String, String, String, String, i64), (i64, i64, i64, i64, i64, Option<i64>));
 sql!(
     Writers,
-    "SELECT writer, node, url, roles, alive, lease_until, (lease_until - now) / 1000, commits, last_seq, published_seq, \
+    "SELECT writer, node, url, proof, roles, alive, lease_until, (lease_until - now) / 1000, commits, last_seq, published_seq, \
      CASE WHEN publish_until >= now THEN publisher END \
      FROM writers, (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 AS now) ORDER BY writer" => WriterTypes
 );
 
 pub(super) fn writers(conn: &mut SqliteConnection) -> Result<Vec<WriterRow>, Failure> {
     let rows = select::<_, WriterColumns, 0>(conn, Writers, [])?;
-    let row = |((writer, node, url, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
-        Ok(WriterRow {
-            writer: WriterId(writer),
-            node,
-            url,
-            roles: roles.split_terminator(',').map(role).collect::<Result<_, Failure>>()?,
-            alive: alive == 1,
-            lease_until: Timestamp(lease),
-            lease_left_ms,
-            commits,
-            last_seq,
-            published_seq,
-            publisher: publisher.map(WriterId),
-        })
-    };
+    let row =
+        |((writer, node, url, proof, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
+            Ok(WriterRow {
+                writer: WriterId(writer),
+                node,
+                url,
+                proof,
+                roles: roles.split_terminator(',').map(role).collect::<Result<_, Failure>>()?,
+                alive: alive == 1,
+                lease_until: Timestamp(lease),
+                lease_left_ms,
+                commits,
+                last_seq,
+                published_seq,
+                publisher: publisher.map(WriterId),
+            })
+        };
     rows.into_iter().map(row).collect()
 }
 

@@ -20,6 +20,7 @@ sql!(
     "INSERT INTO writers (node, url, roles, alive, lease_until, commits, last_seq, published_seq) \
      VALUES (?, ?, ?, 1, CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ?, 0, 0, 0) RETURNING writer" => BigInt
 );
+sql!(ProveWriter, "UPDATE writers SET proof = ? WHERE writer = ?");
 sql!(WriterRow, "SELECT alive, commits, last_seq FROM writers WHERE writer = ?" => (BigInt, BigInt, BigInt));
 sql!(RenewLease, "UPDATE writers SET lease_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? WHERE writer = ? AND alive = 1");
 
@@ -138,8 +139,9 @@ impl SqliteStore {
             run(conn, EndWriters, [])?;
             let roles = crate::db::codec::encode_roles(&new.roles);
             let values = [Value::Text(&new.node), Value::Text(&new.url), Value::Text(&roles), Value::Int(micros(new.lease_ms))];
-            let writer = select::<_, i64, 4>(conn, InsertWriter, values)?.into_iter().next().ok_or(Failure::NoMatch)?;
-            Ok(WriterState { writer: WriterId(writer), alive: true, commits: 0, last_seq: 0 })
+            let writer = select::<_, i64, 4>(conn, InsertWriter, values)?.into_iter().next().map(WriterId).ok_or(Failure::NoMatch)?;
+            run(conn, ProveWriter, [Value::Text(&new.proof(writer)), Value::Int(writer.0)])?;
+            Ok(WriterState { writer, alive: true, commits: 0, last_seq: 0 })
         })
     }
 

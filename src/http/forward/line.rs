@@ -1,9 +1,9 @@
 //! The connections to other nodes: sends a request, passes its answer on. Knows HTTP and nothing of who owns what.
 
-use super::FORWARDED;
 use super::promise::PROMISED;
+use super::{ASKER, FORWARDED, asker};
 use crate::config::Settings;
-use crate::domain::CorrelationId;
+use crate::http::gate::Call;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{HttpState, correlation};
 use actix_web::body::SizedStream;
@@ -87,15 +87,9 @@ impl Line {
     }
 
     /// Sends a request to the node at `url`; returns its answer when its head is here within `limit`, and its body, if it is short.
-    pub(super) async fn send(
-        &self,
-        state: &Arc<HttpState>,
-        onward: &Onward<'_>,
-        correlation: CorrelationId,
-        url: &str,
-        limit: Duration,
-    ) -> Result<HttpResponse, Lost> {
-        let sending = self.request(onward, correlation, url).ok_or(Lost::NotTaken)?.send();
+    pub(super) async fn send(&self, call: &Call, onward: &Onward<'_>, url: &str, limit: Duration) -> Result<HttpResponse, Lost> {
+        let (state, correlation) = (&call.state, call.correlation);
+        let sending = self.request(call, onward, url).ok_or(Lost::NotTaken)?.send();
         let response = match tokio::time::timeout(limit, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
@@ -114,19 +108,25 @@ impl Line {
         tokio::time::timeout(limit, pass_on(state, response)).await.unwrap_or(Err(Lost::Unknown))
     }
 
-    fn request(&self, onward: &Onward<'_>, correlation: CorrelationId, url: &str) -> Option<reqwest::RequestBuilder> {
+    fn request(&self, call: &Call, onward: &Onward<'_>, url: &str) -> Option<reqwest::RequestBuilder> {
         let path = onward.path.or(onward.request.uri().path_and_query().map(|path| path.as_str()))?;
         let method = reqwest::Method::from_bytes(onward.request.method().as_str().as_bytes()).ok()?;
-        let mut request = self.client.request(method, format!("{}{path}", url.trim_end_matches('/')));
+        // As it will be sent, so that the other node reads the path that was signed.
+        let target = reqwest::Url::parse(&format!("{}{path}", url.trim_end_matches('/'))).ok()?;
+        let asker = asker::header(call, &method, &target, url);
+        let mut request = self.client.request(method, target);
         let named = named_by_connection(onward.request.headers());
         for (name, value) in onward.request.headers() {
-            let is_ours = *name == FORWARDED || *name == PROMISED || *name == correlation::X_CORRELATION_ID;
+            let is_ours = [&FORWARDED, &PROMISED, &ASKER, &correlation::X_CORRELATION_ID].contains(&name);
             if !is_ours && !is_of_the_hop(name) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
                 request = request.header(name.as_str(), value.as_bytes());
             }
         }
         request = request.header(FORWARDED.as_str(), &self.name);
-        request = request.header(correlation::X_CORRELATION_ID.as_str(), correlation::header(correlation).as_bytes());
+        request = request.header(correlation::X_CORRELATION_ID.as_str(), correlation::header(call.correlation).as_bytes());
+        if let Some(asker) = asker {
+            request = request.header(ASKER.as_str(), asker);
+        }
         if let Some(promise) = &onward.promise {
             request = request.header(PROMISED.as_str(), promise);
         }
@@ -134,9 +134,12 @@ impl Line {
     }
 }
 
-/// Headers that are about one connection (RFC 9110, 7.6.1), and those that the connection to the other node has of its own.
+/// Headers that are about one connection (RFC 9110, 7.6.1), those that the connection to the other node has of its own, and those that
+/// say who the client is: they are for this node alone.
 fn is_of_the_hop(name: &HeaderName) -> bool {
-    const OWN: [HeaderName; 9] = [
+    const OWN: [HeaderName; 11] = [
+        header::AUTHORIZATION,
+        header::COOKIE,
         header::CONNECTION,
         header::TE,
         header::TRAILER,

@@ -1,14 +1,16 @@
 //! Requests that another node must answer: an order's commands and live views belong to its owner, a role's routes to a node that
 //! hosts the role. This node sends such a request on, once, and gives the answer back as it comes.
 //!
-//! Promises: a request that came from another node is never sent on again; the caller's key, the correlation id and all that a client
-//! can set reach the other node, which judges them itself; one that may have been taken is never sent a second time. So nothing is
+//! Promises: a request that came from another node is never sent on again; the caller's key stays here, and the other node is told
+//! who asks, provably; the correlation id and what else a client can set reach the other node, which judges it itself; one that may have been taken is never sent a second time. So nothing is
 //! done twice, and a client that is told 503 knows that nothing was done. An order is placed elsewhere under an id that this node has
 //! chosen: if the answer is lost, the client can still be told which order to ask for.
 
+mod asker;
 mod line;
 mod promise;
 
+pub(super) use asker::{ASKER, vouched};
 pub(super) use line::Line;
 pub(super) use promise::promised;
 
@@ -52,7 +54,7 @@ pub(super) async fn to_host(call: &Call, request: &HttpRequest, payload: Payload
         Ok(_) | Err(_) => {}
     }
     let cluster = call.state.front.cluster();
-    let mut hosts: Vec<&str> = cluster.hosts(role).filter(|row| Some(row.writer) != cluster.me).map(|row| row.url.as_str()).collect();
+    let mut hosts: Vec<&str> = cluster.reachable_hosts(role).map(|row| row.url.as_str()).collect();
     if !hosts.is_empty() {
         let first = call.state.line.turn() % hosts.len();
         hosts.rotate_left(first);
@@ -154,7 +156,7 @@ async fn send(call: &Call, request: &HttpRequest, onward: &Onward<'_>, url: &str
     let sent = if request.headers().contains_key(&FORWARDED) {
         Err(Lost::Loop)
     } else {
-        state.line.send(state, onward, call.correlation, url, limit(state, request)).await
+        state.line.send(call, onward, url, limit(state, request)).await
     };
     let outcome = match &sent {
         Ok(_) => "answered",

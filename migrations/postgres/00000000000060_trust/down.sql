@@ -1,0 +1,2 @@
+-- There is no way back before the first version: drop the database instead.
+SELECT 1;
