@@ -5,6 +5,7 @@
 
 mod database;
 mod edge;
+mod watchdog;
 
 use crate::actors::faults::Faults;
 use crate::actors::{self, Actors, Parts, RealWorld, Where};
@@ -19,7 +20,7 @@ use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, Wires};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -52,9 +53,6 @@ pub enum AppError {
     Runtime(#[source] std::io::Error),
 }
 
-/// An arbiter whose supervisor has not looked at its alarms for so long is taken to be frozen.
-const FROZEN_AFTER: Duration = Duration::from_secs(30);
-
 /// A node that runs in this process, on the actix system that started it.
 pub struct Node {
     address: SocketAddr,
@@ -66,7 +64,7 @@ pub struct Node {
     settings: Arc<Settings>,
     _database: DatabaseRuntime,
     /// Dropped, it ends the watchdog.
-    _watchdog: mpsc::Sender<()>,
+    _watchdog: watchdog::Watchdog,
 }
 
 /// The database's threads. A runtime must not be dropped plainly where others are awaited: a failed start would panic instead of
@@ -139,7 +137,7 @@ impl Node {
         })?);
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
-        let watchdog = watch(actors.front().clone()).map_err(AppError::Runtime)?;
+        let watchdog = watchdog::watch(actors.front().clone()).map_err(AppError::Runtime)?;
         Ok(Self { address, actors, edge, server, ended, state, settings, _database: database, _watchdog: watchdog })
     }
 
@@ -226,24 +224,6 @@ async fn stop_signal() {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// Ends the process when an arbiter stands still: its orders cannot go on here, but they can after a restart or on another node.
-fn watch(front: actors::Front) -> std::io::Result<mpsc::Sender<()>> {
-    let (alive, gone) = mpsc::channel::<()>();
-    std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-        let mut last = front.heartbeats();
-        while let Err(mpsc::RecvTimeoutError::Timeout) = gone.recv_timeout(FROZEN_AFTER) {
-            let beats = front.heartbeats();
-            let frozen = beats.iter().zip(&last).position(|(now, before)| now == before);
-            if let Some(arbiter) = frozen.filter(|_| front.not_ready().is_empty()) {
-                tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");
-                std::process::exit(70);
-            }
-            last = beats;
-        }
-    })?;
-    Ok(alive)
 }
 
 /// Makes the database or brings it up to date.

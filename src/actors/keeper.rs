@@ -19,7 +19,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often an arbiter says that it runs.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Runs the cell `index` of a node until its arbiter ends.
 pub(crate) async fn keep(index: usize, node: Arc<Node>) {
@@ -28,7 +31,19 @@ pub(crate) async fn keep(index: usize, node: Arc<Node>) {
     let cell = Cell::new(index, node, deaths);
     start_all(&cell);
     let health: Rc<RefCell<BTreeMap<ActorKind, Health>>> = Rc::default();
-    while let Some(Death { kind, order, cause }) = reports.recv().await {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let report = tokio::select! {
+            biased;
+            report = reports.recv() => report,
+            // The thread's own heartbeat: it beats also while actors load, die or are kept waiting for their restart.
+            _ = beat.tick() => {
+                cell.node.beat(cell.index);
+                continue;
+            }
+        };
+        let Some(Death { kind, order, cause }) = report else { return };
         match order {
             Some(order) => order_died(&cell, order, cause),
             // A task of its own: while one actor is kept waiting, the deaths of others are heard.

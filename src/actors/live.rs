@@ -15,7 +15,14 @@ pub struct Change {
     pub settled: bool,
 }
 
-type Watched = HashMap<OrderId, watch::Sender<Option<Change>>>;
+type Watched = HashMap<OrderId, Watchers>;
+
+/// The watchers of one order. They are counted here, under the map's lock: a receiver that is being dropped still counts for its
+/// channel, so two that leave at once would each take the other for one that stays.
+struct Watchers {
+    sender: watch::Sender<Option<Change>>,
+    count: usize,
+}
 
 /// The orders that somebody watches. Cheap to clone; telling a change costs one atomic load while nobody watches.
 #[derive(Clone, Default)]
@@ -36,7 +43,9 @@ impl Live {
     #[must_use]
     pub fn watch(&self, order: OrderId) -> Watch {
         let mut watched = self.lock();
-        let changes = watched.entry(order).or_insert_with(|| watch::channel(None).0).subscribe();
+        let watchers = watched.entry(order).or_insert_with(|| Watchers { sender: watch::channel(None).0, count: 0 });
+        watchers.count += 1;
+        let changes = watchers.sender.subscribe();
         self.count.store(watched.len(), Ordering::Release);
         Watch { live: self.clone(), order, changes }
     }
@@ -46,8 +55,8 @@ impl Live {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        if let Some(sender) = self.lock().get(&order) {
-            sender.send_replace(Some(change));
+        if let Some(watchers) = self.lock().get(&order) {
+            watchers.sender.send_replace(Some(change));
         }
     }
 
@@ -67,10 +76,50 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut watched = self.live.lock();
-        let is_last = watched.get(&self.order).is_some_and(|sender| sender.receiver_count() <= 1);
-        if is_last {
+        let Some(watchers) = watched.get_mut(&self.order) else { return };
+        watchers.count -= 1;
+        if watchers.count == 0 {
             watched.remove(&self.order);
             self.live.count.store(watched.len(), Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(number: u8) -> OrderId {
+        OrderId::from_parts(1, [number; 10])
+    }
+
+    fn watched(live: &Live) -> usize {
+        live.count.load(Ordering::Acquire)
+    }
+
+    #[test]
+    fn two_watchers_that_leave_at_once_leave_nothing_behind() {
+        let live = Live::default();
+        let (first, second) = (live.watch(order(1)), live.watch(order(1)));
+        // Of a watcher that leaves, its receiver is the last to go: another one leaves meanwhile.
+        let leaving = second.changes.clone();
+        drop(first);
+        assert_eq!(watched(&live), 1);
+        drop(second);
+        assert_eq!(watched(&live), 0);
+        drop(leaving);
+    }
+
+    #[tokio::test]
+    async fn who_stays_is_told_and_other_orders_are_not_watched() {
+        let live = Live::default();
+        let (leaves, mut stays) = (live.watch(order(1)), live.watch(order(1)));
+        drop(leaves);
+        let change = Change { status: OrderStatus::Confirmed, settled: true };
+        live.tell(order(2), Change { settled: false, ..change });
+        live.tell(order(1), change);
+        assert_eq!(stays.changed().await, Some(change));
+        drop(stays);
+        assert_eq!(watched(&live), 0);
     }
 }

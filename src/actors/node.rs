@@ -261,7 +261,7 @@ pub(crate) struct Node {
     pub(crate) faults: Faults,
     /// What the routers have taken since the start.
     pub(crate) routed: AtomicU64,
-    /// One heartbeat per arbiter: how often its supervisor has looked at its alarms.
+    /// One heartbeat per arbiter: how often its keeper has run.
     pub(crate) beats: Vec<AtomicU64>,
     /// Courses under way, by arbiter: payments and notices.
     pub(crate) courses: Vec<(AtomicUsize, AtomicUsize)>,

@@ -49,7 +49,6 @@ impl Supervisor {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let node = self.cell.node.clone();
         node.faults.pass(Point::SupervisorTimer, None);
-        node.beat(self.cell.index);
         // Behind a full journal everything is late, nothing is lost: asking again would only add to it.
         if node.journal.waiting() > (node.settings.max_batch as u64) * 4 {
             return;

@@ -121,3 +121,22 @@ fn the_analytics_die() {
         check("analytics", point);
     }
 }
+
+/// The watchdog goes by these heartbeats, also while the node is not ready.
+#[test]
+fn an_arbiter_beats_on_while_its_supervisor_dies_again_and_again() {
+    run(|| async {
+        let plan = Planned::at(Point::SupervisorTimer);
+        let mut world = World1::new(70);
+        world.faults = plan.faults();
+        let node = world.start().await;
+        let front = node.front();
+        plan.arm(usize::MAX);
+        until("the node is not ready", || async { !front.not_ready().is_empty() }).await;
+        let before = front.heartbeats();
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(!front.not_ready().is_empty());
+        let beats = front.heartbeats();
+        assert!(beats.iter().zip(&before).all(|(now, before)| now - before >= 59), "{before:?}, a minute later {beats:?}");
+    });
+}
