@@ -141,7 +141,7 @@ impl Course {
                     self.submit(write).await;
                     return;
                 }
-                Err(ProviderError::Open { retry_in_ms }) => {
+                Err(ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. }) => {
                     self.sending = None;
                     self.signal.pause(retry_in_ms.max(1)).await;
                     continue;
@@ -150,9 +150,12 @@ impl Course {
             };
             task.attempt += 1;
             let next = match &error {
-                ProviderError::Failed { .. } => self.cell.node.settings.notice_retry.next(task.attempt),
+                ProviderError::Failed { .. } | ProviderError::Deferred { .. } => self.cell.node.settings.notice_retry.next(task.attempt),
                 // It may have been sent: a second one would be worse than none. A person may decide otherwise.
-                ProviderError::Unknown { .. } | ProviderError::Rejected { .. } | ProviderError::Open { .. } => None,
+                ProviderError::Unknown { .. }
+                | ProviderError::Rejected { .. }
+                | ProviderError::Busy { .. }
+                | ProviderError::Open { .. } => None,
             };
             if !self.failed(order, &mut task, &error, next).await {
                 return;
@@ -206,7 +209,9 @@ impl Course {
         let cause = match error {
             ProviderError::Unknown { .. } => "notice-outcome-unknown",
             ProviderError::Rejected { .. } => "notice-rejected",
-            ProviderError::Failed { .. } | ProviderError::Open { .. } => "notice-failed",
+            ProviderError::Failed { .. } | ProviderError::Deferred { .. } | ProviderError::Busy { .. } | ProviderError::Open { .. } => {
+                "notice-failed"
+            }
         };
         DeadLetter::about(order.id, order.shard, LetterKind::Notice, number, Role::Notification, &step, now).because(
             cause,

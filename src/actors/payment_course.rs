@@ -117,12 +117,12 @@ impl Course {
             };
             match result {
                 Ok(charge) => return self.answered(order, attempt, charge).await,
-                Err(ProviderError::Open { retry_in_ms }) => self.wait(retry_in_ms.max(1)).await,
+                Err(ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. }) => self.wait(retry_in_ms.max(1)).await,
                 Err(ProviderError::Rejected { reason }) => {
                     let declined = Charge::Declined { reason: Text::lossy(&reason) };
                     return self.answered(order, attempt, declined).await;
                 }
-                Err(error @ (ProviderError::Failed { .. } | ProviderError::Unknown { .. })) => {
+                Err(error @ (ProviderError::Failed { .. } | ProviderError::Deferred { .. } | ProviderError::Unknown { .. })) => {
                     failures += 1;
                     may_arrive |= matches!(error, ProviderError::Unknown { .. });
                     ask_first = may_arrive;
@@ -197,7 +197,9 @@ impl Course {
         loop {
             match call().await {
                 Ok(answer) => return Ok(answer),
-                Err(ProviderError::Open { retry_in_ms }) => super::cell::pause(retry_in_ms.max(1)).await,
+                Err(ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. }) => {
+                    super::cell::pause(retry_in_ms.max(1)).await;
+                }
                 Err(error) => {
                     failures += 1;
                     match self.cell.node.settings.payment_retry.next(failures) {

@@ -57,9 +57,9 @@ impl Drop for Watch<'_> {
 
 fn end_of<T>(answer: &Result<T, ProviderError>) -> CallEnd {
     match answer {
-        Ok(_) | Err(ProviderError::Rejected { .. }) => CallEnd::Success,
+        Ok(_) | Err(ProviderError::Rejected { .. } | ProviderError::Deferred { .. }) => CallEnd::Success,
         Err(ProviderError::Failed { .. } | ProviderError::Unknown { .. }) => CallEnd::Failure,
-        Err(ProviderError::Open { .. }) => CallEnd::Dropped,
+        Err(ProviderError::Open { .. } | ProviderError::Busy { .. }) => CallEnd::Dropped,
     }
 }
 

@@ -52,6 +52,21 @@ pub enum ProviderError {
         /// The provider's word, or ours.
         reason: String,
     },
+    /// Not taken for now, for a reason of its own, though the party is well (a full mailbox, greylisting): may be tried again, later.
+    #[error("not taken for now: {reason}")]
+    Deferred {
+        /// The provider's word.
+        reason: String,
+    },
+    /// The party takes nothing for now (too many connections or calls): nothing was done, no attempt is burnt, nothing has failed, and
+    /// whatever else is for it waits too.
+    #[error("busy, next try in {retry_in_ms} ms: {reason}")]
+    Busy {
+        /// When to try again.
+        retry_in_ms: u64,
+        /// The provider's word, or ours.
+        reason: String,
+    },
     /// The breaker is open: nothing was sent, and no attempt is burnt.
     #[error("circuit breaker open, next try in {retry_in_ms} ms")]
     Open {
@@ -166,8 +181,12 @@ fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let more = cause.to_string();
+        // Some errors tell their cause themselves.
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         source = cause.source();
     }
     text

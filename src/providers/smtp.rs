@@ -189,6 +189,8 @@ fn without_address(error: ProviderError, address: &str) -> ProviderError {
         ProviderError::Failed { reason } => ProviderError::Failed { reason: hide(reason) },
         ProviderError::Unknown { reason } => ProviderError::Unknown { reason: hide(reason) },
         ProviderError::Rejected { reason } => ProviderError::Rejected { reason: hide(reason) },
+        ProviderError::Deferred { reason } => ProviderError::Deferred { reason: hide(reason) },
+        ProviderError::Busy { retry_in_ms, reason } => ProviderError::Busy { retry_in_ms, reason: hide(reason) },
         ProviderError::Open { retry_in_ms } => ProviderError::Open { retry_in_ms },
     }
 }

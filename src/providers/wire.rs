@@ -70,7 +70,9 @@ impl Answer {
 
     pub(super) fn of_error(error: ProviderError) -> Self {
         let (status, reason) = match error {
-            ProviderError::Failed { reason } => (Status::Failed, reason),
+            ProviderError::Failed { reason } | ProviderError::Deferred { reason } | ProviderError::Busy { reason, .. } => {
+                (Status::Failed, reason)
+            }
             ProviderError::Unknown { reason } => (Status::Unknown, reason),
             ProviderError::Rejected { reason } => (Status::Rejected, reason),
             ProviderError::Open { retry_in_ms } => (Status::Failed, format!("try again in {retry_in_ms} ms")),

@@ -49,6 +49,8 @@ async fn ask<T: std::fmt::Debug>(call: Call<T>) -> String {
         Err(ProviderError::Failed { .. }) => "failed".to_owned(),
         Err(ProviderError::Unknown { .. }) => "unknown".to_owned(),
         Err(ProviderError::Rejected { .. }) => "rejected".to_owned(),
+        Err(ProviderError::Deferred { .. }) => "deferred".to_owned(),
+        Err(ProviderError::Busy { .. }) => "busy".to_owned(),
         Err(ProviderError::Open { .. }) => "open".to_owned(),
     };
     match started.elapsed().as_secs() {

@@ -175,7 +175,8 @@ impl Session {
             match self.mailer.send(email_of(&email, to)).await {
                 Ok(()) => {}
                 Err(ProviderError::Rejected { .. }) => return Ok(Next::Reply("550 no such mailbox")),
-                Err(ProviderError::Failed { .. } | ProviderError::Open { .. }) => return Ok(Next::Reply("451 try again")),
+                Err(ProviderError::Failed { .. } | ProviderError::Deferred { .. }) => return Ok(Next::Reply("451 try again")),
+                Err(ProviderError::Busy { .. } | ProviderError::Open { .. }) => return Ok(Next::ReplyAndClose("421 not now")),
                 Err(ProviderError::Unknown { .. }) => return Ok(Next::Close),
             }
         }

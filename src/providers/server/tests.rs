@@ -75,6 +75,8 @@ fn word<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> String {
         Err(ProviderError::Failed { .. }) => "failed".to_owned(),
         Err(ProviderError::Unknown { .. }) => "unknown".to_owned(),
         Err(ProviderError::Rejected { .. }) => "rejected".to_owned(),
+        Err(ProviderError::Deferred { .. }) => "deferred".to_owned(),
+        Err(ProviderError::Busy { .. }) => "busy".to_owned(),
         Err(ProviderError::Open { .. }) => "open".to_owned(),
     }
 }
