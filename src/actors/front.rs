@@ -330,7 +330,7 @@ impl Front {
             OrderCommand::Compensate => CancelledBy::Operator,
             OrderCommand::Ship(_)
             | OrderCommand::Unpark
-            | OrderCommand::UndoneByHand(_)
+            | OrderCommand::DoneByHand(_)
             | OrderCommand::Hear(_)
             | OrderCommand::Park { .. } => {
                 return Err(CommandError::Rejected(rejection));

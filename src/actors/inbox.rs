@@ -6,7 +6,6 @@ use super::node::Node;
 use crate::db::{IdempotencyKey, Outcome};
 use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Role, Slices, Text};
 use crate::saga::Shipment;
-use crate::saga::by_hand::Undo;
 use futures_util::{Stream, stream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,8 +80,8 @@ pub(crate) enum OrderCommand {
     Compensate,
     /// A person lets a parked order go on.
     Unpark,
-    /// A person has undone what another team's role does not.
-    UndoneByHand(Undo),
+    /// A person has done what this role did not.
+    DoneByHand(Role),
     /// Another node's or team's role has answered.
     Hear(Box<Event>),
     /// A step failed past its policy.

@@ -2,12 +2,20 @@
 
 use super::front::{CommandError, Front};
 use super::inbox::{Inbound, OrderCommand};
+use super::order::CHARGE;
+use super::payment_course::{REFUND, VOID};
 use crate::db::{Outcome, Write};
-use crate::domain::{Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, Role, Shard, Text};
+use crate::domain::{
+    BY_HAND, Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, OrderId, Payment, PaymentStatus, Role, Shard, Text,
+};
+use crate::saga::Rejection;
 use crate::saga::by_hand::{self, Undo};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+
+const SHIPPED_UNPAID_HELP: &str =
+    "the goods have left and the payment failed: compensate the order, or collect the money outside and close the letter as done";
 
 /// What a person does with a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +28,8 @@ pub enum LetterAction {
     Compensate,
     /// Put it away; refused for a parked order.
     Discard,
+    /// A person has done outside what had failed, and says so in the note: the order goes on.
+    Done,
 }
 
 /// Why an action on a letter was not done.
@@ -34,6 +44,9 @@ pub enum LetterError {
     /// The action makes no sense for it: 409.
     #[error("{0}")]
     NotApplicable(&'static str),
+    /// Done by hand needs a note that says what was done: 400.
+    #[error("the note is missing: say what was done, and where")]
+    NoNote,
     /// Its message failed again: 409.
     #[error("the message failed again: {0}")]
     FailedAgain(String),
@@ -67,16 +80,26 @@ impl Front {
         if letter.state != LetterState::Open {
             return Err(LetterError::Closed);
         }
+        if action == LetterAction::Done && note.is_none() {
+            return Err(LetterError::NoNote);
+        }
         let command = order_command(&letter, action)?;
-        if let Some((role, shard)) = site(&letter, action, command.as_ref()).filter(|(role, shard)| !self.owns(*role, *shard)) {
+        let payment = payment_by_hand(&letter, action);
+        if let Some((role, shard)) = site(&letter, action, command.as_ref(), payment).filter(|(role, shard)| !self.owns(*role, *shard)) {
             return Err(LetterError::NotHere(role, shard));
         }
         if letter.kind == LetterKind::Message && action == LetterAction::Reprocess {
             self.take_again(&letter).await?;
         }
+        if let (Some(status), Some(order), Some(note)) = (payment, letter.order, &note) {
+            self.pay_by_hand(order, status, note, limit).await?;
+        }
         if let (Some(command), Some(order)) = (command, letter.order) {
             match self.tell(order, command, limit).await {
                 Ok(_) => {}
+                // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile.
+                Err(CommandError::Rejected(Rejection::TooLate(_))) if action == LetterAction::Done => {}
+                Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => return Err(LetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
                 Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
                 Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
                 Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
@@ -87,6 +110,7 @@ impl Front {
             LetterAction::Skip => LetterState::Skipped,
             LetterAction::Compensate => LetterState::Compensated,
             LetterAction::Discard => LetterState::Discarded,
+            LetterAction::Done => LetterState::Done,
         };
         let close = Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() };
         match self.write(close, limit).await {
@@ -98,6 +122,33 @@ impl Front {
             self.retry_notice(&letter);
         }
         Ok(())
+    }
+
+    /// Stores what a person did about a payment as the payment role's outcome; the order hears of it as of any other.
+    async fn pay_by_hand(&self, order: OrderId, status: PaymentStatus, note: &Text<200>, limit: Duration) -> Result<(), LetterError> {
+        let reads = &self.node.reads;
+        let known = reads.known_order(order).await.map_err(|_| LetterError::Unavailable)?;
+        let order = known.ok_or(LetterError::NotApplicable("its order does not exist"))?;
+        let row = reads.payment(order.id).await.map_err(|_| LetterError::Unavailable)?;
+        let mut payment = Payment::of(&order, row.map_or(1, |row| row.attempt), status, self.node.now());
+        payment.reason = Some(Text::lossy(&format!("{BY_HAND}: {note}")));
+        let event = payment.answer(order.shard, order.correlation);
+        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+        match self.write(write, limit).await {
+            Ok(Outcome::Repeated(answers)) => {
+                let stored = reads.payment(order.id).await.map_err(|_| LetterError::Unavailable)?;
+                if stored.is_none_or(|stored| stored.status != status) {
+                    return Err(LetterError::NotApplicable("the payment has another outcome already: look at the order"));
+                }
+                // It may not have been heard.
+                if let Some(inbox) = self.node.inbox_of(order.shard) {
+                    answers.into_iter().for_each(|answer| inbox.push(Inbound::Again(answer)));
+                }
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(_) => Err(LetterError::Unavailable),
+        }
     }
 
     async fn take_again(&self, letter: &DeadLetter) -> Result<(), LetterError> {
@@ -116,8 +167,30 @@ impl Front {
     }
 }
 
+/// What a payment is once a person has done by hand the step that a letter is about; none where the step is no payment's or another
+/// team's.
+fn payment_by_hand(letter: &DeadLetter, action: LetterAction) -> Option<PaymentStatus> {
+    if action != LetterAction::Done || letter.kind != LetterKind::Step || letter.cause.as_str() != by_hand::PROVIDER {
+        return None;
+    }
+    match letter.step.as_str() {
+        CHARGE => Some(PaymentStatus::Charged),
+        VOID => Some(PaymentStatus::Cancelled),
+        REFUND => Some(PaymentStatus::Refunded),
+        _other => None,
+    }
+}
+
 /// In which role the owner of the letter's order does what is decided; none where any node can.
-fn site(letter: &DeadLetter, action: LetterAction, command: Option<&OrderCommand>) -> Option<(Role, Shard)> {
+fn site(
+    letter: &DeadLetter,
+    action: LetterAction,
+    command: Option<&OrderCommand>,
+    payment: Option<PaymentStatus>,
+) -> Option<(Role, Shard)> {
+    if payment.is_some() {
+        return letter.shard.map(|shard| (Role::Payment, shard));
+    }
     let role = match (command, letter.kind, action) {
         (Some(_), ..) => Role::Order,
         (None, LetterKind::Notice, LetterAction::Reprocess) => Role::Notification,
@@ -131,9 +204,9 @@ fn site(letter: &DeadLetter, action: LetterAction, command: Option<&OrderCommand
 fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
     if let (by_hand::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {
-            LetterAction::Skip => Ok(Some(OrderCommand::UndoneByHand(undo))),
+            LetterAction::Skip | LetterAction::Done => Ok(Some(OrderCommand::DoneByHand(undo.role()))),
             LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard => {
-                Err(LetterError::NotApplicable("another team undoes it: skip the letter when that is done"))
+                Err(LetterError::NotApplicable("another team undoes it: close the letter as done when that is so"))
             }
         };
     }
@@ -141,13 +214,23 @@ fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<Ord
         (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
         (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
         (LetterKind::Step, LetterAction::Discard) => {
-            Err(LetterError::NotApplicable("its order is parked: reprocess, skip or compensate it"))
+            Err(LetterError::NotApplicable("its order is parked: reprocess, skip or compensate it, or say that it is done"))
         }
+        (LetterKind::Step, LetterAction::Done) => Ok(match letter.cause.as_str() {
+            // The money was collected outside, or the goods are back: either way this order ends.
+            by_hand::SHIPPED_UNPAID => Some(OrderCommand::Compensate),
+            // The role tells the order.
+            _ if payment_by_hand(letter, action).is_some() => None,
+            _other => Some(OrderCommand::DoneByHand(letter.role)),
+        }),
         (LetterKind::Notice | LetterKind::Message, LetterAction::Compensate) => {
             Err(LetterError::NotApplicable("there is nothing to compensate"))
         }
         (LetterKind::Anomaly, LetterAction::Reprocess) => Err(LetterError::NotApplicable("an anomaly cannot be tried again")),
-        (LetterKind::Notice | LetterKind::Message, LetterAction::Reprocess | LetterAction::Skip | LetterAction::Discard)
-        | (LetterKind::Anomaly, LetterAction::Skip | LetterAction::Discard) => Ok(None),
+        (
+            LetterKind::Notice | LetterKind::Message,
+            LetterAction::Reprocess | LetterAction::Skip | LetterAction::Discard | LetterAction::Done,
+        )
+        | (LetterKind::Anomaly, LetterAction::Skip | LetterAction::Discard | LetterAction::Done) => Ok(None),
     }
 }

@@ -142,14 +142,14 @@ impl OrderActor {
                 step::compensate(&self.order, &mut self.record, now, effects)
             }
             OrderCommand::Unpark => {
-                effects.changed |= self.record.parked.take().is_some();
                 self.redrives = 0;
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
-                Ok(())
+                step::unpark(&mut self.record, effects)
             }
-            OrderCommand::UndoneByHand(undo) => {
-                by_hand::done(&self.order, &mut self.record, undo, now, effects);
+            OrderCommand::DoneByHand(role) => {
+                by_hand::done(&self.order, &mut self.record, role, now, effects);
                 self.redrives = 0;
+                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())
             }
             OrderCommand::Hear(event) => {

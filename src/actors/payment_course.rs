@@ -10,8 +10,14 @@ use super::payment_gateway::{ChargeCall, tell_again};
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Charge, ChargeKey, ChargeRequest, Found, ProviderError, Voided};
+use crate::saga::by_hand::PROVIDER;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// The step of a void that fails.
+pub(crate) const VOID: &str = "void";
+/// The step of a refund that fails.
+pub(crate) const REFUND: &str = "refund";
 
 /// What a course is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,7 +180,7 @@ impl Course {
                 return Ok(());
             }
             Some(PaymentStatus::Trying) | None => {
-                let voided = self.insist("void", || self.cell.node.providers.payment.void(key)).await?;
+                let voided = self.insist(VOID, || self.cell.node.providers.payment.void(key)).await?;
                 let now = self.cell.node.now();
                 if voided == Voided::Voided {
                     let payment = Payment::of(order, attempt, PaymentStatus::Cancelled, now);
@@ -185,7 +191,7 @@ impl Course {
             }
             Some(PaymentStatus::Charged) => {}
         }
-        self.insist("refund", || self.cell.node.providers.payment.refund(key, order.total)).await?;
+        self.insist(REFUND, || self.cell.node.providers.payment.refund(key, order.total)).await?;
         let now = self.cell.node.now();
         let refunded = Payment::of(order, attempt, PaymentStatus::Refunded, now);
         self.store(order, refunded, Some(Event::of(order, now, EventBody::PaymentRefunded { amount: order.total }))).await
@@ -218,7 +224,7 @@ impl Course {
     }
 
     async fn park<T>(&self, step: &'static str, error: &ProviderError, tries: u32) -> Result<T, GivenUp> {
-        let command = park_command(Role::Payment, step, "payment-provider", &error.to_string(), tries);
+        let command = park_command(Role::Payment, step, PROVIDER, &error.to_string(), tries);
         let (reply, _nobody_waits) = oneshot::channel();
         if let Some(inbox) = self.cell.node.inbox_of(self.shard) {
             inbox.push(Inbound::Command(self.id, Ask { what: command, reply }));

@@ -29,7 +29,7 @@ enum DlqCommand {
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, or `any`
+        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, or `any`
         #[arg(long, default_value = "OPEN", value_name = "STATE")]
         state: String,
         /// At most so many
@@ -51,6 +51,8 @@ enum DlqCommand {
     Compensate(ActArgs),
     /// Put the letter away and do nothing (not for an order that waits for it)
     Discard(ActArgs),
+    /// Say that a person did what had failed (charged, gave back, told the customer …); the order goes on. Needs --note
+    Done(ActArgs),
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -127,6 +129,10 @@ pub(crate) async fn run(args: &DlqArgs) -> anyhow::Result<bool> {
         DlqCommand::Skip(act) => return decide(&client, "skip", act, args.json).await,
         DlqCommand::Compensate(act) => return decide(&client, "compensate", act, args.json).await,
         DlqCommand::Discard(act) => return decide(&client, "discard", act, args.json).await,
+        DlqCommand::Done(act) => {
+            anyhow::ensure!(act.note.is_some(), "--note is required: say what was done, and where");
+            return decide(&client, "done", act, args.json).await;
+        }
     }
     Ok(true)
 }

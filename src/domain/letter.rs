@@ -66,11 +66,13 @@ pub enum LetterState {
     Compensated,
     /// Put away, nothing done.
     Discarded,
+    /// A person did what had failed, outside.
+    Done,
 }
 
 impl LetterState {
     /// All.
-    pub const ALL: [Self; 5] = [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded];
+    pub const ALL: [Self; 6] = [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done];
 
     /// The name on the wire and in the database.
     #[must_use]
@@ -81,6 +83,7 @@ impl LetterState {
             Self::Skipped => "SKIPPED",
             Self::Compensated => "COMPENSATED",
             Self::Discarded => "DISCARDED",
+            Self::Done => "DONE",
         }
     }
 

@@ -3,6 +3,9 @@
 use super::{CorrelationId, Event, EventBody, Money, Order, OrderId, PaymentId, Shard, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
+/// Begins the reason of a row that a person's word made: the provider's books may know nothing of it.
+pub const BY_HAND: &str = "by hand";
+
 /// What the payment role knows of an order's payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PaymentStatus {
@@ -54,7 +57,7 @@ pub struct Payment {
     pub method: Text<50>,
     /// What is known.
     pub status: PaymentStatus,
-    /// The provider's word when it failed.
+    /// The provider's word when it failed; [`BY_HAND`] and a person's note when a person did it.
     pub reason: Option<Text<200>>,
     /// When the row was last written.
     pub updated_at: Timestamp,
@@ -85,6 +88,12 @@ impl Payment {
             (PaymentStatus::Charged, PaymentStatus::Refunded) => true,
             (PaymentStatus::Charged | PaymentStatus::Failed | PaymentStatus::Cancelled | PaymentStatus::Refunded, _) => false,
         }
+    }
+
+    /// Whether a person's word made the row.
+    #[must_use]
+    pub fn is_by_hand(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(BY_HAND))
     }
 
     /// The stored answer as the event that told it; none while nothing is decided.

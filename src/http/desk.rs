@@ -33,7 +33,7 @@ const PAGE: u32 = 200;
 
 /// Dead letters, newest first.
 #[utoipa::path(get, path = "/api/v1/admin/dlq", tag = "admin", params(
-        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED or DISCARDED"),
+        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED or DONE"),
         ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
         ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
@@ -226,9 +226,15 @@ fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) 
     let name = reader.required(action, &at("action")).and_then(|raw| reader.string(raw, &at("action")));
     let action = name.as_deref().and_then(action_of);
     if name.is_some() && action.is_none() {
-        reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard"]));
+        reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard", "done"]));
     }
-    let note = note.and_then(|raw| reader.text(raw, &at("note")));
+    let note = match note {
+        None if action == Some(LetterAction::Done) => {
+            reader.fail(&at("note"), "is required: say what was done, and where".to_owned());
+            None
+        }
+        note => note.and_then(|raw| reader.text(raw, &at("note"))),
+    };
     Some((action?, note))
 }
 
@@ -238,6 +244,7 @@ fn action_name(action: LetterAction) -> &'static str {
         LetterAction::Skip => "skip",
         LetterAction::Compensate => "compensate",
         LetterAction::Discard => "discard",
+        LetterAction::Done => "done",
     }
 }
 
@@ -247,6 +254,7 @@ fn action_of(name: &str) -> Option<LetterAction> {
         "skip" => Some(LetterAction::Skip),
         "compensate" => Some(LetterAction::Compensate),
         "discard" => Some(LetterAction::Discard),
+        "done" => Some(LetterAction::Done),
         _ => None,
     }
 }

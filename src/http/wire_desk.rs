@@ -141,9 +141,9 @@ impl From<LetterGroup> for GroupView {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(super) struct ActionBody {
-    /// `reprocess`, `skip`, `compensate` or `discard`.
+    /// `reprocess`, `skip`, `compensate`, `discard` or `done`.
     pub action: String,
-    /// Why, for the audit.
+    /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
 }
 
@@ -152,9 +152,9 @@ pub(super) struct ActionBody {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(super) struct BulkBody {
-    /// `reprocess`, `skip`, `compensate` or `discard`.
+    /// `reprocess`, `skip`, `compensate`, `discard` or `done`.
     pub action: String,
-    /// Why, for the audit.
+    /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
     /// Which open letters; empty: all.
     pub filter: BulkFilter,

@@ -1,12 +1,16 @@
 //! What another team's role cannot do for us: by its contract it answers what it is asked, but undoes nothing. A person undoes it
-//! there and says so by closing a dead letter; until then the order is parked. Pure.
+//! there and says so by closing a dead letter; until then the order is parked. The same for what our own roles could not do. Pure.
 
 use super::step::{self, Effects};
-use super::{Facts, PaymentFact, Record, owed};
+use super::{Facts, NoticeFact, PaymentFact, Record, owed};
 use crate::domain::{DeadLetter, EventKind, LetterKind, Order, Role, Roles, Timestamp};
 
 /// The cause of such letters.
 pub const EXTERNAL: &str = "external-role";
+/// The cause of letters about calls to the payment provider: charge, void, refund.
+pub const PROVIDER: &str = "payment-provider";
+/// The cause of letters about goods that left unpaid.
+pub const SHIPPED_UNPAID: &str = "shipped-unpaid";
 
 /// An undo that a person does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +40,9 @@ impl Undo {
         Self::ALL.into_iter().find(|undo| undo.step() == step)
     }
 
-    fn role(self) -> Role {
+    /// Whose work it is.
+    #[must_use]
+    pub fn role(self) -> Role {
         match self {
             Self::Refund => Role::Payment,
             Self::Release => Role::Inventory,
@@ -53,8 +59,8 @@ impl Undo {
 
     fn what(self) -> &'static str {
         match self {
-            Self::Refund => "the payment role is another team's: have the charge given back there, then skip this letter",
-            Self::Release => "the inventory role is another team's: have the stock given back there, then skip this letter",
+            Self::Refund => "the payment role is another team's: have the charge given back there, then close this letter as done",
+            Self::Release => "the inventory role is another team's: have the stock given back there, then close this letter as done",
         }
     }
 }
@@ -88,17 +94,65 @@ fn was_never_asked_to_pay(facts: &Facts) -> bool {
     facts.cancel.is_some() && facts.payment.is_none() && facts.stock.is_none() && facts.released.is_some()
 }
 
-/// A person has done it.
-pub fn done(order: &Order, record: &mut Record, undo: Undo, now: Timestamp, effects: &mut Effects) {
+/// A person has done what `role` could not, and the order goes on: what it was owed by that role is a fact now. Where the role keeps a
+/// row of its own this is told by an event of the role instead.
+pub fn done(order: &Order, record: &mut Record, role: Role, now: Timestamp, effects: &mut Effects) {
     record.parked = None;
     effects.changed = true;
-    match undo {
-        Undo::Refund if record.facts.refunded.is_none() => {
-            step::note(order, record, EventKind::PaymentRefunded, now, effects, |facts| facts.refunded = Some(now));
+    let debts = owed(&record.facts, order.channels());
+    let mut note = |kind, grow: &dyn Fn(&mut Facts)| step::note(order, record, kind, now, effects, grow);
+    match role {
+        Role::Payment if debts.refunded => note(EventKind::PaymentRefunded, &|facts| facts.refunded = Some(now)),
+        Role::Payment if debts.payment => {
+            let is_to_end = record.facts.cancel.is_some();
+            let paid = PaymentFact::Paid { amount: order.total, method: order.payment_method.clone() };
+            let (kind, fact) =
+                if is_to_end { (EventKind::PaymentCancelled, PaymentFact::Cancelled) } else { (EventKind::PaymentProcessed, paid) };
+            step::note(order, record, kind, now, effects, |facts| facts.payment = Some((fact, now)));
         }
-        Undo::Release if record.facts.released.is_none() => {
-            step::note(order, record, EventKind::InventoryReleased, now, effects, |facts| facts.released = Some(now));
+        Role::Inventory if debts.released => note(EventKind::InventoryReleased, &|facts| facts.released = Some(now)),
+        Role::Inventory if debts.stock_moved => note(EventKind::InventoryShipped, &|facts| facts.stock_moved = Some(now)),
+        Role::Notification => {
+            let Some(kind) = debts.notice else { return };
+            note(EventKind::NotificationFailed, &|facts| {
+                let told = |facts: &mut Facts, channel| facts.notices.push(NoticeFact { kind, channel, sent: false, at: now });
+                let missing: Vec<_> = order.channels().iter().filter(|channel| !facts.has_notice(kind, *channel)).collect();
+                missing.into_iter().for_each(|channel| told(facts, channel));
+            });
         }
-        Undo::Refund | Undo::Release => {}
+        // It owes nothing that a person can do: it goes on by itself.
+        Role::Payment | Role::Inventory | Role::Order | Role::Analytics => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CancelledBy, Event, EventBody, Text};
+    use crate::saga::fixture::order;
+
+    /// What one of our roles could not store is done by hand, step by step, until nothing is owed.
+    #[test]
+    fn done_by_hand_pays_each_debt_of_each_role() {
+        let (order, now) = (order(), Timestamp(5));
+        let mut record = step::placed(&order);
+        let mut effects = Effects::default();
+        let mut done = |record: &mut Record, role| {
+            record.parked = Some(Text::lossy("write-refused"));
+            done(&order, record, role, now, &mut effects);
+            assert_eq!(record.parked, None, "{role:?}");
+            owed(&record.facts, order.channels())
+        };
+        let stays = done(&mut record, Role::Inventory);
+        assert!(stays.stock, "nobody but the stock keeper can say that it is held");
+        let reserved = Event::of(&order, now, EventBody::InventoryReserved { lines: Vec::new() });
+        step::answer(&order, &mut record, &reserved, now, &mut Effects::default());
+        assert!(!done(&mut record, Role::Payment).payment && record.facts.is_paid());
+        step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut Effects::default()).unwrap();
+        let left = done(&mut record, Role::Payment);
+        assert!(!left.refunded && left.released, "{left:?}");
+        let left = done(&mut record, Role::Inventory);
+        assert!(!left.is_more_than_a_notice() && left.notice.is_some(), "{left:?}");
+        assert!(done(&mut record, Role::Notification).is_nothing());
     }
 }

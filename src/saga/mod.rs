@@ -7,6 +7,8 @@
 
 pub mod by_hand;
 mod facts;
+#[cfg(test)]
+mod fixture;
 pub mod invariants;
 pub mod policy;
 mod recount;

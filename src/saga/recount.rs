@@ -59,7 +59,8 @@ fn body(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<EventBod
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CorrelationId, CustomerId, Line, Money, OrderId, ProductId, Quantity, Shard, Shortage, Timestamp};
+    use crate::domain::{ProductId, Shortage};
+    use crate::saga::fixture::order;
     use crate::saga::{Effects, Shipment, step};
     use uuid::Uuid;
 
@@ -68,22 +69,6 @@ mod tests {
         Answer(EventBody),
         Cancel,
         Ship,
-    }
-
-    fn order() -> Arc<Order> {
-        let price = Money::from_minor(250).unwrap();
-        Arc::new(Order {
-            id: OrderId::from_parts(1_700_000_000_000, [3; 10]),
-            shard: Shard(0),
-            customer: CustomerId(Uuid::nil()),
-            lines: vec![Line { product: ProductId(Uuid::nil()), quantity: Quantity::new(4).unwrap(), price }],
-            total: Money::from_minor(1000).unwrap(),
-            payment_method: Text::lossy("card"),
-            contact: None,
-            address: None,
-            correlation: CorrelationId(Uuid::nil()),
-            created_at: Timestamp(1_700_000_000_000_000),
-        })
     }
 
     /// Plays the turns, 40 s apart, and compares the log's numbers with the record's.

@@ -1,5 +1,6 @@
 //! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
 
+use super::by_hand;
 use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Order, OrderStatus, Role, Text, Timestamp};
@@ -32,6 +33,9 @@ pub enum Rejection {
     /// The order is past the point where the command could do anything.
     #[error("the order is {}", .0.name())]
     TooLate(OrderStatus),
+    /// Its goods have left and its payment failed: trying again changes nothing.
+    #[error("the goods have left and the payment failed: compensate the order, or say that it is done")]
+    ShippedUnpaid,
 }
 
 /// The record of an order that was just placed.
@@ -93,6 +97,10 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
     };
     if !grown {
         return;
+    }
+    // What the payment role could not do is done after all, by a late answer or by a person.
+    if event.kind().topic().role() == Some(Role::Payment) && is_parked_for(record, by_hand::PROVIDER) {
+        record.parked = None;
     }
     if before.strays < strays(&record.facts) {
         anomaly(order, event, now, effects, "answer-after-the-contrary");
@@ -185,6 +193,22 @@ pub fn park(record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
         effects.changed = true;
         effects.letters.push(letter);
     }
+}
+
+/// A person lets a parked order go on.
+///
+/// # Errors
+/// Going on would change nothing, and nobody would see it any more.
+pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejection> {
+    if is_parked_for(record, by_hand::SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
+        return Err(Rejection::ShippedUnpaid);
+    }
+    effects.changed |= record.parked.take().is_some();
+    Ok(())
+}
+
+fn is_parked_for(record: &Record, cause: &str) -> bool {
+    record.parked.as_ref().is_some_and(|parked| parked.as_str() == cause)
 }
 
 /// The events to deliver again, with their old ids, to whoever hosts the role whose answer is owed; none when nothing is owed.
@@ -300,12 +324,13 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
     };
     match status(&record.facts) {
         OrderStatus::PaymentFailed => {
-            let detail = "the goods have left but the payment failed: collect the money, or get the goods back and compensate";
-            park(record, letter(LetterKind::Step, 1, "release", "shipped-unpaid", detail), effects);
+            let detail = "the goods have left but the payment failed: collect the money outside and close the letter as done (correct the stock, \
+                          which is given back), or get the goods back and compensate";
+            park(record, letter(LetterKind::Step, 1, "release", by_hand::SHIPPED_UNPAID, detail), effects);
         }
         OrderStatus::Failed => {
             let detail = "the goods have left but the payment failed and their stock was given back: collect the money, or get them back";
-            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", "shipped-unpaid", detail));
+            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", by_hand::SHIPPED_UNPAID, detail));
         }
         OrderStatus::Cancelled => {
             let detail = "the goods have left but their stock could not be had: correct the stock, or get the goods back";

@@ -16,6 +16,7 @@ mod deaths;
 mod desk;
 mod flows;
 mod limits;
+mod parked;
 mod planned;
 mod restarts;
 mod sagas;

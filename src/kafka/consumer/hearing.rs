@@ -64,7 +64,7 @@ impl Hearing for ToFront {
                 // Said twice is done once.
                 Ok(_) | Err(CommandError::Rejected(Rejection::Shipped)) => Ok(()),
                 Err(CommandError::NotFound) => Err(failed("unknown-order", "goods were shipped for an order that does not exist")),
-                Err(CommandError::Rejected(rejection @ Rejection::TooLate(_))) => {
+                Err(CommandError::Rejected(rejection @ (Rejection::TooLate(_) | Rejection::ShippedUnpaid))) => {
                     Err(HearError::Never { cause: "late-shipment".to_owned(), detail: format!("goods were shipped but {rejection}") })
                 }
                 Err(error @ (CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown)) => {
