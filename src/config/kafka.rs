@@ -1,5 +1,6 @@
 //! The brokers and how ordermill speaks with them.
 
+pub use super::foreign::{LocalTime, Meaning, TypeNames};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -51,6 +52,12 @@ pub struct KafkaSettings {
     pub probe_ms: u64,
     /// How long a node that needs others' roles waits for the brokers before it leaves its orders to other nodes, in milliseconds.
     pub grace_ms: u64,
+    /// What a time of another team without an offset is meant in.
+    pub local_time: LocalTime,
+    /// Whether other teams' fields may be called `order_id` for `orderId`.
+    pub snake_case: bool,
+    /// What the names mean that other teams give to their messages.
+    pub types: TypeNames,
     /// Any property of librdkafka, such as `"security.protocol" = "SASL_SSL"`.
     pub properties: Properties,
 }
@@ -79,6 +86,9 @@ impl Default for KafkaSettings {
             commit_ms: 1_000,
             probe_ms: 2_000,
             grace_ms: 30_000,
+            local_time: LocalTime::default(),
+            snake_case: false,
+            types: TypeNames::default(),
             properties: Properties::default(),
         }
     }
@@ -90,10 +100,12 @@ impl Default for KafkaSettings {
 pub enum Compression {
     /// Not at all.
     None,
-    /// Fast.
+    /// The smallest that every client reads without a further package.
     #[default]
+    Gzip,
+    /// Fast; clients in JavaScript and Python need a package to read it.
     Lz4,
-    /// Small.
+    /// Small; clients in JavaScript and Python need a package to read it.
     Zstd,
 }
 
@@ -103,6 +115,7 @@ impl Compression {
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Gzip => "gzip",
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
         }

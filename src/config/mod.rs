@@ -5,6 +5,7 @@
 pub mod access;
 mod cluster;
 mod cluster_key;
+mod foreign;
 pub mod kafka;
 mod load;
 pub mod postgres;

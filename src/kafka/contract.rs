@@ -44,6 +44,9 @@ pub fn schema(kind: EventKind, side: Side) -> Value {
     };
     let mut schema = Value::from(of_kind(kind, generator));
     tidy(&mut schema, side);
+    if side == Side::Taken {
+        with_null(&mut schema);
+    }
     if let Value::Object(fields) = &mut schema {
         fields.insert("title".to_owned(), kind.name().into());
         fields.insert("description".to_owned(), told(kind).into());
@@ -104,6 +107,11 @@ fn tidy(schema: &mut Value, side: Side) {
                     fields.remove(name);
                 }
             }
+            // Rust's own names of whole numbers are no formats of JSON Schema; the bounds say it all.
+            let is_rusts = |format: &Value| format.as_str().is_some_and(|name| RUST_FORMATS.contains(&name));
+            if fields.get("format").is_some_and(is_rusts) {
+                fields.remove("format");
+            }
             if side == Side::Written {
                 without_null(fields);
             }
@@ -111,6 +119,29 @@ fn tidy(schema: &mut Value, side: Side) {
         }
         Value::Array(items) => items.iter_mut().for_each(|inner| tidy(inner, side)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Validators in their default settings refuse a format that they do not know.
+const RUST_FORMATS: [&str; 6] = ["uint", "uint8", "uint32", "uint64", "int32", "int64"];
+
+/// A field that may be missing may be null as well: it is taken as missing.
+fn with_null(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &String| required.as_array().is_some_and(|names| names.iter().any(|one| one == name));
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for (name, property) in properties {
+            with_null(property);
+            match property.get_mut("type") {
+                Some(Value::Array(types)) if !is_required(name) && !types.iter().any(|one| one == "null") => types.push("null".into()),
+                Some(one @ Value::String(_)) if !is_required(name) => *one = json!([one.take(), "null"]),
+                Some(_) | None => {}
+            }
+        }
+    }
+    if let Some(items) = schema.get_mut("items") {
+        with_null(items);
     }
 }
 
@@ -231,7 +262,7 @@ fn cloud_event() -> Value {
                 headers::SUBJECT: text("the order's id"),
                 headers::PARTITION_KEY: text("the order's id"),
                 headers::TIME: text("RFC 3339, UTC"),
-                headers::DATA_SCHEMA: text("where its schema is"),
+                headers::DATA_SCHEMA: text("urn:ordermill:schema:KIND:vVERSION, the schema of that name in this document"),
                 headers::CONTENT_TYPE: text("application/json"),
                 headers::CORRELATION: text("the request that placed the order"),
                 headers::TRACE_PARENT: text("W3C trace context"),

@@ -95,10 +95,11 @@ pub fn type_of(kind: EventKind) -> String {
     format!("{TYPE_PREFIX}{}.v{VERSION}", kind.name())
 }
 
-/// `ce_dataschema` of a kind: where a node serves it.
+/// `ce_dataschema` of a kind: the name of its schema, `KIND` under `components/schemas` of `/asyncapi.json`. CloudEvents wants an absolute
+/// URI, and of the addresses of a node none is everybody's.
 #[must_use]
 pub fn schema_of(kind: EventKind) -> String {
-    format!("/asyncapi.json#/components/schemas/{}", kind.name())
+    format!("urn:ordermill:schema:{}:v{VERSION}", kind.name())
 }
 
 /// `traceparent`: one trace per request, whose parent is the event; not sampled.

@@ -1,24 +1,25 @@
 //! From the wire's fields to the domain's event; strict in what a role needs.
 
 use super::headers;
-use super::read::{MessageError, Record};
+use super::names::FAILURE_FIELDS;
+use super::read::{MessageError, Reading, Record};
+use super::times;
 use super::wire::{
-    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, Message, NotificationFailed, NotificationSent,
-    OrderCancelled, OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short,
-    StockMoved, Time, Words,
+    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent, OrderCancelled,
+    OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short, StockMoved, Words,
 };
 use crate::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
-    OrderError, OrderId, ProductId, Quantity, ReservedLine, Shard, Shards, Shortage, Text, Timestamp,
+    OrderError, OrderId, ProductId, Quantity, ReservedLine, Shard, Shortage, Text, Timestamp,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// The event of this kind with these fields.
-pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Shards) -> Result<Event, MessageError> {
-    let from = From { record, shards };
+pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record, reading: &Reading) -> Result<Event, MessageError> {
+    let from = From { record, reading };
     match kind {
         EventKind::OrderCreated => from.take(fields, order_created),
         EventKind::InventoryReserved => from.take(fields, |body: InventoryReserved, _| {
@@ -37,7 +38,7 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
         EventKind::PaymentProcessed => from.take(fields, |body: PaymentProcessed<'static>, _| {
             Ok(EventBody::PaymentProcessed { amount: body.amount.0, method: text("paymentMethod", &body.payment_method)? })
         }),
-        EventKind::PaymentFailed => from.take(fields, |body: PaymentFailed<'static>, _| {
+        EventKind::PaymentFailed => from.take(with_reason(fields), |body: PaymentFailed<'static>, _| {
             Ok(EventBody::PaymentFailed { reason: reason(&body.reason, "payment failed") })
         }),
         EventKind::PaymentCancelled => from.take(fields, |_: Plain, _| Ok(EventBody::PaymentCancelled)),
@@ -57,7 +58,8 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
         }
         EventKind::OrderShipped => from.take(fields, |body: OrderShipped<'static>, _| {
             let carrier = optional("carrier", body.carrier.as_deref())?;
-            Ok(EventBody::OrderShipped { carrier, tracking: optional("trackingNumber", body.tracking_number.as_deref())? })
+            let tracking = body.tracking_number.as_ref().map(|number| &*number.0);
+            Ok(EventBody::OrderShipped { carrier, tracking: optional("trackingNumber", tracking)? })
         }),
         EventKind::NotificationSent => from.take(fields, |body: NotificationSent<'static>, _| {
             let (kind, channel) = notice(&body.kind, &body.channel)?;
@@ -73,7 +75,7 @@ pub(super) fn event(kind: EventKind, fields: Value, record: &Record, shards: Sha
 
 struct From<'a> {
     record: &'a Record,
-    shards: Shards,
+    reading: &'a Reading,
 }
 
 /// What every event has.
@@ -87,24 +89,49 @@ struct Head {
 impl From<'_> {
     fn take<B: DeserializeOwned>(
         &self,
-        fields: Value,
+        fields: Map<String, Value>,
         make: impl FnOnce(B, &Head) -> Result<EventBody, MessageError>,
     ) -> Result<Event, MessageError> {
-        let message: Message<B> = serde_json::from_value(fields).map_err(|error| MessageError::Field(error.to_string()))?;
-        let order = OrderId(message.order_id);
-        let named = |id: Uuid| (!id.is_nil()).then_some(id);
-        let of_header = || self.record.headers.text(headers::CORRELATION).and_then(|text| text.parse().ok()).and_then(named);
-        let sent = || Timestamp(self.record.timestamp_ms.unwrap_or(0).saturating_mul(1000));
-        let head = Head {
-            order,
-            shard: self.shards.of(order),
-            // An event that names no request is followed by its order's id.
-            correlation: CorrelationId(named(message.correlation_id).or_else(of_header).unwrap_or(message.order_id)),
-            at: if message.timestamp == Time::NONE { sent() } else { message.timestamp.0 },
-        };
-        let body = make(message.body, &head)?;
-        Ok(Event { order, shard: head.shard, correlation: head.correlation, at: head.at, body })
+        let head = self.head(&fields)?;
+        let body = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+            let (path, cause) = (error.path().to_string(), error.inner());
+            // What is missing is named by the cause.
+            MessageError::Field(if path == "." { cause.to_string() } else { format!("{path}: {cause}") })
+        })?;
+        let body = make(body, &head)?;
+        Ok(Event { order: head.order, shard: head.shard, correlation: head.correlation, at: head.at, body })
     }
+
+    fn head(&self, fields: &Map<String, Value>) -> Result<Head, MessageError> {
+        let order = fields.get("orderId").ok_or_else(|| wrong("orderId", "is missing"))?;
+        let id: Uuid = order
+            .as_str()
+            .and_then(|text| text.trim().parse().ok())
+            .ok_or_else(|| wrong("orderId", &format!("must be a UUID, not {order}")))?;
+        let order = OrderId(id);
+        let at = match fields.get("timestamp") {
+            Some(time) => times::parse(time, self.reading.local_time).map_err(|why| wrong("timestamp", &why))?,
+            None => Timestamp(self.record.timestamp_ms.unwrap_or(0).saturating_mul(1000)),
+        };
+        // Another team's may be no UUID: then the event is followed by its order's id, like one that names no request.
+        let named = |text: &str| text.parse::<Uuid>().ok().filter(|id| !id.is_nil());
+        let of_header = || self.record.headers.text(headers::CORRELATION).and_then(named);
+        let correlation = fields.get("correlationId").and_then(Value::as_str).and_then(named).or_else(of_header).unwrap_or(id);
+        Ok(Head { order, shard: self.reading.shards.of(order), correlation: CorrelationId(correlation), at })
+    }
+}
+
+/// Other teams have other fields for why a payment failed.
+fn with_reason(mut fields: Map<String, Value>) -> Map<String, Value> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    if let Some(why) = FAILURE_FIELDS.iter().find_map(|name| fields.get(*name).and_then(text)) {
+        fields.insert("reason".to_owned(), why.into());
+    }
+    fields
 }
 
 fn wrong(field: &str, what: &str) -> MessageError {

@@ -5,10 +5,10 @@
 //! JSON Schemas under `contracts/` are made from these types, once for each side.
 
 use crate::domain::{Money, MoneyError, Timestamp};
-use chrono::{DateTime, NaiveDateTime};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
@@ -77,33 +77,19 @@ impl JsonSchema for Amount {
     }
 }
 
-/// A time: written as RFC 3339 in UTC, taken also without an offset (then UTC is meant).
+/// A time: written as RFC 3339 in UTC; what is taken is the business of `times`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Time(pub Timestamp);
 
-impl Time {
-    /// Stands for a time that was not given.
-    pub const NONE: Self = Self(Timestamp(0));
-}
-
 impl Default for Time {
     fn default() -> Self {
-        Self::NONE
+        Self(Timestamp(0))
     }
 }
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let with_offset = DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc());
-        let time = with_offset.or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()));
-        time.map(|time| Self(time.into())).map_err(|_| D::Error::custom("a time must be RFC 3339, such as 2026-01-31T12:00:00Z"))
     }
 }
 
@@ -120,18 +106,110 @@ impl JsonSchema for Time {
         if generator.contract().is_serialize() {
             json_schema!({ "type": "string", "format": "date-time" })
         } else {
+            json_schema!({ "type": ["string", "number", "array"] })
+        }
+    }
+}
+
+/// An id that is ours to write and another team's to choose: written as a UUID, taken as any text or number. Nothing here rests on one of
+/// another team, so none is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ident {
+    /// Ours.
+    Uuid(Uuid),
+    /// Another team's, such as `pi_3Mt`.
+    Text(String),
+}
+
+impl Default for Ident {
+    fn default() -> Self {
+        Self::Uuid(Uuid::nil())
+    }
+}
+
+impl From<Uuid> for Ident {
+    fn from(id: Uuid) -> Self {
+        Self::Uuid(id)
+    }
+}
+
+impl Serialize for Ident {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Uuid(id) => id.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ident {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Label(text) = Label::deserialize(deserializer)?;
+        Ok(text.parse().map_or_else(|_| Self::Text(text.into_owned()), Self::Uuid))
+    }
+}
+
+impl JsonSchema for Ident {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Ident".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() { Uuid::json_schema(generator) } else { Label::json_schema(generator) }
+    }
+}
+
+/// A text, taken also from a number: a parcel's number may have no letters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Label<'a>(pub Words<'a>);
+
+impl Serialize for Label<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Label<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self(text.into())),
+            Value::Number(number) => Ok(Self(number.to_string().into())),
+            other @ (Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(D::Error::custom(format_args!("must be a text or a number, not {other}")))
+            }
+        }
+    }
+}
+
+impl JsonSchema for Label<'_> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Label".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
             json_schema!({ "type": "string" })
+        } else {
+            json_schema!({ "type": ["string", "number"] })
         }
     }
 }
 
 /// One event: what all have, and what its kind has besides.
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message<B> {
     /// The event; a repeat has the same one.
     #[serde(default)]
-    pub event_id: Uuid,
+    pub event_id: Ident,
     /// Which order; lower-case hyphenated it is the record's key.
     pub order_id: Uuid,
     /// When it became true.
@@ -139,7 +217,7 @@ pub struct Message<B> {
     pub timestamp: Time,
     /// The request that placed the order.
     #[serde(default)]
-    pub correlation_id: Uuid,
+    pub correlation_id: Ident,
     /// What its kind has.
     #[serde(flatten)]
     pub body: B,
@@ -234,7 +312,7 @@ pub struct Reservation {
     pub quantity: i64,
     /// The reservation.
     #[serde(default)]
-    pub reservation_id: Uuid,
+    pub reservation_id: Ident,
 }
 
 /// The order's stock is held.
@@ -294,7 +372,7 @@ pub struct InventoryInsufficient<'a> {
 pub struct PaymentProcessed<'a> {
     /// The payment.
     #[serde(default)]
-    pub payment_id: Uuid,
+    pub payment_id: Ident,
     /// Amount charged.
     pub amount: Amount,
     /// How.
@@ -308,7 +386,7 @@ pub struct PaymentProcessed<'a> {
 pub struct PaymentFailed<'a> {
     /// The payment.
     #[serde(default)]
-    pub payment_id: Uuid,
+    pub payment_id: Ident,
     /// The provider's word.
     #[serde(default)]
     pub reason: Words<'a>,
@@ -320,7 +398,7 @@ pub struct PaymentFailed<'a> {
 pub struct PaymentCancelled {
     /// The payment.
     #[serde(default)]
-    pub payment_id: Uuid,
+    pub payment_id: Ident,
 }
 
 /// The charge was given back.
@@ -329,7 +407,7 @@ pub struct PaymentCancelled {
 pub struct PaymentRefunded {
     /// The payment.
     #[serde(default)]
-    pub payment_id: Uuid,
+    pub payment_id: Ident,
     /// Amount given back.
     pub amount: Amount,
 }
@@ -367,7 +445,7 @@ pub struct OrderShipped<'a> {
     pub carrier: Option<Words<'a>>,
     /// The carrier's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tracking_number: Option<Words<'a>>,
+    pub tracking_number: Option<Label<'a>>,
 }
 
 /// A notice went out.
@@ -376,7 +454,7 @@ pub struct OrderShipped<'a> {
 pub struct NotificationSent<'a> {
     /// The notice.
     #[serde(default)]
-    pub notification_id: Uuid,
+    pub notification_id: Ident,
     /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
     pub kind: Words<'a>,
     /// `EMAIL` or `SMS`.
@@ -389,7 +467,7 @@ pub struct NotificationSent<'a> {
 pub struct NotificationFailed<'a> {
     /// The notice.
     #[serde(default)]
-    pub notification_id: Uuid,
+    pub notification_id: Ident,
     /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
     pub kind: Words<'a>,
     /// `EMAIL` or `SMS`.

@@ -2,7 +2,7 @@
 
 use super::headers;
 use super::wire::{
-    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Message, NotificationFailed, NotificationSent,
+    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Label, Message, NotificationFailed, NotificationSent,
     OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
     Reservation, Short, StockMoved, Time, Words,
 };
@@ -41,28 +41,34 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
         EventBody::InventoryInsufficient { shortages } => {
             put(event, InventoryInsufficient { shortages: shortages.iter().map(short).collect() }, out)
         }
-        EventBody::PaymentProcessed { amount, method } => {
-            put(event, PaymentProcessed { payment_id: event.payment().0, amount: Amount(*amount), payment_method: words(method) }, out)
+        EventBody::PaymentProcessed { amount, method } => put(
+            event,
+            PaymentProcessed { payment_id: event.payment().0.into(), amount: Amount(*amount), payment_method: words(method) },
+            out,
+        ),
+        EventBody::PaymentFailed { reason } => {
+            put(event, PaymentFailed { payment_id: event.payment().0.into(), reason: words(reason) }, out)
         }
-        EventBody::PaymentFailed { reason } => put(event, PaymentFailed { payment_id: event.payment().0, reason: words(reason) }, out),
-        EventBody::PaymentCancelled => put(event, PaymentCancelled { payment_id: event.payment().0 }, out),
+        EventBody::PaymentCancelled => put(event, PaymentCancelled { payment_id: event.payment().0.into() }, out),
         EventBody::PaymentRefunded { amount } => {
-            put(event, PaymentRefunded { payment_id: event.payment().0, amount: Amount(*amount) }, out)
+            put(event, PaymentRefunded { payment_id: event.payment().0.into(), amount: Amount(*amount) }, out)
         }
         EventBody::OrderConfirmed | EventBody::ShipmentHeld => put(event, Plain {}, out),
         EventBody::OrderCancelRequested { by } => put(event, Reasoned { reason: by.name().into() }, out),
         EventBody::OrderCancelled { reason, was_paid } => put(event, OrderCancelled { reason: words(reason), was_paid: *was_paid }, out),
         EventBody::OrderFailed { reason } => put(event, Reasoned { reason: words(reason) }, out),
-        EventBody::OrderShipped { carrier, tracking } => {
-            put(event, OrderShipped { carrier: carrier.as_ref().map(words), tracking_number: tracking.as_ref().map(words) }, out)
-        }
+        EventBody::OrderShipped { carrier, tracking } => put(
+            event,
+            OrderShipped { carrier: carrier.as_ref().map(words), tracking_number: tracking.as_ref().map(|number| Label(words(number))) },
+            out,
+        ),
         EventBody::NotificationSent { kind, channel } => {
             let notice = event.notice(*kind, *channel).0;
-            put(event, NotificationSent { notification_id: notice, kind: kind.name().into(), channel: channel.name().into() }, out)
+            put(event, NotificationSent { notification_id: notice.into(), kind: kind.name().into(), channel: channel.name().into() }, out)
         }
         EventBody::NotificationFailed { kind, channel, attempt, last, reason } => {
             let body = NotificationFailed {
-                notification_id: event.notice(*kind, *channel).0,
+                notification_id: event.notice(*kind, *channel).0.into(),
                 kind: kind.name().into(),
                 channel: channel.name().into(),
                 attempt: *attempt,
@@ -111,8 +117,13 @@ fn hyphenated(id: Uuid, buffer: &mut [u8; 36]) -> &[u8] {
 }
 
 fn put<B: Serialize>(event: &Event, body: B, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    let message =
-        Message { event_id: event.id().0, order_id: event.order.0, timestamp: Time(event.at), correlation_id: event.correlation.0, body };
+    let message = Message {
+        event_id: event.id().0.into(),
+        order_id: event.order.0,
+        timestamp: Time(event.at),
+        correlation_id: event.correlation.0.into(),
+        body,
+    };
     serde_json::to_writer(out, &message)
 }
 
@@ -156,7 +167,7 @@ fn reservations(event: &Event, lines: &[ReservedLine]) -> Vec<Reservation> {
     let one = |(index, line): (u32, &ReservedLine)| Reservation {
         product_id: line.product.0,
         quantity: line.quantity.get().into(),
-        reservation_id: event.reservation(index).0,
+        reservation_id: event.reservation(index).0.into(),
     };
     (0..).zip(lines).map(one).collect()
 }

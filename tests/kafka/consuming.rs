@@ -375,7 +375,7 @@ fn poison(topic: Topic, n: u64) -> Vec<(&'static str, Record)> {
         ("unknown-type", typed("ordermill.OrderTeleported.v1".to_owned())),
         ("unknown-version", typed(format!("ordermill.{}.v0", kind.name()))),
         ("message-too-long", valued(&long)),
-        ("empty-message", Record { value: None, ..good.clone() }),
+        ("empty-message", Record { value: Some(Vec::new()), ..good.clone() }),
         ("no-type", bare(b"{\"hello\":1}")),
         ("not-json", Record { key: None, ..bare(b"no key, no header, no JSON") }),
     ]
@@ -404,6 +404,8 @@ async fn poison_becomes_letters_on_every_topic_and_what_follows_goes_on() {
             causes.push((topic.name(), cause));
             teller.tell(&record);
         }
+        // A tombstone is nothing to anybody.
+        teller.tell(&Record { value: None, ..without_local(&event_of(n, EventKind::PaymentProcessed)) });
         // The order of the poison itself goes on: nobody knows what the poison would have been.
         let kind = [
             EventKind::InventoryReserved,

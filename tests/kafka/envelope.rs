@@ -1,6 +1,6 @@
 //! What is written can be read, and what others write is taken where it holds what is needed.
 
-use crate::sample::{event, order, published, record, shards};
+use crate::sample::{event, order, published, reading, record, shards};
 use ordermill::domain::{CorrelationId, EventBody, EventKind, Money, OrderId, Role, Timestamp, Topic};
 use ordermill::kafka::headers;
 use ordermill::kafka::read::{LONGEST_VALUE, Record, read};
@@ -19,14 +19,14 @@ fn foreign(topic: Topic, value: &Value) -> Record {
 }
 
 fn code(record: &Record) -> &'static str {
-    read(record, shards()).map_or_else(|unreadable| unreadable.error.code(), |event| event.kind().name())
+    read(record, &reading()).map_or_else(|unreadable| unreadable.error.code(), |event| event.kind().name())
 }
 
 #[test]
 fn every_event_is_read_as_it_was_written() {
     for kind in EventKind::ALL {
         let event = event(kind);
-        assert_eq!(read(&published(&event), shards()).unwrap(), event, "{}", kind.name());
+        assert_eq!(read(&published(&event), &reading()).unwrap(), event, "{}", kind.name());
     }
 }
 
@@ -66,8 +66,8 @@ fn the_specifications_own_examples_are_taken() {
         (Topic::Payment, "PaymentProcessed", paid),
     ];
     for (topic, name, fields) in cases {
-        let bare = read(&foreign(topic, &fields), shards()).unwrap();
-        let wrapped = read(&foreign(topic, &json!({ name: fields })), shards()).unwrap();
+        let bare = read(&foreign(topic, &fields), &reading()).unwrap();
+        let wrapped = read(&foreign(topic, &json!({ name: fields })), &reading()).unwrap();
         assert_eq!((bare.kind().name(), &bare), (name, &wrapped));
         assert_eq!((bare.order, bare.shard, bare.correlation), (order_id(), shards().of(order_id()), CorrelationId(Uuid::from_u128(8))));
         assert_eq!(bare.at, Timestamp::parse("2026-01-31T12:00:00Z").unwrap());
@@ -85,7 +85,7 @@ fn a_spring_class_name_tells_the_kind() {
     let mut failed = foreign(Topic::Payment, &json!({"orderId": ORDER, "eventId": Uuid::from_u128(9), "message": "no funds"}));
     assert_eq!(code(&failed), "no-type");
     failed.headers.add(headers::SPRING_TYPE, b"com.shop.payment.events.PaymentFailedEvent");
-    let event = read(&failed, shards()).unwrap();
+    let event = read(&failed, &reading()).unwrap();
     assert_eq!(event.body.kind(), EventKind::PaymentFailed);
     assert_eq!(
         (event.at, event.correlation),
@@ -153,10 +153,10 @@ fn more_than_is_known_does_no_harm() {
     created.key = None;
     created.headers.add("x-other", b"\xff");
     created.headers.0.push(("empty".to_owned(), None));
-    assert_eq!(read(&created, shards()).unwrap().order, order(1).id);
+    assert_eq!(read(&created, &reading()).unwrap().order, order(1).id);
     let amounts = [(json!("7"), 700), (json!(7), 700), (json!(7.5), 750), (json!("7.50"), 750), (json!(99_999_999.99), 9_999_999_999)];
     for (amount, minor) in amounts {
         let refunded = foreign(Topic::Payment, &json!({"PaymentRefunded": {"orderId": ORDER, "amount": amount}}));
-        assert_eq!(read(&refunded, shards()).unwrap().body, EventBody::PaymentRefunded { amount: Money::from_minor(minor).unwrap() });
+        assert_eq!(read(&refunded, &reading()).unwrap().body, EventBody::PaymentRefunded { amount: Money::from_minor(minor).unwrap() });
     }
 }

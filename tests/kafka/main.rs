@@ -6,6 +6,7 @@ mod compatibility;
 mod consuming;
 mod contracts;
 mod envelope;
+mod foreign;
 mod nodes;
 #[path = "../support/process.rs"]
 mod process;

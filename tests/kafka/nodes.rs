@@ -6,7 +6,7 @@ use crate::world::{Reader, Teller, prefix, real_broker, settings};
 use ordermill::config::KafkaSettings;
 use ordermill::domain::{OrderId, Shards, Topic};
 use ordermill::kafka::headers::Headers;
-use ordermill::kafka::read::{Record, read};
+use ordermill::kafka::read::{Dated, Reading, Record, read};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -65,6 +65,7 @@ impl Node {
             partition: shards().of(order).0.into(),
             offset: 0,
             timestamp_ms: None,
+            dated: Dated::default(),
             key: Some(order.to_string().into_bytes()),
             value: Some(json!({"OrderShipped": {"orderId": order.0, "carrier": "post", "trackingNumber": "7"}}).to_string().into_bytes()),
             headers: Headers::default(),
@@ -76,7 +77,7 @@ impl Node {
 fn told(seen: &[Record]) -> BTreeMap<OrderId, Vec<&'static str>> {
     let mut all: BTreeMap<OrderId, Vec<&'static str>> = BTreeMap::new();
     for record in seen.iter().filter(|record| record.topic != Topic::Shipping) {
-        let event = read(record, shards()).unwrap();
+        let event = read(record, &Reading::of(&KafkaSettings::default(), shards())).unwrap();
         let names = all.entry(event.order).or_default();
         if !names.contains(&event.kind().name()) {
             names.push(event.kind().name());

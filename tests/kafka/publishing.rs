@@ -1,6 +1,6 @@
 //! The log comes to Kafka: all of it, in order per order, whatever is away meanwhile.
 
-use crate::sample::{order, shards};
+use crate::sample::{order, reading, shards};
 use crate::world::{Journal, Mock, OwnBroker, Reader, database, place, prefix, reads, real_broker, settings, until};
 use ordermill::config::KafkaSettings;
 use ordermill::db::Write;
@@ -84,7 +84,7 @@ fn assert_whole(seen: &[Record], orders: u64) {
         }
     }
     for record in seen {
-        let event = read(record, shards()).unwrap();
+        let event = read(record, &reading()).unwrap();
         assert_eq!(i32::from(event.shard.0), record.partition);
     }
 }
@@ -205,8 +205,8 @@ async fn what_is_told_again_says_so() {
     let created = reader.seen.iter().find(|record| record.headers.text(headers::SEQ) == Some("1")).unwrap().clone();
     // What a writer said that has ended since is not this publisher's to say again.
     let other = &reader.seen.iter().find(|record| record.topic == Topic::Payment).unwrap();
-    feed_in.repeat(WriterId(99), read(other, shards()).unwrap());
-    feed_in.repeat(journal.writer, read(&created, shards()).unwrap());
+    feed_in.repeat(WriterId(99), read(other, &reading()).unwrap());
+    feed_in.repeat(journal.writer, read(&created, &reading()).unwrap());
     reader.until("it is told again", |seen| seen.len() == 5);
     let again = &reader.seen[4];
     assert_eq!((&again.value, &again.key, again.headers.text(headers::REPEAT)), (&created.value, &created.key, Some("true")));

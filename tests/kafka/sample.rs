@@ -1,17 +1,23 @@
 //! One event of every kind, and records that hold them.
 
+use ordermill::config::KafkaSettings;
 use ordermill::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
     OrderId, ProductId, Quantity, ReservedLine, Role, Shards, Shortage, Text, Timestamp, Topic, WriterId,
 };
 use ordermill::kafka::headers::Headers;
-use ordermill::kafka::read::Record;
+use ordermill::kafka::read::{Dated, Reading, Record};
 use ordermill::kafka::write::{self, Provenance};
 use std::sync::Arc;
 use uuid::Uuid;
 
 pub(crate) fn shards() -> Shards {
     Shards::new(6).unwrap()
+}
+
+/// How messages are read by default.
+pub(crate) fn reading() -> Reading {
+    Reading::of(&KafkaSettings::default(), shards())
 }
 
 fn text<const MAX: usize>(text: &str) -> Text<MAX> {
@@ -110,6 +116,7 @@ pub(crate) fn record(topic: Topic, order: OrderId, value: Vec<u8>) -> Record {
         partition: shards().of(order).0.into(),
         offset: 5,
         timestamp_ms: Some(1_700_000_000_500),
+        dated: Dated::CreateTime,
         key: Some(order.to_string().into_bytes()),
         value: Some(value),
         headers: Headers::default(),

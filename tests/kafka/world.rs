@@ -9,7 +9,7 @@ use ordermill::db::{Batch, NewWriter, Outcome, Reads, Store, Write, WriterState}
 use ordermill::domain::{Order, Shards, Timestamp, Topic, WriterId};
 use ordermill::kafka::headers::Headers as Named;
 use ordermill::kafka::publisher::Feed;
-use ordermill::kafka::read::Record;
+use ordermill::kafka::read::{Dated, Record};
 use ordermill::kafka::topics::TopicNames;
 use ordermill::saga;
 use rdkafka::ClientContext;
@@ -236,6 +236,7 @@ impl Reader {
                 partition: message.partition(),
                 offset: message.offset(),
                 timestamp_ms: message.timestamp().to_millis(),
+                dated: Dated::default(),
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().map(<[u8]>::to_vec),
                 headers,

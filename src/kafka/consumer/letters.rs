@@ -2,7 +2,7 @@
 
 use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
 use crate::kafka::headers::Headers;
-use crate::kafka::read::{LONGEST_VALUE, MessageError, Record};
+use crate::kafka::read::{Dated, LONGEST_VALUE, MessageError, Record};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -61,6 +61,8 @@ struct Origin {
     partition: i32,
     offset: i64,
     timestamp_ms: Option<i64>,
+    #[serde(default)]
+    dated: Dated,
     key: Option<Bytes>,
     headers: Vec<(String, Option<Bytes>)>,
     value: Option<Bytes>,
@@ -108,6 +110,7 @@ fn origin(record: &Record) -> Origin {
         partition: record.partition,
         offset: record.offset,
         timestamp_ms: record.timestamp_ms,
+        dated: record.dated,
         key: record.key.as_deref().map(Bytes::of),
         headers: record.headers.0.iter().map(|(name, value)| (name.clone(), value.as_deref().map(Bytes::of))).collect(),
         value: kept.map(Bytes::of),
@@ -126,6 +129,7 @@ pub(super) fn record(letter: &DeadLetter) -> Option<Record> {
         partition: origin.partition,
         offset: origin.offset,
         timestamp_ms: origin.timestamp_ms,
+        dated: origin.dated,
         key: origin.key.and_then(Bytes::get),
         value: origin.value.and_then(Bytes::get),
         headers: Headers(origin.headers.into_iter().map(|(name, value)| (name, value.and_then(Bytes::get))).collect()),
@@ -143,7 +147,7 @@ pub(super) fn headers(record: &Record, letter: &DeadLetter, topic: &str, group: 
     add("kafka_dlt-original-offset", &record.offset.to_be_bytes());
     if let Some(ms) = record.timestamp_ms {
         add("kafka_dlt-original-timestamp", &ms.to_be_bytes());
-        add("kafka_dlt-original-timestamp-type", b"CreateTime");
+        add("kafka_dlt-original-timestamp-type", record.dated.name().as_bytes());
     }
     add("kafka_dlt-original-consumer-group", group.as_bytes());
     let class = format!("ordermill.{}", letter.cause);
@@ -177,6 +181,7 @@ mod tests {
             partition: 3,
             offset: 7,
             timestamp_ms: Some(1),
+            dated: Dated::LogAppendTime,
             key: Some(b"k".to_vec()),
             value: Some(value.to_vec()),
             headers,

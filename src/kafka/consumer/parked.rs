@@ -71,11 +71,11 @@ async fn open_letters(reads: &Arc<dyn Reads>, order: Option<OrderId>) -> Result<
 pub(super) async fn take_again(hands: &Hands, letter: &DeadLetter) -> Result<(), ReprocessError> {
     let unreadable = |why: &str| ReprocessError::Unreadable(why.to_owned());
     let record = letters::record(letter).ok_or_else(|| unreadable("its message was too long to be kept"))?;
-    let event = match Work::of(&record, hands.role, hands.shards) {
+    let event = match Work::of(&record, hands.role, &hands.reading) {
         Work::Pass => return Ok(()),
         Work::Hear(event) => event,
         // A person has it taken here; its place does not matter any more.
-        Work::Move(_) => read::read(&record, hands.shards).map_err(|unread| unreadable(&unread.error.to_string()))?,
+        Work::Move(_) => read::read(&record, &hands.reading).map_err(|unread| unreadable(&unread.error.to_string()))?,
         Work::Unreadable(unread) => return Err(unreadable(&unread.error.to_string())),
     };
     match hands.hear(record.topic, &event).await {

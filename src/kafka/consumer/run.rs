@@ -11,7 +11,7 @@ use crate::domain::Slices;
 use crate::domain::{OrderId, Role, Shard, Topic};
 use crate::kafka::client::{self, Ears};
 use crate::kafka::headers::Headers;
-use crate::kafka::read::Record;
+use crate::kafka::read::{Dated, Reading, Record};
 use crate::kafka::topics::{self, TopicNames, TopicsError};
 use crate::saga::policy::Backoff;
 use futures_util::FutureExt;
@@ -22,7 +22,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp as KafkaTime};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -90,7 +90,7 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
     let hands = Hands {
         role,
         settings: parts.settings.clone(),
-        shards,
+        reading: Reading::of(&parts.settings, shards),
         hearing: parts.hearing.clone(),
         copies: Copies::new(&parts.settings, &parts.state, shards).map_err(TopicsError::Away)?,
         now: parts.now.clone(),
@@ -305,6 +305,10 @@ impl Run<'_> {
             partition: message.partition(),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis(),
+            dated: match message.timestamp() {
+                KafkaTime::LogAppendTime(_) => Dated::LogAppendTime,
+                KafkaTime::CreateTime(_) | KafkaTime::NotAvailable => Dated::CreateTime,
+            },
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers,
@@ -313,7 +317,10 @@ impl Run<'_> {
 
     fn taken(&mut self, record: Record) -> Result<(), KafkaError> {
         let key = (record.topic, record.partition);
-        let work = Work::of(&record, self.shared.role, self.hands.shards);
+        if record.value.is_none() {
+            metrics::counter!("ordermill_kafka_tombstones_total", "topic" => record.topic.name()).increment(1);
+        }
+        let work = Work::of(&record, self.shared.role, &self.hands.reading);
         // What was fetched before the partition was given up is its next owner's.
         let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
         self.shared.parts.state.up();

@@ -4,8 +4,8 @@ use super::copies::Copies;
 use super::letters::{self, Failure};
 use super::{HearError, Hearing, assignment};
 use crate::config::KafkaSettings;
-use crate::domain::{DeadLetter, Event, EventBody, EventKind, OrderId, Role, Shards, Timestamp, Topic};
-use crate::kafka::read::{self, Record};
+use crate::domain::{DeadLetter, Event, EventBody, EventKind, OrderId, Role, Timestamp, Topic};
+use crate::kafka::read::{self, Reading, Record};
 use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) enum End {
 pub(super) struct Hands {
     pub(super) role: Role,
     pub(super) settings: KafkaSettings,
-    pub(super) shards: Shards,
+    pub(super) reading: Reading,
     pub(super) hearing: Arc<dyn Hearing>,
     pub(super) copies: Copies,
     pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -47,13 +47,18 @@ pub(super) struct Hands {
 
 impl Work {
     /// What `record` is to `role`. Kinds that it does not take are passed over before anything is parsed.
-    pub(super) fn of(record: &Record, role: Role, shards: Shards) -> Self {
+    pub(super) fn of(record: &Record, role: Role, reading: &Reading) -> Self {
+        // A tombstone: it tells a compacting broker to forget a key, and nobody anything.
+        if record.value.is_none() {
+            return Self::Pass;
+        }
         let takes = |kind: EventKind| assignment::takes(role, record.topic, kind);
-        if read::declared_kind(record).is_some_and(|kind| kind.topic() == record.topic && !takes(kind)) || record.headers.was_local_to(role)
+        if read::declared_kind(record, reading).is_some_and(|kind| kind.topic() == record.topic && !takes(kind))
+            || record.headers.was_local_to(role)
         {
             return Self::Pass;
         }
-        match read::read(record, shards) {
+        match read::read(record, reading) {
             Ok(event) if !takes(event.kind()) => Self::Pass,
             Ok(event) if i32::from(event.shard.0) != record.partition => Self::Move(event.order),
             Ok(event) => Self::Hear(event),
@@ -147,7 +152,7 @@ impl Hands {
 
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.
     pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter) {
-        let taken = match Work::of(record, self.role, self.shards) {
+        let taken = match Work::of(record, self.role, &self.reading) {
             Work::Hear(event) => self.try_often(record, &event, &AtomicBool::new(false)).await,
             Work::Pass | Work::Move(_) => Ok(()),
             Work::Unreadable(unreadable) => {
@@ -167,7 +172,7 @@ impl Hands {
 
     /// Makes a dead letter of a message, in the database and then as a copy.
     pub(super) async fn bury(&self, record: &Record, step: &str, order: Option<OrderId>, failure: &Failure) {
-        let letter = letters::letter(record, self.role, step, order, self.shards, failure, (self.now)());
+        let letter = letters::letter(record, self.role, step, order, self.reading.shards, failure, (self.now)());
         let id = letter.id.0;
         tracing::warn!(
             letter.id = %id, kafka.topic = record.topic.name(), kafka.partition = record.partition, kafka.offset = record.offset,
