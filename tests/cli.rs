@@ -107,3 +107,25 @@ fn exit_codes_tell_a_failure_from_a_wrong_usage() {
     }
     assert_eq!(ordermill(&["load", "--help"], "http://127.0.0.1:1").status.code(), Some(0));
 }
+
+#[test]
+fn completions_are_what_the_shell_reads_and_every_command_has_a_man_page() {
+    let script = ordermill(&["completions", "bash"], "");
+    assert!(script.status.success() && text(&script.stdout).contains("complete -F _ordermill"), "{}", text(&script.stdout));
+    let mut shell = Command::new("bash").args(["-n", "/dev/stdin"]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut shell.stdin.take().unwrap(), &script.stdout).unwrap();
+    assert!(shell.wait().unwrap().success(), "bash refuses the completions");
+
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = ordermill(&["man", pages.to_str().unwrap()], "");
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("ordermill.1").contains("ordermill\\-serve(1)"), "{}", page("ordermill.1"));
+    assert!(page("ordermill-orders-list.1").contains("\\-\\-status"), "{}", page("ordermill-orders-list.1"));
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = ordermill(&["man", file.to_str().unwrap()], "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("cannot be made"), "{}", text(&refused.stderr));
+}

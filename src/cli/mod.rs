@@ -15,18 +15,22 @@ mod orders;
 mod products;
 mod retail;
 mod rng;
+mod shell;
 mod table;
 
 pub use node::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
+
+/// The version with the commit that it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
 
 /// Takes orders, reserves stock, takes payment, tells the customer, shows the business.
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "ordermill",
-    version,
+    version = VERSION,
     propagate_version = true,
     after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
         Settings: defaults < --config FILE < ORDERMILL_… environment < flags.\n\
@@ -60,6 +64,10 @@ enum Command {
     Sandbox(SandboxArgs),
     /// Print the settings that are in force, secrets masked
     Config(NodeArgs),
+    /// Print the completions of a shell: bash, elvish, fish, powershell or zsh
+    Completions(shell::CompletionsArgs),
+    /// Write the man pages into a folder
+    Man(shell::ManArgs),
 }
 
 /// Runs the command line of this process.
@@ -101,6 +109,11 @@ fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
         Command::Verify(args) => node.verify(&args),
         Command::Sandbox(args) => node.sandbox(&args).map(|()| true),
         Command::Config(args) => node.config(&args).map(|()| true),
+        Command::Completions(args) => {
+            shell::completions(&args, Cli::command());
+            Ok(true)
+        }
+        Command::Man(args) => shell::man(&args, Cli::command()).map(|()| true),
     }
 }
 
@@ -125,7 +138,6 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_options_are_consistent() {
