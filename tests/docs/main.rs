@@ -1,5 +1,11 @@
-//! What the program and its repository tell people about themselves: version, man pages, scripts, guides, settings.
-#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+//! What the program and its repository tell people about themselves: version, scripts, guides, settings.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test may panic")]
 
+mod clients;
+mod links;
+#[path = "../support/process.rs"]
+mod process;
+mod release;
 mod scripts;
+mod settings;
 mod version;
