@@ -315,7 +315,7 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
 }
 
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned())
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Logs and metrics belong to the process: the first node sets them up, later ones of the same process share them.

@@ -72,14 +72,9 @@ impl AccessKey {
 }
 
 /// 64 hexadecimal digits.
-pub(super) fn parse_hash(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
+pub(super) fn parse_hash(digits: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
+    hex::decode_to_slice(digits, &mut hash).ok()?;
     Some(hash)
 }
 
@@ -104,7 +99,7 @@ impl AccessSettings {
                 (AccessRole::Customer, Some(_)) | (AccessRole::Operator | AccessRole::Admin, None) => {}
             }
             match (&key.sha256, &key.key) {
-                (Some(hash), None) if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {}
+                (Some(hash), None) if parse_hash(hash).is_some() => {}
                 (Some(_), None) => problems.push(format!("{here}: sha256 must be 64 hexadecimal digits")),
                 (None, Some(key)) if key.expose().len() >= KEY_MIN_LENGTH => {}
                 (None, Some(_)) => problems.push(format!("{here}: key must have at least {KEY_MIN_LENGTH} characters")),

@@ -108,7 +108,8 @@ impl OrderId {
     }
 }
 
-/// Sebastiano Vigna's splitmix64 finaliser: neighbouring numbers give unrelated bits.
+/// The finaliser of SplitMix64: neighbouring numbers give unrelated bits. Written out here because stored ids depend on it, whatever a
+/// library of generators does.
 fn splitmix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

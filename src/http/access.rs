@@ -190,7 +190,7 @@ mod tests {
             key: key.map(Secret::new),
         };
         // echo -n operator-key-0123456 | sha256sum
-        let hash: String = Sha256::digest(b"operator-key-0123456").iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hex::encode(Sha256::digest(b"operator-key-0123456"));
         let keys = vec![
             key("alice", AccessRole::Customer, Some(Uuid::from_u128(7)), None, Some("customer-key-0123456")),
             key("ops", AccessRole::Operator, None, Some(&hash), None),

@@ -91,7 +91,7 @@ fn nodes_that_are_killed_stopped_and_added_lose_no_order_and_no_event() {
     let seconds = from_env("CHAOS_CLUSTER_S").unwrap_or(20);
     let seed = from_env("CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{seconds} s; again with CHAOS_SEED={seed}");
-    let mut luck = Luck(seed);
+    let mut luck = Luck::new(seed);
     let name = format!("chaos-{}", std::process::id());
     let (database, brokers) = (database(&name.replace('-', "_")), service("ORDERMILL_TEST_KAFKA"));
     let prefix = format!("{name}.");

@@ -2,6 +2,8 @@
 
 use crate::process::{self, CUSTOMER, PRODUCT, Plan};
 use crate::{Load, alone, assert_whole, folder, plan, record};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,15 +12,16 @@ const DECLINED: &str = "019a0000-0000-7000-8000-000000000003";
 const FLAKY: &str = "019a0000-0000-7000-8000-000000000004";
 const UNKNOWN: &str = "019a0000-0000-7000-8000-000000000005";
 
-/// Small, seeded, good enough for moments.
-pub(crate) struct Luck(pub(crate) u64);
+/// Seeded, good enough for moments.
+pub(crate) struct Luck(SplitMix64);
 
 impl Luck {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
+        self.0.next_u64() % limit
     }
 }
 
@@ -32,7 +35,7 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
     let kills = from_env("CHAOS_KILLS").unwrap_or(5);
     let seed = from_env("CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{kills} kills; again with CHAOS_SEED={seed}");
-    let mut luck = Luck(seed);
+    let mut luck = Luck::new(seed);
     let folder = folder();
     // Re-drives and retries come soon, and no breaker holds payments up: what a crash left undone does not take seconds. The
     // stand-in forgets with each kill how often it has failed a charge, so there are retries enough that no order is parked.
@@ -94,7 +97,7 @@ impl Drop for Ending<'_> {
 /// Orders that are declined, that fail twice, that find too little stock, that are cancelled: so the kills meet every path of the
 /// saga. Returns the ids that were answered with 202.
 fn troubled_orders(plan: &Plan, seed: u64, ended: &AtomicBool) -> Vec<String> {
-    let mut luck = Luck(seed ^ 0xff);
+    let mut luck = Luck::new(seed ^ 0xff);
     let mut accepted = Vec::new();
     while !ended.load(Ordering::Relaxed) {
         let (product, price) = [(DECLINED, "10.01"), (FLAKY, "10.04"), (UNKNOWN, "10.00"), (PRODUCT, "10.00")][luck.below(4) as usize];

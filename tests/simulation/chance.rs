@@ -1,23 +1,23 @@
 //! The dice: everything that a seed decides comes from here.
 
-/// Sebastiano Vigna's splitmix64.
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
+
+/// SplitMix64: its streams are fixed by its definition, so a recorded seed repeats its run in every version.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct Chance(SplitMix64);
 
 impl Chance {
     /// The stream `number` of a seed; streams do not disturb each other.
     pub fn new(seed: u64, number: u64) -> Self {
-        let mut chance = Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let stream = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut chance = Self(SplitMix64::seed_from_u64(stream));
         chance.next();
         chance
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// From 0 to below `end`.

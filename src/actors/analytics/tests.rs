@@ -10,22 +10,19 @@ use crate::domain::{
     Timestamp,
 };
 use actix::Addr;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use uuid::Uuid;
 
 const T0_MS: u64 = 1_700_000_000_000;
 
-/// Vigna's splitmix64.
-struct Dice(u64);
+struct Dice(SplitMix64);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
+        self.0.next_u64() % bound
     }
 }
 
@@ -104,7 +101,7 @@ fn read_one(model: &Model, book: &mut Book, limit: usize) -> bool {
 }
 
 fn counts_each_event_once(seed: u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice(SplitMix64::seed_from_u64(seed));
     let (ended, live) = (WriterId(1), WriterId(2));
     let mut model = Model::default();
     model.append(ended, i64::try_from(dice.below(20)).unwrap());

@@ -35,6 +35,15 @@ impl Synchronous {
             Self::Off => "OFF",
         }
     }
+
+    /// As `PRAGMA synchronous` answers it.
+    fn level(self) -> i64 {
+        match self {
+            Self::Full => 2,
+            Self::Normal => 1,
+            Self::Off => 0,
+        }
+    }
 }
 
 /// How a database file is opened.
@@ -91,7 +100,22 @@ impl SqliteOptions {
             self.synchronous.name(),
             self.cache_kib
         );
-        self.connect(mode, &pragmas)
+        let mut conn = self.connect(mode, &pragmas)?;
+        self.check_durable(&mut conn)?;
+        Ok(conn)
+    }
+
+    /// Asks SQLite what it really does. The way it was compiled, or a file system without shared memory, can keep it from writing
+    /// ahead, and it does not report that as a failure.
+    fn check_durable(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let judge = |failure: diesel::result::Error| error::judge(failure, &self.path).0;
+        let writes_ahead: i64 = select::<_, i64, 0>(conn, WritesAhead, []).map_err(judge)?.into_iter().sum();
+        let level: i64 = select::<_, i64, 0>(conn, SyncLevel, []).map_err(judge)?.into_iter().sum();
+        if writes_ahead == 1 && level == self.synchronous.level() {
+            return Ok(());
+        }
+        let why = "SQLite keeps no write-ahead log here, or does not sync as asked: use a local file system, or PostgreSQL";
+        Err(StoreError::Mismatch(format!("{}: {why}", self.path.display())))
     }
 
     /// Opens a reading connection to a file that exists.
@@ -172,6 +196,8 @@ impl SqliteOptions {
 }
 
 sql!(ApplicationId, "SELECT application_id FROM pragma_application_id" => BigInt);
+sql!(WritesAhead, "SELECT journal_mode = 'wal' FROM pragma_journal_mode" => BigInt);
+sql!(SyncLevel, "SELECT synchronous FROM pragma_synchronous" => BigInt);
 sql!(CountTables, "SELECT count(*) FROM sqlite_schema" => BigInt);
 sql!(MetaValue, "SELECT value FROM meta WHERE name = ?" => Text);
 sql!(PutMeta, "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING");
@@ -217,5 +243,49 @@ fn io(path: &Path, error: &std::io::Error) -> StoreError {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(told),
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full(told),
         _ => StoreError::Unavailable(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::QueryableByName;
+    use diesel::RunQueryDsl as _;
+
+    fn options(folder: &Path) -> SqliteOptions {
+        SqliteOptions::new(folder.join("orders.db"), Shards::new(1).unwrap())
+    }
+
+    #[test]
+    fn a_database_that_does_not_write_ahead_or_does_not_sync_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(folder.path());
+        let mut conn = options.connect_writer("rwc").unwrap();
+        options.check_durable(&mut conn).unwrap();
+        conn.batch_execute("PRAGMA synchronous = OFF").unwrap();
+        assert!(options.check_durable(&mut conn).unwrap_err().to_string().contains("does not sync as asked"));
+        // SQLite takes the pragma and keeps no log, as on a file system without shared memory.
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").unwrap();
+        assert!(options.check_durable(&mut conn).unwrap_err().to_string().contains("no write-ahead log"));
+    }
+
+    /// The flags of `.cargo/config.toml` are in force: they make it quick, and none of what is promised rests on them.
+    #[test]
+    fn sqlite_is_compiled_as_asked() {
+        #[derive(QueryableByName)]
+        struct Flag {
+            #[diesel(sql_type = Text)]
+            compile_options: String,
+        }
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        let flags: Vec<Flag> = diesel::sql_query("PRAGMA compile_options").load(&mut conn).unwrap();
+        let flags: Vec<String> = flags.into_iter().map(|flag| flag.compile_options).collect();
+        for wanted in ["THREADSAFE=2", "DEFAULT_MEMSTATUS=0"] {
+            assert!(flags.iter().any(|flag| flag == wanted), "{wanted} is missing: {flags:?}");
+        }
+        for unwanted in ["ENABLE_API_ARMOR", "ENABLE_MEMORY_MANAGEMENT", "OMIT_WAL", "NO_SYNC"] {
+            assert!(!flags.iter().any(|flag| flag == unwanted), "{unwanted} is there: {flags:?}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn header(call: &Call, method: &reqwest::Method, target: &reqwest::Ur
     let until = now().plus_ms(call.state.settings.cluster.forward_proof_ms).0.to_string();
     let Caller { name, role, customer } = call.caller.as_ref();
     let customer = customer.map_or_else(|| "-".to_owned(), |customer| customer.to_string());
-    let name: String = name.as_str().bytes().map(|byte| format!("{byte:02x}")).collect();
+    let name: String = hex::encode(name.as_str());
     let asked = match target.query() {
         Some(query) => format!("{}?{query}", target.path()),
         None => target.path().to_owned(),
@@ -58,9 +58,8 @@ fn read(state: &HttpState, request: &ServiceRequest, text: &str) -> Option<Calle
     if !state.access.cluster_key().proves(Purpose::Asker, &said, proof) || until.parse::<i64>().ok()? < now().0 {
         return None;
     }
-    let bytes: Option<Vec<u8>> = (0..name.len()).step_by(2).map(|at| u8::from_str_radix(name.get(at..at + 2)?, 16).ok()).collect();
     Some(Caller {
-        name: Text::new(&String::from_utf8(bytes?).ok()?).ok()?,
+        name: Text::new(&String::from_utf8(hex::decode(name).ok()?).ok()?).ok()?,
         role: AccessRole::ALL.into_iter().find(|known| known.name() == role)?,
         customer: if customer == "-" { None } else { Some(CustomerId(parse_uuid(customer)?)) },
     })

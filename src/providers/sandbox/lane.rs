@@ -4,6 +4,8 @@ use super::magic::Magic;
 use super::recent::Recent;
 use crate::config::providers::{Behaviour, SandboxSettings};
 use crate::providers::{Call, ProviderError};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
@@ -34,7 +36,7 @@ pub(super) struct Inner<S> {
     pub(super) store: S,
     pub(super) behaviour: Behaviour,
     pub(super) magic: bool,
-    random: u64,
+    random: SplitMix64,
     failures: Recent<Uuid, u8>,
 }
 
@@ -50,7 +52,7 @@ enum Fate {
 impl<S: Send + 'static> Lane<S> {
     pub(super) fn new(store: S, settings: &SandboxSettings, number: u64) -> Self {
         let failures = Recent::new(MAX_COUNTED);
-        let random = settings.seed.wrapping_mul(3).wrapping_add(number);
+        let random = SplitMix64::seed_from_u64(settings.seed.wrapping_mul(3).wrapping_add(number));
         Self { shared: Arc::new(Mutex::new(Inner { store, behaviour: settings.behaviour, magic: settings.magic, random, failures })) }
     }
 
@@ -101,7 +103,7 @@ impl<S> Inner<S> {
         if jitter_ms == 0 {
             return latency_ms;
         }
-        latency_ms.saturating_add(self.next_random() % jitter_ms.saturating_add(1))
+        latency_ms.saturating_add(self.random.next_u64() % jitter_ms.saturating_add(1))
     }
 
     fn fate(&mut self, id: Uuid, magic: Magic) -> Fate {
@@ -112,7 +114,7 @@ impl<S> Inner<S> {
                 return Fate::Failed;
             }
             if luck < error_rate + timeout_rate {
-                return if self.next_random().is_multiple_of(2) { Fate::DoneUnanswered } else { Fate::Lost };
+                return if self.random.next_u64().is_multiple_of(2) { Fate::DoneUnanswered } else { Fate::Lost };
             }
         }
         match magic {
@@ -135,18 +137,9 @@ impl<S> Inner<S> {
         Fate::Failed
     }
 
-    /// Sebastiano Vigna's splitmix64.
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// From 0 to below 1.
     fn next_share(&mut self) -> f64 {
-        let bits = u32::try_from(self.next_random() >> 32).unwrap_or(u32::MAX);
+        let bits = u32::try_from(self.random.next_u64() >> 32).unwrap_or(u32::MAX);
         f64::from(bits) / 4_294_967_296.0
     }
 }
