@@ -25,5 +25,6 @@ pub mod http;
 pub mod kafka;
 pub mod providers;
 pub mod saga;
+pub mod sheet;
 pub mod telemetry;
 pub mod verify;

@@ -26,7 +26,7 @@ pub fn product(n: u64) -> ProductId {
 
 /// Puts every product, with stock enough.
 pub fn catalogue() -> Vec<Write> {
-    let put = |n| Write::PutProduct { id: product(n), name: text("Thing"), price: price(), available: 100_000_000 };
+    let put = |n| Write::product(product(n), text("Thing"), price(), 100_000_000);
     (0..PRODUCTS).map(put).collect()
 }
 

@@ -290,6 +290,7 @@ fn verdict(outcome: &Outcome) -> Saved {
         | Outcome::Missing
         | Outcome::KeyTaken { .. }
         | Outcome::Product(_)
+        | Outcome::Answered { .. }
         | Outcome::Stock(_)
         | Outcome::Taken(_) => Saved::Unclear,
     }

@@ -6,7 +6,7 @@ use super::node::{ActorKind, Node};
 use super::{Live, StepTimes};
 use crate::db::{IdempotencyKey, Outcome, Reads, StoredOrder, Write};
 use crate::domain::{
-    Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Role, Text, Timestamp,
+    Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Revision, Role, Text, Timestamp,
 };
 use crate::providers::Breakers;
 use crate::saga::policy::Backoff;
@@ -59,6 +59,9 @@ pub enum PlaceError {
     /// The order was sent to the database but its outcome is not known at the request limit: 504 with the id.
     #[error("the order's outcome is not known yet")]
     Unknown(OrderId),
+    /// The database refuses this very order: 500, and no use in coming again.
+    #[error("the order was refused by the database")]
+    Refused,
     /// No shard is this node's: another node takes orders, or 503.
     #[error("no shard is this node's at the moment")]
     NotHere,
@@ -249,10 +252,10 @@ impl Front {
                 Ok(Outcome::NotStored) => return Err(PlaceError::NotStored),
                 Ok(Outcome::Refused(why)) => {
                     tracing::error!(order.id = %order.id, error = %why, "an order was refused by the database");
-                    return Err(PlaceError::NotStored);
+                    return Err(PlaceError::Refused);
                 }
                 Ok(Outcome::Recorded) => {}
-                Ok(Outcome::Product(_) | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
+                Ok(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
                     super::check::broken("a placement got another kind's answer", "front");
                     return Err(PlaceError::Unknown(order.id));
                 }
@@ -287,15 +290,41 @@ impl Front {
     /// # Errors
     /// See [`CommandError`].
     pub async fn command(&self, order: OrderId, command: Command, limit: Duration) -> Result<OrderStatus, CommandError> {
+        self.command_if(order, command, None, limit).await
+    }
+
+    /// The same, done only while the order is in the state `seen` ([`Record::revision`](crate::saga::Record::revision)), if one is
+    /// named.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn command_if(
+        &self,
+        order: OrderId,
+        command: Command,
+        seen: Option<Revision>,
+        limit: Duration,
+    ) -> Result<OrderStatus, CommandError> {
         let what = match command {
             Command::Cancel { by } => OrderCommand::Cancel(by),
             Command::Ship(shipment) => OrderCommand::Ship(shipment),
         };
-        self.tell(order, what, limit).await
+        self.tell_if(order, what, seen, limit).await
+    }
+
+    pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
+        self.tell_if(order, what, None, limit).await
     }
 
     /// A command whose actor dies is given again: each is idempotent.
-    pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
+    /// A command whose actor dies is given again: each is idempotent.
+    async fn tell_if(
+        &self,
+        order: OrderId,
+        what: OrderCommand,
+        seen: Option<Revision>,
+        limit: Duration,
+    ) -> Result<OrderStatus, CommandError> {
         if self.is_closed() {
             return Err(CommandError::Unavailable);
         }
@@ -310,7 +339,7 @@ impl Front {
             let mut tries = 0;
             loop {
                 let (reply, result) = oneshot::channel();
-                inbox.push(Inbound::Command(order, Ask { what: what.clone(), reply }));
+                inbox.push(Inbound::Command(order, Ask { what: what.clone(), seen, reply }));
                 match result.await {
                     Ok(Err(CommandError::Rejected(rejection))) if tries > 0 => return self.done_before(order, &what, rejection).await,
                     Ok(result) => return result,

@@ -4,7 +4,7 @@ use super::front::CommandError;
 use super::journal::{Origin, Ticket};
 use super::node::Node;
 use crate::db::{IdempotencyKey, Outcome};
-use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Role, Slices, Text};
+use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Revision, Role, Slices, Text};
 use crate::saga::Shipment;
 use futures_util::{Stream, stream};
 use std::sync::atomic::Ordering;
@@ -68,6 +68,8 @@ impl Drop for OpenSlot {
 /// A command with the way back.
 pub(crate) struct Ask {
     pub(crate) what: OrderCommand,
+    /// The state that the order must be in.
+    pub(crate) seen: Option<Revision>,
     pub(crate) reply: oneshot::Sender<Result<OrderStatus, CommandError>>,
 }
 

@@ -133,6 +133,9 @@ impl OrderActor {
     }
 
     fn take_command(&mut self, ask: Ask, now: Timestamp, effects: &mut Effects) {
+        if ask.seen.is_some_and(|seen| seen != self.record.revision()) {
+            return reply(ask.reply, Err(CommandError::Rejected(Rejection::Stale)));
+        }
         let result = match ask.what {
             OrderCommand::Cancel(by) => step::cancel(&self.order, &mut self.record, by, now, effects),
             OrderCommand::Ship(shipment) => step::ship(&self.order, &mut self.record, shipment, now, effects),
@@ -488,7 +491,7 @@ impl Handler<Stored> for OrderActor {
                 super::check::broken("an order's record was refused by the database", &why);
                 self.begin_anew();
             }
-            Outcome::Product(_) | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
+            Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
                 super::check::broken("an order's write got another kind's answer", "order");
             }
         }

@@ -227,7 +227,7 @@ impl Course {
         let command = park_command(Role::Payment, step, PROVIDER, &error.to_string(), tries);
         let (reply, _nobody_waits) = oneshot::channel();
         if let Some(inbox) = self.cell.node.inbox_of(self.shard) {
-            inbox.push(Inbound::Command(self.id, Ask { what: command, reply }));
+            inbox.push(Inbound::Command(self.id, Ask { what: command, seen: None, reply }));
         }
         Err(GivenUp)
     }
@@ -251,6 +251,7 @@ impl Course {
                 | Outcome::NotOurs
                 | Outcome::KeyTaken { .. }
                 | Outcome::Product(_)
+                | Outcome::Answered { .. }
                 | Outcome::Stock(_)
                 | Outcome::Missing
                 | Outcome::Taken(_),

@@ -125,6 +125,7 @@ impl Router {
             Outcome::Done
             | Outcome::KeyTaken { .. }
             | Outcome::Product(_)
+            | Outcome::Answered { .. }
             | Outcome::Stock(_)
             | Outcome::Missing
             | Outcome::Taken(_)
@@ -150,7 +151,7 @@ impl Router {
     fn refused(&self, role: Role, order: OrderId, why: &str) {
         let command = park_command(role, "store", "write-refused", why, 1);
         let (reply, _nobody_waits) = oneshot::channel();
-        self.command(order, Ask { what: command, reply });
+        self.command(order, Ask { what: command, seen: None, reply });
     }
 
     fn deliver(&self, event: &EventRef, repeat: bool) {

@@ -8,7 +8,6 @@ mod client;
 mod demo;
 mod dlq;
 mod interrupt;
-mod lines;
 mod load;
 mod node;
 mod orders;

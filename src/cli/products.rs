@@ -1,15 +1,13 @@
 //! `ordermill products import`: puts a catalogue into a running node. Each line is checked here first, so one bad line costs that
 //! line and not the file.
 
-use super::client::{ApiArgs, Client};
-use super::lines::Lines;
-use super::retail::{Retail, is_retail_header};
-use super::table::{print_json, printable};
-use crate::domain::{Money, ProductId, Text};
-use anyhow::{Context, bail};
+use super::client::{ApiArgs, Client, query, rows_at, shown_at, text_at};
+use super::retail::{Retail, RetailProduct, is_retail};
+use super::table::{print_json, printable, table};
+use crate::sheet::{Broken, ProductRow, Products};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// So many products go into one request: far below the node's bound on a body.
@@ -30,19 +28,43 @@ pub(crate) struct ProductsArgs {
 enum ProductsCommand {
     /// Create or replace products from a CSV file
     ///
-    /// The first line decides what the file is: `id,name,price,availableQuantity` is a catalogue; `InvoiceNo,StockCode,…` is a
-    /// file of invoice lines, whose products are taken at their most frequent price. A line that cannot be used is reported
-    /// with its number and reason, and the rest is imported. Exit code 0 if anything was.
+    /// The first line decides what the file is: `productId,name,price,availableQuantity` (in any order and case, with `,` `;` `|` or a
+    /// tab between them) is a catalogue; `InvoiceNo,StockCode,…` is a file of invoice lines, whose products are taken at their most
+    /// frequent price. A line that cannot be used is reported with its number and reason, and the rest is imported. The stock of
+    /// products that are there stays as it is, unless --set-stock or --count is given. Exit code 0 if anything was imported.
     Import(ImportArgs),
+    /// What persons did to the stock, newest first
+    Corrections(CorrectionsArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct CorrectionsArgs {
+    /// Only of this product
+    product: Option<uuid::Uuid>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    limit: u32,
+    /// Go on after a page: the cursor that it ended with
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Print the page as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Clone, Debug)]
 struct ImportArgs {
     /// The file; `-` is the standard input
     file: PathBuf,
-    /// Of a file of invoices: how many of each product there are
+    /// Of a file of invoices: how many of each new product there are
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     stock: i32,
+    /// Quantities are what can be ordered from now on, of products that are there too
+    #[arg(long, conflicts_with = "count")]
+    set_stock: bool,
+    /// Quantities were counted in the shelf: what is held for orders is among them
+    #[arg(long)]
+    count: bool,
     /// Only check the file
     #[arg(long)]
     dry_run: bool,
@@ -54,17 +76,9 @@ struct ImportArgs {
 /// A catalogue as a file has it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Catalogue {
-    products: Vec<NewProduct>,
+    products: Vec<ProductRow>,
     /// Line number and reason.
     refused: Vec<(u64, String)>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct NewProduct {
-    id: ProductId,
-    name: Text<255>,
-    price: Money,
-    available: i32,
 }
 
 /// Does what is asked; false when nothing was imported.
@@ -72,7 +86,10 @@ struct NewProduct {
 /// # Errors
 /// The file cannot be read, or the node cannot be reached or refuses.
 pub(crate) async fn run(args: &ProductsArgs) -> anyhow::Result<bool> {
-    let ProductsCommand::Import(import) = &args.command;
+    let import = match &args.command {
+        ProductsCommand::Import(import) => import,
+        ProductsCommand::Corrections(asked) => return corrections(&args.api, asked).await,
+    };
     let text = if import.file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin()).context("cannot read the standard input")?.into_bytes()
     } else {
@@ -80,10 +97,15 @@ pub(crate) async fn run(args: &ProductsArgs) -> anyhow::Result<bool> {
     };
     let catalogue = read(&text, import.stock)?;
     let client = Client::new(&args.api)?;
+    let mode = match (import.set_stock, import.count) {
+        (true, _) => "?mode=set-stock",
+        (false, true) => "?mode=count",
+        (false, false) => "",
+    };
     let mut imported = 0;
     if !import.dry_run {
         for batch in catalogue.products.chunks(BATCH) {
-            let answer = client.post_csv("/api/v1/products/import", to_csv(batch)?).await;
+            let answer = client.post_csv(&format!("/api/v1/products/import{mode}"), to_csv(batch)?).await;
             let answer = answer.with_context(|| format!("{imported} products were imported, then"))?;
             imported += answer.get("imported").and_then(Value::as_u64).unwrap_or(0);
         }
@@ -111,80 +133,64 @@ fn report(catalogue: &Catalogue, imported: u64, import: &ImportArgs, url: &str) 
     Ok(())
 }
 
-fn to_csv(products: &[NewProduct]) -> anyhow::Result<String> {
+async fn corrections(api: &ApiArgs, asked: &CorrectionsArgs) -> anyhow::Result<bool> {
+    let client = Client::new(api)?;
+    let parts = [
+        ("productId", asked.product.map(|product| product.to_string())),
+        ("limit", Some(asked.limit.to_string())),
+        ("cursor", asked.cursor.clone()),
+    ];
+    let page = client.get(&format!("/api/v1/products/corrections{}", query(&parts))).await?;
+    if asked.json {
+        print_json(&page)?;
+        return Ok(true);
+    }
+    let rows = rows_at(&page, "items");
+    let columns = ["at", "productId", "by", "note"];
+    let row = |row: &Value| columns.map(|name| printable(&shown_at(row, name)));
+    print!("{}", table(["AT", "PRODUCT", "BY", "WHAT"], &rows.iter().map(row).collect::<Vec<_>>()));
+    if let Some(cursor) = text_at(&page, "nextCursor") {
+        println!("more: --cursor {cursor}");
+    }
+    Ok(true)
+}
+
+fn to_csv(products: &[ProductRow]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["productId", "name", "price", "availableQuantity"])?;
+    writer.write_record(["productId", "name", "price", "availableQuantity", "discontinued"])?;
     for product in products {
-        let fields = [product.id.to_string(), product.name.to_string(), product.price.to_string(), product.available.to_string()];
-        writer.write_record(fields)?;
+        let quantity = product.quantity.map(|quantity| quantity.to_string()).unwrap_or_default();
+        let discontinued = product.discontinued.map(|is_off| is_off.to_string()).unwrap_or_default();
+        writer.write_record([product.id.to_string(), product.name.to_string(), product.price.to_string(), quantity, discontinued])?;
     }
     Ok(String::from_utf8(writer.into_inner().context("CSV cannot be written")?)?)
 }
 
 fn read(text: &[u8], stock: i32) -> anyhow::Result<Catalogue> {
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    let header = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if is_retail_header(&String::from_utf8_lossy(header)) {
+    if is_retail(text) {
         let retail = Retail::read(text)?;
-        let products = retail.products.into_iter();
+        let product = |product: RetailProduct| ProductRow {
+            id: product.id,
+            name: product.name,
+            price: product.price,
+            quantity: Some(stock),
+            discontinued: None,
+        };
         return Ok(Catalogue {
-            products: products
-                .map(|product| NewProduct { id: product.id, name: product.name, price: product.price, available: stock })
-                .collect(),
+            products: retail.products.into_iter().map(product).collect(),
             refused: retail.refused.into_iter().map(|line| (line.number, line.reason.to_string())).collect(),
         });
     }
-    read_catalogue(text)
-}
-
-fn read_catalogue(text: &[u8]) -> anyhow::Result<Catalogue> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text);
-    let header = reader.byte_headers().context("the first line cannot be read")?.clone();
-    let find = |names: &[&str]| header.iter().position(|field| names.iter().any(|name| field == name.as_bytes()));
-    let found = [find(&["id", "productId"]), find(&["name"]), find(&["price"]), find(&["availableQuantity"])];
-    let [Some(id), Some(name), Some(price), Some(available)] = found else {
-        bail!("the first line must name the columns id,name,price,availableQuantity (or be that of a file of invoices)");
-    };
-    let (mut catalogue, mut seen, mut lines) = (Catalogue::default(), HashMap::new(), Lines::of(text));
-    for record in reader.byte_records() {
-        let record = record.context("the file cannot be read")?;
-        let line = lines.number(record.position());
-        let product = if record.len() == header.len() {
-            product([id, name, price, available].map(|at| record.get(at)))
-        } else {
-            Err(format!("has {} fields, not {}", record.len(), header.len()))
-        };
-        let product = product.and_then(|product| match seen.insert(product.id, line) {
-            Some(earlier) => {
-                seen.insert(product.id, earlier);
-                Err(format!("the product is in line {earlier} already"))
-            }
-            None => Ok(product),
-        });
-        match product {
-            Ok(product) => catalogue.products.push(product),
-            Err(reason) => catalogue.refused.push((line, reason)),
+    let Products { rows, broken } = Products::read(text, usize::MAX)?;
+    let mut refused: Vec<(u64, String)> = Vec::new();
+    for Broken { line, column, reason } in broken {
+        let reason = column.map_or_else(|| reason.clone(), |column| format!("{column} {reason}"));
+        match refused.last_mut().filter(|(last, _)| *last == line) {
+            Some((_, reasons)) => *reasons = format!("{reasons}; {reason}"),
+            None => refused.push((line, reason)),
         }
     }
-    Ok(catalogue)
-}
-
-fn product(fields: [Option<&[u8]>; 4]) -> Result<NewProduct, String> {
-    let [id, name, price, available] = fields.map(|field| std::str::from_utf8(field.unwrap_or_default()).map_err(|_| "is no UTF-8"));
-    let price: Money = price?.parse().map_err(|error| format!("price {error}"))?;
-    if price == Money::ZERO {
-        return Err("price must be more than 0".to_owned());
-    }
-    Ok(NewProduct {
-        id: id?.parse().map_err(|_| "id is no UUID".to_owned())?,
-        name: Text::new(name?).map_err(|error| format!("name {error}"))?,
-        price,
-        available: available?
-            .parse()
-            .ok()
-            .filter(|count| *count >= 0)
-            .ok_or("availableQuantity is no whole number from 0 to 2147483647")?,
-    })
+    Ok(Catalogue { products: rows, refused })
 }
 
 #[cfg(test)]
@@ -202,19 +208,19 @@ mod tests {
         );
         let catalogue = read(text.as_bytes(), 7).unwrap();
         let shown: Vec<String> =
-            catalogue.products.iter().map(|product| format!("{} {} x{}", product.name, product.price, product.available)).collect();
-        assert_eq!(shown, ["Tea, green 2.50 x10", "Cup 1.00 x0"]);
+            catalogue.products.iter().map(|product| format!("{} {} x{:?}", product.name, product.price, product.quantity)).collect();
+        assert_eq!(shown, ["Tea, green 2.50 xSome(10)", "Cup 1.00 xSome(0)"]);
         let refused: Vec<String> = catalogue.refused.iter().map(|(line, reason)| format!("{line}: {reason}")).collect();
-        insta::assert_snapshot!(refused.join("\n"), @r"
-        3: the product is in line 2 already
-        4: id is no UUID
+        insta::assert_snapshot!(refused.join("\n"), @r#"
+        3: productId stands in line 2 too
+        4: productId must be a UUID such as "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f"
         5: price must be more than 0
         6: name is empty
-        7: availableQuantity is no whole number from 0 to 2147483647
-        8: has 1 fields, not 4
-        ");
+        7: availableQuantity must be 0 to 2147483647
+        8: has 1 fields: id, price, availableQuantity are missing
+        "#);
         let sent = to_csv(&catalogue.products).unwrap();
-        assert_eq!(sent.lines().nth(1), Some(format!("{ID},\"Tea, green\",2.50,10").as_str()));
+        assert_eq!(sent.lines().nth(1), Some(format!("{ID},\"Tea, green\",2.50,10,").as_str()));
     }
 
     #[test]
@@ -222,7 +228,7 @@ mod tests {
         let text = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n1,TEA,TEA SET,1,d,2.00,77,F\nC1,TEA,T,-1,d,2.00,77,F\n";
         let catalogue = read(text.as_bytes(), 7).unwrap();
         assert_eq!(catalogue.products.len(), 1);
-        assert_eq!(catalogue.products[0].available, 7);
+        assert_eq!(catalogue.products[0].quantity, Some(7));
         assert_eq!(catalogue.refused, [(3, "cancellation of an earlier invoice".to_owned())]);
         assert!(read(b"a,b\n1,2\n", 7).is_err());
     }

@@ -1,18 +1,18 @@
-//! Real orders: invoices of a shop as comma-separated lines `InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,
-//! CustomerID,Country`. Pure: text in, orders and a catalogue out.
+//! Real orders: invoices of a shop as a table with the columns `InvoiceNo,StockCode,Description,Quantity,UnitPrice,CustomerID`;
+//! others beside them (`InvoiceDate`, `Country`, …) are passed over. Pure: text in, orders and a catalogue out.
 //!
 //! An invoice becomes an order, its lines of one product at one price become one line. A product's catalogue price is its most
 //! frequent one (of equals the first seen). Orders keep the prices of the file, so under `pricing = check` the node cancels those
 //! that sold at another price; [`Retail::mispriced`] says how many that will be. A line that cannot be used is refused with its
 //! number and reason, and the rest goes on. Ids are made of the codes (UUIDv5), so each reading gives the same ones.
 
-use super::lines::Lines;
 use super::rng::named_id;
 use crate::domain::{CustomerId, Line, MAX_ITEMS, Money, MoneyError, ProductId, Quantity, Text};
+use crate::sheet::{Row as Fields, RowError, Sheet, SheetError};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-const COLUMNS: [&str; 8] = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"];
+const COLUMNS: [&str; 6] = ["InvoiceNo", "StockCode", "Description", "Quantity", "UnitPrice", "CustomerID"];
 
 /// What a file of invoices holds.
 #[derive(Debug, Default)]
@@ -54,8 +54,8 @@ pub(crate) struct RefusedLine {
 /// Why a line was not used.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Refused {
-    /// Not as many fields as columns, or not UTF-8.
-    Unreadable,
+    /// The row itself: too few fields, too many, not UTF-8.
+    Unreadable(RowError),
     /// The invoice takes an earlier one back.
     Cancellation,
     NoInvoice,
@@ -87,7 +87,7 @@ pub(crate) enum MoneyErrorKind {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreadable => "not 8 readable fields",
+            Self::Unreadable(error) => return error.fmt(f),
             Self::Cancellation => "cancellation of an earlier invoice",
             Self::NoInvoice => "no invoice number",
             Self::NoProduct => "no stock code",
@@ -108,50 +108,32 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Why a text is no file of invoices at all.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RetailError {
-    /// A column is missing.
-    #[error("the first line names no column {column}; expected are {}", COLUMNS.join(","))]
-    MissingColumn {
-        /// Which.
-        column: &'static str,
-    },
-    /// The first line cannot be read.
-    #[error("the first line cannot be read: {0}")]
-    Header(#[from] csv::Error),
-}
-
-/// Whether a first line is that of a file of invoices.
-pub(crate) fn is_retail_header(line: &str) -> bool {
-    let line = line.trim_start_matches('\u{feff}');
-    COLUMNS.iter().take(2).all(|column| line.split(',').any(|field| field.trim().trim_matches('"') == *column))
+/// Whether a text is a table of invoices, by its first line.
+pub(crate) fn is_retail(text: &[u8]) -> bool {
+    Sheet::open(text, &COLUMNS).is_ok_and(|sheet| COLUMNS.iter().take(2).all(|column| sheet.find(&[column]).is_some()))
 }
 
 impl Retail {
     /// Reads a whole file.
-    pub(crate) fn read(text: &[u8]) -> Result<Self, RetailError> {
-        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
-        let columns = Columns::find(&reader.byte_headers()?.clone())?;
-        let (mut reading, mut lines) = (Reading::default(), Lines::of(text));
-        let mut record = csv::ByteRecord::new();
-        loop {
-            match reader.read_byte_record(&mut record) {
-                Ok(false) => return Ok(reading.finish()),
-                Ok(true) => {
-                    let number = lines.number(record.position());
-                    if let Err(reason) = columns.row(&record).and_then(|row| reading.take(&row)) {
-                        reading.refused.push(RefusedLine { number, reason });
-                    }
-                }
-                // From a slice only a record beyond the reader's limits can fail.
-                Err(error) => {
-                    let number = lines.number(error.position());
-                    reading.refused.push(RefusedLine { number, reason: Refused::Unreadable });
-                }
+    pub(crate) fn read(text: &[u8]) -> Result<Self, SheetError> {
+        let mut sheet = Sheet::open(text, &COLUMNS)?;
+        let columns = Columns::find(&sheet)?;
+        let mut reading = Reading::default();
+        while let Some(row) = sheet.next_row() {
+            let (number, taken) = match row {
+                Ok(fields) => (fields.line, reading.take(&columns.row(&fields), &sheet)),
+                Err((line, error)) => (line, Err(Refused::Unreadable(error))),
+            };
+            if let Err(reason) = taken {
+                reading.refused.push(RefusedLine { number, reason });
             }
         }
+        Ok(reading.finish())
+    }
+
+    /// How many orders have a total by which the payment's stand-in does something else than to charge.
+    pub(crate) fn magic(&self) -> usize {
+        self.orders.iter().filter(|order| (1..=9).contains(&(order.total.minor() % 100))).count()
     }
 
     /// Whether an order has a line at another price than the catalogue's.
@@ -196,25 +178,20 @@ struct Row<'a> {
 }
 
 impl Columns {
-    fn find(header: &csv::ByteRecord) -> Result<Self, RetailError> {
-        let mut at = [0; COLUMNS.len()];
-        for (place, column) in at.iter_mut().zip(COLUMNS) {
-            let found = header.iter().position(|field| field.trim_ascii() == column.as_bytes());
-            *place = found.ok_or(RetailError::MissingColumn { column })?;
+    fn find(sheet: &Sheet<'_>) -> Result<Self, SheetError> {
+        let places = COLUMNS.map(|column| sheet.find(&[column]));
+        let missing = COLUMNS.iter().zip(places).filter(|(_, place)| place.is_none());
+        let missing: Vec<String> = missing.map(|(column, _)| (*column).to_owned()).collect();
+        if missing.is_empty() {
+            return Ok(Self(places.map(Option::unwrap_or_default)));
         }
-        Ok(Self(at))
+        Err(SheetError::MissingColumns { missing, wanted: COLUMNS.join(",") })
     }
 
-    fn row<'a>(&self, record: &'a csv::ByteRecord) -> Result<Row<'a>, Refused> {
-        if record.len() != COLUMNS.len() {
-            return Err(Refused::Unreadable);
-        }
-        let [invoice, code, description, quantity, _date, price, customer, _country] =
-            self.0.map(|at| record.get(at).and_then(|field| std::str::from_utf8(field).ok()).map(str::trim));
-        let (Some(invoice), Some(code), Some(quantity), Some(price), Some(customer)) = (invoice, code, quantity, price, customer) else {
-            return Err(Refused::Unreadable);
-        };
-        Ok(Row { invoice, code, description: description.unwrap_or_default(), quantity, price, customer })
+    fn row<'a>(&self, fields: &'a Fields) -> Row<'a> {
+        let [invoice, code, description, quantity, price, customer] =
+            self.0.map(|at| fields.fields.get(at).map(String::as_str).unwrap_or_default());
+        Row { invoice, code, description, quantity, price, customer }
     }
 }
 
@@ -235,8 +212,8 @@ struct Seen {
 }
 
 impl Reading {
-    fn take(&mut self, row: &Row<'_>) -> Result<(), Refused> {
-        let (quantity, price) = check(row)?;
+    fn take(&mut self, row: &Row<'_>, sheet: &Sheet<'_>) -> Result<(), Refused> {
+        let (quantity, price) = check(row, sheet)?;
         let product = ProductId(named_id("retail-product", row.code));
         let customer = CustomerId(named_id("retail-customer", row.customer));
         match self.by_invoice.get(row.invoice).and_then(|at| self.orders.get_mut(*at)) {
@@ -284,7 +261,7 @@ impl Seen {
 }
 
 /// What can be said of a line by itself.
-fn check(row: &Row<'_>) -> Result<(Quantity, Money), Refused> {
+fn check(row: &Row<'_>, sheet: &Sheet<'_>) -> Result<(Quantity, Money), Refused> {
     if row.invoice.is_empty() {
         return Err(Refused::NoInvoice);
     }
@@ -302,7 +279,7 @@ fn check(row: &Row<'_>) -> Result<(Quantity, Money), Refused> {
         return Err(Refused::NoCustomer);
     }
     let quantity = Quantity::new(quantity).ok_or(Refused::QuantityOutOfBounds)?;
-    let price: Money = row.price.parse().map_err(|error| Refused::BadPrice(kind_of(error)))?;
+    let price = sheet.amount(row.price).map_err(|error| Refused::BadPrice(kind_of(error)))?;
     if price == Money::ZERO { Err(Refused::ZeroPrice) } else { Ok((quantity, price)) }
 }
 

@@ -58,8 +58,15 @@ fn each_kind_of_dirt_is_refused_by_number_and_reason_and_the_rest_goes_on() {
         ("1,TEA,T,1,d,2.60,77,F", Refused::TwoPrices),
         ("1,CUP,T,1,d,2.60,78,F", Refused::TwoCustomers),
         ("1,CUP,T,10,d,99999999.00,77,F", Refused::TotalTooLarge),
-        ("1,TEA,T,1,d,1.00", Refused::Unreadable),
-        ("1,TEA,T,1,d,1.00,77,F,more", Refused::Unreadable),
+        (
+            "1,TEA,T,1,d,1.00",
+            Refused::Unreadable(RowError::Short {
+                fields: 6,
+                missing: vec!["CustomerID".to_owned(), "Country".to_owned()],
+                is_long: false,
+            }),
+        ),
+        ("1,TEA,T,1,d,1.00,77,F,more", Refused::Unreadable(RowError::Long { fields: 9, columns: 8, first: "more".to_owned() })),
     ];
     for (line, want) in cases {
         let text = format!("1,TEA,TEA SET,2,d,2.50,77,F\n{line}\n1,TEA,TEA SET,1,d,2.50,77,F\n");
@@ -109,11 +116,18 @@ fn ids_are_those_of_the_codes_in_every_reading() {
 
 #[test]
 fn the_header_decides_what_a_file_is() {
-    assert!(is_retail_header(HEADER));
-    assert!(is_retail_header("\u{feff}\"InvoiceNo\",\"StockCode\""));
-    assert!(!is_retail_header("id,name,price,availableQuantity"));
-    assert!(matches!(Retail::read(b"InvoiceNo,StockCode\n1,2\n"), Err(RetailError::MissingColumn { column: "Description" })));
-    assert!(matches!(Retail::read(b""), Err(RetailError::MissingColumn { column: "InvoiceNo" })));
+    assert!(is_retail(HEADER.as_bytes()));
+    assert!(is_retail("\u{feff}\"invoiceno\";\"stockcode\"".as_bytes()));
+    assert!(!is_retail(b"id,name,price,availableQuantity"));
+    assert_eq!(
+        Retail::read(b"InvoiceNo,StockCode,Quantity,UnitPrice,CustomerID\n1,2,3,4,5\n").unwrap_err().to_string(),
+        "the first line names no column Description; it must name InvoiceNo,StockCode,Description,Quantity,UnitPrice,CustomerID, with , ; | \
+         or a tab between them"
+    );
+    assert!(matches!(Retail::read(b""), Err(SheetError::Empty { .. })));
+    // As a spreadsheet of a country with decimal commas writes it, with a column of its own.
+    let text = "\u{feff}invoiceno;stockcode;description;quantity;invoicedate;unitprice;customerid;country;note\r1;TEA;T;1;d;2,50;77;F;x\r";
+    assert_eq!(Retail::read(text.as_bytes()).unwrap().orders[0].total.to_string(), "2.50");
     let moved = "Country,CustomerID,UnitPrice,InvoiceDate,Quantity,Description,StockCode,InvoiceNo\r\nF,77,2.00,d,1,T,TEA,1\r\n";
     assert_eq!(Retail::read(format!("\u{feff}{moved}").as_bytes()).unwrap().orders.len(), 1);
 }

@@ -1,6 +1,7 @@
 //! The stored form of what is kept as a blob: a version byte, then postcard. A new form gets a new version; the old ones stay
 //! readable, and fixture files hold them fast.
 
+use super::write::Answer;
 use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Timestamp};
 use crate::saga::Record;
 use serde::Serialize;
@@ -111,6 +112,22 @@ pub fn encode_shortages(shortages: &[Shortage]) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// See [`decode`].
 pub fn decode_shortages(blob: &[u8]) -> Result<Vec<Shortage>, CodecError> {
+    decode(blob)
+}
+
+/// A kept answer.
+///
+/// # Errors
+/// See [`encode`].
+pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>, CodecError> {
+    encode(answer)
+}
+
+/// What [`encode_answer`] wrote.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_answer(blob: &[u8]) -> Result<Answer, CodecError> {
     decode(blob)
 }
 

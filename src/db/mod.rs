@@ -15,10 +15,10 @@ pub mod sqlite;
 pub mod write;
 
 pub use read::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderAudit, OrderFilter, OrderRow, Reads, ShardRow, Snapshot,
-    StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderAudit, OrderFilter, OrderRow, Reads,
+    ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 pub use write::{
-    Batch, CommitError, Committed, Deleted, IdempotencyKey, NewWriter, Outcome, Publishing, Retention, StockStep, Store, StoreError, Undo,
-    Write, WriterState,
+    Answer, Batch, CommitError, Committed, Deleted, IdempotencyKey, KeptAnswer, NewWriter, Outcome, ProductWrite, Publishing, Retention,
+    StockStep, Store, StoreError, Undo, Write, WriterState,
 };

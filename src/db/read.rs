@@ -1,6 +1,6 @@
 //! The reading side: committed rows, read without waiting for the writer.
 
-use super::write::StoreError;
+use super::write::{KeptAnswer, StoreError};
 use crate::config::{ClusterKey, Purpose};
 pub use crate::domain::AnalyticsRow;
 use crate::domain::{
@@ -105,6 +105,26 @@ pub struct AuditEntry {
     pub subject: String,
     /// Why, or how much.
     pub note: Option<String>,
+}
+
+/// Which corrections of the stock to list: newest first, after `before` (exclusive).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CorrectionFilter {
+    /// Only of this product.
+    pub product: Option<ProductId>,
+    /// Only those whose number is smaller: the last one of the page before.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// One thing that a person did to the stock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Correction {
+    /// Its place in the audit.
+    pub number: i64,
+    /// What was done.
+    pub entry: AuditEntry,
 }
 
 /// A writer's row.
@@ -257,6 +277,10 @@ pub trait Reads: Send + Sync {
     fn letter(&self, id: LetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>>;
     /// What persons did to `subject` (a letter's or product's id), oldest first.
     fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>>;
+    /// A page of what persons did to the stock, newest first.
+    fn corrections(&self, filter: CorrectionFilter) -> BoxFuture<'static, Result<Vec<Correction>, StoreError>>;
+    /// What is kept under a request's key, expired or not.
+    fn answer(&self, key: [u8; 32]) -> BoxFuture<'static, Result<Option<KeptAnswer>, StoreError>>;
     /// The events of a writer's log after number `after`, in order; markers are passed over.
     fn events(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LoggedEvent>, StoreError>>;
     /// The events and markers of a writer's log after number `after`, in order.

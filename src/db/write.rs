@@ -2,14 +2,16 @@
 
 use crate::config::{ClusterKey, Purpose};
 use crate::domain::{
-    CorrelationId, DeadLetter, Event, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment,
-    Pricing, Product, ProductId, Role, Shard, Shards, StockError, Text, Timestamp, WriterId,
+    Condition, CorrelationId, DeadLetter, Event, IfMissing, LetterId, LetterState, LoggedEvent, Marker, Money, NoticeTask, Order, OrderId,
+    OrderStatus, Payment, Pricing, Product, ProductChange, ProductId, Role, Shard, Shards, StockChange, StockError, Text, Timestamp,
+    WriterId,
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-use super::read::AnalyticsRow;
+use super::read::{AnalyticsRow, AuditEntry};
 
 /// A request's identity, so that it is done once.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +45,77 @@ pub enum Undo {
     /// The order is being undone.
     Cancelled,
 }
+
+/// What a request was answered that was not an order's placing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// A product as it was then.
+    Product(Product),
+    /// A status and a JSON text.
+    Http {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+}
+
+/// An answer that is kept under its request's key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptAnswer {
+    /// SHA-256 over the request's body.
+    pub body: Vec<u8>,
+    /// What it was answered.
+    pub answer: Answer,
+    /// From then on the key is free again.
+    pub expires_at: Timestamp,
+}
+
+/// A person's change of a product.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProductWrite {
+    /// Which.
+    pub id: ProductId,
+    /// What is changed.
+    pub change: ProductChange,
+    /// What must be true of it; else [`StockError::Stale`].
+    pub condition: Condition,
+    /// The request's key, if the client sent one.
+    pub key: Option<IdempotencyKey>,
+    /// Why, for the audit.
+    pub reason: Option<Text<200>>,
+    /// Who, for the audit.
+    pub by: Text<100>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl ProductWrite {
+    /// An unconditional change.
+    #[must_use]
+    pub fn of(id: ProductId, change: ProductChange, by: Text<100>, at: Timestamp) -> Self {
+        Self { id, change, condition: Condition::None, key: None, reason: None, by, at }
+    }
+
+    /// What the audit says of it.
+    #[must_use]
+    pub(super) fn audit(&self, stored: Option<&Product>, now: &Product) -> Vec<AuditEntry> {
+        let entry = |what: String| AuditEntry {
+            at: self.at,
+            by: self.by.as_str().to_owned(),
+            action: STOCK_ACTION.to_owned(),
+            subject: self.id.to_string(),
+            note: Some(match &self.reason {
+                Some(reason) => format!("{what}: {reason}"),
+                None => what,
+            }),
+        };
+        self.change.told(stored, now).into_iter().map(entry).collect()
+    }
+}
+
+/// What the audit calls what persons do to the stock.
+pub const STOCK_ACTION: &str = "stock";
 
 /// One write of one role. Each is idempotent by its own rows.
 #[derive(Clone, Debug)]
@@ -129,28 +202,15 @@ pub enum Write {
         /// What a person must look at.
         letter: Option<DeadLetter>,
     },
-    /// Creates a product, or sets its name, price and available quantity; what is held or has left stays. Answer: [`Outcome::Product`],
-    /// or [`Outcome::Stock`] where the sum would be too large; a quantity below zero is a bad write.
-    PutProduct {
-        /// Which.
-        id: ProductId,
-        /// Its name.
-        name: Text<255>,
-        /// Its price.
-        price: crate::domain::Money,
-        /// How many can be ordered from now on.
-        available: i32,
-    },
-    /// Puts stock in or takes it out. Answer: [`Outcome::Product`] or [`Outcome::Stock`].
-    AdjustStock {
-        /// Which.
-        id: ProductId,
-        /// How many more.
-        delta: i32,
-        /// Why, for the audit.
-        reason: Text<200>,
-        /// Who, for the audit.
-        by: Text<100>,
+    /// Creates or changes a product ([`ProductChange::apply`]), with its audit entries. Answer: [`Outcome::Product`] or
+    /// [`Outcome::Stock`]; under a key that was used, [`Outcome::Answered`]. A quantity below zero is a bad write.
+    ChangeProduct(Box<ProductWrite>),
+    /// Keeps what a request was answered, for its repeats. A key that has an answer keeps it: [`Outcome::Answered`].
+    KeepAnswer {
+        /// The request's key.
+        key: IdempotencyKey,
+        /// What it was answered.
+        answer: Answer,
         /// When.
         at: Timestamp,
     },
@@ -232,6 +292,14 @@ pub enum Write {
 }
 
 impl Write {
+    /// Sets up a product: creates it, or makes it this, its available quantity too.
+    #[must_use]
+    pub fn product(id: ProductId, name: Text<255>, price: Money, available: i32) -> Self {
+        let (name, price) = (Some(name), Some(price));
+        let change = ProductChange { name, price, stock: StockChange::Set(available), discontinued: None, if_missing: IfMissing::Create };
+        Self::ChangeProduct(Box::new(ProductWrite::of(id, change, Text::lossy("set-up"), Timestamp(0))))
+    }
+
     /// The role and the shard whose owner alone may write this; none for what belongs to no order.
     #[must_use]
     pub fn slice(&self) -> Option<(Role, Shard)> {
@@ -241,8 +309,8 @@ impl Write {
             Self::Release { step, .. } | Self::HoldStock { step } | Self::ShipStock { step } => Some((Role::Inventory, step.shard)),
             Self::SavePayment { shard, .. } => Some((Role::Payment, *shard)),
             Self::SaveNotice { shard, .. } => Some((Role::Notification, *shard)),
-            Self::PutProduct { .. }
-            | Self::AdjustStock { .. }
+            Self::ChangeProduct(_)
+            | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
             | Self::CloseLetter { .. }
             | Self::SaveAnalytics { .. }
@@ -270,8 +338,8 @@ impl Write {
             | Self::ShipStock { .. }
             | Self::SavePayment { .. }
             | Self::SaveNotice { .. }
-            | Self::PutProduct { .. }
-            | Self::AdjustStock { .. }
+            | Self::ChangeProduct(_)
+            | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
             | Self::CloseLetter { .. }
             | Self::SaveAnalytics { .. }
@@ -300,6 +368,13 @@ pub enum Outcome {
     },
     /// The product as it is now.
     Product(Product),
+    /// The idempotency key was used: nothing was written.
+    Answered {
+        /// What was answered then.
+        answer: Answer,
+        /// Whether the request's body was the same.
+        same_body: bool,
+    },
     /// The stock change was refused.
     Stock(StockError),
     /// What the write is about does not exist (any more).
@@ -454,7 +529,7 @@ pub struct Retention {
 pub struct Deleted {
     /// Events and markers.
     pub events: usize,
-    /// Idempotency keys.
+    /// Idempotency keys and kept answers.
     pub keys: usize,
     /// Dead letters.
     pub letters: usize,

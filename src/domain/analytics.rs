@@ -182,7 +182,7 @@ impl Metric {
 }
 
 /// Why orders end, in the order of their stored codes. The first is for texts that are none of the others.
-pub const REASONS: [&str; 8] = [
+pub const REASONS: [&str; 9] = [
     "other",
     "out-of-stock",
     "price-mismatch",
@@ -191,6 +191,7 @@ pub const REASONS: [&str; 8] = [
     "cancelled-by-operator",
     "expired",
     "payment-deadline",
+    "discontinued",
 ];
 
 /// The code of a reason as [`OrderCancelled`](super::EventBody::OrderCancelled) tells it.
@@ -204,6 +205,7 @@ pub fn reason_code(reason: &str) -> u8 {
         "cancelled-by-operator" => 5,
         "expired" => 6,
         "payment-deadline" => 7,
+        "discontinued" => 8,
         _ => 0,
     }
 }
@@ -213,6 +215,7 @@ fn shortage_code(shortage: &Shortage) -> u8 {
         Shortage::OutOfStock { .. } => 1,
         Shortage::PriceMismatch { .. } => 2,
         Shortage::UnknownProduct { .. } => 3,
+        Shortage::Discontinued { .. } => 8,
     }
 }
 
@@ -265,6 +268,7 @@ mod tests {
             Shortage::OutOfStock { product, requested: 1, available: 0 },
             Shortage::PriceMismatch { product, asked: Money::ZERO, price: Money::ZERO },
             Shortage::UnknownProduct { product },
+            Shortage::Discontinued { product },
         ];
         for shortage in shortages {
             assert_eq!(shortage_code(&shortage), reason_code(shortage.code()));

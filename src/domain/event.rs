@@ -106,16 +106,22 @@ pub enum Shortage {
         /// Which product.
         product: ProductId,
     },
+    /// Off sale.
+    Discontinued {
+        /// Which product.
+        product: ProductId,
+    },
 }
 
 impl Shortage {
-    /// A short code: `out-of-stock`, `price-mismatch`, `unknown-product`.
+    /// A short code: `out-of-stock`, `price-mismatch`, `unknown-product`, `discontinued`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::OutOfStock { .. } => "out-of-stock",
             Self::PriceMismatch { .. } => "price-mismatch",
             Self::UnknownProduct { .. } => "unknown-product",
+            Self::Discontinued { .. } => "discontinued",
         }
     }
 
@@ -123,7 +129,10 @@ impl Shortage {
     #[must_use]
     pub fn product(&self) -> ProductId {
         match self {
-            Self::OutOfStock { product, .. } | Self::PriceMismatch { product, .. } | Self::UnknownProduct { product } => *product,
+            Self::OutOfStock { product, .. }
+            | Self::PriceMismatch { product, .. }
+            | Self::UnknownProduct { product }
+            | Self::Discontinued { product } => *product,
         }
     }
 }

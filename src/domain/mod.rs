@@ -27,6 +27,6 @@ pub use order::{Address, Contact, Line, MAX_ITEMS, Order, OrderError, OrderStatu
 pub use payment::{BY_HAND, Payment, PaymentStatus};
 pub use role::{Role, Roles, Slices};
 pub use shard::{Shard, Shards, murmur2};
-pub use stock::{Pricing, Product, ReserveDecision, StockError, reserve};
+pub use stock::{Condition, IfMissing, Pricing, Product, ProductChange, ReserveDecision, Revision, StockChange, StockError, reserve};
 pub use text::{Text, TextError};
 pub use time::Timestamp;

@@ -1,6 +1,8 @@
 //! Stock: what there is of each product, and the decision whether an order can have its lines.
 
 use super::{Line, Money, ProductId, Shortage, Text};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Whether an order's prices must equal the catalogue's.
@@ -13,7 +15,7 @@ pub enum Pricing {
 }
 
 /// A product of the catalogue with its stock. Always `available + reserved + shipped == supplied`, none negative.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Product {
     /// Which.
     pub id: ProductId,
@@ -29,6 +31,140 @@ pub struct Product {
     pub shipped: i32,
     /// How many were ever put in, less those taken out by hand.
     pub supplied: i32,
+    /// Off sale: no new order gets it, whatever is available; what is held for orders goes its way.
+    pub discontinued: bool,
+}
+
+/// Which state of a product a client has seen: another one whenever anything that it is shown has changed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Revision(pub u64);
+
+/// What must be true of a product so that a change of it is made.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is there.
+    Exists,
+    /// It is not there.
+    Absent,
+    /// It is in one of these states.
+    Is(Vec<Revision>),
+}
+
+impl Condition {
+    /// Whether a product of this state, or none, fulfils it.
+    #[must_use]
+    pub fn admits(&self, current: Option<Revision>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Exists => current.is_some(),
+            Self::Absent => current.is_none(),
+            Self::Is(seen) => current.is_some_and(|current| seen.contains(&current)),
+        }
+    }
+}
+
+/// What is done to a product's stock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StockChange {
+    /// Nothing.
+    Keep,
+    /// So many are there if the product is new; that of a known one stays, for orders have taken of it meanwhile.
+    First(i32),
+    /// So many can be ordered from now on.
+    Set(i32),
+    /// So many were counted in the shelf: what is held for orders lies there too, the rest can be ordered.
+    Counted(i32),
+    /// So many more, or fewer, can be ordered.
+    Add(i32),
+}
+
+/// Whether a change of a product that is not there makes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfMissing {
+    /// It does, where it has a name and a price.
+    Create,
+    /// It is refused.
+    Refuse,
+}
+
+/// A change that a person makes to a product; what is `None` stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProductChange {
+    /// What it is called.
+    pub name: Option<Text<255>>,
+    /// What one costs.
+    pub price: Option<Money>,
+    /// Its stock.
+    pub stock: StockChange,
+    /// Whether it is off sale.
+    pub discontinued: Option<bool>,
+    /// What becomes of one that is not there.
+    pub if_missing: IfMissing,
+}
+
+impl ProductChange {
+    /// A change that changes nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { name: None, price: None, stock: StockChange::Keep, discontinued: None, if_missing: IfMissing::Refuse }
+    }
+
+    /// The product as the change leaves it. A stock below zero is not looked for where it is set: no database takes it.
+    ///
+    /// # Errors
+    /// See [`StockError`].
+    pub fn apply(&self, id: ProductId, stored: Option<&Product>) -> Result<Product, StockError> {
+        let mut product = match (stored, self.if_missing, &self.name, self.price) {
+            (Some(stored), ..) => stored.clone(),
+            (None, IfMissing::Create, Some(name), Some(price)) => {
+                let mut product = Product::new(id, name.clone(), price, 0);
+                if let StockChange::First(available) = self.stock {
+                    product.set_available(available)?;
+                }
+                product
+            }
+            (None, IfMissing::Create, _, _) | (None, IfMissing::Refuse, ..) => return Err(StockError::Unknown),
+        };
+        if let Some(name) = &self.name {
+            product.name.clone_from(name);
+        }
+        product.price = self.price.unwrap_or(product.price);
+        product.discontinued = self.discontinued.unwrap_or(product.discontinued);
+        match self.stock {
+            StockChange::Keep | StockChange::First(_) => {}
+            StockChange::Set(available) => product.set_available(available)?,
+            StockChange::Counted(counted) if counted < product.reserved => {
+                return Err(StockError::CountBelowReserved { counted, reserved: product.reserved });
+            }
+            StockChange::Counted(counted) => product.set_available(counted - product.reserved)?,
+            StockChange::Add(delta) => product.adjust(delta)?,
+        }
+        Ok(product)
+    }
+
+    /// What a person did, for the audit: a line for each thing that is neither told by the catalogue nor by orders.
+    #[must_use]
+    pub fn told(&self, stored: Option<&Product>, now: &Product) -> Vec<String> {
+        let mut told = Vec::new();
+        let before = stored.map_or(0, |stored| stored.available);
+        match self.stock {
+            StockChange::Add(delta) => told.push(format!("{delta:+}")),
+            StockChange::Set(_) | StockChange::Counted(_) if stored.is_none_or(|stored| stored.available == now.available) => {}
+            StockChange::Set(available) => told.push(format!("{:+} set to {available}", i64::from(available) - i64::from(before))),
+            StockChange::Counted(counted) => {
+                let held = now.reserved;
+                told.push(format!("{:+} counted {counted}, {held} of them held", i64::from(now.available) - i64::from(before)));
+            }
+            StockChange::Keep | StockChange::First(_) => {}
+        }
+        if stored.is_some_and(|stored| stored.discontinued) != now.discontinued {
+            told.push(if now.discontinued { "discontinued" } else { "on sale again" }.to_owned());
+        }
+        told
+    }
 }
 
 /// Why a change of stock was refused.
@@ -43,6 +179,17 @@ pub enum StockError {
         /// How many there are.
         available: i32,
     },
+    /// Fewer were counted than are held for orders.
+    #[error("{counted} were counted but {reserved} are held for orders: count again, or cancel orders first")]
+    CountBelowReserved {
+        /// How many were counted.
+        counted: i32,
+        /// How many are held.
+        reserved: i32,
+    },
+    /// The product is not in the state that the change is for.
+    #[error("the product has changed since it was read")]
+    Stale,
     /// The count would leave the range of a 32-bit integer.
     #[error("the stock would be too large")]
     TooLarge,
@@ -52,7 +199,29 @@ impl Product {
     /// A product of which `available` were just put in.
     #[must_use]
     pub fn new(id: ProductId, name: Text<255>, price: Money, available: i32) -> Self {
-        Self { id, name, price, available, reserved: 0, shipped: 0, supplied: available }
+        Self { id, name, price, available, reserved: 0, shipped: 0, supplied: available, discontinued: false }
+    }
+
+    /// Which state this is.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        let mut hash = Sha256::new();
+        hash.update(self.id.0.as_bytes());
+        hash.update(self.name.as_str());
+        hash.update(self.price.minor().to_be_bytes());
+        for count in [self.available, self.reserved, self.shipped, i32::from(self.discontinued)] {
+            hash.update(count.to_be_bytes());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        Revision(digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)))
+    }
+
+    /// So many can be ordered from now on; what is held or has left was supplied too.
+    fn set_available(&mut self, available: i32) -> Result<(), StockError> {
+        let supplied = self.reserved.checked_add(self.shipped).and_then(|gone| gone.checked_add(available));
+        self.supplied = supplied.ok_or(StockError::TooLarge)?;
+        self.available = available;
+        Ok(())
     }
 
     /// Puts `delta` into the available stock, or takes it out.
@@ -99,6 +268,7 @@ pub fn reserve(products: &mut BTreeMap<ProductId, Product>, lines: &[Line], pric
     for line in lines {
         match products.get(&line.product) {
             None => shortages.push(Shortage::UnknownProduct { product: line.product }),
+            Some(product) if product.discontinued => shortages.push(Shortage::Discontinued { product: line.product }),
             Some(product) if pricing == Pricing::Check && product.price != line.price => {
                 shortages.push(Shortage::PriceMismatch { product: line.product, asked: line.price, price: product.price });
             }

@@ -2,6 +2,7 @@
 
 use super::gate::Call;
 use super::json::{At, Reader};
+use super::once::Once;
 use super::problem::Problem;
 use super::query::{Params, cursor, path_id};
 use super::wire::Place;
@@ -9,6 +10,7 @@ use super::{body, forward, wire_desk};
 use crate::actors::{LetterAction, LetterError};
 use crate::db::LetterFilter;
 use crate::domain::{LetterId, LetterKind, LetterState, OrderId, Role, Shard, Text, Timestamp};
+use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use std::time::Duration;
@@ -75,15 +77,14 @@ pub(super) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
     responses((status = 200, description = "the letter", body = LetterWhole), (status = 404, description = "no such letter")))]
 pub(super) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = LetterId(path_id(&request)?);
-    whole(&call, id).await
+    Ok(HttpResponse::Ok().json(whole(&call, id).await?))
 }
 
-async fn whole(call: &Call, id: LetterId) -> Result<HttpResponse, Problem> {
+async fn whole(call: &Call, id: LetterId) -> Result<LetterWhole, Problem> {
     let reads = call.state.front.reads();
     let letter = reads.letter(id).await?.ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
     let audit = reads.audit(id.0.to_string()).await?;
-    let view = LetterWhole { letter: LetterView::from(&letter), audit: audit.into_iter().map(Into::into).collect() };
-    Ok(HttpResponse::Ok().json(view))
+    Ok(LetterWhole { letter: LetterView::from(&letter), audit: audit.into_iter().map(Into::into).collect() })
 }
 
 /// Does what a person decided about one dead letter.
@@ -97,12 +98,19 @@ pub(super) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
     let fields = reader.body(&bytes, &["action", "note"])?;
     let decision = fields.and_then(|[action, note]| read_decision(&mut reader, action, note));
     let (action, note) = reader.errors.none_or(decision)?;
+    let once = Once::of(&call, &request, &bytes)?;
+    if let Some(once) = &once
+        && let Some(answer) = once.answered(&call).await?
+    {
+        return Ok(answer);
+    }
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
     match call.state.front.act(id, action, call.caller.name.clone(), note, limit).await {
         Err(LetterError::NotHere(role, shard)) => forward::to_shard(&call, &request, bytes, (role, shard), None).await,
         done => {
             done?;
-            whole(&call, id).await
+            let view = whole(&call, id).await?;
+            Ok(Once::keep(once, &call, StatusCode::OK, &view).await)
         }
     }
 }
@@ -113,6 +121,12 @@ pub(super) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
 pub(super) async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let bytes = body::json(&call.state, &request, payload).await?;
     let bulk = read_bulk(&bytes)?;
+    let once = Once::of(&call, &request, &bytes)?;
+    if let Some(once) = &once
+        && let Some(answer) = once.answered(&call).await?
+    {
+        return Ok(answer);
+    }
     let ids = matching(&call, &bulk).await?;
     let mut view = BulkView { dry_run: bulk.dry_run, matched: ids.len(), done: 0, failed: Vec::new(), letters: Vec::new() };
     if bulk.dry_run {
@@ -136,7 +150,7 @@ pub(super) async fn act_on_many(call: Call, request: HttpRequest, payload: Paylo
             Err(detail) => view.failed.push(FailedLetter { letter_id: id.0, detail }),
         }
     }
-    Ok(HttpResponse::Ok().json(view))
+    Ok(Once::keep(once, &call, StatusCode::OK, &view).await)
 }
 
 /// Has the owner of a letter's order do the same about this one letter.

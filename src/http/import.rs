@@ -1,47 +1,92 @@
-//! Takes a catalogue as CSV: every row is read before the first is written, and every broken one is named.
+//! Takes a catalogue as CSV: every row is read before the first is written, and every broken one is named. Reading is the work of a
+//! blocking thread: a large file takes a while, and a worker has other clients.
 
-use super::body;
 use super::gate::Call;
-use super::json::{NOT_A_UUID, parse_uuid};
-use super::problem::{FieldErrors, Problem, ProblemKind};
-use super::stock::{NewProduct, product_of};
+use super::once::Once;
+use super::problem::{FieldErrors, MAX_FIELDS, Problem, ProblemKind};
+use super::query::Params;
+use super::stock::{Mode, product_of};
 use super::wire::Place;
-use crate::domain::{Money, ProductId, Text};
-use actix_web::web::Payload;
+use super::{body, now};
+use crate::db::{ProductWrite, Write};
+use crate::domain::{IfMissing, ProductChange};
+use crate::sheet::{Broken, ProductRow, Products};
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use csv::{ByteRecord, ReaderBuilder};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use std::collections::HashSet;
 use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Products whose writes are under way at the same time: enough for whole transactions, few enough to leave room for orders.
 const AT_ONCE: usize = 256;
 
-const COLUMNS: [&str; 4] = ["productId", "name", "price", "availableQuantity"];
-
 /// What became of an import.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ImportView {
-    /// Products that were created or replaced.
+    /// Products that were created or changed.
     pub imported: usize,
+    /// Products in the file.
+    pub usable: usize,
+    /// Whether the file was only checked.
+    pub dry_run: bool,
 }
 
-/// Creates or replaces products from CSV with the columns `productId,name,price,availableQuantity`.
+/// Creates products from CSV, or changes their names and prices.
+///
+/// The first line names the columns: `productId`, `name`, `price`, and if need be `availableQuantity` and `discontinued`, in any order
+/// and case, with `,` `;` `|` or a tab between them. The stock of products that are there stays as it is, unless `mode` says what the
+/// quantities are: `count` what was counted in the shelf, `set-stock` what can be ordered from now on.
 #[utoipa::path(post, path = "/api/v1/products/import", tag = "stock",
+    params(("mode" = Option<String>, Query, description = "set-stock or count"),
+        ("dryRun" = Option<bool>, Query, description = "true: only check the file"),
+        ("Idempotency-Key" = Option<String>, Header, description = "the same key and body: each row is done once, the first answer again")),
     request_body(content = String, content_type = "text/csv", description = "a header line, then one product a line"),
-    responses((status = 200, description = "all were stored", body = ImportView)))]
+    responses((status = 200, description = "all were stored", body = ImportView),
+        (status = 409, description = "of a product fewer were counted than are held for orders"),
+        (status = 422, description = "the key was used with another body")))]
 pub(super) async fn products(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request, &["mode", "dryRun"]);
+    let mode = Mode::of(&mut params);
+    let dry_run = params.take("dryRun", |text| text.parse::<bool>().map_err(|_| "must be true or false".to_owned())).unwrap_or(false);
+    params.done(())?;
     let bytes = body::csv(&call.state, &request, payload).await?;
-    let rows = read(&bytes)?;
-    drop(bytes);
+    let once = Once::of(&call, &request, &bytes)?;
+    if let Some(once) = &once
+        && let Some(answer) = once.answered(&call).await?
+    {
+        return Ok(answer);
+    }
+    let rows = web::block(move || read(&bytes)).await.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many files are read"))??;
+    let usable = rows.len();
+    if dry_run {
+        return Ok(HttpResponse::Ok().json(ImportView { imported: 0, usable, dry_run }));
+    }
+    let imported = write_all(&call, rows, mode, once.as_ref()).await?;
+    tracing::info!(products = imported, by = call.caller.name.as_str(), "products were imported");
+    Ok(Once::keep(once, &call, StatusCode::OK, &ImportView { imported, usable, dry_run }).await)
+}
+
+async fn write_all(call: &Call, rows: Vec<ProductRow>, mode: Mode, once: Option<&Once>) -> Result<usize, Problem> {
     let (all, mut imported) = (rows.len(), 0);
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
     let front = &call.state.front;
-    let writes = rows.into_iter().map(|(id, product)| async move {
-        let outcome = front.write(product.into_write(id), limit).await?;
-        product_of(outcome)
+    let writes = rows.into_iter().map(|row| async move {
+        let (id, stock) = (row.id, mode.change(row.quantity));
+        let change = ProductChange {
+            name: Some(row.name),
+            price: Some(row.price),
+            stock,
+            discontinued: row.discontinued,
+            if_missing: IfMissing::Create,
+        };
+        // A row that is sent again must not set a stock anew that orders have taken of; names and prices may be set twice.
+        let key = once.filter(|_| mode != Mode::First).map(|once| once.part(id.0));
+        let write = ProductWrite { key, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) };
+        let outcome = front.write(Write::ChangeProduct(Box::new(write)), limit).await?;
+        product_of(outcome).map_err(|problem| Problem::new(problem.kind(), format!("product {id}: {problem}")))
     });
     let mut writes = stream::iter(writes).buffer_unordered(AT_ONCE);
     while let Some(written) = writes.next().await {
@@ -51,129 +96,31 @@ pub(super) async fn products(call: Call, request: HttpRequest, payload: Payload)
         }
         imported += 1;
     }
-    tracing::info!(products = imported, by = call.caller.name.as_str(), "products were imported");
-    Ok(HttpResponse::Ok().json(ImportView { imported }))
+    Ok(imported)
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<(ProductId, NewProduct)>, Problem> {
-    // A byte order mark is what some spreadsheets put in front.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let malformed = |error: &csv::Error| Problem::new(ProblemKind::MalformedBody, format!("the body is not CSV: {error}"));
-    let header = reader.byte_headers().map_err(|error| malformed(&error))?.clone();
-    let places = places(&header)?;
-    let mut rows = Vec::new();
+fn read(bytes: &[u8]) -> Result<Vec<ProductRow>, Problem> {
+    let read = Products::read(bytes, MAX_FIELDS).map_err(|error| Problem::field(Place::Body, "/1", error.to_string()))?;
     let mut errors = FieldErrors::default();
-    let mut seen = HashSet::new();
-    let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(|error| malformed(&error))? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.len() != header.len() {
-            errors.add(Place::Body, format!("/{line}"), format!("has {} columns, not {}", record.len(), header.len()));
-            continue;
-        }
-        if let Some((id, product)) = read_row(&record, places, line, &mut errors) {
-            if !seen.insert(id) {
-                errors.add(Place::Body, format!("/{line}/productId"), "stands in an earlier line too");
-            }
-            rows.push((id, product));
-        }
-        if errors.is_full() {
-            break;
-        }
+    for Broken { line, column, reason } in read.broken {
+        let pointer = column.map_or_else(|| format!("/{line}"), |column| format!("/{line}/{column}"));
+        errors.add(Place::Body, pointer, reason);
     }
-    errors.none_or(Some(rows))
-}
-
-fn places(header: &ByteRecord) -> Result<[usize; 4], Problem> {
-    let mut errors = FieldErrors::default();
-    for name in header {
-        if !COLUMNS.iter().any(|known| known.as_bytes() == name) {
-            let shown: String = String::from_utf8_lossy(name).chars().take(100).collect();
-            errors.add(Place::Body, "/1".to_owned(), format!("{shown:?} is not a known column"));
-        }
-    }
-    let places = COLUMNS.map(|column| header.iter().position(|name| name == column.as_bytes()));
-    let [Some(id), Some(name), Some(price), Some(available)] = places else {
-        errors.add(Place::Body, "/1".to_owned(), format!("must be the header {}", COLUMNS.join(",")));
-        return Err(errors.into_problem());
-    };
-    if header.len() != COLUMNS.len() && errors.is_empty() {
-        errors.add(Place::Body, "/1".to_owned(), "names a column twice");
-    }
-    errors.none_or(Some([id, name, price, available]))
-}
-
-fn read_row(record: &ByteRecord, places: [usize; 4], line: u64, errors: &mut FieldErrors) -> Option<(ProductId, NewProduct)> {
-    let [id, name, price, available] = places.map(|place| record.get(place).and_then(|field| std::str::from_utf8(field).ok()));
-    let mut fail = |column: &str, detail: String| errors.add(Place::Body, format!("/{line}/{column}"), detail);
-    let id = id.and_then(parse_uuid);
-    if id.is_none() {
-        fail("productId", NOT_A_UUID.to_owned());
-    }
-    let name = match name.map(Text::new) {
-        Some(Ok(name)) => Some(name),
-        Some(Err(error)) => {
-            fail("name", error.to_string());
-            None
-        }
-        None => {
-            fail("name", "is not UTF-8".to_owned());
-            None
-        }
-    };
-    let price = match price.unwrap_or_default().parse::<Money>() {
-        Ok(Money::ZERO) => {
-            fail("price", "must be more than 0".to_owned());
-            None
-        }
-        Ok(price) => Some(price),
-        Err(error) => {
-            fail("price", error.to_string());
-            None
-        }
-    };
-    let available = available.and_then(|text| text.parse::<i32>().ok()).filter(|count| *count >= 0);
-    if available.is_none() {
-        fail("availableQuantity", format!("must be 0 to {}", i32::MAX));
-    }
-    Some((ProductId(id?), NewProduct { name: name?, price: price?, available: available? }))
+    errors.none_or(Some(read.rows))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ID: &str = "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f";
-
-    fn told(csv: &str) -> Vec<String> {
-        read(csv.as_bytes()).err().map(|problem| problem.lines()).unwrap_or_default()
-    }
-
     #[test]
-    fn columns_may_stand_in_any_order_and_names_may_be_quoted() {
-        let rows = read(format!("\u{feff}name, price,availableQuantity,productId\r\n\"a, \"\"b\"\"\", 1.5,3,{ID}\r\n").as_bytes()).unwrap();
-        let (id, product) = rows.first().unwrap();
-        assert_eq!((id.to_string().as_str(), product.name.as_str(), product.price.minor(), product.available), (ID, "a, \"b\"", 150, 3));
-    }
-
-    #[test]
-    fn every_broken_row_is_named() {
-        let head = "productId,name,price,availableQuantity\n";
-        assert_eq!(
-            told(&format!("{head}x,,1.999,-1\n{ID},n,0,1\n{ID},n,1,1\n{ID},n,1,1\n1,2\n")),
-            [
-                format!("/2/productId {NOT_A_UUID}"),
-                "/2/name is empty".to_owned(),
-                "/2/price has more than 2 decimal places".to_owned(),
-                "/2/availableQuantity must be 0 to 2147483647".to_owned(),
-                "/3/price must be more than 0".to_owned(),
-                "/5/productId stands in an earlier line too".to_owned(),
-                "/6 has 2 columns, not 4".to_owned(),
-            ]
-        );
-        assert_eq!(told("id,name\n"), ["/1 \"id\" is not a known column", "/1 must be the header productId,name,price,availableQuantity"]);
-        assert_eq!(told(""), ["/1 must be the header productId,name,price,availableQuantity"]);
-        assert_eq!(told(&format!("{head}{ID},\"unclosed,1,1\n")).len(), 1);
+    fn every_broken_row_is_named_with_its_line_however_lines_end() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text =
+                ["\u{feff}ID;Name;Price;availableQuantity", "", "x;n;1,50;1", "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f;n;0;1"].join(end);
+            let lines = read(text.as_bytes()).err().map(|problem| problem.lines()).unwrap_or_default();
+            let wanted = [format!("/3/productId {}", super::super::json::NOT_A_UUID), "/4/price must be more than 0".to_owned()];
+            assert_eq!(lines, wanted, "{end:?}");
+        }
     }
 }

@@ -59,6 +59,8 @@ impl Reader {
         let text = std::str::from_utf8(body).map_err(|error| {
             Problem::new(ProblemKind::MalformedBody, format!("the body is not UTF-8 after byte {}", error.valid_up_to()))
         })?;
+        // What some editors and libraries put in front of a text; RFC 8259 lets a reader pass over it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match self.parse_object(text, names, &At::Root) {
             Ok(fields) => Ok(Some(fields)),
             Err(error) if error.is_data() => {

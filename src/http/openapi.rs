@@ -23,7 +23,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
     info(title = "ordermill", description = "Takes orders and sees them through. Errors are RFC 9457 problem details.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         orders::place, orders::list, orders::show, orders::status, sse::order_events, orders::cancel, orders::ship,
-        stock::list, stock::show, stock::put, stock::adjust, import::products,
+        stock::list, stock::show, stock::corrections, stock::put, stock::patch, stock::adjust, import::products,
         analytics::dashboard, analytics::metrics, analytics::reports, analytics::stream,
         desk::list, desk::act_on_many, desk::groups, desk::show, desk::act,
         admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
@@ -43,7 +43,7 @@ impl Modify for Extras {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("key", bearer);
         for item in api.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), problem_response().into());
                 // Handlers of different parts have the same names; in the document ids are unique.

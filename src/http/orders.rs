@@ -2,7 +2,9 @@
 
 use super::gate::Call;
 use super::json::Reader;
+use super::once::{self, Once};
 use super::order_body::{OrderBody, read_shipment};
+use super::precondition::{self, etag};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Params, cursor, idempotency_key, parse_wait, path_id, preferred_wait};
 use super::wait::{self, Wait};
@@ -15,14 +17,13 @@ use crate::actors::{Command, CommandError, NewOrder, PlaceError, Placed};
 use crate::config::AccessRole;
 use crate::db::{IdempotencyKey, OrderFilter, StoredOrder};
 use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Role, Timestamp};
-use actix_web::http::header::{HeaderName, LOCATION};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, HeaderName, LOCATION};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
 
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// What the cursors of the list of orders are marked with.
@@ -50,7 +51,7 @@ pub(super) async fn place(call: Call, request: HttpRequest, payload: Payload) ->
         return Err(Problem::new(ProblemKind::Forbidden, "this key orders for its own customerId only"));
     }
     let key = key.map(|key| IdempotencyKey {
-        key: key_hash(call.caller.name.as_str(), &key),
+        key: once::key_hash(call.caller.name.as_str(), "POST /api/v1/orders", &key),
         body: order.fingerprint(),
         expires_at: now().plus_ms(state.settings.order.key_expiry_ms),
     });
@@ -79,22 +80,12 @@ fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> H
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, view.links.whole.to_string()));
     if placed.replayed {
-        response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
+        response.insert_header((once::REPLAYED, "true"));
     }
     if let Some(waited) = waited {
         response.insert_header((PREFERENCE_APPLIED, format!("wait={}", waited.as_secs())));
     }
     response.json(view)
-}
-
-/// SHA-256 over key holder, route and the client's key.
-fn key_hash(holder: &str, key: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(u32::try_from(holder.len()).unwrap_or(u32::MAX).to_be_bytes());
-    hash.update(holder);
-    hash.update("POST /api/v1/orders\n");
-    hash.update(key);
-    hash.finalize().into()
 }
 
 /// Shows a whole order.
@@ -104,9 +95,13 @@ pub(super) async fn show(call: Call, request: HttpRequest) -> Answer {
     Params::of(&request, &[]).done(())?;
     let id = OrderId(path_id(&request)?);
     let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
+    let revision = stored.record.revision();
+    if precondition::is_known(request.headers(), revision) {
+        return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(revision))).finish());
+    }
     let mut view = OrderView::from(&stored);
     view.payment.next_try_at = call.state.front.next_payment_try(id).map(Time);
-    Ok(HttpResponse::Ok().json(view))
+    Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(view))
 }
 
 /// Shows what an order has come to.
@@ -201,12 +196,19 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
     if call.caller.customer.is_some() {
         seen(call, wait::order(&call.state, id, None).await?)?;
     }
-    let status: Status = match call.state.front.command(id, command, request_limit(&call.state)).await {
+    let seen = precondition::seen(request)?;
+    let once = Once::of(call, request, &body)?;
+    if let Some(once) = &once
+        && let Some(answer) = once.answered(call).await?
+    {
+        return Ok(answer);
+    }
+    let status: Status = match call.state.front.command_if(id, command, seen, request_limit(&call.state)).await {
         Ok(status) => status.into(),
         Err(CommandError::NotHere) => return forward::to_owner(call, request, body, (Role::Order, id), None).await,
         Err(error) => return Err(Problem::from(error).about(id)),
     };
-    Ok(HttpResponse::Accepted().json(CommandAccepted::of(id, status)))
+    Ok(Once::keep(once, call, StatusCode::ACCEPTED, &CommandAccepted::of(id, status)).await)
 }
 
 /// The order, if the caller may know that it exists.

@@ -6,6 +6,7 @@ use super::wire::{FieldProblem, Place, ProblemBody};
 use crate::actors::{CommandError, LetterError, PlaceError, WriteError};
 use crate::db::StoreError;
 use crate::domain::{CorrelationId, OrderId};
+use crate::saga::Rejection;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Most broken fields that one answer names; the rest is counted.
-const MAX_FIELDS: usize = 100;
+pub(super) const MAX_FIELDS: usize = 100;
 
 /// What went wrong; each has its stable `type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +39,10 @@ pub enum ProblemKind {
     Conflict,
     /// The idempotency key's first request is still in progress.
     KeyInProgress,
+    /// The thing is not in the state that the client has seen.
+    PreconditionFailed,
+    /// The client must say which state of the thing it has seen.
+    PreconditionRequired,
     /// The body is too long.
     TooLarge,
     /// The body is of another type.
@@ -56,7 +61,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::Invalid,
         Self::Unauthorized,
@@ -67,6 +72,8 @@ impl ProblemKind {
         Self::TooSlow,
         Self::Conflict,
         Self::KeyInProgress,
+        Self::PreconditionFailed,
+        Self::PreconditionRequired,
         Self::TooLarge,
         Self::MediaType,
         Self::KeyReused,
@@ -108,6 +115,8 @@ impl ProblemKind {
             Self::KeyInProgress => {
                 (StatusCode::CONFLICT, "/problems/idempotency-key-in-progress", "The first request with this key is still in progress")
             }
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed", "It has changed meanwhile"),
+            Self::PreconditionRequired => (StatusCode::PRECONDITION_REQUIRED, "/problems/precondition-required", "If-Match is needed"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/body-too-large", "The body is too large"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "The body has another media type"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/idempotency-key-reused", "The key was used with another body"),
@@ -206,6 +215,8 @@ impl Problem {
             | ProblemKind::NoRoute
             | ProblemKind::NotFound
             | ProblemKind::Conflict
+            | ProblemKind::PreconditionFailed
+            | ProblemKind::PreconditionRequired
             | ProblemKind::MediaType
             | ProblemKind::KeyReused
             | ProblemKind::Internal => {}
@@ -302,6 +313,9 @@ impl From<PlaceError> for Problem {
             PlaceError::Overloaded => Self::new(ProblemKind::Overloaded, "too many orders are under way; nothing was stored"),
             PlaceError::NotHere => Self::new(ProblemKind::Unavailable, "this node takes no orders at the moment; nothing was stored"),
             PlaceError::NotStored => Self::new(ProblemKind::Unavailable, "the order could not be stored; nothing was stored"),
+            PlaceError::Refused => {
+                Self::new(ProblemKind::Internal, "the database refuses this order; the log says why, and sent again it fares no better")
+            }
             PlaceError::Unknown(order) => {
                 let detail = "the order was sent to the database, which has not answered; ask for this order id later";
                 Self::new(ProblemKind::OutcomeUnknown, detail).about(order)
@@ -316,6 +330,9 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::NotFound => Self::not_found("there is no such order"),
+            CommandError::Rejected(rejection @ Rejection::Stale) => {
+                Self::new(ProblemKind::PreconditionFailed, format!("{rejection}; read it again"))
+            }
             CommandError::Rejected(rejection) => Self::new(ProblemKind::Conflict, rejection.to_string()),
             CommandError::NotHere => Self::new(ProblemKind::Unavailable, "the order is on its way to another node; nothing was stored"),
             CommandError::Unavailable => Self::new(ProblemKind::Unavailable, "the order cannot be changed now; nothing was stored"),

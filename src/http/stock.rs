@@ -1,14 +1,19 @@
-//! Products and their stock.
+//! Products and their stock. A change of name or price leaves the stock as it is, for orders have taken of it since it was read; the
+//! stock is changed by a delta, by a count of the shelf, or set where that is asked for.
 
 use super::gate::Call;
 use super::json::{At, Reader};
+use super::once::{self, Once};
+use super::precondition::{self, etag};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Params, cursor, path_id};
-use super::wire::{Amount, Place};
+use super::wire::{Amount, Place, Time};
+use super::wire_requests::{ProductBody, ProductPatch, StockBody};
 use super::{body, now};
 use crate::actors::WriteError;
-use crate::db::{Outcome, Write};
-use crate::domain::{Money, Product, ProductId, StockError, Text};
+use crate::db::{Correction, CorrectionFilter, Outcome, ProductWrite, Write};
+use crate::domain::{Condition, IfMissing, Money, Product, ProductChange, ProductId, StockChange, StockError};
+use actix_web::http::header::ETAG;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -18,6 +23,8 @@ use uuid::Uuid;
 
 /// What the cursors of the list of products are marked with.
 const PRODUCTS: u8 = b'p';
+/// What the cursors of the list of corrections are marked with.
+const CORRECTIONS: u8 = b's';
 
 /// A product of the catalogue.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +42,8 @@ pub(super) struct ProductView {
     pub reserved_quantity: i32,
     /// How many have left.
     pub shipped_quantity: i32,
+    /// Whether it is off sale: new orders of it are cancelled (`discontinued`), those under way go on.
+    pub discontinued: bool,
 }
 
 impl From<&Product> for ProductView {
@@ -46,6 +55,7 @@ impl From<&Product> for ProductView {
             available_quantity: product.available,
             reserved_quantity: product.reserved,
             shipped_quantity: product.shipped,
+            discontinued: product.discontinued,
         }
     }
 }
@@ -60,46 +70,67 @@ pub(super) struct ProductPage {
     pub next_cursor: Option<String>,
 }
 
-/// A product to create or replace.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub(super) struct ProductBody {
-    /// What it is called, 1 to 255 characters.
-    pub name: String,
-    /// What one costs.
-    pub price: Amount,
-    /// How many can be ordered from now on.
-    #[schema(minimum = 0)]
-    pub available_quantity: i32,
+/// What a person did to the stock.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CorrectionView {
+    /// The product.
+    pub product_id: String,
+    /// What was done and why.
+    #[schema(example = "-2: broken in the shelf")]
+    pub note: Option<String>,
+    /// Who did it: the name of the access key.
+    pub by: String,
+    /// When.
+    pub at: Time,
 }
 
-/// A change of stock.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
-pub(super) struct StockBody {
-    /// How many more (or, below zero, fewer) can be ordered.
-    pub delta: i32,
-    /// Why, for the audit; 1 to 200 characters.
-    pub reason: String,
+impl From<&Correction> for CorrectionView {
+    fn from(correction: &Correction) -> Self {
+        let entry = &correction.entry;
+        Self { product_id: entry.subject.clone(), note: entry.note.clone(), by: entry.by.clone(), at: Time(entry.at) }
+    }
 }
 
-/// What a product is set to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct NewProduct {
-    /// What it is called.
-    pub name: Text<255>,
-    /// What one costs.
-    pub price: Money,
-    /// How many can be ordered.
-    pub available: i32,
+/// A page of corrections, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CorrectionPage {
+    /// The corrections.
+    pub items: Vec<CorrectionView>,
+    /// The `cursor` of the next page; none on the last.
+    pub next_cursor: Option<String>,
 }
 
-impl NewProduct {
-    /// The write that sets the product `id` to this.
-    #[must_use]
-    pub(super) fn into_write(self, id: ProductId) -> Write {
-        Write::PutProduct { id, name: self.name, price: self.price, available: self.available }
+/// What a product's quantity in a request means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Mode {
+    /// That of a new product.
+    #[default]
+    First,
+    /// What can be ordered from now on.
+    Set,
+    /// What lies in the shelf.
+    Count,
+}
+
+impl Mode {
+    pub(super) fn of(params: &mut Params) -> Self {
+        let mode = params.take("mode", |text| match text {
+            "set-stock" => Ok(Self::Set),
+            "count" => Ok(Self::Count),
+            _ => Err("must be set-stock or count; without it the stock of a product that is there stays".to_owned()),
+        });
+        mode.unwrap_or_default()
+    }
+
+    pub(super) fn change(self, quantity: Option<i32>) -> StockChange {
+        match (self, quantity) {
+            (Self::First, quantity) => StockChange::First(quantity.unwrap_or(0)),
+            (Self::Set | Self::Count, None) => StockChange::Keep,
+            (Self::Set, Some(quantity)) => StockChange::Set(quantity),
+            (Self::Count, Some(quantity)) => StockChange::Counted(quantity),
+        }
     }
 }
 
@@ -120,35 +151,103 @@ pub(super) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
     Ok(HttpResponse::Ok().json(ProductPage { items: rows.iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// One product.
+/// One product, with its ETag.
 #[utoipa::path(get, path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the product", body = ProductView), (status = 404, description = "no such product")))]
 pub(super) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
     let product = call.state.front.reads().product(id).await?.ok_or_else(no_such_product)?;
-    Ok(HttpResponse::Ok().json(ProductView::from(&product)))
+    if precondition::is_known(request.headers(), product.revision()) {
+        return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(product.revision()))).finish());
+    }
+    Ok(shown(&product))
 }
 
-/// Creates a product, or replaces its name, price and available quantity.
-#[utoipa::path(put, path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)), request_body = ProductBody,
-    responses((status = 200, description = "the product as it is now", body = ProductView)))]
+/// A product as an answer.
+pub(super) fn shown(product: &Product) -> HttpResponse {
+    HttpResponse::Ok().insert_header((ETAG, etag(product.revision()))).json(ProductView::from(product))
+}
+
+/// What persons did to the stock, newest first.
+#[utoipa::path(get, path = "/api/v1/products/corrections", tag = "stock",
+    params(("productId" = Option<Uuid>, Query, description = "only of this product"),
+        ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "a page", body = CorrectionPage)))]
+pub(super) async fn corrections(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request, &["productId", "limit", "cursor"]);
+    let limit = params.limit();
+    let product = params.uuid("productId").map(ProductId);
+    let before = params.cursor::<8>(CORRECTIONS).map(i64::from_be_bytes);
+    params.done(())?;
+    let mut rows = call.state.front.reads().corrections(CorrectionFilter { product, before, limit: limit + 1 }).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > shown;
+    rows.truncate(shown);
+    let next_cursor = rows.last().filter(|_| has_more).map(|last| cursor(CORRECTIONS, &last.number.to_be_bytes()));
+    Ok(HttpResponse::Ok().json(CorrectionPage { items: rows.iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// Creates a product, or changes its name and price.
+///
+/// The stock of a product that is there stays as it is, whatever `availableQuantity` says, for orders have taken of it since it was
+/// read. `mode=count` takes `availableQuantity` as what was counted in the shelf, reserved ones among it; `mode=set-stock` as what can
+/// be ordered from now on. A product may be sent back as it was read: `productId`, `reservedQuantity` and `shippedQuantity` are known
+/// and change nothing.
+#[utoipa::path(put, path = "/api/v1/products/{id}", tag = "stock", request_body = ProductBody,
+    params(("id" = Uuid, Path), ("mode" = Option<String>, Query, description = "set-stock or count"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the product as it was read, or *"),
+        ("If-None-Match" = Option<String>, Header, description = "*: only where there is no such product")),
+    responses((status = 200, description = "the product as it is now", body = ProductView),
+        (status = 409, description = "fewer were counted than are held for orders"),
+        (status = 412, description = "it has changed since it was read")))]
 pub(super) async fn put(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let id = ProductId(path_id(&request)?);
+    let mut params = Params::of(&request, &["mode"]);
+    let mode = Mode::of(&mut params);
+    params.done(())?;
+    let bytes = body::json(&call.state, &request, payload).await?;
+    let mut reader = Reader::default();
+    let condition = precondition::condition(&request, &mut reader.errors);
+    let change = read_product(&mut reader, &bytes, id, mode)?;
+    let change = reader.errors.none_or(change)?;
+    write(&call, ProductWrite { condition, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) }).await
+}
+
+/// Changes single fields of a product (JSON merge patch); what is not named stays.
+#[utoipa::path(patch, path = "/api/v1/products/{id}", tag = "stock", request_body = ProductPatch,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
+        description = "the ETag of the product as it was read, or *; needed where availableQuantity is set")),
+    responses((status = 200, description = "the product as it is now", body = ProductView), (status = 404, description = "no such product"),
+        (status = 409, description = "fewer were counted than are held for orders"),
+        (status = 412, description = "it has changed since it was read"),
+        (status = 428, description = "availableQuantity is set without If-Match")))]
+pub(super) async fn patch(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
-    let product = read_product(&mut reader, &bytes)?;
-    let product = reader.errors.none_or(product)?;
-    write(&call, product.into_write(id)).await
+    let condition = precondition::condition(&request, &mut reader.errors);
+    let patch = read_patch(&mut reader, &bytes)?;
+    let (change, reason) = reader.errors.none_or(patch)?;
+    if matches!(change.stock, StockChange::Set(_)) && condition == Condition::None {
+        let detail = "orders may have taken of the stock since it was read: send If-Match with the product's ETag (* to set it whatever it \
+                      is), or countedQuantity, or POST a delta to its /stock";
+        return Err(Problem::new(ProblemKind::PreconditionRequired, detail));
+    }
+    write(&call, ProductWrite { condition, reason, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) }).await
 }
 
 /// Puts stock in, or takes it out.
-#[utoipa::path(post, path = "/api/v1/products/{id}/stock", tag = "stock", params(("id" = Uuid, Path)), request_body = StockBody,
+#[utoipa::path(post, path = "/api/v1/products/{id}/stock", tag = "stock", request_body = StockBody,
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the product as it was read, or *")),
     responses((status = 200, description = "the product as it is now", body = ProductView),
-        (status = 409, description = "fewer are available"), (status = 404, description = "no such product")))]
+        (status = 404, description = "no such product"), (status = 409, description = "fewer are available"),
+        (status = 412, description = "it has changed since it was read"), (status = 422, description = "the key was used with another body")))]
 pub(super) async fn adjust(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
+    let condition = precondition::condition(&request, &mut reader.errors);
     let fields = reader.body(&bytes, &["delta", "reason"])?;
     let change = fields.and_then(|[delta, reason]| {
         let at = |name| At::Field(&At::Root, name);
@@ -161,30 +260,81 @@ pub(super) async fn adjust(call: Call, request: HttpRequest, payload: Payload) -
         Some((small?, reason?))
     });
     let (delta, reason) = reader.errors.none_or(change)?;
-    write(&call, Write::AdjustStock { id, delta, reason, by: call.caller.name.clone(), at: now() }).await
+    let key = Once::of(&call, &request, &bytes)?.map(Once::into_key);
+    let change = ProductChange { stock: StockChange::Add(delta), ..ProductChange::nothing() };
+    let of = ProductWrite::of(id, change, call.caller.name.clone(), now());
+    write(&call, ProductWrite { condition, key, reason: Some(reason), ..of }).await
 }
 
-fn read_product(reader: &mut Reader, bytes: &[u8]) -> Result<Option<NewProduct>, Problem> {
-    let fields = reader.body(bytes, &["name", "price", "availableQuantity"])?;
-    let Some([name, price, available]) = fields else { return Ok(None) };
+type Patch = (ProductChange, Option<crate::domain::Text<200>>);
+
+fn read_product(reader: &mut Reader, bytes: &[u8], id: ProductId, mode: Mode) -> Result<Option<ProductChange>, Problem> {
+    let names = ["name", "price", "availableQuantity", "discontinued", "productId", "reservedQuantity", "shippedQuantity"];
+    let fields = reader.body(bytes, &names)?;
+    let Some([name, price, available, discontinued, same, _reserved, _shipped]) = fields else { return Ok(None) };
     let at = |name| At::Field(&At::Root, name);
     let name = reader.required(name, &at("name")).and_then(|raw| reader.text(raw, &at("name")));
-    let price = reader.required(price, &at("price")).and_then(|raw| reader.money(raw, &at("price")));
-    if price == Some(Money::ZERO) {
-        reader.fail(&at("price"), "must be more than 0");
+    let price = reader.required(price, &at("price")).and_then(|raw| read_price(reader, raw));
+    let available = available.and_then(|raw| read_count(reader, raw, "availableQuantity"));
+    let discontinued = discontinued.and_then(|raw| reader.flag(raw, &at("discontinued")));
+    if same.and_then(|raw| reader.uuid(raw, &at("productId"))).is_some_and(|same| same != id.0) {
+        reader.fail(&at("productId"), "is another product than the address names");
     }
-    let count = reader.required(available, &at("availableQuantity")).and_then(|raw| reader.integer(raw, &at("availableQuantity")));
-    let available = count.and_then(|count| i32::try_from(count).ok()).filter(|count| *count >= 0);
-    if count.is_some() && available.is_none() {
-        reader.fail(&at("availableQuantity"), format!("must be 0 to {}", i32::MAX));
+    if mode != Mode::First && available.is_none() {
+        reader.fail(&at("availableQuantity"), "is required with a mode");
     }
-    Ok(name.zip(price).zip(available).map(|((name, price), available)| NewProduct { name, price, available }))
+    let stock = mode.change(available);
+    Ok(Some(ProductChange { name, price, stock, discontinued, if_missing: IfMissing::Create }))
 }
 
-async fn write(call: &Call, write: Write) -> Result<HttpResponse, Problem> {
+fn read_patch(reader: &mut Reader, bytes: &[u8]) -> Result<Option<Patch>, Problem> {
+    let fields = reader.body(bytes, &["name", "price", "availableQuantity", "countedQuantity", "discontinued", "reason"])?;
+    let Some([name, price, available, counted, discontinued, reason]) = fields else { return Ok(None) };
+    let at = |name| At::Field(&At::Root, name);
+    let is_empty = [name, price, available, counted, discontinued].iter().all(Option::is_none);
+    if is_empty && reader.errors.is_empty() {
+        reader.fail(&At::Root, "must name name, price, availableQuantity, countedQuantity or discontinued; none can be removed");
+    }
+    if available.is_some() && counted.is_some() {
+        reader.fail(&at("countedQuantity"), "cannot stand beside availableQuantity");
+    }
+    let available = available.and_then(|raw| read_count(reader, raw, "availableQuantity")).map(StockChange::Set);
+    let counted = counted.and_then(|raw| read_count(reader, raw, "countedQuantity")).map(StockChange::Counted);
+    let change = ProductChange {
+        name: name.and_then(|raw| reader.text(raw, &at("name"))),
+        price: price.and_then(|raw| read_price(reader, raw)),
+        stock: available.or(counted).unwrap_or(StockChange::Keep),
+        discontinued: discontinued.and_then(|raw| reader.flag(raw, &at("discontinued"))),
+        if_missing: IfMissing::Refuse,
+    };
+    Ok(Some((change, reason.and_then(|raw| reader.text(raw, &at("reason"))))))
+}
+
+fn read_price(reader: &mut Reader, raw: &str) -> Option<Money> {
+    let at = At::Field(&At::Root, "price");
+    let price = reader.money(raw, &at)?;
+    if price == Money::ZERO {
+        reader.fail(&at, "must be more than 0");
+    }
+    Some(price)
+}
+
+fn read_count(reader: &mut Reader, raw: &str, name: &str) -> Option<i32> {
+    let at = At::Field(&At::Root, name);
+    let count = reader.integer(raw, &at)?;
+    let small = i32::try_from(count).ok().filter(|count| *count >= 0);
+    if small.is_none() {
+        reader.fail(&at, format!("must be 0 to {}", i32::MAX));
+    }
+    small
+}
+
+async fn write(call: &Call, write: ProductWrite) -> Result<HttpResponse, Problem> {
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    let outcome = call.state.front.write(write, limit).await?;
-    product_of(outcome).map(|product| HttpResponse::Ok().json(ProductView::from(&product)))
+    match call.state.front.write(Write::ChangeProduct(Box::new(write)), limit).await? {
+        Outcome::Answered { answer, same_body } => once::replay(&answer, same_body),
+        outcome => product_of(outcome).map(|product| shown(&product)),
+    }
 }
 
 /// The product that a write of it has made, or why it was not made.
@@ -194,9 +344,14 @@ async fn write(call: &Call, write: Write) -> Result<HttpResponse, Problem> {
 pub(super) fn product_of(outcome: Outcome) -> Result<Product, Problem> {
     match outcome {
         Outcome::Product(product) => Ok(product),
+        Outcome::Answered { answer: crate::db::Answer::Product(product), same_body: true } => Ok(product),
+        Outcome::Answered { .. } => Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the first body again")),
         Outcome::Stock(StockError::Unknown) | Outcome::Missing => Err(no_such_product()),
-        Outcome::Stock(error @ StockError::BelowZero { .. }) => Err(Problem::new(ProblemKind::Conflict, error.to_string())),
-        Outcome::Stock(error @ StockError::TooLarge) => Err(Problem::field(Place::Body, "/delta", error.to_string())),
+        Outcome::Stock(StockError::Stale) => Err(precondition::stale()),
+        Outcome::Stock(error @ (StockError::BelowZero { .. } | StockError::CountBelowReserved { .. })) => {
+            Err(Problem::new(ProblemKind::Conflict, error.to_string()))
+        }
+        Outcome::Stock(error @ StockError::TooLarge) => Err(Problem::field(Place::Body, "", error.to_string())),
         Outcome::NotStored | Outcome::NotOurs => Err(WriteError::NotStored.into()),
         Outcome::Refused(why) => Err(WriteError::Refused(why).into()),
         Outcome::Recorded => Err(WriteError::Unknown.into()),

@@ -66,7 +66,7 @@ pub(super) struct ReservationView {
 pub(super) struct ShortageView {
     /// Which product.
     pub product_id: Uuid,
-    /// `out-of-stock`, `price-mismatch` or `unknown-product`.
+    /// `out-of-stock`, `price-mismatch`, `unknown-product` or `discontinued`.
     #[schema(value_type = String)]
     pub reason: &'static str,
     /// How many were asked for.
@@ -320,7 +320,7 @@ fn shortage(shortage: &Shortage) -> ShortageView {
     let (requested, available, price) = match shortage {
         Shortage::OutOfStock { requested, available, .. } => (Some(*requested), Some(*available), None),
         Shortage::PriceMismatch { price, .. } => (None, None, Some(Amount(*price))),
-        Shortage::UnknownProduct { .. } => (None, None, None),
+        Shortage::UnknownProduct { .. } | Shortage::Discontinued { .. } => (None, None, None),
     };
     ShortageView { product_id: shortage.product().0, reason: shortage.code(), requested, available, price }
 }

@@ -37,6 +37,57 @@ pub(super) struct ItemRequest {
     pub price: Amount,
 }
 
+/// A product to create, or to give another name and price.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ProductBody {
+    /// What it is called.
+    #[schema(min_length = 1, max_length = 255, example = "Enamel mug")]
+    pub name: String,
+    /// What one costs.
+    #[schema(value_type = String, example = "12.50")]
+    pub price: Amount,
+    /// How many of a new product can be ordered (0 unless given); of one that is there only with a `mode`.
+    #[schema(minimum = 0, example = 100)]
+    pub available_quantity: Option<i32>,
+    /// Whether it is off sale; stays unless given.
+    pub discontinued: Option<bool>,
+}
+
+/// What of a product changes.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ProductPatch {
+    /// What it is called.
+    #[schema(min_length = 1, max_length = 255)]
+    pub name: Option<String>,
+    /// What one costs.
+    #[schema(value_type = Option<String>, example = "13.00")]
+    pub price: Option<Amount>,
+    /// How many can be ordered from now on; needs `If-Match`.
+    #[schema(minimum = 0)]
+    pub available_quantity: Option<i32>,
+    /// How many lie in the shelf, those held for orders among them.
+    #[schema(minimum = 0)]
+    pub counted_quantity: Option<i32>,
+    /// Whether it is off sale.
+    pub discontinued: Option<bool>,
+    /// Why, for the list of corrections.
+    #[schema(min_length = 1, max_length = 200)]
+    pub reason: Option<String>,
+}
+
+/// A change of stock.
+#[derive(ToSchema)]
+pub(super) struct StockBody {
+    /// How many more (or, below zero, fewer) can be ordered; not 0.
+    #[schema(example = 5)]
+    pub delta: i32,
+    /// Why, for the list of corrections.
+    #[schema(min_length = 1, max_length = 200, example = "delivery of Monday")]
+    pub reason: String,
+}
+
 /// The goods' way.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

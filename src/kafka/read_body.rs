@@ -215,6 +215,7 @@ fn shortage(short: &Short<'_>) -> Shortage {
             price: short.price.map_or(Money::ZERO, |amount| amount.0),
         },
         "unknown-product" => Shortage::UnknownProduct { product },
+        "discontinued" => Shortage::Discontinued { product },
         _ => Shortage::OutOfStock { product, requested: short.requested.unwrap_or(0), available: short.available.unwrap_or(0) },
     }
 }

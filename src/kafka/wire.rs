@@ -337,7 +337,7 @@ pub struct StockMoved {
 pub struct Short<'a> {
     /// Which product.
     pub product_id: Uuid,
-    /// `out-of-stock`, `price-mismatch` or `unknown-product`.
+    /// `out-of-stock`, `price-mismatch`, `unknown-product` or `discontinued`.
     #[serde(default = "out_of_stock")]
     pub reason: Words<'a>,
     /// How many were asked for.

@@ -190,7 +190,7 @@ fn short(shortage: &Shortage) -> Short<'static> {
             short.asked_price = Some(Amount(*asked));
             short.price = Some(Amount(*price));
         }
-        Shortage::UnknownProduct { .. } => {}
+        Shortage::UnknownProduct { .. } | Shortage::Discontinued { .. } => {}
     }
     short
 }

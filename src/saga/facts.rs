@@ -1,6 +1,6 @@
 //! The facts of one saga: a set that only grows. Of alternatives the first recorded is the fact.
 
-use crate::domain::{CancelledBy, Channel, EventKind, Money, NoticeKind, OrderStatus, ReservedLine, Shortage, Text, Timestamp};
+use crate::domain::{CancelledBy, Channel, EventKind, Money, NoticeKind, OrderStatus, ReservedLine, Revision, Shortage, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The stock's answer.
@@ -146,4 +146,13 @@ pub struct Record {
     pub history: Vec<HistoryEntry>,
     /// Why the order is parked: not driven on until a person closes its dead letter.
     pub parked: Option<Text<64>>,
+}
+
+impl Record {
+    /// Which state this is: another one whenever a fact was added, or the order parked or let go on.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        let told = u64::try_from(self.history.len()).unwrap_or(u64::MAX >> 1);
+        Revision(told << 1 | u64::from(self.parked.is_some()))
+    }
 }

@@ -36,6 +36,12 @@ pub enum Rejection {
     /// Its goods have left and its payment failed: trying again changes nothing.
     #[error("the goods have left and the payment failed: compensate the order, or say that it is done")]
     ShippedUnpaid,
+    /// The goods have left another way.
+    #[error("the order has been shipped with another carrier or tracking number, which stays; GET the order shows it")]
+    ShippedOtherwise,
+    /// The order is not in the state that the command is for.
+    #[error("the order has changed since it was read")]
+    Stale,
 }
 
 /// The record of an order that was just placed.
@@ -169,14 +175,18 @@ fn end(order: &Order, record: &mut Record, by: CancelledBy, now: Timestamp, effe
     }
 }
 
-/// The goods have left. Before the order is paid this is held until it is.
+/// The goods have left. Before the order is paid this is held until it is. Told again it changes nothing.
 ///
 /// # Errors
-/// The order is dying or dead; nothing has changed.
+/// The order is dying or dead, or its goods have left another way; nothing has changed.
 pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
     let current = status(&record.facts);
     if is_dead(current) {
         return Err(Rejection::TooLate(current));
+    }
+    if let Some((first, _)) = &record.facts.shipment {
+        let says_nothing_new = shipment == Shipment::default() || shipment == *first;
+        return if says_nothing_new { Ok(()) } else { Err(Rejection::ShippedOtherwise) };
     }
     let before = Before::of(&record.facts);
     if set(&mut record.facts.shipment, (shipment, now)) {

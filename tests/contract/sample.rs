@@ -1,9 +1,10 @@
 //! Orders, products and writes to try a store with; all are functions of a number.
 
-use ordermill::db::{IdempotencyKey, StockStep, Undo, Write};
+use ordermill::db::{IdempotencyKey, ProductWrite, StockStep, Undo, Write};
 use ordermill::domain::{
     Channel, Contact, CorrelationId, CustomerId, DeadLetter, Event, EventBody, LetterKind, Line, Money, NoticeKind, NoticeStatus,
-    NoticeTask, Order, OrderId, OrderStatus, Payment, PaymentStatus, Pricing, ProductId, Quantity, Role, Shards, Text, Timestamp,
+    NoticeTask, Order, OrderId, OrderStatus, Payment, PaymentStatus, Pricing, ProductChange, ProductId, Quantity, Role, Shards,
+    StockChange, Text, Timestamp,
 };
 use ordermill::saga::{self, Record};
 use std::sync::Arc;
@@ -76,11 +77,17 @@ pub(crate) fn place_with(order: &Arc<Order>, key: u8, body: u8, expires_at: Time
 }
 
 pub(crate) fn put(id: ProductId, available: i32) -> Write {
-    Write::PutProduct { id, name: text("Thing"), price: money(1000), available }
+    Write::product(id, text("Thing"), money(1000), available)
 }
 
 pub(crate) fn adjust(id: ProductId, delta: i32) -> Write {
-    Write::AdjustStock { id, delta, reason: text("counted"), by: text("ann"), at: at(10) }
+    let change = ProductChange { stock: StockChange::Add(delta), ..ProductChange::nothing() };
+    change_of(id, change)
+}
+
+/// A change by ann, because of a count.
+pub(crate) fn change_of(id: ProductId, change: ProductChange) -> Write {
+    Write::ChangeProduct(Box::new(ProductWrite { reason: Some(text("counted")), ..ProductWrite::of(id, change, text("ann"), at(10)) }))
 }
 
 pub(crate) fn reserve(order: &Arc<Order>) -> Write {

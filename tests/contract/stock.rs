@@ -2,9 +2,11 @@
 
 use crate::Case;
 use crate::fixture::{Fixture, kinds};
-use crate::sample::{adjust, hold, line, money, order, order_of, place, product_id, put, release, reserve, ship, text};
-use ordermill::db::{Outcome, Undo, Write};
-use ordermill::domain::{EventBody, EventKind, Order, Pricing, ReservedLine, Shortage, StockError};
+use crate::sample::{adjust, at, change_of, hold, line, money, order, order_of, place, product_id, put, release, reserve, ship, text};
+use ordermill::db::{Answer, CorrectionFilter, IdempotencyKey, Outcome, ProductWrite, Undo, Write};
+use ordermill::domain::{
+    Condition, EventBody, EventKind, IfMissing, Order, Pricing, ProductChange, ReservedLine, Shortage, StockChange, StockError,
+};
 use std::sync::Arc;
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,6 +28,11 @@ pub(crate) const CASES: &[Case] = &[
     ("stock changes of one batch see each other", |f| Box::pin(one_batch(f))),
     ("a product is created, and put again keeps what is held or has left", |f| Box::pin(puts(f))),
     ("stock is adjusted with an audit entry and never below zero", |f| Box::pin(adjusts(f))),
+    ("a change of name and price leaves the stock, a count takes off what is held", |f| Box::pin(changes(f))),
+    ("a change for a state that is past is refused", |f| Box::pin(stale(f))),
+    ("a discontinued product is a shortage, and what is held of it goes its way", |f| Box::pin(discontinued(f))),
+    ("a change under a key is made once, and its first answer stays until it expires", |f| Box::pin(keys(f))),
+    ("what persons did to the stock is listed page by page", |f| Box::pin(corrections(f))),
     ("a stock that would be too large is refused", |f| Box::pin(too_large(f))),
 ];
 
@@ -95,7 +102,7 @@ async fn hot_product(f: &mut Fixture) {
 
 async fn pricing(f: &mut Fixture) {
     let (checked, trusted) = (f.placed(1, 10).await, f.placed(2, 10).await);
-    let dearer = Write::PutProduct { id: product_id(2), name: text("Thing"), price: money(1001), available: 10 };
+    let dearer = Write::product(product_id(2), text("Thing"), money(1001), 10);
     f.write(dearer).await;
     let (_, events) = told(f, reserve(&checked)).await;
     let mismatch = Shortage::PriceMismatch { product: product_id(2), asked: money(1000), price: money(1001) };
@@ -244,7 +251,7 @@ async fn puts(f: &mut Fixture) {
     let order = f.placed(1, 10).await;
     let shipped = f.placed(2, 10).await;
     f.commit(vec![reserve(&order), reserve(&shipped), ship(&shipped)]).await;
-    let write = Write::PutProduct { id: product_id(2), name: text("Better thing"), price: money(1500), available: 30 };
+    let write = Write::product(product_id(2), text("Better thing"), money(1500), 30);
     let Outcome::Product(product) = f.write(write).await.0 else { panic!("the answer is the product") };
     assert_eq!(product, f.product(product_id(2)).await);
     assert_eq!((product.name.as_str(), product.price), ("Better thing", money(1500)));
@@ -268,6 +275,101 @@ async fn adjusts(f: &mut Fixture) {
     let note = audit[0].note.clone().unwrap();
     assert!(note.contains("-3") && note.contains("counted"), "{note}");
     assert!(f.reads.audit(product_id(9).to_string()).await.unwrap().is_empty());
+}
+
+async fn changes(f: &mut Fixture) {
+    let order = f.placed(1, 10).await;
+    f.write(reserve(&order)).await;
+    let put = |stock| ProductChange {
+        name: Some(text("Other")),
+        price: Some(money(1)),
+        stock,
+        discontinued: None,
+        if_missing: IfMissing::Create,
+    };
+    for stock in [StockChange::First(99), StockChange::Keep] {
+        f.write(change_of(product_id(2), put(stock))).await;
+        assert_eq!(f.sums(product_id(2)).await, [8, 2, 0, 10], "{stock:?}");
+    }
+    let product = f.product(product_id(2)).await;
+    assert_eq!((product.name.as_str(), product.price), ("Other", money(1)));
+    f.write(change_of(product_id(2), put(StockChange::Counted(7)))).await;
+    assert_eq!(f.sums(product_id(2)).await, [5, 2, 0, 7]);
+    let refused = f.write(change_of(product_id(2), put(StockChange::Counted(1)))).await.0;
+    assert_eq!(refused, Outcome::Stock(StockError::CountBelowReserved { counted: 1, reserved: 2 }));
+    f.write(change_of(product_id(40), put(StockChange::First(4)))).await;
+    assert_eq!(f.sums(product_id(40)).await, [4, 0, 0, 4]);
+    let missing = ProductChange { if_missing: IfMissing::Refuse, ..put(StockChange::Keep) };
+    assert_eq!(f.write(change_of(product_id(41), missing)).await.0, Outcome::Stock(StockError::Unknown));
+}
+
+async fn stale(f: &mut Fixture) {
+    f.write(put(product_id(1), 5)).await;
+    let seen = f.product(product_id(1)).await.revision();
+    let change = |condition| {
+        let change = ProductChange { price: Some(money(7)), ..ProductChange::nothing() };
+        Write::ChangeProduct(Box::new(ProductWrite { condition, ..ProductWrite::of(product_id(1), change, text("ann"), at(10)) }))
+    };
+    // Both of one batch: the second one's state is past by then.
+    let committed = f.commit(vec![change(Condition::Is(vec![seen])), change(Condition::Is(vec![seen])), change(Condition::Exists)]).await;
+    assert!(matches!(committed.outcomes[..], [Outcome::Product(_), Outcome::Stock(StockError::Stale), Outcome::Product(_)]));
+    assert_eq!(f.write(change(Condition::Absent)).await.0, Outcome::Stock(StockError::Stale));
+    assert_eq!(f.product(product_id(1)).await.price, money(7));
+}
+
+async fn discontinued(f: &mut Fixture) {
+    let (held, late) = (f.placed(1, 10).await, f.placed(2, 10).await);
+    f.write(reserve(&held)).await;
+    let off = ProductChange { discontinued: Some(true), ..ProductChange::nothing() };
+    f.write(change_of(product_id(2), off)).await;
+    assert!(f.product(product_id(2)).await.discontinued);
+    let shortages = vec![Shortage::Discontinued { product: product_id(2) }];
+    assert_eq!(told(f, reserve(&late)).await.1, [EventBody::InventoryInsufficient { shortages }]);
+    f.write(release(&held, Undo::Cancelled)).await;
+    assert_eq!(f.sums(product_id(2)).await, [10, 0, 0, 10]);
+    assert!(f.product(product_id(2)).await.discontinued, "a cancelled order does not put it on sale");
+}
+
+async fn keys(f: &mut Fixture) {
+    f.write(put(product_id(1), 5)).await;
+    let keyed = |body: u8, at_s| {
+        let change = ProductChange { stock: StockChange::Add(1), ..ProductChange::nothing() };
+        let key = Some(IdempotencyKey { key: [7; 32], body: [body; 32], expires_at: at(100) });
+        Write::ChangeProduct(Box::new(ProductWrite { key, ..ProductWrite::of(product_id(1), change, text("ann"), at(at_s)) }))
+    };
+    let committed = f.commit(vec![keyed(1, 10), keyed(1, 11)]).await;
+    let Outcome::Product(first) = &committed.outcomes[0] else { panic!("{:?}", committed.outcomes) };
+    let answer = Answer::Product(first.clone());
+    assert_eq!(committed.outcomes[1], Outcome::Answered { answer: answer.clone(), same_body: true });
+    assert_eq!(f.write(keyed(2, 12)).await.0, Outcome::Answered { answer: answer.clone(), same_body: false });
+    assert_eq!(f.sums(product_id(1)).await[0], 6);
+    let kept = f.reads.answer([7; 32]).await.unwrap().unwrap();
+    assert_eq!((kept.body, kept.answer, kept.expires_at), (vec![1; 32], answer, at(100)));
+    assert_eq!(f.reads.answer([8; 32]).await.unwrap(), None);
+    // It has expired.
+    assert!(matches!(f.write(keyed(2, 100)).await.0, Outcome::Product(_)));
+    assert_eq!(f.sums(product_id(1)).await[0], 7);
+    let http = Answer::Http { status: 202, body: "{}".to_owned() };
+    let keep = |status| {
+        let key = IdempotencyKey { key: [9; 32], body: [1; 32], expires_at: at(100) };
+        Write::KeepAnswer { key, answer: Answer::Http { status, body: "{}".to_owned() }, at: at(1) }
+    };
+    assert_eq!(f.write(keep(202)).await.0, Outcome::Done);
+    assert_eq!(f.write(keep(409)).await.0, Outcome::Answered { answer: http, same_body: true });
+}
+
+async fn corrections(f: &mut Fixture) {
+    f.commit(vec![put(product_id(1), 5), put(product_id(2), 5)]).await;
+    f.commit(vec![adjust(product_id(1), 1), adjust(product_id(2), 2), adjust(product_id(1), 3)]).await;
+    let list = async |product, before, limit| {
+        let rows = f.reads.corrections(CorrectionFilter { product, before, limit }).await.unwrap();
+        let notes: Vec<String> = rows.iter().map(|row| row.entry.note.clone().unwrap()).collect();
+        (rows.last().map(|row| row.number), notes)
+    };
+    let (last, first) = list(None, None, 2).await;
+    assert_eq!(first, ["+3: counted", "+2: counted"]);
+    assert_eq!(list(None, last, 2).await.1, ["+1: counted"]);
+    assert_eq!(list(Some(product_id(1)), None, 9).await.1, ["+3: counted", "+1: counted"]);
 }
 
 async fn too_large(f: &mut Fixture) {

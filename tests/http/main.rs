@@ -11,5 +11,6 @@ mod neighbours;
 mod node;
 mod orders;
 mod sockets;
+mod stock;
 #[path = "../support/mod.rs"]
 mod support;

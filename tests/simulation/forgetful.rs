@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError,
-    StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads,
+    ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use ordermill::domain::{
     DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
@@ -75,6 +75,12 @@ impl Reads for Forgetful {
     }
     fn letter(&self, id: LetterId) -> Answer<Option<DeadLetter>> {
         self.0.letter(id)
+    }
+    fn corrections(&self, filter: CorrectionFilter) -> Answer<Vec<Correction>> {
+        self.0.corrections(filter)
+    }
+    fn answer(&self, key: [u8; 32]) -> Answer<Option<KeptAnswer>> {
+        self.0.answer(key)
     }
     fn audit(&self, subject: String) -> Answer<Vec<AuditEntry>> {
         self.0.audit(subject)

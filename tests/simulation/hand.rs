@@ -187,8 +187,8 @@ fn summary(write: &Write) -> String {
             )
         }
         Write::SaveAnalytics { source, seq, add, .. } => format!("analytics {} {seq} {}", source.0, add.len()),
-        Write::PutProduct { id, available, .. } => format!("product {id} {available}"),
-        Write::AdjustStock { id, delta, .. } => format!("adjust {id} {delta}"),
+        Write::ChangeProduct(write) => format!("product {} {:?}", write.id, write.change.stock),
+        Write::KeepAnswer { .. } => "answer".to_owned(),
         Write::AddLetter(letter) => format!("letter {}", letter.id.0),
         Write::CloseLetter { id, state, .. } => format!("close {} {}", id.0, state.name()),
         Write::Published { writer, seq } => format!("published {} {seq}", writer.0),

@@ -61,7 +61,7 @@ pub async fn supply(fleet: &Fleet, book: &Book, chance: &mut Chance) {
         let available = if number == SCARCE { i32::try_from(chance.below(6)).unwrap() } else { 1000 };
         book.supplied.borrow_mut().push(available);
         let price = Money::from_minor(1000 + i64::try_from(number).unwrap() % 10).unwrap();
-        let write = move || Write::PutProduct { id: product(number), name: Text::lossy("thing"), price, available };
+        let write = move || Write::product(product(number), Text::lossy("thing"), price, available);
         let supplied = |front: Front| async move { front.write(write(), LIMIT).await };
         while !matches!(fleet.ask(chance, supplied, Result::is_err).await, Some(Ok(_))) {}
     }
@@ -138,7 +138,12 @@ async fn place(fleet: Rc<Fleet>, book: Rc<Book>, new: NewOrder, key: Option<u64>
         None | Some(Err(PlaceError::Unknown(_))) => Answer::Unknown,
         Some(Ok(placed)) => Answer::Accepted(placed.order.id),
         Some(Err(
-            PlaceError::Overloaded | PlaceError::NotHere | PlaceError::NotStored | PlaceError::KeyReused | PlaceError::KeyInProgress,
+            PlaceError::Overloaded
+            | PlaceError::NotHere
+            | PlaceError::NotStored
+            | PlaceError::Refused
+            | PlaceError::KeyReused
+            | PlaceError::KeyInProgress,
         )) => Answer::Refused,
     };
     fleet.ground.chaos.tell(|| format!("request {} key {key:?}: {answer:?}", correlation.0.as_u128()));
@@ -213,7 +218,7 @@ async fn do_harm(fleet: &Rc<Fleet>, node: Rc<Node>, chance: &mut Chance) {
         }
         9 => node.jump(chance.pick(&[-600_000, -1500, 1500, 600_000])),
         _ => {
-            let bad = Write::PutProduct { id: product(5), name: Text::lossy("bad"), price: Money::from_minor(1).unwrap(), available: -1 };
+            let bad = Write::product(product(5), Text::lossy("bad"), Money::from_minor(1).unwrap(), -1);
             let _refused = node.ask(|front| async move { front.write(bad, LIMIT).await }).await;
         }
     }

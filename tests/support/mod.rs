@@ -134,7 +134,7 @@ pub fn product(n: u128) -> ProductId {
 }
 
 pub async fn put_product(front: &Front, n: u128, price: i64, available: i32) {
-    let write = Write::PutProduct { id: product(n), name: Text::lossy("thing"), price: Money::from_minor(price).unwrap(), available };
+    let write = Write::product(product(n), Text::lossy("thing"), Money::from_minor(price).unwrap(), available);
     assert!(matches!(front.write(write, LIMIT).await, Ok(Outcome::Product(_))));
 }
 

@@ -227,7 +227,7 @@ async fn until(time: Option<tokio::time::Instant>) {
 
 async fn put(client: &Client, product: &Product) -> anyhow::Result<()> {
     let body = json!({"name": product.name, "price": product.price.to_string(), "availableQuantity": product.stock});
-    match client.put(&format!("/api/v1/products/{}", product.id), &body).await {
+    match client.put(&format!("/api/v1/products/{}?mode=set-stock", product.id), &body).await {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.status(), Some(401 | 403)) => {
             bail!("the settings name access keys: give one with the role admin by ORDERMILL_KEY, or run the demo without --config")

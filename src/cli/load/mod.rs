@@ -153,7 +153,6 @@ fn work(args: &LoadArgs) -> anyhow::Result<Work> {
 
 fn notes_of(retail: &Retail) -> Vec<String> {
     let lines: usize = retail.orders.iter().map(|order| order.lines.len()).sum();
-    let magic = retail.orders.iter().filter(|order| (1..=9).contains(&(order.total.minor() % 100))).count();
     let mut notes = vec![format!(
         "the file: {} orders of {lines} lines, {} products, {} lines refused",
         retail.orders.len(),
@@ -166,8 +165,9 @@ fn notes_of(retail: &Retail) -> Vec<String> {
         retail.mispriced()
     ));
     notes.push(format!(
-        "and {magic} have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its \
-         circuit breaker and hold up all others) unless providers.sandbox.magic is false"
+        "and {} have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its \
+         circuit breaker and hold up all others) unless providers.sandbox.magic is false",
+        retail.magic()
     ));
     notes
 }

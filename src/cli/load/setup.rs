@@ -144,7 +144,7 @@ pub(crate) async fn seed(node: &Node, key: Option<&str>, products: Vec<Catalogue
 }
 
 async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, product: &CatalogueProduct) -> anyhow::Result<()> {
-    let template = Template::new("PUT", &format!("/api/v1/products/{}", product.id), &node.host, key, false);
+    let template = Template::new("PUT", &format!("/api/v1/products/{}?mode=set-stock", product.id), &node.host, key, false);
     let body = serde_json::json!({
         "name": product.name, "price": product.price.to_string(), "availableQuantity": product.available
     });

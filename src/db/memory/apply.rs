@@ -6,7 +6,7 @@ use super::tables::{Entry, KeyRow, NoticeRow, Tables};
 use crate::db::{AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderStatus, Payment,
-    Shard, Shards, Text, Timestamp, WriterId,
+    Shard, Shards, StockChange, Text, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use std::collections::btree_map;
@@ -15,10 +15,10 @@ use std::sync::Arc;
 /// What no table could take, as the constraints of the databases on disk.
 pub(super) fn check(batch: &Batch, shards: Shards) -> Result<(), StoreError> {
     for write in &batch.writes {
-        if let Write::PutProduct { id, available, .. } = write
-            && *available < 0
+        if let Write::ChangeProduct(write) = write
+            && let StockChange::Set(available @ ..0) | StockChange::First(available @ ..0) = write.change.stock
         {
-            return Err(StoreError::Statement(format!("product {id}: {available} available is below zero")));
+            return Err(StoreError::Statement(format!("product {}: {available} available is below zero", write.id)));
         }
         if let Some(shard) = write.shard().filter(|shard| shard.0 >= shards.count()) {
             return Err(StoreError::Statement(format!("there is no shard {}", shard.0)));
@@ -68,8 +68,14 @@ impl Transaction<'_> {
             Write::SaveNotice { task, shard, correlation, event, letter } => {
                 self.notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
             }
-            Write::PutProduct { id, name, price, available } => stock::put_product(self, *id, name, *price, *available),
-            Write::AdjustStock { id, delta, reason, by, at } => stock::adjust(self, (*id, *delta), reason, by, *at),
+            Write::ChangeProduct(write) => stock::change_product(self, write),
+            Write::KeepAnswer { key, answer, at } => match stock::answered(self, key, *at) {
+                Some(answered) => answered,
+                None => {
+                    stock::keep_answer(self, key, answer.clone());
+                    Outcome::Done
+                }
+            },
             Write::AddLetter(letter) => self.add_letter(letter),
             Write::CloseLetter { id, state, by, note, at } => self.close_letter(*id, *state, by, note.as_ref(), *at),
             Write::SaveAnalytics { add, source, after, seq } => {

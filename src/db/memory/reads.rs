@@ -2,9 +2,10 @@
 
 use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
+use crate::db::write::STOCK_ACTION;
 use crate::db::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoreError,
-    StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads,
+    ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
     DeadLetter, LetterId, LetterState, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards,
@@ -118,6 +119,23 @@ impl Reads for MemoryDatabase {
 
     fn letter(&self, id: LetterId) -> Reading<Option<DeadLetter>> {
         self.ask(move |tables| tables.letters.get(&id).cloned())
+    }
+
+    fn corrections(&self, filter: CorrectionFilter) -> Reading<Vec<Correction>> {
+        self.ask(move |tables| {
+            let subject = filter.product.map(|product| product.to_string());
+            let numbered = (1..=i64::try_from(tables.audit.len()).unwrap_or(i64::MAX)).rev().zip(tables.audit.iter().rev());
+            let of_stock = numbered.filter(|(number, entry)| {
+                entry.action == STOCK_ACTION
+                    && filter.before.is_none_or(|before| *number < before)
+                    && subject.as_ref().is_none_or(|subject| *subject == entry.subject)
+            });
+            of_stock.take(count(filter.limit)).map(|(number, entry)| Correction { number, entry: entry.clone() }).collect()
+        })
+    }
+
+    fn answer(&self, key: [u8; 32]) -> Reading<Option<KeptAnswer>> {
+        self.ask(move |tables| tables.answers.get(&key).cloned())
     }
 
     fn audit(&self, subject: String) -> Reading<Vec<AuditEntry>> {

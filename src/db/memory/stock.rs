@@ -2,10 +2,8 @@
 
 use super::apply::Transaction;
 use super::tables::{StockLines, StockRow, Tables};
-use crate::db::{AuditEntry, Outcome, StockStep, Undo};
-use crate::domain::{
-    Event, EventBody, Money, Order, Pricing, Product, ProductId, ReserveDecision, ReservedLine, StockError, Text, Timestamp, reserve,
-};
+use crate::db::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, StockStep, Undo};
+use crate::domain::{Event, EventBody, Order, Pricing, Product, ProductId, ReserveDecision, ReservedLine, StockError, Timestamp, reserve};
 use std::collections::BTreeMap;
 
 pub(super) fn reserve_order(transaction: &mut Transaction<'_>, order: &Order, pricing: Pricing, at: Timestamp) -> Outcome {
@@ -78,38 +76,36 @@ pub(super) fn ship(transaction: &mut Transaction<'_>, step: &StockStep) -> Outco
     Outcome::Done
 }
 
-pub(super) fn put_product(transaction: &mut Transaction<'_>, id: ProductId, name: &Text<255>, price: Money, available: i32) -> Outcome {
-    let products = &mut transaction.tables.products;
-    let mut product = products.get(&id).cloned().unwrap_or_else(|| Product::new(id, name.clone(), price, 0));
-    // What is held or has left was supplied too.
-    let Some(supplied) = product.reserved.checked_add(product.shipped).and_then(|gone| gone.checked_add(available)) else {
-        return Outcome::Stock(StockError::TooLarge);
+pub(super) fn change_product(transaction: &mut Transaction<'_>, write: &ProductWrite) -> Outcome {
+    if let Some(answered) = write.key.as_ref().and_then(|key| answered(transaction, key, write.at)) {
+        return answered;
+    }
+    let stored = transaction.tables.products.get(&write.id);
+    if !write.condition.admits(stored.map(Product::revision)) {
+        return Outcome::Stock(StockError::Stale);
+    }
+    let product = match write.change.apply(write.id, stored) {
+        Ok(product) => product,
+        Err(error) => return Outcome::Stock(error),
     };
-    (product.name, product.price, product.available, product.supplied) = (name.clone(), price, available, supplied);
-    products.insert(id, product.clone());
+    let audit = write.audit(stored, &product);
+    transaction.tables.audit.extend(audit);
+    transaction.tables.products.insert(write.id, product.clone());
+    if let Some(key) = &write.key {
+        keep_answer(transaction, key, Answer::Product(product.clone()));
+    }
     Outcome::Product(product)
 }
 
-pub(super) fn adjust(
-    transaction: &mut Transaction<'_>,
-    (id, delta): (ProductId, i32),
-    reason: &Text<200>,
-    by: &Text<100>,
-    at: Timestamp,
-) -> Outcome {
-    let Some(product) = transaction.tables.products.get_mut(&id) else { return Outcome::Stock(StockError::Unknown) };
-    if let Err(error) = product.adjust(delta) {
-        return Outcome::Stock(error);
-    }
-    let product = product.clone();
-    transaction.tables.audit.push(AuditEntry {
-        at,
-        by: by.as_str().to_owned(),
-        action: "stock".to_owned(),
-        subject: id.to_string(),
-        note: Some(format!("{delta:+}: {reason}")),
-    });
-    Outcome::Product(product)
+/// What a request of this key was answered; none where it is the first.
+pub(super) fn answered(transaction: &Transaction<'_>, key: &IdempotencyKey, at: Timestamp) -> Option<Outcome> {
+    let kept = transaction.tables.answers.get(&key.key).filter(|kept| kept.expires_at > at)?;
+    Some(Outcome::Answered { answer: kept.answer.clone(), same_body: kept.body == key.body })
+}
+
+pub(super) fn keep_answer(transaction: &mut Transaction<'_>, key: &IdempotencyKey, answer: Answer) {
+    let kept = KeptAnswer { body: key.body.to_vec(), answer, expires_at: key.expires_at };
+    transaction.tables.answers.insert(key.key, kept);
 }
 
 fn held(row: &StockRow) -> Vec<ReservedLine> {

@@ -1,6 +1,6 @@
 //! The rows. Each table is what its namesake is on disk; what is one row here may be several there.
 
-use crate::db::{AuditEntry, StoredOrder, WriterRow};
+use crate::db::{AuditEntry, KeptAnswer, StoredOrder, WriterRow};
 use crate::domain::{
     DeadLetter, Event, LetterId, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, ReservedLine, Role, Shard, Timestamp,
     WriterId,
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) struct Tables {
     pub(crate) orders: BTreeMap<OrderId, StoredOrder>,
     pub(crate) keys: HashMap<[u8; 32], KeyRow>,
+    pub(crate) answers: HashMap<[u8; 32], KeptAnswer>,
     pub(crate) products: BTreeMap<ProductId, Product>,
     pub(crate) stock: BTreeMap<OrderId, StockRow>,
     pub(crate) payments: BTreeMap<OrderId, Payment>,

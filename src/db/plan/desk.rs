@@ -2,7 +2,7 @@
 
 use crate::db::read::{AnalyticsRow, AuditEntry};
 use crate::db::write::Outcome;
-use crate::domain::{DeadLetter, LetterId, LetterState, ProductId, Text, Timestamp, WriterId};
+use crate::domain::{DeadLetter, LetterId, LetterState, Text, Timestamp, WriterId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is stored of a letter, as far as another word about it needs to know.
@@ -62,14 +62,8 @@ impl<'a> Desk<'a> {
         Outcome::Done
     }
 
-    pub(super) fn audit_stock(&mut self, product: ProductId, delta: i32, reason: &Text<200>, by: &Text<100>, at: Timestamp) {
-        self.audit.push(AuditEntry {
-            at,
-            by: by.as_str().to_owned(),
-            action: "stock".to_owned(),
-            subject: product.to_string(),
-            note: Some(format!("{delta:+}: {reason}")),
-        });
+    pub(super) fn audit_stock(&mut self, entries: Vec<AuditEntry>) {
+        self.audit.extend(entries);
     }
 
     /// Moves the position from where it is believed to stand; numbers that another has counted are not counted again.

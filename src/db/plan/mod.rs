@@ -4,17 +4,19 @@
 //!
 //! Promises that what it hands out to be written names each row once, in the order of its key, so that it can go into one statement.
 
+mod answers;
 mod cluster;
 mod desk;
 mod needs;
 mod stock;
 
+pub(super) use answers::Answers;
 pub(super) use cluster::{Cluster, Handed, Owner, StoredCluster};
 pub(super) use desk::{Desk, StoredLetter};
 pub(super) use needs::Needs;
 pub(super) use stock::{ChangedProduct, OrderStock, StepName, StockDesk, StockRow, numbers};
 
-use crate::db::write::{Batch, IdempotencyKey, Outcome, Write};
+use crate::db::write::{self, Batch, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
     Shard, Shards, Timestamp, WriterId,
@@ -45,6 +47,7 @@ pub(super) struct Stored {
     /// Those of the orders to be placed or saved that exist.
     pub(super) orders: HashSet<OrderId>,
     pub(super) keys: HashMap<Vec<u8>, StoredKey>,
+    pub(super) answers: HashMap<Vec<u8>, KeptAnswer>,
     pub(super) products: Vec<Product>,
     pub(super) stock: HashMap<OrderId, OrderStock>,
     pub(super) payments: HashMap<OrderId, Payment>,
@@ -114,6 +117,7 @@ pub(super) struct Plan<'a> {
     pub(super) saves: BTreeMap<OrderId, OrderState<'a>>,
     /// New keys, in the order of arrival; a row of the same key that is stored has expired.
     pub(super) keys: Vec<NewKey<'a>>,
+    pub(super) answers: Answers,
     pub(super) stock: StockDesk,
     pub(super) payments: Vec<&'a Payment>,
     pub(super) notices: BTreeMap<NoticeKey, SavedNotice<'a>>,
@@ -125,6 +129,7 @@ impl<'a> Plan<'a> {
     /// Decides `batch` against what is stored.
     pub(super) fn decide(batch: &'a Batch, shards: Shards, mut stored: Stored) -> Result<Self, NoShard> {
         let stock = StockDesk::new(std::mem::take(&mut stored.products), std::mem::take(&mut stored.stock));
+        let answers = Answers::new(std::mem::take(&mut stored.answers));
         let desk = Desk::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions));
         let cluster = Cluster::new(std::mem::take(&mut stored.cluster));
         let mut plan = Self {
@@ -136,6 +141,7 @@ impl<'a> Plan<'a> {
             orders: Vec::new(),
             saves: BTreeMap::new(),
             keys: Vec::new(),
+            answers,
             stock,
             payments: Vec::new(),
             paid: HashMap::new(),
@@ -184,14 +190,14 @@ impl<'a> Plan<'a> {
             Write::SaveNotice { task, shard, correlation, event, letter } => {
                 self.save_notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
             }
-            Write::PutProduct { id, name, price, available } => self.stock.put(*id, name, *price, *available),
-            Write::AdjustStock { id, delta, reason, by, at } => {
-                let outcome = self.stock.adjust(*id, *delta);
-                if matches!(outcome, Outcome::Product(_)) {
-                    self.desk.audit_stock(*id, *delta, reason, by, *at);
+            Write::ChangeProduct(write) => self.change_product(write),
+            Write::KeepAnswer { key, answer, at } => match self.answers.find(key, *at) {
+                Some(answered) => answered,
+                None => {
+                    self.answers.keep(key, answer.clone());
+                    Outcome::Done
                 }
-                outcome
-            }
+            },
             Write::AddLetter(letter) => {
                 self.desk.add_letter(letter);
                 Outcome::Done
@@ -213,6 +219,21 @@ impl<'a> Plan<'a> {
                 Outcome::Done
             }
         }
+    }
+
+    fn change_product(&mut self, change: &ProductWrite) -> Outcome {
+        if let Some(answered) = change.key.as_ref().and_then(|key| self.answers.find(key, change.at)) {
+            return answered;
+        }
+        let (product, audit) = match self.stock.change(change) {
+            Ok(changed) => changed,
+            Err(error) => return Outcome::Stock(error),
+        };
+        self.desk.audit_stock(audit);
+        if let Some(key) = &change.key {
+            self.answers.keep(key, write::Answer::Product(product.clone()));
+        }
+        Outcome::Product(product)
     }
 
     fn stock_outcome(&mut self, answer: Answer) -> Outcome {

@@ -22,6 +22,8 @@ pub(in crate::db) struct Needs<'a> {
     pub(in crate::db) saved: Vec<OrderId>,
     /// Of each order id its first key alone: the second time the order is there.
     pub(in crate::db) keys: Vec<WantedKey<'a>>,
+    /// Keys under which an answer may be kept.
+    pub(in crate::db) answers: Vec<&'a IdempotencyKey>,
     /// Orders to be reserved: rarely seen before.
     pub(in crate::db) reserve: Vec<OrderId>,
     /// Orders of which the stock keeper has rows, as a rule.
@@ -85,7 +87,11 @@ impl<'a> Needs<'a> {
                 self.notices.push(task.order);
                 self.letters.extend(letter.iter().map(|letter| letter.id));
             }
-            Write::PutProduct { id, .. } | Write::AdjustStock { id, .. } => self.products.push(*id),
+            Write::ChangeProduct(write) => {
+                self.products.push(write.id);
+                self.answers.extend(&write.key);
+            }
+            Write::KeepAnswer { key, .. } => self.answers.push(key),
             Write::AddLetter(letter) => self.letters.push(letter.id),
             Write::CloseLetter { id, .. } => self.letters.push(*id),
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),

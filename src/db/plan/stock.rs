@@ -1,12 +1,12 @@
 //! The stock keeper's writes of one batch: every product and every order's outcomes are given once, changed in memory in the order
 //! of arrival, and told once as the rows that have changed.
 
-use crate::db::write::{Outcome, StockStep, Undo};
+use crate::db::read::AuditEntry;
+use crate::db::write::{ProductWrite, StockStep, Undo};
 use crate::domain::{
-    Event, EventBody, Money, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, Shortage, StockError, Text,
-    Timestamp, reserve,
+    Event, EventBody, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, Shortage, StockError, Timestamp, reserve,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 /// A step of the stock keeper that has a row of its own; a successful reservation's rows are its lines.
@@ -125,7 +125,7 @@ pub(in crate::db) struct ChangedProduct<'a> {
     pub(in crate::db) product: &'a Product,
     /// Whether it has a row.
     pub(in crate::db) is_stored: bool,
-    /// Whether its name and price are to be written too.
+    /// Whether what is not a number of it is to be written too.
     pub(in crate::db) is_put: bool,
 }
 
@@ -134,7 +134,7 @@ pub(in crate::db) struct ChangedProduct<'a> {
 pub(in crate::db) struct StockDesk {
     products: BTreeMap<ProductId, Product>,
     stored: HashMap<ProductId, Numbers>,
-    puts: Vec<ProductId>,
+    puts: HashSet<ProductId>,
     orders: HashMap<OrderId, Touched>,
 }
 
@@ -152,7 +152,7 @@ impl StockDesk {
         Self {
             stored: products.iter().map(|product| (product.id, numbers(product))).collect(),
             products: products.into_iter().map(|product| (product.id, product)).collect(),
-            puts: Vec::new(),
+            puts: HashSet::new(),
             orders: orders.into_iter().map(|(order, stock)| (order, Touched { rows: stock.status, stock, steps: Vec::new() })).collect(),
         }
     }
@@ -222,36 +222,27 @@ impl StockDesk {
         Answer::New(Some(told(step, (step.at, EventBody::InventoryShipped { lines }))))
     }
 
-    pub(super) fn adjust(&mut self, id: ProductId, delta: i32) -> Outcome {
-        let Some(product) = self.products.get_mut(&id) else { return Outcome::Stock(StockError::Unknown) };
-        match product.adjust(delta) {
-            Ok(()) => Outcome::Product(product.clone()),
-            Err(error) => Outcome::Stock(error),
+    /// Creates or changes a product: it as it is now, and what the audit says.
+    pub(super) fn change(&mut self, write: &ProductWrite) -> Result<(Product, Vec<AuditEntry>), StockError> {
+        let stored = self.products.get(&write.id);
+        if !write.condition.admits(stored.map(Product::revision)) {
+            return Err(StockError::Stale);
         }
-    }
-
-    /// Creates or changes a product.
-    pub(super) fn put(&mut self, id: ProductId, name: &Text<255>, price: Money, available: i32) -> Outcome {
-        let product = match self.products.get(&id) {
-            Some(stored) => {
-                // What is held or has left was supplied too.
-                let Some(supplied) = stored.reserved.checked_add(stored.shipped).and_then(|gone| gone.checked_add(available)) else {
-                    return Outcome::Stock(StockError::TooLarge);
-                };
-                Product { name: name.clone(), price, available, supplied, ..stored.clone() }
-            }
-            None => Product::new(id, name.clone(), price, available),
-        };
-        self.puts.push(id);
-        self.products.insert(id, product.clone());
-        Outcome::Product(product)
+        let product = write.change.apply(write.id, stored)?;
+        let audit = write.audit(stored, &product);
+        let of_orders = |product: &Product| (product.name.clone(), product.price, product.discontinued);
+        if stored.map(of_orders) != Some(of_orders(&product)) {
+            self.puts.insert(write.id);
+        }
+        self.products.insert(write.id, product.clone());
+        Ok((product, audit))
     }
 
     /// The products that have changed, in the order of their ids.
     pub(in crate::db) fn changed_products(&self) -> impl Iterator<Item = ChangedProduct<'_>> {
         self.products.values().filter_map(|product| {
             let stored = self.stored.get(&product.id).copied();
-            let is_put = !self.puts.is_empty() && self.puts.contains(&product.id);
+            let is_put = self.puts.contains(&product.id);
             (is_put || stored != Some(numbers(product))).then_some(ChangedProduct { product, is_stored: stored.is_some(), is_put })
         })
     }

@@ -76,6 +76,7 @@ pub(super) fn script(plan: &Plan<'_>, marks: &Marks, writer: i64, last_seq: i64)
     payments(&mut script, plan);
     notices(&mut script, plan);
     flush_desk::add_desk(&mut script, &plan.desk);
+    flush_desk::add_answers(&mut script, &plan.answers)?;
     flush_desk::add_cluster(&mut script, &plan.cluster, writer)?;
     log(&mut script, plan, writer)?;
     if plan.log.last_seq > last_seq {

@@ -5,7 +5,8 @@ use super::flush::{Script, int4};
 use super::open::small;
 use super::statement::{Value, sql, time};
 use crate::db::codec;
-use crate::db::plan::{Cluster, Desk, Handed};
+use crate::db::plan::{Answers, Cluster, Desk, Handed};
+use crate::db::write::KeptAnswer;
 use crate::domain::{Event, Order};
 
 sql!(
@@ -32,6 +33,11 @@ sql!(
     /// Of a log that nobody has counted; if another node has begun since, the batch is decided again.
     NewPositions, "INSERT INTO analytics_positions (writer, seq) SELECT * FROM unnest(?, ?)"
 );
+sql!(DropAnswers, "DELETE FROM answers WHERE key = ANY(?)");
+sql!(
+    /// If another node has kept one since, the batch is decided again.
+    InsertAnswers, "INSERT INTO answers (key, body, answer, expires_at) SELECT * FROM unnest(?, ?, ?, ?)"
+);
 sql!(
     TakeShards,
     "UPDATE shards s SET writer = ?, after_writer = NULL, after_seq = NULL FROM unnest(?, ?) AS n (role, shard) \
@@ -53,6 +59,24 @@ sql!(
     HoldEvents,
     "INSERT INTO held_events (order_id, kind, shard, at, data) SELECT * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT (order_id, kind) DO NOTHING"
 );
+
+/// Adds new answers.
+pub(super) fn add_answers(script: &mut Script, answers: &Answers) -> Result<(), Failure> {
+    let new: Vec<_> = answers.new_answers().collect();
+    let expired: Vec<Vec<u8>> = new.iter().filter(|(.., is_stored)| *is_stored).map(|(key, ..)| key.to_vec()).collect();
+    script.add(expired.len(), DropAnswers, || [Value::Blobs(expired)]);
+    let encode = |kept: &KeptAnswer| codec::encode_answer(&kept.answer).map_err(Failure::codec("an answer"));
+    let texts = new.iter().map(|(_, kept, _)| encode(kept)).collect::<Result<_, _>>()?;
+    script.add(new.len(), InsertAnswers, || {
+        [
+            Value::Blobs(new.iter().map(|(key, ..)| key.to_vec()).collect()),
+            Value::Blobs(new.iter().map(|(_, kept, _)| kept.body.clone()).collect()),
+            Value::Blobs(texts),
+            Value::Times(new.iter().map(|(_, kept, _)| time(kept.expires_at)).collect()),
+        ]
+    });
+    Ok(())
+}
 
 /// Adds what has changed of letters, audit and analytics.
 pub(super) fn add_desk(script: &mut Script, desk: &Desk<'_>) {

@@ -15,14 +15,14 @@ sql!(
 sql!(
     PutProducts,
     "UPDATE products SET name = n.name, price = n.price, available_quantity = n.available, reserved_quantity = n.reserved, \
-     shipped_quantity = n.shipped, supplied_quantity = n.supplied \
-     FROM unnest(?, ?, ?, ?, ?, ?, ?) AS n (id, name, price, available, reserved, shipped, supplied) WHERE products.id = n.id"
+     shipped_quantity = n.shipped, supplied_quantity = n.supplied, discontinued = n.discontinued \
+     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?) AS n (id, name, price, available, reserved, shipped, supplied, discontinued) WHERE products.id = n.id"
 );
 sql!(
     /// Of a product that was not there; if another node has put it there since, the batch is decided again.
     NewProducts,
-    "INSERT INTO products (id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity) \
-     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO products (id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, \
+     discontinued) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)"
 );
 sql!(
     InsertReservations,
@@ -80,7 +80,8 @@ fn products(script: &mut Script, stock: &StockDesk) {
         let names = rows.iter().map(|product| product.name.as_str().to_owned()).collect();
         let prices = rows.iter().map(|product| amount(product.price)).collect();
         let [available, reserved, shipped, supplied] = [0, 1, 2, 3].map(|n| column(rows, n));
-        [ids(rows), Value::Texts(names), Value::Amounts(prices), available, reserved, shipped, supplied]
+        let discontinued = Value::Bools(rows.iter().map(|product| product.discontinued).collect());
+        [ids(rows), Value::Texts(names), Value::Amounts(prices), available, reserved, shipped, supplied, discontinued]
     };
     script.add(counted.len(), SaveStock, || {
         let [available, reserved, shipped, supplied] = [0, 1, 2, 3].map(|n| column(&counted, n));

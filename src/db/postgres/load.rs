@@ -41,13 +41,13 @@ sql!(
 sql!(Keys, "SELECT key, body, order_id, expires_at FROM idempotency_keys WHERE key = ANY(?)" => (Binary, Binary, SqlUuid, Timestamptz));
 sql!(
     Products,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE" => ProductTypes
 );
 sql!(
     /// The products of stored reservations as well.
     ProductsOfOrders,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE id = ANY(? || ARRAY(SELECT r.product_id FROM unnest(?, ?, ?) AS n (order_id, first, last) \
      JOIN inventory_reservations r ON r.id BETWEEN n.first AND n.last AND r.order_id = n.order_id)) \
      ORDER BY id FOR NO KEY UPDATE" => ProductTypes
@@ -99,6 +99,10 @@ sql!(
     /// After the shards are locked: who is not alive now will never be again, and its log is at its end.
     Owners, "SELECT writer, alive, last_seq FROM writers WHERE writer IN (SELECT s.writer FROM shards s)" => (BigInt, Bool, BigInt)
 );
+sql!(
+    /// Not locked: of two nodes that keep an answer under one key the second one's batch is decided again.
+    Answers, "SELECT key, body, answer, expires_at FROM answers WHERE key = ANY(?)" => (Binary, Binary, Binary, Timestamptz)
+);
 sql!(Known, "SELECT id FROM orders WHERE id = ANY(?) UNION SELECT id FROM known_orders WHERE id = ANY(?)" => SqlUuid);
 sql!(
     Held,
@@ -128,6 +132,7 @@ pub(super) struct Asks {
     shards: (Vec<&'static str>, Vec<i16>),
     copied: Vec<Uuid>,
     awaited: Vec<Uuid>,
+    answers: Vec<Vec<u8>>,
 }
 
 impl Asks {
@@ -156,6 +161,7 @@ impl Asks {
             shards: needs.shards.iter().map(|(role, shard)| (role.name(), super::open::small(shard.0))).unzip(),
             copied: ids(&needs.copied),
             awaited: ids(&needs.awaited),
+            answers: needs.answers.iter().map(|key| key.key.to_vec()).collect(),
         }
     }
 }
@@ -187,6 +193,7 @@ where
 }
 
 type KeyRow = (Vec<u8>, Vec<u8>, Uuid, Time);
+type AnswerRow = (Vec<u8>, Vec<u8>, Vec<u8>, Time);
 type ShardRow = (String, i16, Option<i64>, Option<i64>, Option<i64>);
 
 /// The rows that were found.
@@ -210,6 +217,7 @@ struct FoundRarely {
     owners: Vec<(i64, bool, i64)>,
     known: Vec<Uuid>,
     held: Vec<HeldRow>,
+    answers: Vec<AnswerRow>,
 }
 
 /// Opens the transaction and looks everything up.
@@ -226,6 +234,7 @@ pub(super) async fn look_up(conn: &AsyncPgConnection, asks: Asks) -> Result<Foun
         shards: asks.shards,
         copied: asks.copied,
         awaited: asks.awaited,
+        answers: asks.answers,
     };
     let [stock_orders, firsts, lasts] = asks.stock;
     let (keyed, stocked) = (key_bytes.len(), stock_orders.len());
@@ -293,6 +302,7 @@ struct Rare {
     shards: (Vec<&'static str>, Vec<i16>),
     copied: Vec<Uuid>,
     awaited: Vec<Uuid>,
+    answers: Vec<Vec<u8>>,
 }
 
 async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundRarely> {
@@ -308,7 +318,7 @@ async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundR
     };
     let claim = [Value::Int(asks.own), Value::Ints(claimed.clone()), Value::Ints(leases), Value::Int(asks.own)];
     let awaited = [Value::Ids(asks.awaited.clone()), Value::Ids(asks.awaited.clone())];
-    let (letters, positions, expired, claimed, shards, owners, known, held) = join!(
+    let (letters, positions, expired, claimed, shards, owners, known, held, answers) = join!(
         biased;
         look(conn, Letters, asks.letters.len(), [Value::Ids(asks.letters)]),
         look(conn, Positions, asks.sources.len(), [Value::Ints(asks.sources)]),
@@ -318,6 +328,7 @@ async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundR
         look(conn, Owners, handed, []),
         look(conn, Known, asks.awaited.len(), awaited),
         look(conn, Held, asks.copied.len(), [Value::Ids(asks.copied)]),
+        look(conn, Answers, asks.answers.len(), [Value::Blobs(asks.answers)]),
     );
     expired?;
     Ok(FoundRarely {
@@ -328,6 +339,7 @@ async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundR
         owners: owners?,
         known: known?,
         held: held?,
+        answers: answers?,
     })
 }
 
@@ -356,6 +368,7 @@ impl Found {
             let state = LetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
             stored.letters.insert(LetterId(id), StoredLetter { state, created_at: timestamp(created_at) });
         }
+        stored.answers = self.rare.answers.into_iter().map(rows::kept_answer).collect::<Result<_, Failure>>()?;
         stored.positions = self.rare.positions.into_iter().map(|(source, seq)| (WriterId(source), seq)).collect();
         stored.cluster = cluster(self.rare.claimed, self.rare.shards, self.rare.owners, self.rare.known, self.rare.held)?;
         Ok((stored, marks))

@@ -6,7 +6,10 @@ use super::open::small;
 use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, ProductRow, ProductTypes};
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
 use crate::db::codec;
-use crate::db::read::{AnalyticsRow, AuditEntry, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::read::{
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
+};
+use crate::db::write::KeptAnswer;
 use crate::domain::{
     CustomerId, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
 };
@@ -225,17 +228,17 @@ pub(super) async fn pending_notices(
 
 sql!(
     OneProduct,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE id = ?" => ProductTypes
 );
 sql!(
     ProductPage,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE id > ? ORDER BY id LIMIT ?" => ProductTypes
 );
 sql!(
     LowStock,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE available_quantity <= ? ORDER BY available_quantity, id LIMIT ?" => ProductTypes
 );
 
@@ -259,6 +262,36 @@ sql!(
     "SELECT at, by_whom, action, subject, note FROM audit_log WHERE subject = ? ORDER BY id"
         => (Timestamptz, Text, Text, Text, Nullable<Text>)
 );
+
+sql!(
+    Corrections,
+    "SELECT id, at, by_whom, action, subject, note FROM audit_log WHERE action = 'stock' AND id < ? ORDER BY id DESC LIMIT ?"
+        => CorrectionTypes
+);
+sql!(
+    CorrectionsOf,
+    "SELECT id, at, by_whom, action, subject, note FROM audit_log WHERE subject = ? AND action = 'stock' AND id < ? \
+     ORDER BY id DESC LIMIT ?" => CorrectionTypes
+);
+sql!(KeptAnswers, "SELECT key, body, answer, expires_at FROM answers WHERE key = ANY(?)" => (Binary, Binary, Binary, Timestamptz));
+
+type CorrectionTypes = (BigInt, Timestamptz, Text, Text, Text, Nullable<Text>);
+
+pub(super) async fn corrections(conn: &AsyncPgConnection, filter: CorrectionFilter) -> Result<Vec<Correction>, Failure> {
+    let before = Value::Int(filter.before.unwrap_or(i64::MAX));
+    let rows: Vec<(i64, Time, String, String, String, Option<String>)> = match filter.product {
+        Some(product) => select(conn, CorrectionsOf, [Value::Text(product.to_string()), before, limit(filter.limit)]).await?,
+        None => select(conn, Corrections, [before, limit(filter.limit)]).await?,
+    };
+    let one =
+        |(number, at, by, action, subject, note)| Correction { number, entry: AuditEntry { at: timestamp(at), by, action, subject, note } };
+    Ok(rows.into_iter().map(one).collect())
+}
+
+pub(super) async fn answer(conn: &AsyncPgConnection, key: [u8; 32]) -> Result<Option<KeptAnswer>, Failure> {
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Time)> = select(conn, KeptAnswers, [Value::Blobs(vec![key.to_vec()])]).await?;
+    Ok(rows.into_iter().next().map(rows::kept_answer).transpose()?.map(|(_, kept)| kept))
+}
 
 pub(super) async fn audit(conn: &AsyncPgConnection, subject: String) -> Result<Vec<AuditEntry>, Failure> {
     let rows: Vec<(Time, String, String, String, Option<String>)> = select(conn, Audit, [Value::Text(subject)]).await?;

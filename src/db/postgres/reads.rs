@@ -7,9 +7,10 @@ use super::snapshot::PgSnapshot;
 use super::store::on;
 use super::{letters, queries};
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow,
+    Snapshot, StoredOrder, WriterRow,
 };
-use crate::db::write::StoreError;
+use crate::db::write::{KeptAnswer, StoreError};
 use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
 use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
@@ -145,6 +146,14 @@ impl Reads for PgReads {
 
     fn letter(&self, id: LetterId) -> Reading<Option<DeadLetter>> {
         self.read(move |conn| Box::pin(letters::one(conn, id)))
+    }
+
+    fn corrections(&self, filter: CorrectionFilter) -> Reading<Vec<Correction>> {
+        self.read(move |conn| Box::pin(queries::corrections(conn, filter)))
+    }
+
+    fn answer(&self, key: [u8; 32]) -> Reading<Option<KeptAnswer>> {
+        self.read(move |conn| Box::pin(queries::answer(conn, key)))
     }
 
     fn audit(&self, subject: String) -> Reading<Vec<AuditEntry>> {

@@ -30,6 +30,11 @@ sql!(
      ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED))"
 );
 sql!(
+    DeleteAnswers,
+    "DELETE FROM answers WHERE key = ANY(ARRAY(SELECT key FROM answers WHERE expires_at < ? \
+     ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED))"
+);
+sql!(
     DeleteLetters,
     "DELETE FROM dead_letters WHERE id = ANY(ARRAY(\
      SELECT id FROM (SELECT id, state, closed_at FROM dead_letters ORDER BY created_at, id LIMIT ?) oldest \
@@ -60,7 +65,8 @@ pub(super) async fn delete_old(conn: &AsyncPgConnection, retention: Retention) -
     if !writers.is_empty() {
         events = run(conn, DeleteEvents, [Value::Ints(writers), Value::Ints(firsts), Value::Ints(lasts)]).await?;
     }
-    let keys = run(conn, DeleteKeys, [Value::Time(time(retention.keys_before)), Value::Int(limit)]).await?;
+    let keys = run(conn, DeleteKeys, [Value::Time(time(retention.keys_before)), Value::Int(limit)]).await?
+        + run(conn, DeleteAnswers, [Value::Time(time(retention.keys_before)), Value::Int(limit)]).await?;
     let closed = [Value::Int(LETTER_SCAN), Value::Time(time(retention.letters_before)), Value::Int(limit)];
     Ok(Deleted { events, keys, letters: run(conn, DeleteLetters, closed).await? })
 }

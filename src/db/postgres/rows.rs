@@ -4,12 +4,13 @@ use super::error::Failure;
 use super::statement::{Time, timestamp};
 use crate::db::codec::{self, EventColumns};
 use crate::db::plan::{OrderStock, StepName, StockRow};
+use crate::db::write::KeptAnswer;
 use crate::domain::{
     Channel, Event, Money, NoticeKind, NoticeStatus, NoticeTask, OrderId, OrderStatus, Payment, PaymentStatus, Product, ProductId,
     Quantity, ReservedLine, Role, Shard, Text, Timestamp,
 };
 use diesel::sql_types::{
-    Binary, Integer, Nullable, Numeric, SmallInt, Text as SqlText, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid,
+    Binary, Bool, Integer, Nullable, Numeric, SmallInt, Text as SqlText, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid,
 };
 use rust_decimal::Decimal;
 use std::collections::HashMap;
@@ -51,12 +52,18 @@ pub(super) fn role(name: &str) -> Result<Role, Failure> {
     Role::from_name(name).ok_or(Failure::Column("a role"))
 }
 
-pub(super) type ProductTypes = (SqlUuid, SqlText, Numeric, Integer, Integer, Integer, Integer);
-pub(super) type ProductRow = (Uuid, String, Decimal, i32, i32, i32, i32);
+pub(super) type ProductTypes = (SqlUuid, SqlText, Numeric, Integer, Integer, Integer, Integer, Bool);
+pub(super) type ProductRow = (Uuid, String, Decimal, i32, i32, i32, i32, bool);
 
 /// A product's row.
-pub(super) fn product((id, name, price, available, reserved, shipped, supplied): ProductRow) -> Result<Product, Failure> {
-    Ok(Product { id: ProductId(id), name: text(&name)?, price: money(price)?, available, reserved, shipped, supplied })
+pub(super) fn product((id, name, price, available, reserved, shipped, supplied, discontinued): ProductRow) -> Result<Product, Failure> {
+    Ok(Product { id: ProductId(id), name: text(&name)?, price: money(price)?, available, reserved, shipped, supplied, discontinued })
+}
+
+/// A kept answer's row.
+pub(super) fn kept_answer((key, body, answer, at): (Vec<u8>, Vec<u8>, Vec<u8>, Time)) -> Result<(Vec<u8>, KeptAnswer), Failure> {
+    let answer = codec::decode_answer(&answer).map_err(Failure::codec("an answer"))?;
+    Ok((key, KeptAnswer { body, answer, expires_at: timestamp(at) }))
 }
 
 pub(super) type PaymentTypes = (SqlUuid, Integer, Numeric, SqlText, SqlText, Nullable<SqlText>, Timestamptz);

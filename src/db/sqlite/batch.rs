@@ -103,6 +103,7 @@ fn flush(conn: &mut SqliteConnection, plan: &Plan<'_>, writer: i64) -> Result<()
     flush_payments(conn, plan)?;
     flush_notices(conn, plan)?;
     desk::flush(conn, &plan.desk)?;
+    desk::flush_answers(conn, &plan.answers)?;
     cluster::flush(conn, &plan.cluster, writer)?;
     flush_log(conn, plan, writer)
 }

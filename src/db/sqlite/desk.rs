@@ -2,10 +2,13 @@
 
 use super::error::Failure;
 use super::statement::{Id, Value, among, insert, run, select, sql};
-use crate::db::plan::{Desk, Needs, Stored, StoredLetter};
+use crate::db::codec;
+use crate::db::plan::{Answers, Desk, Needs, Stored, StoredLetter};
+use crate::db::write::KeptAnswer;
 use crate::domain::{LetterId, LetterState, Timestamp};
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::SqliteConnection;
+use std::collections::HashMap;
 
 sql!(LettersAmong, "SELECT id, state, created_at FROM dead_letters WHERE id IN " => (Binary, Text, BigInt));
 sql!(
@@ -23,6 +26,9 @@ sql!(
     "INSERT INTO analytics (minute, metric, key, value) VALUES ",
     " ON CONFLICT (minute, metric, key) DO UPDATE SET value = value + excluded.value"
 );
+sql!(AnswersAmong, "SELECT key, body, answer, expires_at FROM answers WHERE key IN " => (Binary, Binary, Binary, BigInt));
+sql!(DeleteAnswer, "DELETE FROM answers WHERE key = ?");
+sql!(InsertAnswers, "INSERT INTO answers (key, body, answer, expires_at) VALUES ");
 sql!(Position, "SELECT seq FROM analytics_positions WHERE writer = ?" => BigInt);
 sql!(MovePosition, "INSERT INTO analytics_positions (writer, seq) VALUES ", " ON CONFLICT (writer) DO UPDATE SET seq = excluded.seq");
 /// Reads what the batch's rare writes are about.
@@ -32,11 +38,36 @@ pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, stored: &mut 
         let state = LetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
         stored.letters.insert(LetterId(id), StoredLetter { state, created_at: Timestamp(created_at) });
     }
+    let keys: Vec<&[u8]> = needs.answers.iter().map(|key| key.key.as_slice()).collect();
+    stored.answers = answers_among(conn, &keys)?;
     for source in &needs.sources {
         let seq = select::<_, i64, 1>(conn, Position, [Value::Int(source.0)])?;
         stored.positions.extend(seq.first().map(|seq| (*source, *seq)));
     }
     Ok(())
+}
+
+/// The answers that are kept under these keys, expired ones among them.
+pub(super) fn answers_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, KeptAnswer>, Failure> {
+    let rows = among::<_, (Vec<u8>, Vec<u8>, Vec<u8>, i64)>(conn, AnswersAmong, keys)?;
+    let read = |(key, body, answer, at): (_, _, Vec<u8>, _)| {
+        let answer = codec::decode_answer(&answer).map_err(Failure::codec("an answer"))?;
+        Ok((key, KeptAnswer { body, answer, expires_at: Timestamp(at) }))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Writes new answers.
+pub(super) fn flush_answers(conn: &mut SqliteConnection, answers: &Answers) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for (key, kept, is_stored) in answers.new_answers() {
+        if is_stored {
+            run(conn, DeleteAnswer, [Value::Blob(key)])?;
+        }
+        let answer = codec::encode_answer(&kept.answer).map_err(Failure::codec("an answer"))?;
+        rows.push([Value::Blob(key), Value::Blob(&kept.body), Value::Bytes(answer), Value::Int(kept.expires_at.0)]);
+    }
+    Ok(insert(conn, InsertAnswers, &rows)?)
 }
 
 /// Writes what has changed.

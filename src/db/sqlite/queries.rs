@@ -5,7 +5,9 @@ use super::error::Failure;
 use super::rows::{self, ProductRow, ProductTypes};
 use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::codec::{self, EventColumns};
-use crate::db::read::{AnalyticsRow, AuditEntry, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::read::{
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
+};
 use crate::domain::{
     CustomerId, LoggedEvent, NoticeStatus, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
@@ -254,12 +256,12 @@ pub(super) fn pending_notices(
 
 sql!(
     ProductPage,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE id > ? ORDER BY id LIMIT ?" => ProductTypes
 );
 sql!(
     LowStock,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE available_quantity <= ? ORDER BY available_quantity, id LIMIT ?" => ProductTypes
 );
 
@@ -271,6 +273,31 @@ pub(super) fn products(conn: &mut SqliteConnection, after: Option<ProductId>, li
 pub(super) fn low_stock(conn: &mut SqliteConnection, most: i32, limit: u32) -> Result<Vec<Product>, Failure> {
     let values = [Value::Int(i64::from(most)), Value::Int(i64::from(limit))];
     select::<_, ProductRow, 2>(conn, LowStock, values)?.into_iter().map(rows::product).collect()
+}
+
+sql!(
+    Corrections,
+    "SELECT id, at, by_whom, action, subject, note FROM audit_log WHERE action = 'stock' AND id < ? ORDER BY id DESC LIMIT ?"
+        => (BigInt, BigInt, Text, Text, Text, Nullable<Text>)
+);
+sql!(
+    CorrectionsOf,
+    "SELECT id, at, by_whom, action, subject, note FROM audit_log INDEXED BY audit_log_by_subject \
+     WHERE subject = ? AND action = 'stock' AND id < ? ORDER BY id DESC LIMIT ?" => (BigInt, BigInt, Text, Text, Text, Nullable<Text>)
+);
+
+pub(super) fn corrections(conn: &mut SqliteConnection, filter: &CorrectionFilter) -> Result<Vec<Correction>, Failure> {
+    let (before, limit) = (Value::Int(filter.before.unwrap_or(i64::MAX)), Value::Int(i64::from(filter.limit)));
+    let rows: Vec<(i64, i64, String, String, String, Option<String>)> = match filter.product {
+        Some(product) => {
+            let subject = product.to_string();
+            select::<_, _, 3>(conn, CorrectionsOf, [Value::Text(&subject), before, limit])?
+        }
+        None => select::<_, _, 2>(conn, Corrections, [before, limit])?,
+    };
+    let one =
+        |(number, at, by, action, subject, note)| Correction { number, entry: AuditEntry { at: Timestamp(at), by, action, subject, note } };
+    Ok(rows.into_iter().map(one).collect())
 }
 
 sql!(Audit, "SELECT at, by_whom, action, subject, note FROM audit_log WHERE subject = ? ORDER BY id" => (BigInt, Text, Text, Text, Nullable<Text>));

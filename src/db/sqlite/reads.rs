@@ -4,11 +4,12 @@
 use super::error::{Blame, Failure, judge};
 use super::open::{SqliteOptions, stored_shards};
 use super::snapshot::SqliteSnapshot;
-use super::{cluster, letters, queries, rows};
+use super::{cluster, desk, letters, queries, rows};
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow,
+    Snapshot, StoredOrder, WriterRow,
 };
-use crate::db::write::StoreError;
+use crate::db::write::{KeptAnswer, StoreError};
 use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
@@ -158,6 +159,14 @@ impl Reads for SqliteReads {
 
     fn letter(&self, id: LetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>> {
         self.read(move |conn| letters::one(conn, id))
+    }
+
+    fn corrections(&self, filter: CorrectionFilter) -> BoxFuture<'static, Result<Vec<Correction>, StoreError>> {
+        self.read(move |conn| queries::corrections(conn, &filter))
+    }
+
+    fn answer(&self, key: [u8; 32]) -> BoxFuture<'static, Result<Option<KeptAnswer>, StoreError>> {
+        self.read(move |conn| Ok(desk::answers_among(conn, &[&key])?.into_values().next()))
     }
 
     fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>> {

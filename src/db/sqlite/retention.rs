@@ -16,6 +16,7 @@ const LETTER_SCAN: i64 = 20_000;
 sql!(Front, "SELECT seq, at, topic FROM events WHERE writer = ? AND seq <= ? ORDER BY seq LIMIT ?" => (BigInt, BigInt, BigInt));
 sql!(DeleteEvents, "DELETE FROM events WHERE writer = ? AND seq <= ?");
 sql!(DeleteKeys, "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys ORDER BY id LIMIT ?) AND expires_at < ?");
+sql!(DeleteAnswers, "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT ?) AND expires_at < ?");
 sql!(
     DeleteLetters,
     "DELETE FROM dead_letters WHERE id IN (\
@@ -44,7 +45,8 @@ fn delete_old(conn: &mut SqliteConnection, retention: &Retention) -> Result<Dele
         let left = limit - i64::try_from(events).unwrap_or(limit);
         events += delete_events(conn, writer.writer, end, retention.events_before, left)?;
     }
-    let keys = run(conn, DeleteKeys, [Value::Int(limit), Value::Int(retention.keys_before.0)])?;
+    let keys = run(conn, DeleteKeys, [Value::Int(limit), Value::Int(retention.keys_before.0)])?
+        + run(conn, DeleteAnswers, [Value::Int(limit), Value::Int(retention.keys_before.0)])?;
     if events + keys >= retention.limit as usize {
         // Writes have waited enough; letters, which are looked for among many, come with the last of the rest.
         return Ok(Deleted { events, keys, letters: 0 });

@@ -12,11 +12,11 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text as SqlText};
 use diesel::sqlite::SqliteConnection;
 use std::collections::HashMap;
 
-pub(super) type ProductTypes = (Binary, SqlText, BigInt, BigInt, BigInt, BigInt, BigInt);
-pub(super) type ProductRow = (Id, String, i64, i64, i64, i64, i64);
+pub(super) type ProductTypes = (Binary, SqlText, BigInt, BigInt, BigInt, BigInt, BigInt, BigInt);
+pub(super) type ProductRow = (Id, String, i64, i64, i64, i64, i64, i64);
 sql!(
     ProductsAmong,
-    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity \
+    "SELECT id, name, price, available_quantity, reserved_quantity, shipped_quantity, supplied_quantity, discontinued \
      FROM products WHERE id IN " => ProductTypes
 );
 
@@ -26,7 +26,7 @@ pub(super) fn products_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Res
 }
 
 /// A product's row.
-pub(super) fn product((Id(id), name, price, available, reserved, shipped, supplied): ProductRow) -> Result<Product, Failure> {
+pub(super) fn product((Id(id), name, price, available, reserved, shipped, supplied, discontinued): ProductRow) -> Result<Product, Failure> {
     let count = |number: i64| i32::try_from(number).map_err(|_| Failure::Column("a product's quantity"));
     Ok(Product {
         id: ProductId(id),
@@ -36,6 +36,7 @@ pub(super) fn product((Id(id), name, price, available, reserved, shipped, suppli
         reserved: count(reserved)?,
         shipped: count(shipped)?,
         supplied: count(supplied)?,
+        discontinued: discontinued != 0,
     })
 }
 

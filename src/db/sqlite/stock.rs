@@ -23,10 +23,10 @@ sql!(
 sql!(
     PutProduct,
     "INSERT INTO products \
-     (id, name, available_quantity, reserved_quantity, price, shipped_quantity, supplied_quantity) VALUES ",
+     (id, name, available_quantity, reserved_quantity, price, shipped_quantity, supplied_quantity, discontinued) VALUES ",
     " ON CONFLICT (id) DO UPDATE SET name = excluded.name, available_quantity = excluded.available_quantity, \
       reserved_quantity = excluded.reserved_quantity, price = excluded.price, shipped_quantity = excluded.shipped_quantity, \
-      supplied_quantity = excluded.supplied_quantity"
+      supplied_quantity = excluded.supplied_quantity, discontinued = excluded.discontinued"
 );
 
 /// Reads the products and outcomes that the batch may touch.
@@ -67,7 +67,8 @@ pub(super) fn flush(conn: &mut SqliteConnection, stock: &StockDesk) -> Result<()
         let id = Value::id(&product.id.0);
         if changed.is_put {
             let price = Value::Int(product.price.minor());
-            let row = [id, Value::Text(product.name.as_str()), available, reserved, price, shipped, supplied];
+            let discontinued = Value::Int(i64::from(product.discontinued));
+            let row = [id, Value::Text(product.name.as_str()), available, reserved, price, shipped, supplied, discontinued];
             insert(conn, PutProduct, &[row])?;
         } else {
             run(conn, SaveStock, [available, reserved, shipped, supplied, id])?;

@@ -192,12 +192,8 @@ fn a_file_that_is_gone_is_not_made_anew() {
 #[test]
 fn a_bad_write_is_told_apart_from_a_bad_database() {
     let mut desk = Desk::new();
-    let put = |available| Write::PutProduct {
-        id: ProductId(Uuid::from_u128(7)),
-        name: Text::new("Thing").unwrap(),
-        price: Money::from_minor(1).unwrap(),
-        available,
-    };
+    let put =
+        |available| Write::product(ProductId(Uuid::from_u128(7)), Text::new("Thing").unwrap(), Money::from_minor(1).unwrap(), available);
     let error = desk.commit(vec![place(1), put(-1)]).unwrap_err();
     assert!(matches!(error, CommitError::BadWrite(StoreError::Statement(_))), "{error}");
     assert_eq!(desk.state(), desk.writer, "nothing was written");

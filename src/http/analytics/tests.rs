@@ -52,7 +52,7 @@ impl Node {
 
     async fn put_product(&mut self, available: i32) {
         let (name, price) = (Text::lossy("Teapot"), Money::from_minor(1999).unwrap());
-        self.write(Write::PutProduct { id: ProductId(Uuid::from_u128(7)), name, price, available }).await;
+        self.write(Write::product(ProductId(Uuid::from_u128(7)), name, price, available)).await;
     }
 
     async fn dashboard(&self) -> Value {

@@ -32,7 +32,7 @@ impl World {
         let shards = vec![Shard(0), Shard(1)];
         world.write(Write::TakeShards { roles: Role::ALL.to_vec(), shards }).await;
         let name = Text::lossy("Thing");
-        world.write(Write::PutProduct { id: product(1), name, price: money(1000), available: 50 }).await;
+        world.write(Write::product(product(1), name, money(1000), 50)).await;
         world
     }
 
