@@ -331,10 +331,11 @@ fn read_count(reader: &mut Reader, raw: &str, name: &str) -> Option<i32> {
 
 async fn write(call: &Call, write: ProductWrite) -> Result<HttpResponse, Problem> {
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    match call.state.front.write(Write::ChangeProduct(Box::new(write)), limit).await? {
-        Outcome::Answered { answer, same_body } => once::replay(&answer, same_body),
-        outcome => product_of(outcome).map(|product| shown(&product)),
+    let outcome = call.state.front.write(Write::ChangeProduct(Box::new(write)), limit).await?;
+    if let Outcome::Answered { answer, same_body } = &outcome {
+        return once::replay(answer, *same_body);
     }
+    product_of(outcome).map(|product| shown(&product))
 }
 
 /// The product that a write of it has made, or why it was not made.

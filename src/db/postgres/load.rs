@@ -193,7 +193,6 @@ where
 }
 
 type KeyRow = (Vec<u8>, Vec<u8>, Uuid, Time);
-type AnswerRow = (Vec<u8>, Vec<u8>, Vec<u8>, Time);
 type ShardRow = (String, i16, Option<i64>, Option<i64>, Option<i64>);
 
 /// The rows that were found.
@@ -217,7 +216,7 @@ struct FoundRarely {
     owners: Vec<(i64, bool, i64)>,
     known: Vec<Uuid>,
     held: Vec<HeldRow>,
-    answers: Vec<AnswerRow>,
+    answers: Vec<rows::AnswerRow>,
 }
 
 /// Opens the transaction and looks everything up.

@@ -289,7 +289,7 @@ pub(super) async fn corrections(conn: &AsyncPgConnection, filter: CorrectionFilt
 }
 
 pub(super) async fn answer(conn: &AsyncPgConnection, key: [u8; 32]) -> Result<Option<KeptAnswer>, Failure> {
-    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Time)> = select(conn, KeptAnswers, [Value::Blobs(vec![key.to_vec()])]).await?;
+    let rows: Vec<rows::AnswerRow> = select(conn, KeptAnswers, [Value::Blobs(vec![key.to_vec()])]).await?;
     Ok(rows.into_iter().next().map(rows::kept_answer).transpose()?.map(|(_, kept)| kept))
 }
 

@@ -60,8 +60,10 @@ pub(super) fn product((id, name, price, available, reserved, shipped, supplied, 
     Ok(Product { id: ProductId(id), name: text(&name)?, price: money(price)?, available, reserved, shipped, supplied, discontinued })
 }
 
+pub(super) type AnswerRow = (Vec<u8>, Vec<u8>, Vec<u8>, Time);
+
 /// A kept answer's row.
-pub(super) fn kept_answer((key, body, answer, at): (Vec<u8>, Vec<u8>, Vec<u8>, Time)) -> Result<(Vec<u8>, KeptAnswer), Failure> {
+pub(super) fn kept_answer((key, body, answer, at): AnswerRow) -> Result<(Vec<u8>, KeptAnswer), Failure> {
     let answer = codec::decode_answer(&answer).map_err(Failure::codec("an answer"))?;
     Ok((key, KeptAnswer { body, answer, expires_at: timestamp(at) }))
 }
