@@ -282,6 +282,7 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         cluster_tick_ms: cluster.tick_ms,
         handover_ms: cluster.handover_ms,
         external_roles: cluster.external(),
+        external_answer_ms: cluster.external_answer_ms,
         lazy_save_ms: order.lazy_save_ms,
         deadlines: Deadlines { expiry_ms: order.expiry_ms, payment_ms: order.payment_deadline_ms },
         restart_limit: RestartLimit { restarts: settings.actors.restart_limit, window_ms: settings.actors.restart_window_ms },

@@ -8,7 +8,7 @@ use ordermill::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Marker, Money, NoticeKind, Order,
     OrderId, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, WriterId,
 };
-use ordermill::saga::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
+use ordermill::saga::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -83,10 +83,11 @@ fn bodies() -> Vec<EventBody> {
             last: true,
             reason: text("refused"),
         },
+        EventBody::AnswerAccepted { answer: Box::new(EventBody::PaymentProcessed { amount: money(4200), method: text("CARD") }) },
     ]
 }
 
-fn records() -> [(&'static str, Record); 3] {
+fn records() -> [(&'static str, Record); 4] {
     let notice = |kind, sent| NoticeFact { kind, channel: Channel::Email, sent, at: at(9) };
     let full = Facts {
         stock: Some((StockFact::Reserved(held()), at(1))),
@@ -106,11 +107,21 @@ fn records() -> [(&'static str, Record); 3] {
         payment: Some((PaymentFact::Failed { reason: text("declined") }, at(2))),
         ..Facts::default()
     };
+    let external = ExternalRecord {
+        payment: Some((money(1), text("CARD"), at(11))),
+        stock: Some((held(), at(12))),
+        payment_accepted: Some(at(13)),
+        stock_accepted: Some(at(14)),
+        contradictions: 0x0001_0040,
+        released_early: Some(at(15)),
+        awaited_since: Some(at(16)),
+    };
     let history = vec![HistoryEntry::new(OrderStatus::Cancelled, EventKind::NotificationFailed, at(10))];
     [
         ("record empty", Record::default()),
-        ("record full", Record { facts: full, history, parked: Some(text("charge")) }),
-        ("record failed", Record { facts: failed, history: Vec::new(), parked: None }),
+        ("record full", Record { facts: full, history, parked: Some(text("charge")), external: None }),
+        ("record failed", Record { facts: failed.clone(), history: Vec::new(), parked: None, external: None }),
+        ("record external", Record { facts: failed, history: Vec::new(), parked: None, external: Some(Box::new(external)) }),
     ]
 }
 
@@ -163,8 +174,8 @@ fn events_keep_their_stored_form() {
 #[test]
 fn what_is_no_stored_form_is_refused() {
     let mut newer = codec::encode_record(&Record::default()).unwrap();
-    newer[0] = 2;
-    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 2 is not known to this version");
+    newer[0] = 3;
+    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 3 is not known to this version");
     assert!(codec::decode_record(&[]).is_err());
     assert!(codec::decode_record(&[1, 7, 7]).is_err());
     let columns = EventColumns { order: order().id, shard: Shard(1), at: at(1) };

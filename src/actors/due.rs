@@ -11,6 +11,11 @@ use crate::saga::policy::{Deadlines, deadline};
 pub(crate) struct Due(Option<u64>);
 
 impl Due {
+    /// Whether no deadline was armed when it was looked at last.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// When the order is ended for want of payment, in milliseconds of the steady clock, and for which reason; none while no
     /// deadline is armed.
     pub(crate) fn look(&mut self, facts: &Facts, deadlines: Deadlines, now: Timestamp, steady_ms: u64) -> Option<(u64, CancelledBy)> {
@@ -18,6 +23,22 @@ impl Due {
         let due = armed.map(|(at, by)| (self.0.unwrap_or_else(|| steady_ms.saturating_add(at.ms_since(now))), by));
         self.0 = due.map(|(due_ms, _)| due_ms);
         due
+    }
+}
+
+/// The same of another team's answer: reckoned once for each time at which it falls due.
+#[derive(Default)]
+pub(crate) struct Overdue(Option<(Timestamp, u64)>);
+
+impl Overdue {
+    /// When it falls due, in milliseconds of the steady clock.
+    pub(crate) fn look(&mut self, at: Option<Timestamp>, now: Timestamp, steady_ms: u64) -> Option<u64> {
+        let known = self.0;
+        self.0 = at.map(|at| match known {
+            Some((before, due_ms)) if before == at => (at, due_ms),
+            Some(_) | None => (at, steady_ms.saturating_add(at.ms_since(now))),
+        });
+        self.0.map(|(_, due_ms)| due_ms)
     }
 }
 

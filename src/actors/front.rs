@@ -360,6 +360,7 @@ impl Front {
             OrderCommand::Ship(_)
             | OrderCommand::Unpark
             | OrderCommand::DoneByHand(_)
+            | OrderCommand::Accept(_)
             | OrderCommand::Hear(_)
             | OrderCommand::Park { .. } => {
                 return Err(CommandError::Rejected(rejection));

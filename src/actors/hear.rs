@@ -106,6 +106,10 @@ impl Front {
         if !self.node.owns(role, event.shard) {
             return Err(HearError::NotNow);
         }
+        // Our roles rest on what the order accepts of it, which the order tells.
+        if role != Role::Order && self.node.is_external(&event) {
+            return Ok(());
+        }
         let is_owner_here = self.node.owns(Role::Order, event.shard);
         match (role, &event.body) {
             (Role::Order, _) => self.hear_answer(event, limit).await,

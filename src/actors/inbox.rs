@@ -6,6 +6,7 @@ use super::node::Node;
 use crate::db::{IdempotencyKey, Outcome};
 use crate::domain::{CancelledBy, Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, OrderStatus, Revision, Role, Slices, Text};
 use crate::saga::Shipment;
+use crate::saga::external::Dispute;
 use futures_util::{Stream, stream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,6 +85,8 @@ pub(crate) enum OrderCommand {
     Unpark,
     /// A person has done what this role did not.
     DoneByHand(Role),
+    /// A person accepts what another team's role said.
+    Accept(Dispute),
     /// Another node's or team's role has answered.
     Hear(Box<Event>),
     /// A step failed past its policy.

@@ -10,12 +10,15 @@ use crate::domain::{
 };
 use crate::saga::Rejection;
 use crate::saga::by_hand::{self, Undo};
+use crate::saga::external::Dispute;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 const SHIPPED_UNPAID_HELP: &str =
     "the goods have left and the payment failed: compensate the order, or collect the money outside and close the letter as done";
+
+const DISPUTED_HELP: &str = "accept what was said, or compensate: its order cannot go on before";
 
 /// What a person does with a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +33,8 @@ pub enum LetterAction {
     Discard,
     /// A person has done outside what had failed, and says so in the note: the order goes on.
     Done,
+    /// The order goes on with what another team's role said, though it is not what was ordered.
+    Accept,
 }
 
 /// Why an action on a letter was not done.
@@ -100,6 +105,7 @@ impl Front {
                 // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile.
                 Err(CommandError::Rejected(Rejection::TooLate(_))) if action == LetterAction::Done => {}
                 Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => return Err(LetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
+                Err(CommandError::Rejected(Rejection::Disputed)) => return Err(LetterError::NotApplicable(DISPUTED_HELP)),
                 Err(CommandError::Rejected(_)) => return Err(LetterError::NotApplicable("the order is past that")),
                 Err(CommandError::NotFound) => return Err(LetterError::NotApplicable("its order does not exist")),
                 Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => return Err(LetterError::Unavailable),
@@ -111,6 +117,7 @@ impl Front {
             LetterAction::Compensate => LetterState::Compensated,
             LetterAction::Discard => LetterState::Discarded,
             LetterAction::Done => LetterState::Done,
+            LetterAction::Accept => LetterState::Accepted,
         };
         let close = Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() };
         match self.write(close, limit).await {
@@ -205,17 +212,25 @@ fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<Ord
     if let (by_hand::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {
             LetterAction::Skip | LetterAction::Done => Ok(Some(OrderCommand::DoneByHand(undo.role()))),
-            LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard => {
+            LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard | LetterAction::Accept => {
                 Err(LetterError::NotApplicable("another team undoes it: close the letter as done when that is so"))
             }
         };
     }
+    let dispute = Dispute::of_cause(letter.cause.as_str());
     match (letter.kind, action) {
+        (_, LetterAction::Accept) => {
+            dispute.map(|dispute| Some(OrderCommand::Accept(dispute))).ok_or(LetterError::NotApplicable("there is nothing to accept"))
+        }
+        (LetterKind::Step, LetterAction::Discard) if dispute.is_some() => {
+            Err(LetterError::NotApplicable("its order is parked: accept what was said, or compensate"))
+        }
         (LetterKind::Step, LetterAction::Reprocess | LetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
         (LetterKind::Step | LetterKind::Anomaly, LetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
         (LetterKind::Step, LetterAction::Discard) => {
             Err(LetterError::NotApplicable("its order is parked: reprocess, skip or compensate it, or say that it is done"))
         }
+        (LetterKind::Step, LetterAction::Done) if dispute.is_some() => Ok(dispute.map(OrderCommand::Accept)),
         (LetterKind::Step, LetterAction::Done) => Ok(match letter.cause.as_str() {
             // The money was collected outside, or the goods are back: either way this order ends.
             by_hand::SHIPPED_UNPAID => Some(OrderCommand::Compensate),

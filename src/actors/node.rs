@@ -8,6 +8,7 @@ use crate::config::ClusterKey;
 use crate::db::Reads;
 use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp, WriterId};
 use crate::providers::Providers;
+use crate::saga::external;
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -59,6 +60,8 @@ pub struct ActorSettings {
     pub handover_ms: u64,
     /// Roles that another team runs: they are not asked again.
     pub external_roles: Roles,
+    /// How long another team's role may owe an answer before a person is told, in milliseconds.
+    pub external_answer_ms: u64,
     /// How long a fact from which nothing follows may wait to be stored with the next one, in milliseconds.
     pub lazy_save_ms: u64,
     /// How often the supervisor looks at its alarms, in milliseconds.
@@ -110,6 +113,7 @@ impl Default for ActorSettings {
             cluster_tick_ms: 500,
             handover_ms: 5000,
             external_roles: Roles::default(),
+            external_answer_ms: 3_600_000,
             lazy_save_ms: 200,
             tick_ms: 50,
             alarms_per_tick: 1000,
@@ -284,6 +288,11 @@ impl Node {
     /// The thread on which a shard's actors live.
     pub(crate) fn arbiter_of(&self, shard: Shard) -> usize {
         usize::from(shard.0) % self.inboxes.len().max(1)
+    }
+
+    /// Whether another team's role has said it.
+    pub(crate) fn is_external(&self, event: &Event) -> bool {
+        external::is_theirs(event, self.settings.external_roles)
     }
 
     /// Whether this node does the work of `role` for the shard's orders.

@@ -45,7 +45,7 @@ impl Notifier {
 
     fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
         let event = deliver.event.get();
-        let (kind, repeat) = match &event.body {
+        let (kind, repeat) = match event.body.content() {
             EventBody::PaymentProcessed { .. } if self.withdrawn.contains(&event.order) => return,
             EventBody::PaymentProcessed { .. } => (NoticeKind::Confirmation, deliver.repeat),
             EventBody::PaymentFailed { .. } => (NoticeKind::Failure, deliver.repeat),
@@ -70,7 +70,8 @@ impl Notifier {
             | EventBody::OrderConfirmed
             | EventBody::ShipmentHeld
             | EventBody::NotificationSent { .. }
-            | EventBody::NotificationFailed { .. } => return,
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. } => return,
         };
         // It is asked for again after its writes are stored, if it must be.
         if repeat && self.recording.contains_key(&event.order) {

@@ -4,8 +4,10 @@
 //! One write is in flight at a time; what comes meanwhile waits and is taken in one step after it. It knows no provider and no
 //! product: it only hears answers.
 
+mod redrive;
+
 use super::cell::{Alarm, CellRef};
-use super::due::Due;
+use super::due::{Due, Overdue};
 use super::faults::{Plant, Point};
 use super::front::CommandError;
 use super::inbox::{Ask, OpenSlot, OrderCommand};
@@ -15,9 +17,8 @@ use super::messages::{Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use super::node::ActorKind;
 use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{CancelledBy, Channel, DeadLetter, Event, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
-use crate::saga::policy::Backoff;
-use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, by_hand, owed, status, step};
+use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Timestamp};
+use crate::saga::{Effects, Owed, PaymentFact, Record, awaited, by_hand, external, owed, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -56,6 +57,11 @@ pub(crate) struct OrderActor {
     waiting: Vec<Waiting>,
     redrives: u32,
     due: Due,
+    overdue: Overdue,
+    /// When it next asks for what it is owed, by the steady clock.
+    asks_at: u64,
+    /// A deadline before that for which an alarm is set.
+    alarm_at: u64,
     /// Held while it owes more than a notice.
     slot: Option<OpenSlot>,
     /// What the notifier has stored and still has to send.
@@ -79,6 +85,9 @@ impl OrderActor {
             waiting: Vec::new(),
             redrives: 0,
             due: Due::default(),
+            overdue: Overdue::default(),
+            asks_at: u64::MAX,
+            alarm_at: 0,
             slot: None,
             notices_stored: Vec::new(),
             life,
@@ -101,16 +110,18 @@ impl OrderActor {
         }
         let now = self.cell.node.now();
         let mut effects = Effects::default();
+        let before = awaited::is_overdue(&self.record).then(|| self.record.facts.clone());
         for input in std::mem::take(&mut self.stash) {
             match input {
                 Input::Answer(event) => self.take_answer(&event, now, &mut effects),
                 Input::Do(ask) => self.take_command(ask, now, &mut effects),
             }
         }
-        by_hand::look(&self.order, &mut self.record, self.cell.node.settings.external_roles, now, &mut effects);
+        if let Some(before) = before {
+            awaited::look(&before, &mut self.record, &mut effects);
+        }
+        self.look_after_external(now, &mut effects);
         self.dirty |= effects.changed;
-        // Reckoned as soon as it can be.
-        let _due = self.due(now);
         let debts = self.debts();
         if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
             self.save(effects, debts, now);
@@ -119,6 +130,8 @@ impl OrderActor {
         } else {
             self.answer_waiting();
         }
+        // Reckoned as soon as it can be.
+        self.mind_deadlines(now);
         self.rest_if_done();
     }
 
@@ -129,7 +142,13 @@ impl OrderActor {
         {
             self.notices_stored.push((kind, channel));
         }
-        step::answer(&self.order, &mut self.record, event, now, effects);
+        external::answer(&self.order, &mut self.record, event, self.cell.node.settings.external_roles, now, effects);
+    }
+
+    /// What other teams' roles have left to be done.
+    fn look_after_external(&mut self, now: Timestamp, effects: &mut Effects) {
+        external::look(&self.order, &mut self.record, now, effects);
+        by_hand::look(&self.order, &mut self.record, self.cell.node.settings.external_roles, now, effects);
     }
 
     fn take_command(&mut self, ask: Ask, now: Timestamp, effects: &mut Effects) {
@@ -140,23 +159,26 @@ impl OrderActor {
             OrderCommand::Cancel(by) => step::cancel(&self.order, &mut self.record, by, now, effects),
             OrderCommand::Ship(shipment) => step::ship(&self.order, &mut self.record, shipment, now, effects),
             OrderCommand::Compensate => {
-                self.redrives = 0;
-                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                self.restart(now);
                 step::compensate(&self.order, &mut self.record, now, effects)
             }
-            OrderCommand::Unpark => {
+            OrderCommand::Accept(dispute) => {
+                external::settle(&self.order, &mut self.record, dispute, now, effects);
                 self.redrives = 0;
-                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                Ok(())
+            }
+            OrderCommand::Unpark => {
+                self.restart(now);
                 step::unpark(&mut self.record, effects)
             }
             OrderCommand::DoneByHand(role) => {
-                by_hand::done(&self.order, &mut self.record, role, now, effects);
+                by_hand::done(&self.order, &mut self.record, role, self.cell.node.settings.external_roles, now, effects);
                 self.redrives = 0;
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())
             }
             OrderCommand::Hear(event) => {
-                step::answer(&self.order, &mut self.record, &event, now, effects);
+                external::answer(&self.order, &mut self.record, &event, self.cell.node.settings.external_roles, now, effects);
                 Ok(())
             }
             // A cancel came between: the payment is undone instead.
@@ -178,6 +200,15 @@ impl OrderActor {
             Ok(()) => self.waiting.push(ask.reply),
             Err(rejection) => reply(ask.reply, Err(CommandError::Rejected(rejection))),
         }
+    }
+
+    /// A person has looked at it: it is driven on at once, and another team's answer is awaited for as long again.
+    fn restart(&mut self, now: Timestamp) {
+        if awaited::is_overdue(&self.record) {
+            awaited::anew(&mut self.record, now);
+        }
+        self.redrives = 0;
+        self.cell.wake_after(0, self.order.id, Alarm::Nudge);
     }
 
     fn save(&mut self, effects: Effects, debts: Owed, now: Timestamp) {
@@ -212,7 +243,7 @@ impl OrderActor {
         let change = Change { status: status(&self.record.facts), settled: debts.is_nothing() };
         self.cell.node.live.tell(self.order.id, change);
         self.answer_waiting();
-        self.count_open(debts.is_more_than_a_notice());
+        self.count_open(debts.is_more_than_a_notice() && !self.waits_for_another_team());
         if change.settled {
             self.time_confirmation();
         }
@@ -245,6 +276,10 @@ impl OrderActor {
             return;
         }
         let debts = self.debts();
+        // Whatever comes wakes it from its row.
+        if self.waits_for_another_team() && self.due.is_none() {
+            return self.leave();
+        }
         if debts.is_nothing() || (!debts.is_more_than_a_notice() && self.owed_notices_are_stored(debts)) {
             self.leave();
             if !debts.is_nothing() {
@@ -271,79 +306,6 @@ impl OrderActor {
     fn begin_anew(&mut self) {
         self.leave();
         self.cell.wake(self.order.id, WakeWith::Stored);
-    }
-
-    /// Whether every role that answers this order does so on this node.
-    fn has_all_roles(&self) -> bool {
-        let answering = [Role::Inventory, Role::Payment, Role::Notification];
-        answering.into_iter().all(|role| self.cell.owns(role, self.order.shard))
-    }
-
-    /// Something is owed for too long: end the order when its deadline has passed, else ask again.
-    fn redrive(&mut self, now: Timestamp) {
-        if self.in_flight {
-            return;
-        }
-        // Parked or not: stock is not held longer than promised. The letter stays, and tells why.
-        if let Some((due_ms, by)) = self.due(now)
-            && due_ms <= self.cell.steady_ms()
-        {
-            let mut effects = Effects::default();
-            let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
-            if ended.is_ok() && effects.changed {
-                let debts = self.debts();
-                self.save(effects, debts, now);
-            }
-            return;
-        }
-        let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
-        let events: Vec<Event> =
-            events.into_iter().map(|event| self.within_reach(event)).filter(|event| self.is_asked_again(event)).collect();
-        if !events.is_empty() {
-            self.redrives += 1;
-        }
-        for event in events {
-            metrics::counter!("ordermill_redrives_total", "event" => event.kind().name()).increment(1);
-            self.cell.again(event);
-        }
-        self.proceed();
-    }
-
-    /// What makes the next role answer: the event that it waits for where that can be told from here, else the order's first one,
-    /// which each role on the way answers again. An order may only repeat its own events to the outside.
-    fn within_reach(&self, event: Event) -> Event {
-        let shard = self.order.shard;
-        let is_told_here = event.kind().topic().role().is_none_or(|role| self.cell.owns(role, shard));
-        let is_heard_here = event.kind().subscribers().iter().all(|role| self.cell.owns(*role, shard));
-        if is_told_here || is_heard_here {
-            return event;
-        }
-        Event::of(&self.order, self.order.created_at, EventBody::OrderCreated(self.order.clone()))
-    }
-
-    /// Another team's role is asked once.
-    fn is_asked_again(&self, event: &Event) -> bool {
-        let external = self.cell.node.settings.external_roles;
-        let mut asked = event.kind().subscribers().iter().filter(|role| **role != Role::Order);
-        asked.any(|role| !external.has(*role))
-    }
-
-    /// The delays after which it asks again.
-    fn rhythm(&self) -> Backoff {
-        let settings = &self.cell.node.settings;
-        if self.has_all_roles() { settings.redrive } else { settings.redrive_far }
-    }
-
-    fn due(&mut self, now: Timestamp) -> Option<(u64, CancelledBy)> {
-        self.due.look(&self.record.facts, self.cell.node.settings.deadlines, now, self.cell.steady_ms())
-    }
-
-    fn rearm(&mut self, now: Timestamp) {
-        let mut delay = self.rhythm().after(self.redrives + 1);
-        if let Some((due_ms, _)) = self.due(now) {
-            delay = delay.min(due_ms.saturating_sub(self.cell.steady_ms()).max(self.cell.node.settings.tick_ms));
-        }
-        self.cell.wake_after(delay, self.order.id, Alarm::Redrive);
     }
 }
 
@@ -387,11 +349,11 @@ impl Actor for OrderActor {
                     write,
                     ticket,
                 );
-                self.cell.wake_after(self.rhythm().after(1), self.order.id, Alarm::Redrive);
+                self.rearm(self.cell.node.now());
             }
             Some(Begin::Loaded(record)) => {
                 self.record = record;
-                self.count_open(self.debts().is_more_than_a_notice());
+                self.count_open(self.debts().is_more_than_a_notice() && !self.waits_for_another_team());
                 self.cell.wake_after(0, self.order.id, Alarm::Redrive);
             }
             None => ctx.stop(),
@@ -448,6 +410,8 @@ impl Handler<Ring> for OrderActor {
                 self.redrive(now);
                 self.rearm(now);
             }
+            // It is not lost over a write under way.
+            Alarm::Nudge if self.in_flight => self.cell.wake_after(self.cell.node.settings.tick_ms.max(1), self.order.id, Alarm::Nudge),
             Alarm::Nudge => self.redrive(now),
             // It was woken meanwhile.
             Alarm::Rest => {}

@@ -34,7 +34,7 @@ impl PaymentGateway {
 
     fn take(&mut self, deliver: &Deliver) {
         let event = deliver.event.get();
-        let goal = match &event.body {
+        let goal = match event.body.content() {
             EventBody::InventoryReserved { .. } => Goal::Charge { ask_first: deliver.repeat },
             EventBody::OrderCancelRequested { .. } => {
                 if self.courses.raise(&event.order) {
@@ -56,7 +56,8 @@ impl PaymentGateway {
             | EventBody::ShipmentHeld
             | EventBody::OrderShipped { .. }
             | EventBody::NotificationSent { .. }
-            | EventBody::NotificationFailed { .. } => return,
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. } => return,
         };
         let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
         if let Some((turn, signal)) = self.courses.admit(event.order, turn) {

@@ -170,13 +170,13 @@ impl Router {
         }
         let shard = event.get().shard;
         let mut is_all_here = true;
-        for role in event.get().kind().subscribers() {
-            if !self.cell.owns(*role, shard) {
+        for role in event.get().subscribers() {
+            if !self.cell.owns(role, shard) {
                 is_all_here = false;
-            } else if *role == Role::Order {
+            } else if role == Role::Order {
                 self.answer(event);
             } else {
-                self.cell.deliver(*role, event, None, repeat);
+                self.cell.deliver(role, event, None, repeat);
             }
         }
         // What is new is published from the log.
@@ -185,12 +185,16 @@ impl Router {
         }
     }
 
-    /// What comes from outside is not told to the outside again. It may have come before, also to another node.
+    /// What comes from outside is not told to the outside again. It may have come before, also to another node. Another team's own
+    /// events move no role of ours; one may still be held from before that role was theirs.
     fn deliver_foreign(&self, to: Option<Role>, event: Event, order: Option<Arc<Order>>) {
+        if self.cell.node.is_external(&event) {
+            return;
+        }
         let event = EventRef::alone(event);
-        for role in event.get().kind().subscribers() {
-            if *role != Role::Order && to.is_none_or(|to| to == *role) && self.cell.owns(*role, event.get().shard) {
-                self.cell.deliver(*role, &event, order.clone(), true);
+        for role in event.get().subscribers() {
+            if role != Role::Order && to.is_none_or(|to| to == role) && self.cell.owns(role, event.get().shard) {
+                self.cell.deliver(role, &event, order.clone(), true);
             }
         }
     }

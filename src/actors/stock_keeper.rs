@@ -23,7 +23,7 @@ impl StockKeeper {
     fn step(&self, event: &Event) -> Option<Write> {
         let at = self.cell.node.now();
         let step = StockStep { order: event.order, shard: event.shard, correlation: event.correlation, at };
-        match &event.body {
+        match event.body.content() {
             EventBody::OrderCreated(order) => Some(Write::Reserve { order: order.clone(), pricing: self.cell.node.settings.pricing, at }),
             EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => Some(Write::Release { step, undo: Undo::PaymentFailed }),
             EventBody::OrderCancelRequested { .. } => Some(Write::Release { step, undo: Undo::Cancelled }),
@@ -39,7 +39,8 @@ impl StockKeeper {
             | EventBody::OrderCancelled { .. }
             | EventBody::OrderFailed { .. }
             | EventBody::NotificationSent { .. }
-            | EventBody::NotificationFailed { .. } => None,
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. } => None,
         }
     }
 }

@@ -73,6 +73,7 @@ impl Wires {
             reads: front.reads().clone(),
             hearing: Arc::new(ToFront { front: front.clone(), limit, now: now.clone() }),
             slices: front.slices(),
+            external: settings.cluster.external(),
             state: state.clone(),
             now,
         };

@@ -29,7 +29,7 @@ enum DlqCommand {
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, or `any`
+        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED, or `any`
         #[arg(long, default_value = "OPEN", value_name = "STATE")]
         state: String,
         /// At most so many
@@ -53,6 +53,8 @@ enum DlqCommand {
     Discard(ActArgs),
     /// Say that a person did what had failed (charged, gave back, told the customer …); the order goes on. Needs --note
     Done(ActArgs),
+    /// Go on with what another team's role said, though it is not what was ordered (amount-mismatch, reservation-mismatch)
+    Accept(ActArgs),
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -133,6 +135,7 @@ pub(crate) async fn run(args: &DlqArgs) -> anyhow::Result<bool> {
             anyhow::ensure!(act.note.is_some(), "--note is required: say what was done, and where");
             return decide(&client, "done", act, args.json).await;
         }
+        DlqCommand::Accept(act) => return decide(&client, "accept", act, args.json).await,
     }
     Ok(true)
 }

@@ -12,6 +12,8 @@ pub struct ClusterSettings {
     pub roles: Vec<Role>,
     /// The roles that another team runs.
     pub external_roles: Vec<Role>,
+    /// How long another team's role may owe an answer before its order is parked with a dead letter, in milliseconds.
+    pub external_answer_ms: u64,
     /// How often the node looks who lives and who owns what, in milliseconds.
     pub tick_ms: u64,
     /// Longest wait for the end of what is under way in shards that are to be given away, in milliseconds.
@@ -37,6 +39,7 @@ impl Default for ClusterSettings {
         Self {
             roles: Role::ALL.to_vec(),
             external_roles: Vec::new(),
+            external_answer_ms: 3_600_000,
             tick_ms: 500,
             handover_ms: 5_000,
             redrive_far_first_ms: 30_000,
@@ -82,6 +85,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
         }
     };
     check_roles(settings, &mut need);
+    need(cluster.external_answer_ms > 0, "cluster.external_answer_ms must be at least 1");
     need(cluster.tick_ms > 0, "cluster.tick_ms must be at least 1");
     need(cluster.tick_ms <= store.lease_ms / 2, "cluster.tick_ms must be at most half of store.lease_ms");
     need(cluster.handover_ms > 0, "cluster.handover_ms must be at least 1");

@@ -2,14 +2,16 @@
 //! readable, and fixture files hold them fast.
 
 use super::write::Answer;
-use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Timestamp};
-use crate::saga::Record;
-use serde::Serialize;
+use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp};
+use crate::saga::{Facts, HistoryEntry, Record};
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// The version that is written.
 const VERSION: u8 = 1;
+/// The version of a record that holds more than version 1 can.
+const RECORD_VERSION: u8 = 2;
 /// In place of an `OrderCreated` event's data: what it says is the order's own row, so nothing is stored twice.
 const SEE_ORDER: [u8; 1] = [0];
 
@@ -73,7 +75,28 @@ pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
 /// # Errors
 /// See [`encode`].
 pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
-    encode(record)
+    if record.external.is_some() {
+        let mut blob = Vec::with_capacity(192);
+        blob.push(RECORD_VERSION);
+        return Ok(postcard::to_extend(record, blob)?);
+    }
+    encode(&RecordV1Ref { facts: &record.facts, history: &record.history, parked: record.parked.as_ref() })
+}
+
+/// [`Record`] in its first form, as it is written while it suffices.
+#[derive(Serialize)]
+struct RecordV1Ref<'a> {
+    facts: &'a Facts,
+    history: &'a [HistoryEntry],
+    parked: Option<&'a Text<64>>,
+}
+
+/// The same as it is read.
+#[derive(Deserialize)]
+struct RecordV1 {
+    facts: Facts,
+    history: Vec<HistoryEntry>,
+    parked: Option<Text<64>>,
 }
 
 /// What [`encode_record`] or [`encode_record_with_room`] wrote: zeros behind are passed over.
@@ -81,7 +104,11 @@ pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// See [`decode`].
 pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
-    decode(blob)
+    if let Some((&RECORD_VERSION, rest)) = blob.split_first() {
+        return Ok(postcard::from_bytes(rest)?);
+    }
+    let RecordV1 { facts, history, parked } = decode(blob)?;
+    Ok(Record { facts, history, parked, external: None })
 }
 
 /// The same with zeros behind, so that an order's row keeps its size while its record grows: a row of the same size is
@@ -90,7 +117,7 @@ pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
 /// # Errors
 /// See [`encode`].
 pub fn encode_record_with_room(record: &Record, order: &Order, status: OrderStatus) -> Result<Vec<u8>, CodecError> {
-    let mut blob = encode(record)?;
+    let mut blob = encode_record(record)?;
     let beside = status.name().len();
     let usual = 160 + 20 * order.lines.len().min(32);
     let needed = blob.len() + beside;

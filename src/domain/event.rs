@@ -4,66 +4,10 @@ use super::ids::Derived;
 use super::notice::notice_id;
 use super::{
     Channel, CorrelationId, EventId, Line, Money, NoticeId, NoticeKind, Order, OrderId, PaymentId, ProductId, Quantity, ReservationId,
-    Role, Shard, Text, Timestamp, WriterId,
+    Role, Shard, Text, Timestamp, Topic, WriterId,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// Where events go; each role writes one, `Shipping` comes in from other teams.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum Topic {
-    /// `order-events`
-    Order,
-    /// `inventory-events`
-    Inventory,
-    /// `payment-events`
-    Payment,
-    /// `notification-events`
-    Notification,
-    /// `shipping-events`
-    Shipping,
-}
-
-impl Topic {
-    /// All, in the order of their stored numbers.
-    pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Shipping];
-
-    /// The topic's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Order => "order-events",
-            Self::Inventory => "inventory-events",
-            Self::Payment => "payment-events",
-            Self::Notification => "notification-events",
-            Self::Shipping => "shipping-events",
-        }
-    }
-
-    /// The role that writes it; none of ours writes `shipping-events`.
-    #[must_use]
-    pub fn role(self) -> Option<Role> {
-        match self {
-            Self::Order => Some(Role::Order),
-            Self::Inventory => Some(Role::Inventory),
-            Self::Payment => Some(Role::Payment),
-            Self::Notification => Some(Role::Notification),
-            Self::Shipping => None,
-        }
-    }
-
-    /// The stored number.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Order => 0,
-            Self::Inventory => 1,
-            Self::Payment => 2,
-            Self::Notification => 3,
-            Self::Shipping => 4,
-        }
-    }
-}
 
 /// One line of stock held for an order; its `reservationId` is derived from the order and the line's index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -255,6 +199,12 @@ pub enum EventBody {
         /// What the provider said.
         reason: Text<200>,
     },
+    /// The order has recorded the answer of a role that another team runs. Our roles act on this, never on that role's own event:
+    /// what the order does not accept moves nobody.
+    AnswerAccepted {
+        /// What that role has said.
+        answer: Box<EventBody>,
+    },
 }
 
 /// An event's name; see [`EventBody`].
@@ -278,11 +228,12 @@ pub enum EventKind {
     OrderShipped,
     NotificationSent,
     NotificationFailed,
+    AnswerAccepted,
 }
 
 impl EventKind {
     /// All, in the order of their stored numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::OrderCreated,
         Self::InventoryReserved,
         Self::InventoryInsufficient,
@@ -300,6 +251,7 @@ impl EventKind {
         Self::OrderShipped,
         Self::NotificationSent,
         Self::NotificationFailed,
+        Self::AnswerAccepted,
     ];
 
     /// The name on the wire.
@@ -323,6 +275,7 @@ impl EventKind {
             Self::OrderShipped => "OrderShipped",
             Self::NotificationSent => "NotificationSent",
             Self::NotificationFailed => "NotificationFailed",
+            Self::AnswerAccepted => "AnswerAccepted",
         }
     }
 
@@ -338,7 +291,8 @@ impl EventKind {
         u8::try_from(Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0)).unwrap_or(0)
     }
 
-    /// The roles that take it: the choreography.
+    /// The roles that take it: the choreography. Of an accepted answer each takes what it would take of the answer itself; see
+    /// [`Event::subscribers`].
     #[must_use]
     pub fn subscribers(self) -> &'static [Role] {
         match self {
@@ -353,7 +307,7 @@ impl EventKind {
             Self::PaymentProcessed => &[Role::Order, Role::Notification],
             Self::PaymentFailed => &[Role::Order, Role::Inventory, Role::Notification],
             Self::PaymentCancelled => &[Role::Order, Role::Inventory],
-            Self::OrderCancelRequested => &[Role::Inventory, Role::Payment, Role::Notification],
+            Self::OrderCancelRequested | Self::AnswerAccepted => &[Role::Inventory, Role::Payment, Role::Notification],
             Self::OrderShipped => &[Role::Inventory, Role::Notification],
             Self::OrderCancelled | Self::OrderFailed => &[Role::Notification],
             Self::OrderConfirmed => &[],
@@ -370,7 +324,8 @@ impl EventKind {
             | Self::OrderCancelled
             | Self::OrderFailed
             | Self::ShipmentHeld
-            | Self::OrderShipped => Topic::Order,
+            | Self::OrderShipped
+            | Self::AnswerAccepted => Topic::Order,
             Self::InventoryReserved | Self::InventoryInsufficient | Self::InventoryReleased | Self::InventoryShipped => Topic::Inventory,
             Self::PaymentProcessed | Self::PaymentFailed | Self::PaymentCancelled | Self::PaymentRefunded => Topic::Payment,
             Self::NotificationSent | Self::NotificationFailed => Topic::Notification,
@@ -400,7 +355,14 @@ impl EventBody {
             Self::OrderShipped { .. } => EventKind::OrderShipped,
             Self::NotificationSent { .. } => EventKind::NotificationSent,
             Self::NotificationFailed { .. } => EventKind::NotificationFailed,
+            Self::AnswerAccepted { .. } => EventKind::AnswerAccepted,
         }
+    }
+
+    /// What a role acts on: of an accepted answer the answer.
+    #[must_use]
+    pub fn content(&self) -> &Self {
+        if let Self::AnswerAccepted { answer } = self { answer } else { self }
     }
 }
 
@@ -432,6 +394,13 @@ impl Event {
         self.body.kind()
     }
 
+    /// The roles that take it. An accepted answer comes from the order itself, which knows it.
+    pub fn subscribers(&self) -> impl Iterator<Item = Role> + use<> {
+        let is_accepted = self.kind() == EventKind::AnswerAccepted;
+        let of_content = self.body.content().kind().subscribers().iter().copied();
+        of_content.filter(move |role| !(is_accepted && *role == Role::Order))
+    }
+
     /// Its id: a function of the order and of what it says, so that a repeat has the same one.
     #[must_use]
     pub fn id(&self) -> EventId {
@@ -440,6 +409,7 @@ impl Event {
             EventBody::NotificationFailed { kind, channel, attempt, .. } => {
                 (attempt << 3) | (u32::from(kind.number()) * 2 + u32::from(channel.number()))
             }
+            EventBody::AnswerAccepted { answer } => u32::from(answer.kind().number()),
             EventBody::OrderCreated(_)
             | EventBody::InventoryReserved { .. }
             | EventBody::InventoryInsufficient { .. }

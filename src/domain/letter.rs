@@ -68,11 +68,14 @@ pub enum LetterState {
     Discarded,
     /// A person did what had failed, outside.
     Done,
+    /// What another team's role said was accepted.
+    Accepted,
 }
 
 impl LetterState {
     /// All.
-    pub const ALL: [Self; 6] = [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done];
+    pub const ALL: [Self; 7] =
+        [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done, Self::Accepted];
 
     /// The name on the wire and in the database.
     #[must_use]
@@ -84,6 +87,7 @@ impl LetterState {
             Self::Compensated => "COMPENSATED",
             Self::Discarded => "DISCARDED",
             Self::Done => "DONE",
+            Self::Accepted => "ACCEPTED",
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod analytics;
 mod event;
+mod topic;
 mod ids;
 mod letter;
 mod money;
@@ -18,7 +19,8 @@ mod text;
 mod time;
 
 pub use analytics::{AnalyticsRow, Metric, Tally};
-pub use event::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Marker, ReservedLine, Shortage, Topic};
+pub use event::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Marker, ReservedLine, Shortage};
+pub use topic::Topic;
 pub use ids::{CorrelationId, CustomerId, EventId, NoticeId, OrderId, PaymentId, ProductId, ReservationId, WriterId};
 pub use letter::{DeadLetter, LetterId, LetterKind, LetterState};
 pub use money::{MAX_AMOUNT, Money, MoneyError};

@@ -240,7 +240,7 @@ fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) 
     let name = reader.required(action, &at("action")).and_then(|raw| reader.string(raw, &at("action")));
     let action = name.as_deref().and_then(action_of);
     if name.is_some() && action.is_none() {
-        reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard", "done"]));
+        reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard", "done", "accept"]));
     }
     let note = match note {
         None if action == Some(LetterAction::Done) => {
@@ -259,6 +259,7 @@ fn action_name(action: LetterAction) -> &'static str {
         LetterAction::Compensate => "compensate",
         LetterAction::Discard => "discard",
         LetterAction::Done => "done",
+        LetterAction::Accept => "accept",
     }
 }
 
@@ -269,6 +270,7 @@ fn action_of(name: &str) -> Option<LetterAction> {
         "compensate" => Some(LetterAction::Compensate),
         "discard" => Some(LetterAction::Discard),
         "done" => Some(LetterAction::Done),
+        "accept" => Some(LetterAction::Accept),
         _ => None,
     }
 }

@@ -141,7 +141,7 @@ impl From<LetterGroup> for GroupView {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(super) struct ActionBody {
-    /// `reprocess`, `skip`, `compensate`, `discard` or `done`.
+    /// `reprocess`, `skip`, `compensate`, `discard`, `done` or `accept`.
     pub action: String,
     /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
@@ -152,7 +152,7 @@ pub(super) struct ActionBody {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(super) struct BulkBody {
-    /// `reprocess`, `skip`, `compensate`, `discard` or `done`.
+    /// `reprocess`, `skip`, `compensate`, `discard`, `done` or `accept`.
     pub action: String,
     /// Why, for the audit; `done` needs it.
     pub note: Option<String>,

@@ -6,6 +6,7 @@ use super::wire::{
     InventoryInsufficient, InventoryReserved, Message, NotificationFailed, NotificationSent, OrderCancelled, OrderCreated, OrderShipped,
     PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, StockMoved,
 };
+use super::wire_ours::AnswerAccepted;
 use crate::domain::{EventKind, Topic};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -70,6 +71,7 @@ fn of_kind(kind: EventKind, generator: SchemaGenerator) -> schemars::Schema {
         EventKind::OrderShipped => generator.into_root_schema_for::<Message<OrderShipped<'static>>>(),
         EventKind::NotificationSent => generator.into_root_schema_for::<Message<NotificationSent<'static>>>(),
         EventKind::NotificationFailed => generator.into_root_schema_for::<Message<NotificationFailed<'static>>>(),
+        EventKind::AnswerAccepted => generator.into_root_schema_for::<Message<AnswerAccepted<'static>>>(),
     }
 }
 
@@ -93,6 +95,9 @@ fn told(kind: EventKind) -> &'static str {
         EventKind::OrderShipped => "The goods are on their way.",
         EventKind::NotificationSent => "A notice went out to the customer.",
         EventKind::NotificationFailed => "A try to send a notice failed.",
+        EventKind::AnswerAccepted => {
+            "The order has recorded the answer of a role that another team runs. ordermill's own roles act on this event, not on that answer."
+        }
     }
 }
 

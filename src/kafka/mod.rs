@@ -16,4 +16,5 @@ mod read_body;
 mod times;
 pub mod topics;
 pub mod wire;
+pub mod wire_ours;
 pub mod write;

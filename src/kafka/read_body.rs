@@ -5,9 +5,11 @@ use super::names::FAILURE_FIELDS;
 use super::read::{MessageError, Reading, Record};
 use super::times;
 use super::wire::{
-    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent, OrderCancelled,
-    OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short, StockMoved, Words,
+    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent,
+    OrderCancelled, OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short,
+    StockMoved, Words,
 };
+use super::wire_ours::AnswerAccepted;
 use crate::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
     OrderError, OrderId, ProductId, Quantity, ReservedLine, Shard, Shortage, Text, Timestamp,
@@ -70,6 +72,7 @@ pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record
             let reason = reason(&body.reason, "not sent");
             Ok(EventBody::NotificationFailed { kind, channel, attempt: body.attempt, last: body.last, reason })
         }),
+        EventKind::AnswerAccepted => from.take(fields, |body: AnswerAccepted<'static>, _| accepted(&body)),
     }
 }
 
@@ -132,6 +135,37 @@ fn with_reason(mut fields: Map<String, Value>) -> Map<String, Value> {
         fields.insert("reason".to_owned(), why.into());
     }
     fields
+}
+
+fn accepted(body: &AnswerAccepted<'_>) -> Result<EventBody, MessageError> {
+    let amount = || body.amount.map(|amount| amount.0).ok_or_else(|| wrong("amount", "is missing"));
+    let kind = EventKind::from_name(&body.answer).ok_or_else(|| wrong("answer", "is no kind of event"))?;
+    let answer = match kind {
+        EventKind::InventoryReserved => EventBody::InventoryReserved { lines: Vec::new() },
+        EventKind::InventoryInsufficient => EventBody::InventoryInsufficient { shortages: Vec::new() },
+        EventKind::InventoryReleased => EventBody::InventoryReleased { lines: Vec::new() },
+        EventKind::InventoryShipped => EventBody::InventoryShipped { lines: Vec::new() },
+        EventKind::PaymentProcessed => {
+            let method = body.payment_method.as_deref().unwrap_or("CARD");
+            EventBody::PaymentProcessed { amount: amount()?, method: text("paymentMethod", method)? }
+        }
+        EventKind::PaymentFailed => {
+            EventBody::PaymentFailed { reason: Text::lossy(body.reason.as_deref().unwrap_or("payment failed")) }
+        }
+        EventKind::PaymentCancelled => EventBody::PaymentCancelled,
+        EventKind::PaymentRefunded => EventBody::PaymentRefunded { amount: amount()? },
+        EventKind::OrderCreated
+        | EventKind::OrderConfirmed
+        | EventKind::OrderCancelRequested
+        | EventKind::OrderCancelled
+        | EventKind::OrderFailed
+        | EventKind::ShipmentHeld
+        | EventKind::OrderShipped
+        | EventKind::NotificationSent
+        | EventKind::NotificationFailed
+        | EventKind::AnswerAccepted => return Err(wrong("answer", "is no answer of a role")),
+    };
+    Ok(EventBody::AnswerAccepted { answer: Box::new(answer) })
 }
 
 fn wrong(field: &str, what: &str) -> MessageError {

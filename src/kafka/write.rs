@@ -2,10 +2,12 @@
 
 use super::headers;
 use super::wire::{
-    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Label, Message, NotificationFailed, NotificationSent,
+    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Label, Message, NotificationFailed,
+    NotificationSent,
     OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
     Reservation, Short, StockMoved, Time, Words,
 };
+use super::wire_ours::AnswerAccepted;
 use crate::domain::{Address, Contact, Event, EventBody, Order, ReservedLine, Role, Shortage, Text, WriterId};
 use serde::Serialize;
 use uuid::Uuid;
@@ -77,7 +79,37 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
             };
             put(event, body, out)
         }
+        EventBody::AnswerAccepted { answer } => put(event, accepted(answer), out),
     }
+}
+
+/// What our roles need of an answer; what was held they know from the order.
+fn accepted(answer: &EventBody) -> AnswerAccepted<'_> {
+    let kind = answer.kind().name().into();
+    let mut accepted = AnswerAccepted { answer: kind, amount: None, payment_method: None, reason: None };
+    match answer {
+        EventBody::PaymentProcessed { amount, method } => {
+            (accepted.amount, accepted.payment_method) = (Some(Amount(*amount)), Some(words(method)));
+        }
+        EventBody::PaymentRefunded { amount } => accepted.amount = Some(Amount(*amount)),
+        EventBody::PaymentFailed { reason } => accepted.reason = Some(words(reason)),
+        EventBody::OrderCreated(_)
+        | EventBody::InventoryReserved { .. }
+        | EventBody::InventoryInsufficient { .. }
+        | EventBody::InventoryReleased { .. }
+        | EventBody::InventoryShipped { .. }
+        | EventBody::PaymentCancelled
+        | EventBody::OrderConfirmed
+        | EventBody::OrderCancelRequested { .. }
+        | EventBody::OrderCancelled { .. }
+        | EventBody::OrderFailed { .. }
+        | EventBody::ShipmentHeld
+        | EventBody::OrderShipped { .. }
+        | EventBody::NotificationSent { .. }
+        | EventBody::NotificationFailed { .. }
+        | EventBody::AnswerAccepted { .. } => {}
+    }
+    accepted
 }
 
 /// The record's headers, each given to `add`: CloudEvents in binary mode, the trace, and where the event comes from.

@@ -2,8 +2,8 @@
 //! there and says so by closing a dead letter; until then the order is parked. The same for what our own roles could not do. Pure.
 
 use super::step::{self, Effects};
-use super::{Facts, NoticeFact, PaymentFact, Record, owed};
-use crate::domain::{DeadLetter, EventKind, LetterKind, Order, Role, Roles, Timestamp};
+use super::{Facts, NoticeFact, PaymentFact, Record, StockFact, external, owed};
+use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Timestamp};
 
 /// The cause of such letters.
 pub const EXTERNAL: &str = "external-role";
@@ -65,15 +65,17 @@ impl Undo {
     }
 }
 
-/// Looks after what `external` roles owe and will not do: a payment that was never asked for is none, and an undo becomes a letter.
-pub fn look(order: &Order, record: &mut Record, external: Roles, now: Timestamp, effects: &mut Effects) {
-    if external.is_empty() {
+/// Looks after what `external_roles` owe and will not do: a payment that was never asked for is none, and an undo becomes a letter.
+pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
+    if external_roles.is_empty() {
         return;
     }
-    if external.has(Role::Payment) && was_never_asked_to_pay(&record.facts) {
+    let place = effects.events.len();
+    if external_roles.has(Role::Payment) && was_never_asked_to_pay(&record.facts) {
         step::note(order, record, EventKind::PaymentCancelled, now, effects, |facts| {
             facts.payment = Some((PaymentFact::Cancelled, now));
         });
+        external::tell(order, EventBody::PaymentCancelled, now, place, effects);
     }
     if record.parked.is_some() {
         return;
@@ -83,9 +85,13 @@ pub fn look(order: &Order, record: &mut Record, external: Roles, now: Timestamp,
         Undo::Refund => debts.refunded,
         Undo::Release => debts.released,
     };
-    if let Some(undo) = Undo::ALL.into_iter().find(|undo| external.has(undo.role()) && is_owed(undo)) {
+    if let Some(undo) = Undo::ALL.into_iter().find(|undo| external_roles.has(undo.role()) && is_owed(undo)) {
         let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, undo.number(), undo.role(), undo.step(), now);
-        step::park(record, letter.because(EXTERNAL, undo.what(), 0), effects);
+        let what = match undo {
+            Undo::Refund => format!("{} are owed back: {}", step::paid(order, &record.facts), undo.what()),
+            Undo::Release => undo.what().to_owned(),
+        };
+        step::park(record, letter.because(EXTERNAL, &what, 0), effects);
     }
 }
 
@@ -96,32 +102,54 @@ fn was_never_asked_to_pay(facts: &Facts) -> bool {
 
 /// A person has done what `role` could not, and the order goes on: what it was owed by that role is a fact now. Where the role keeps a
 /// row of its own this is told by an event of the role instead.
-pub fn done(order: &Order, record: &mut Record, role: Role, now: Timestamp, effects: &mut Effects) {
+pub fn done(order: &Order, record: &mut Record, role: Role, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
     record.parked = None;
     effects.changed = true;
     let debts = owed(&record.facts, order.channels());
+    let place = effects.events.len();
+    let (paid, is_to_end) = (step::paid(order, &record.facts), record.facts.cancel.is_some());
     let mut note = |kind, grow: &dyn Fn(&mut Facts)| step::note(order, record, kind, now, effects, grow);
-    match role {
-        Role::Payment if debts.refunded => note(EventKind::PaymentRefunded, &|facts| facts.refunded = Some(now)),
-        Role::Payment if debts.payment => {
-            let is_to_end = record.facts.cancel.is_some();
-            let paid = PaymentFact::Paid { amount: order.total, method: order.payment_method.clone() };
-            let (kind, fact) =
-                if is_to_end { (EventKind::PaymentCancelled, PaymentFact::Cancelled) } else { (EventKind::PaymentProcessed, paid) };
-            step::note(order, record, kind, now, effects, |facts| facts.payment = Some((fact, now)));
+    let answer = match role {
+        Role::Payment if debts.refunded => {
+            note(EventKind::PaymentRefunded, &|facts| facts.refunded = Some(now));
+            EventBody::PaymentRefunded { amount: paid }
         }
-        Role::Inventory if debts.released => note(EventKind::InventoryReleased, &|facts| facts.released = Some(now)),
-        Role::Inventory if debts.stock_moved => note(EventKind::InventoryShipped, &|facts| facts.stock_moved = Some(now)),
+        Role::Payment if debts.payment && is_to_end => {
+            note(EventKind::PaymentCancelled, &|facts| facts.payment = Some((PaymentFact::Cancelled, now)));
+            EventBody::PaymentCancelled
+        }
+        Role::Payment if debts.payment => {
+            let (amount, method) = (order.total, order.payment_method.clone());
+            let paid = PaymentFact::Paid { amount, method: method.clone() };
+            note(EventKind::PaymentProcessed, &|facts| facts.payment = Some((paid.clone(), now)));
+            EventBody::PaymentProcessed { amount, method }
+        }
+        Role::Inventory if debts.released => {
+            note(EventKind::InventoryReleased, &|facts| facts.released = Some(now));
+            EventBody::InventoryReleased { lines: Vec::new() }
+        }
+        Role::Inventory if debts.stock_moved => {
+            note(EventKind::InventoryShipped, &|facts| facts.stock_moved = Some(now));
+            EventBody::InventoryShipped { lines: Vec::new() }
+        }
+        Role::Inventory if debts.stock && external_roles.has(role) => {
+            let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+            note(EventKind::InventoryReserved, &|facts| facts.stock = Some((StockFact::Reserved(lines.clone()), now)));
+            EventBody::InventoryReserved { lines: lines.clone() }
+        }
         Role::Notification => {
             let Some(kind) = debts.notice else { return };
-            note(EventKind::NotificationFailed, &|facts| {
+            return note(EventKind::NotificationFailed, &|facts| {
                 let told = |facts: &mut Facts, channel| facts.notices.push(NoticeFact { kind, channel, sent: false, at: now });
                 let missing: Vec<_> = order.channels().iter().filter(|channel| !facts.has_notice(kind, *channel)).collect();
                 missing.into_iter().for_each(|channel| told(facts, channel));
             });
         }
         // It owes nothing that a person can do: it goes on by itself.
-        Role::Payment | Role::Inventory | Role::Order | Role::Analytics => {}
+        Role::Payment | Role::Inventory | Role::Order | Role::Analytics => return,
+    };
+    if external_roles.has(role) {
+        external::tell(order, answer, now, place, effects);
     }
 }
 
@@ -139,7 +167,7 @@ mod tests {
         let mut effects = Effects::default();
         let mut done = |record: &mut Record, role| {
             record.parked = Some(Text::lossy("write-refused"));
-            done(&order, record, role, now, &mut effects);
+            done(&order, record, role, Roles::default(), now, &mut effects);
             assert_eq!(record.parked, None, "{role:?}");
             owed(&record.facts, order.channels())
         };

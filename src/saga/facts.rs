@@ -146,6 +146,27 @@ pub struct Record {
     pub history: Vec<HistoryEntry>,
     /// Why the order is parked: not driven on until a person closes its dead letter.
     pub parked: Option<Text<64>>,
+    /// What roles of other teams have said beside the facts; none while they have said nothing else.
+    pub external: Option<Box<ExternalRecord>>,
+}
+
+/// What is kept of the answers of other teams' roles that are no facts, or not yet.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ExternalRecord {
+    /// A payment that is not the order's total. It waits for a person.
+    pub payment: Option<(Money, Text<50>, Timestamp)>,
+    /// A reservation of other lines than were ordered. It waits for a person.
+    pub stock: Option<(Vec<ReservedLine>, Timestamp)>,
+    /// When a person accepted such a payment.
+    pub payment_accepted: Option<Timestamp>,
+    /// When a person accepted such a reservation.
+    pub stock_accepted: Option<Timestamp>,
+    /// The kinds of events that contradicted what was recorded, a bit for each ([`EventKind::number`]): each has had its dead letter.
+    pub contradictions: u32,
+    /// When it was said that nothing is held any more, before anybody was known to have asked for that.
+    pub released_early: Option<Timestamp>,
+    /// Since when an answer is awaited anew, for a person has said so.
+    pub awaited_since: Option<Timestamp>,
 }
 
 impl Record {

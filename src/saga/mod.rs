@@ -2,10 +2,12 @@
 //!
 //! Start reading at [`table`]: the transition table as functions of the facts. [`step`] applies answers and commands to a
 //! [`Record`]; [`by_hand`] is what
-//! a person undoes for another team's role; [`policy`] says when to try again and when it is too late; [`sharing`] which
+//! a person undoes for another team's role, [`external`] how such a role's answers are judged; [`policy`] says when to try again and when it is too late; [`sharing`] which
 //! shards a node takes and gives; [`invariants`] is what must always hold.
 
+pub mod awaited;
 pub mod by_hand;
+pub mod external;
 mod facts;
 #[cfg(test)]
 mod fixture;
@@ -16,7 +18,7 @@ pub mod sharing;
 pub mod step;
 pub mod table;
 
-pub use facts::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
+pub use facts::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 pub use recount::recount;
 pub use step::{Effects, Rejection};
 pub use table::{Owed, owed, settled, status};

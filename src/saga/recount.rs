@@ -3,7 +3,7 @@
 //! Every fact enters a record together with a line of its history that names the event and its time, so the events of a settled
 //! order can be told again from the record alone, as far as they are counted. `verify` counts them and compares.
 
-use super::{PaymentFact, Record, StockFact, table};
+use super::{PaymentFact, Record, StockFact, step, table};
 use crate::domain::{CancelledBy, Event, EventBody, EventKind, Order, Tally, Text};
 use std::sync::Arc;
 
@@ -45,14 +45,14 @@ fn body(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<EventBod
         },
         EventKind::PaymentFailed => EventBody::PaymentFailed { reason: Text::lossy("") },
         EventKind::PaymentCancelled => EventBody::PaymentCancelled,
-        EventKind::PaymentRefunded => EventBody::PaymentRefunded { amount: order.total },
+        EventKind::PaymentRefunded => EventBody::PaymentRefunded { amount: step::paid(order, facts) },
         EventKind::OrderConfirmed => EventBody::OrderConfirmed,
         EventKind::OrderCancelRequested => EventBody::OrderCancelRequested { by: facts.cancel.map_or(CancelledBy::Operator, |(by, _)| by) },
         EventKind::OrderCancelled => EventBody::OrderCancelled { reason: reason(), was_paid: facts.was_ever_paid() },
         EventKind::OrderFailed => EventBody::OrderFailed { reason: reason() },
         EventKind::ShipmentHeld => EventBody::ShipmentHeld,
         EventKind::OrderShipped => EventBody::OrderShipped { carrier: None, tracking: None },
-        EventKind::NotificationSent | EventKind::NotificationFailed => return None,
+        EventKind::NotificationSent | EventKind::NotificationFailed | EventKind::AnswerAccepted => return None,
     })
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::domain::{ProductId, Shortage};
     use crate::saga::fixture::order;
-    use crate::saga::{Effects, Shipment, step};
+    use crate::saga::{Effects, Shipment};
     use uuid::Uuid;
 
     #[derive(Clone, Debug)]

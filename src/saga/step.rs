@@ -1,9 +1,9 @@
 //! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
 
-use super::by_hand;
+use super::{by_hand, external};
 use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
-use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Order, OrderStatus, Role, Text, Timestamp};
+use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Money, Order, OrderStatus, Role, Text, Timestamp};
 
 /// What a step asks of the world, to be stored in the transaction that stores the record.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,9 @@ pub enum Rejection {
     /// The order is not in the state that the command is for.
     #[error("the order has changed since it was read")]
     Stale,
+    /// What another team's role said is not what was ordered: a person must accept it or undo the order.
+    #[error("what another team's role said is not what was ordered")]
+    Disputed,
 }
 
 /// The record of an order that was just placed.
@@ -99,7 +102,8 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
         | EventBody::OrderCancelled { .. }
         | EventBody::OrderFailed { .. }
         | EventBody::ShipmentHeld
-        | EventBody::OrderShipped { .. } => false,
+        | EventBody::OrderShipped { .. }
+        | EventBody::AnswerAccepted { .. } => false,
     };
     if !grown {
         return;
@@ -212,6 +216,9 @@ pub fn park(record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
 pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejection> {
     if is_parked_for(record, by_hand::SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
         return Err(Rejection::ShippedUnpaid);
+    }
+    if external::dispute(record).is_some() {
+        return Err(Rejection::Disputed);
     }
     effects.changed |= record.parked.take().is_some();
     Ok(())
@@ -357,6 +364,15 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
 
 /// Beside the numbers of [`anomaly`], which are those of events.
 const SHIPPED_DEAD: u32 = 256;
+
+/// What was charged for the order, as far as is known.
+#[must_use]
+pub fn paid(order: &Order, facts: &Facts) -> Money {
+    match &facts.payment {
+        Some((PaymentFact::Paid { amount, .. }, _)) => *amount,
+        Some((PaymentFact::Failed { .. } | PaymentFact::Cancelled, _)) | None => order.total,
+    }
+}
 
 fn strays(facts: &Facts) -> usize {
     usize::from(facts.stray_reservation.is_some()) + usize::from(facts.stray_charge.is_some())

@@ -45,6 +45,11 @@ impl Marks {
         Self(1 << (40 + kind.number() * 2 + channel.number()))
     }
 
+    /// Of the answers that an order can accept, the last is the eighth.
+    fn accepted(kind: EventKind) -> Self {
+        Self(1 << (48 + kind.number().min(15)))
+    }
+
     fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -115,6 +120,7 @@ impl Log {
                     mark = Marks::given_up(*kind, *channel);
                 }
             }
+            EventBody::AnswerAccepted { answer } => mark = Marks::accepted(answer.kind()),
             EventBody::OrderCreated(_)
             | EventBody::InventoryReserved { .. }
             | EventBody::InventoryInsufficient { .. }
@@ -190,7 +196,8 @@ fn effects(kind: EventKind) -> Marks {
         | EventKind::OrderCancelled
         | EventKind::OrderFailed
         | EventKind::NotificationSent
-        | EventKind::NotificationFailed => Marks::default(),
+        | EventKind::NotificationFailed
+        | EventKind::AnswerAccepted => Marks::default(),
     }
 }
 
@@ -198,10 +205,16 @@ fn effects(kind: EventKind) -> Marks {
 fn states<'a>(audit: &'a OrderAudit, options: &'a Options) -> impl Iterator<Item = (&'static str, Option<bool>, Marks)> + 'a {
     let has = |role: Role| !options.external.contains(&role);
     let history = &audit.stored.record.history;
-    let told = EventKind::ALL.into_iter().filter(move |kind| has(Role::Order) && kind.topic() == Topic::Order);
+    let told = EventKind::ALL.into_iter().filter(move |kind| has(Role::Order) && kind.topic() == Topic::Order && *kind != EventKind::AnswerAccepted);
     let told = told.map(move |kind| {
         let is_state = history.iter().any(|entry| entry.event() == Some(kind));
         (kind.name(), Some(is_state), Marks::kind(kind))
+    });
+    // The history tells an answer as what it is. One of before there was this event has none.
+    let accepted = EventKind::ALL.into_iter().filter(move |kind| kind.topic().role().is_some_and(|role| options.external.contains(&role)));
+    let accepted = accepted.map(move |kind| {
+        let is_state = history.iter().any(|entry| entry.event() == Some(kind));
+        ("AnswerAccepted", (!is_state).then_some(false), Marks::accepted(kind))
     });
     let was_held = !(audit.held.is_empty() && audit.released.is_empty() && audit.shipped.is_empty());
     let stock = [
@@ -228,5 +241,5 @@ fn states<'a>(audit: &'a OrderAudit, options: &'a Options) -> impl Iterator<Item
             ("NotificationFailed (last)", given_up, Marks::given_up(kind, channel)),
         ]
     });
-    told.chain(rows).chain(notices)
+    told.chain(accepted).chain(rows).chain(notices)
 }

@@ -30,6 +30,7 @@ pub(super) fn check(audit: &OrderAudit, options: &Options, is_recorded: bool, re
         (Check::Settled, options.expect == Expect::Settled, view.unsettled()),
         (Check::StockRows, has(Role::Inventory), view.stock()),
         (Check::Charges, has(Role::Payment), view.money()),
+        (Check::Answers, has(Role::Order), view.answers(&options.external)),
         (Check::Notices, has(Role::Notification), view.notices()),
     ];
     for (check, is_made, broken) in found {
@@ -138,6 +139,31 @@ impl View<'_> {
         let is_dead = table::is_dead(self.status);
         if self.is_settled && is_dead && matches!(row, Some(PaymentStatus::Charged | PaymentStatus::Trying)) {
             return Some(format!("it is over, and its payment is {name}"));
+        }
+        None
+    }
+
+    /// Our own roles' rows are compared elsewhere.
+    fn answers(&self, external: &[Role]) -> Option<String> {
+        if !matches!(self.status, OrderStatus::Confirmed | OrderStatus::Shipped) {
+            return None;
+        }
+        let OrderAudit { stored, .. } = self.audit;
+        let kept = stored.record.external.as_deref();
+        if let Some((PaymentFact::Paid { amount, .. }, _)) = &self.facts.payment
+            && external.contains(&Role::Payment)
+            && *amount != stored.order.total
+            && kept.is_none_or(|kept| kept.payment_accepted.is_none())
+        {
+            return Some(format!("{amount} were paid, its total is {}, and nobody accepted that", stored.order.total));
+        }
+        let ordered: Vec<ReservedLine> = stored.order.lines.iter().map(ReservedLine::from).collect();
+        if let Some((StockFact::Reserved(lines), _)) = &self.facts.stock
+            && external.contains(&Role::Inventory)
+            && !crate::saga::external::same_lines(lines, &ordered)
+            && kept.is_none_or(|kept| kept.stock_accepted.is_none())
+        {
+            return Some("other lines are held than were ordered, and nobody accepted that".to_owned());
         }
         None
     }

@@ -21,6 +21,8 @@ pub enum Check {
     StockRows,
     /// Exactly one charge of its total for each confirmed or shipped order, none on others.
     Charges,
+    /// What another team's role took or holds for an order that goes on is what was ordered, or a person accepted it.
+    Answers,
     /// No notice is sent twice, and none that its order gave no reason for.
     Notices,
     /// Available, reserved and shipped make what was supplied; nothing is negative.
@@ -43,7 +45,7 @@ pub enum Check {
 
 impl Check {
     /// All, in the order of the report.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Status,
         Self::Open,
         Self::History,
@@ -51,6 +53,7 @@ impl Check {
         Self::RecordedExist,
         Self::StockRows,
         Self::Charges,
+        Self::Answers,
         Self::Notices,
         Self::StockSums,
         Self::StockHolders,
@@ -73,6 +76,7 @@ impl Check {
             Self::RecordedExist => "orders.recorded",
             Self::StockRows => "stock.rows",
             Self::Charges => "money.charges",
+            Self::Answers => "orders.answers",
             Self::Notices => "notices.once",
             Self::StockSums => "stock.sums",
             Self::StockHolders => "stock.holders",
@@ -95,6 +99,7 @@ impl Check {
             Self::Settled => "every order has come to rest",
             Self::RecordedExist => "every order that was answered with 202 exists",
             Self::StockRows => "what is held, given back or has left is what the order knows; nothing is held in vain",
+            Self::Answers => "what another team's role took or holds is what was ordered, or a person accepted it",
             Self::Charges => "exactly one charge of its total for each confirmed or shipped order, none on others",
             Self::Notices => "no notice is sent twice or without a reason",
             Self::StockSums => "available + reserved + shipped = supplied, none negative",
@@ -144,6 +149,7 @@ impl Report {
             | Check::History
             | Check::StockRows
             | Check::Charges
+            | Check::Answers
             | Check::Notices
             | Check::StockSums
             | Check::StockHolders

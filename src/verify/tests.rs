@@ -7,7 +7,7 @@ use crate::db::memory::{Entry, StockLines, Tables};
 use crate::domain::{
     CancelledBy, Channel, Event, EventBody, EventKind, Marker, NoticeKind, OrderId, OrderStatus, Payment, PaymentStatus, Role, Shard,
 };
-use crate::saga::{Effects, HistoryEntry, status, step};
+use crate::saga::{Effects, ExternalRecord, HistoryEntry, PaymentFact, status, step};
 use std::collections::HashSet;
 use world::{Rested, World, at, money, order, product, rested};
 
@@ -147,6 +147,25 @@ async fn a_confirmed_order_without_its_stock_is_found() {
 #[tokio::test]
 async fn a_charge_of_another_amount_is_found() {
     planted(Check::Charges, |tables, rested| tables.payments.get_mut(&rested.confirmed).unwrap().amount = money(1)).await;
+}
+
+#[tokio::test]
+async fn an_order_that_went_on_with_another_amount_than_its_total_is_found() {
+    let rested = rested().await;
+    let options = Options { external: vec![Role::Payment], ..strict() };
+    let pay = |accepted| {
+        rested.world.database.raw(|tables| {
+            let record = &mut tables.orders.get_mut(&rested.confirmed).unwrap().record;
+            if let Some((PaymentFact::Paid { amount, .. }, _)) = &mut record.facts.payment {
+                *amount = money(1);
+            }
+            record.external = Some(Box::new(ExternalRecord { payment_accepted: accepted, ..ExternalRecord::default() }));
+        });
+    };
+    pay(None);
+    assert_eq!(found(&rested.world.verify(&options).await), [Check::Answers.name()]);
+    pay(Some(at(9)));
+    assert_eq!(found(&rested.world.verify(&options).await), Vec::<&str>::new());
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! The payment role is another team's: it answers, undoes nothing, and is never asked again.
 
 use crate::member::{Cluster, Member};
-use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
+use crate::support::{LIMIT, line, product, put_product, run, settled, stored, until};
 use ordermill::actors::{Command, LetterAction};
 use ordermill::db::{LetterFilter, Reads};
-use ordermill::domain::{CancelledBy, Event, EventBody, LetterState, OrderId, OrderStatus, Role, Roles, Text};
+use ordermill::domain::{
+    CancelledBy, DeadLetter, Event, EventBody, LetterState, Money, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles, Text,
+};
+use ordermill::saga::PaymentFact;
 use std::rc::Rc;
 
 const OURS: [Role; 4] = [Role::Order, Role::Inventory, Role::Notification, Role::Analytics];
@@ -78,5 +81,172 @@ fn a_payment_that_was_never_asked_for_is_owed_by_nobody() {
         } else {
             settled(&node.front, id, OrderStatus::Cancelled).await;
         }
+    });
+}
+
+fn money(minor: i64) -> Money {
+    Money::from_minor(minor).unwrap()
+}
+
+async fn letter(cluster: &Cluster, order: OrderId, step: &str) -> DeadLetter {
+    let filter = || LetterFilter { state: Some(LetterState::Open), order: Some(order), limit: 10, ..LetterFilter::default() };
+    let find = || async { cluster.world.database.letters(filter()).await.unwrap().into_iter().find(|letter| letter.step.as_str() == step) };
+    until(&format!("there is a letter about {step}"), || async { find().await.is_some() }).await;
+    find().await.unwrap()
+}
+
+async fn act(node: &Member, letter: &DeadLetter, action: LetterAction) -> bool {
+    let id = letter.id;
+    node.ask(move |front| async move { front.act(id, action, Text::lossy("ann"), None, LIMIT).await }).await.unwrap().is_ok()
+}
+
+/// An order of 10.00 for which another team has taken `minor`.
+async fn paid_otherwise(cluster: &Cluster, node: &Member, minor: i64) -> (OrderId, DeadLetter) {
+    let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+    until("it waits for the money", || async { stored(&node.front, id).await.record.facts.is_reserved() }).await;
+    let order = stored(&node.front, id).await.order;
+    for _ in 0..3 {
+        let body = EventBody::PaymentProcessed { amount: money(minor), method: Text::lossy("theirs") };
+        cluster.say(Event::of(&order, order.created_at.plus_ms(5), body));
+    }
+    let letter = letter(cluster, id, "payment").await;
+    assert_eq!(letter.cause.as_str(), "amount-mismatch");
+    let detail = letter.detail.as_str();
+    assert!(detail.contains(&money(minor).to_string()) && detail.contains("10.00"), "{detail}");
+    let seen = stored(&node.front, id).await;
+    assert_eq!((seen.status, seen.record.facts.is_paid()), (OrderStatus::InventoryReserved, false));
+    assert_eq!(seen.record.parked.unwrap().as_str(), "amount-mismatch");
+    for action in [LetterAction::Reprocess, LetterAction::Skip, LetterAction::Discard] {
+        assert!(!act(node, &letter, action).await, "{action:?} would leave it as it is");
+    }
+    (id, letter)
+}
+
+#[test]
+fn a_payment_of_another_amount_confirms_nothing_until_a_person_accepts_it() {
+    run(|| async {
+        let (cluster, node) = begin(24).await;
+        for minor in [1, 250_000] {
+            let (id, letter) = paid_otherwise(&cluster, &node, minor).await;
+            assert!(act(&node, &letter, LetterAction::Accept).await);
+            settled(&node.front, id, OrderStatus::Confirmed).await;
+            let facts = stored(&node.front, id).await.record.facts;
+            assert!(matches!(facts.payment, Some((PaymentFact::Paid { amount, .. }, _)) if amount == money(minor)));
+        }
+        cluster.settles().await;
+    });
+}
+
+#[test]
+fn a_payment_of_another_amount_is_owed_back_when_a_person_compensates() {
+    run(|| async {
+        let (cluster, node) = begin(25).await;
+        let (id, mismatch) = paid_otherwise(&cluster, &node, 1).await;
+        assert!(act(&node, &mismatch, LetterAction::Compensate).await);
+        let refund = letter(&cluster, id, "refund").await;
+        assert!(refund.detail.as_str().contains("0.01"), "{}", refund.detail);
+        assert_eq!(stored(&node.front, id).await.status, OrderStatus::Refunding);
+        assert!(act(&node, &refund, LetterAction::Skip).await);
+        settled(&node.front, id, OrderStatus::Cancelled).await;
+        cluster.settles().await;
+    });
+}
+
+#[test]
+fn a_deadline_ends_an_order_whose_payment_is_disputed_and_the_money_is_owed_back() {
+    run(|| async {
+        let (cluster, node) = begin(26).await;
+        let (id, mismatch) = paid_otherwise(&cluster, &node, 1).await;
+        let refund = letter(&cluster, id, "refund").await;
+        assert!(act(&node, &refund, LetterAction::Skip).await);
+        settled(&node.front, id, OrderStatus::Cancelled).await;
+        assert!(act(&node, &mismatch, LetterAction::Skip).await, "it is settled");
+        cluster.settles().await;
+    });
+}
+
+#[test]
+fn a_reservation_of_something_else_is_charged_only_when_a_person_accepts_it() {
+    run(|| async {
+        let cluster = Cluster::with(27, |settings| settings.external_roles = Roles::default().with(Role::Inventory));
+        let node = cluster.start("ours", &[Role::Order, Role::Payment, Role::Notification, Role::Analytics]).await;
+        until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
+        let other = |n: u128, count| ReservedLine { product: product(n), quantity: Quantity::new(count).unwrap() };
+        for (held, accept) in [(other(1, 1), true), (other(2, 3), false)] {
+            let id = node.place(vec![line(1, 3, 1000)]).await.unwrap().unwrap();
+            let order = stored(&node.front, id).await.order;
+            cluster.say(Event::of(&order, order.created_at, EventBody::InventoryReserved { lines: vec![held] }));
+            let mismatch = letter(&cluster, id, "reservation").await;
+            assert_eq!(mismatch.cause.as_str(), "reservation-mismatch");
+            assert_eq!(stored(&node.front, id).await.status, OrderStatus::Pending);
+            assert_eq!(cluster.world.database.payment(id).await.unwrap(), None, "nobody is charged for it");
+            if accept {
+                assert!(act(&node, &mismatch, LetterAction::Accept).await);
+                settled(&node.front, id, OrderStatus::Confirmed).await;
+            } else {
+                assert!(act(&node, &mismatch, LetterAction::Compensate).await);
+                let release = letter(&cluster, id, "release").await;
+                assert!(act(&node, &release, LetterAction::Skip).await);
+                settled(&node.front, id, OrderStatus::Cancelled).await;
+            }
+        }
+        cluster.settles().await;
+    });
+}
+
+/// A payment of another team that never answers, within these times.
+async fn silent(seed: u64, payment_ms: u64, answer_ms: u64) -> (Rc<Cluster>, Rc<Member>) {
+    let cluster = Cluster::with(seed, |settings| {
+        settings.external_roles = Roles::default().with(Role::Payment);
+        settings.deadlines.payment_ms = payment_ms;
+        settings.external_answer_ms = answer_ms;
+    });
+    let node = cluster.start("ours", &OURS).await;
+    until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
+    put_product(&node.front, 1, 1000, 100).await;
+    (cluster, node)
+}
+
+#[test]
+fn a_payment_deadline_fires_on_time_though_another_team_is_asked_rarely() {
+    run(|| async {
+        let (cluster, node) = silent(28, 10_000, 3_600_000).await;
+        let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        until("it is ended", || async { stored(&node.front, id).await.record.facts.cancel.is_some() }).await;
+        let facts = stored(&node.front, id).await.record.facts;
+        let waited = facts.cancel.unwrap().1.ms_since(facts.stock.unwrap().1);
+        assert!((10_000..11_000).contains(&waited), "{waited} ms: its rhythm is 30 s");
+        drop(cluster);
+    });
+}
+
+#[test]
+fn a_cancelled_order_whose_payment_nobody_answers_is_a_letter_and_holds_no_place() {
+    run(|| async {
+        let (cluster, node) = silent(29, 3_600_000, 60_000).await;
+        for action in [LetterAction::Done, LetterAction::Reprocess] {
+            let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            until("it waits for the money", || async { stored(&node.front, id).await.record.facts.is_reserved() }).await;
+            let cancel = Command::Cancel { by: CancelledBy::Customer };
+            node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+            let overdue = letter(&cluster, id, "payment-answer").await;
+            assert_eq!(overdue.cause.as_str(), "answer-overdue");
+            assert_eq!(stored(&node.front, id).await.status, OrderStatus::Cancelling);
+            until("its place is free", || async { node.front.open_orders() == 0 }).await;
+            let note = Some(Text::lossy("they never charged"));
+            let decide = |action, note| {
+                let letter = overdue.id;
+                node.ask(move |front| async move { front.act(letter, action, Text::lossy("ann"), note, LIMIT).await })
+            };
+            decide(action, note.clone()).await.unwrap().unwrap();
+            if action == LetterAction::Reprocess {
+                assert_eq!(stored(&node.front, id).await.record.parked, None, "it waits for as long again");
+                letter(&cluster, id, "payment-answer").await;
+                let order = stored(&node.front, id).await.order;
+                cluster.say(Event::of(&order, order.created_at, EventBody::PaymentCancelled));
+            }
+            settled(&node.front, id, OrderStatus::Cancelled).await;
+        }
+        cluster.settles().await;
     });
 }

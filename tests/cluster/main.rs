@@ -13,6 +13,7 @@
 mod support;
 
 mod bus;
+mod contradictions;
 mod external;
 mod fence;
 mod handover;

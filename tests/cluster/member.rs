@@ -5,7 +5,7 @@ use crate::support::{LIMIT, World1, new_order, until};
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, PlaceError, Where};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{OrderFilter, Reads, Store};
-use ordermill::domain::{Line, OrderId, Role, Roles, Shards};
+use ordermill::domain::{Event, Line, OrderId, Role, Roles, Shards};
 use ordermill::verify::{Expect, Options, verify};
 use std::cell::RefCell;
 use std::future::Future;
@@ -92,6 +92,11 @@ impl Cluster {
         member
     }
 
+    /// Another team's role says something on its topic.
+    pub fn say(&self, event: Event) {
+        self.bus.say(event);
+    }
+
     pub fn members(&self) -> Vec<Rc<Member>> {
         self.members.borrow().clone()
     }
@@ -131,8 +136,9 @@ impl Cluster {
     }
 
     async fn report(&self) -> ordermill::verify::Report {
+        let external: Vec<Role> = self.world.settings.external_roles.iter().collect();
         let mut snapshot = self.world.database.snapshot().await.unwrap();
-        verify(snapshot.as_mut(), &Options { expect: Expect::Settled, ..Options::default() }).await.unwrap()
+        verify(snapshot.as_mut(), &Options { expect: Expect::Settled, external, ..Options::default() }).await.unwrap()
     }
 }
 

@@ -138,6 +138,7 @@ impl Node {
             reads: reads(database),
             hearing: Arc::new(Shared(ears.clone())),
             slices: watched,
+            external: ordermill::domain::Roles::default(),
             state: BrokerState::default(),
             now: Arc::new(|| Timestamp(1_760_000_000_000_000)),
         };

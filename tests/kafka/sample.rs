@@ -85,6 +85,10 @@ fn body(kind: EventKind, order: &Arc<Order>) -> EventBody {
             last: true,
             reason: text("no such mailbox"),
         },
+        EventKind::AnswerAccepted => {
+            let paid = EventBody::PaymentProcessed { amount: order.total, method: text("CARD") };
+            EventBody::AnswerAccepted { answer: Box::new(paid) }
+        }
     }
 }
 

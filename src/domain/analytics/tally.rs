@@ -44,7 +44,8 @@ impl Tally {
             self.turn_to(minute);
         }
         self.is_used = true;
-        match &event.body {
+        // Another team's answer is counted when its order has accepted it.
+        match event.body.content() {
             EventBody::OrderCreated(order) => self.count_order(minute, order),
             EventBody::InventoryReserved { .. } => self.add(Metric::StockReserved, 0, 1),
             EventBody::InventoryInsufficient { shortages } => {
@@ -76,6 +77,7 @@ impl Tally {
                 self.add(Metric::NoticeTriesFailed, channel.number(), 1);
                 self.add(Metric::NoticesGivenUp, channel.number(), i64::from(*last));
             }
+            EventBody::AnswerAccepted { .. } => {}
         }
     }
 

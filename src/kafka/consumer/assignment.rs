@@ -1,6 +1,6 @@
 //! Which partitions a role listens to.
 
-use crate::domain::{EventKind, Role, Shard, Slices, Topic};
+use crate::domain::{EventKind, Role, Roles, Shard, Slices, Topic};
 use std::collections::BTreeSet;
 
 /// Whether a role takes events of that kind from the topic. What payment and notification need of an order they learn from its
@@ -14,13 +14,15 @@ pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
 }
 
 /// The partitions whose events `role` must hear from Kafka: of the shards that it owns here, where the role that writes the topic is
-/// not here for the same shard. What is here is heard without Kafka.
-pub(super) fn assignment(role: Role, slices: &Slices) -> BTreeSet<(Topic, Shard)> {
+/// not here for the same shard. What is here is heard without Kafka. What another team's role (`external`) says is heard by the order
+/// alone, which tells the others what it accepts.
+pub(super) fn assignment(role: Role, slices: &Slices, external: Roles) -> BTreeSet<(Topic, Shard)> {
     let owned = slices.shards_of(role);
     let mut all = BTreeSet::new();
     for topic in Topic::ALL {
         let listens = EventKind::ALL.into_iter().any(|kind| takes(role, topic, kind));
-        if !listens {
+        let is_external = topic.role().is_some_and(|writer| external.has(writer));
+        if !listens || (is_external && role != Role::Order) {
             continue;
         }
         let is_written_here = |shard: &Shard| topic.role().is_some_and(|writer| slices.has(writer, *shard));
@@ -38,7 +40,7 @@ mod tests {
     }
 
     fn topics(role: Role, owned: &[(Role, &[u16])]) -> Vec<(&'static str, u16)> {
-        assignment(role, &slices(owned)).into_iter().map(|(topic, shard)| (topic.name(), shard.0)).collect()
+        assignment(role, &slices(owned), Roles::default()).into_iter().map(|(topic, shard)| (topic.name(), shard.0)).collect()
     }
 
     #[test]
@@ -48,6 +50,18 @@ mod tests {
             let want: &[(&str, u16)] = if role == Role::Order { &[("shipping-events", 1), ("shipping-events", 2)] } else { &[] };
             assert_eq!(topics(role, &all), want, "{}", role.name());
         }
+    }
+
+    #[test]
+    fn another_teams_role_is_heard_by_the_order_alone() {
+        let ours: Vec<(Role, &[u16])> = [Role::Order, Role::Inventory, Role::Notification].iter().map(|role| (*role, &[1][..])).collect();
+        let external = [Role::Payment].into_iter().collect();
+        let listened = |role| assignment(role, &slices(&ours), external).into_iter().map(|(topic, _)| topic).collect::<Vec<Topic>>();
+        assert_eq!(listened(Role::Order), [Topic::Payment, Topic::Shipping]);
+        assert!(listened(Role::Inventory).is_empty() && listened(Role::Notification).is_empty());
+        let alone = [(Role::Notification, &[1][..])];
+        let of_order: Vec<Topic> = assignment(Role::Notification, &slices(&alone), external).into_iter().map(|(topic, _)| topic).collect();
+        assert_eq!(of_order, [Topic::Order], "it hears there what the order accepts");
     }
 
     #[test]

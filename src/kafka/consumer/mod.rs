@@ -24,7 +24,7 @@ pub use hearing::ToFront;
 use super::client::BrokerState;
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Slices, Timestamp};
+use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Roles, Slices, Timestamp};
 use crate::saga::Shipment;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -80,6 +80,8 @@ pub struct ConsumerParts {
     pub hearing: Arc<dyn Hearing>,
     /// What this node owns, as it changes.
     pub slices: watch::Receiver<Slices>,
+    /// The roles that another team runs.
+    pub external: Roles,
     /// What is known of the brokers.
     pub state: BrokerState,
     /// The time.

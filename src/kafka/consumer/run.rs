@@ -81,7 +81,7 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
     // A role that hears everything without Kafka needs no client.
     tokio::select! {
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-        changed = slices.wait_for(|slices| !assignment::assignment(role, slices).is_empty()) => drop(changed),
+        changed = slices.wait_for(|slices| !assignment::assignment(role, slices, parts.external).is_empty()) => drop(changed),
     }
     let shards = parts.reads.shards();
     topics::ensure(&parts.settings, &parts.state, shards).await?;
@@ -260,7 +260,7 @@ impl Run<'_> {
     /// Listens to what is owned now. `false`: not all of it yet.
     async fn reassign(&mut self, slices: &Slices) -> Result<bool, KafkaError> {
         let want: HashSet<(Topic, i32)> =
-            assignment::assignment(self.shared.role, slices).into_iter().map(|(topic, shard)| (topic, i32::from(shard.0))).collect();
+            assignment::assignment(self.shared.role, slices, self.shared.parts.external).into_iter().map(|(topic, shard)| (topic, i32::from(shard.0))).collect();
         let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
         if !gone.is_empty() {
             // Its next owner begins where this one was.

@@ -118,7 +118,8 @@ impl World {
             | EventBody::PaymentCancelled
             | EventBody::PaymentRefunded { .. }
             | EventBody::NotificationSent { .. }
-            | EventBody::NotificationFailed { .. } => {}
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. } => {}
         }
         if self.patience > 0 {
             self.step(order.id, |order, record, effects| step::answer(order, record, &event, at(4), effects)).await;

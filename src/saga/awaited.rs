@@ -1,0 +1,74 @@
+//! Answers that another team's role owes and does not give: after a while a person is told. Pure.
+
+use super::step::{self, Effects};
+use super::{Facts, Record, owed, policy};
+use crate::domain::{DeadLetter, LetterKind, Order, Role, Roles, Timestamp};
+
+/// The cause of such letters.
+pub const OVERDUE: &str = "answer-overdue";
+
+/// An answer that another team's role owes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Awaited {
+    /// Whose answer it is.
+    pub role: Role,
+    /// Since when nothing has happened.
+    pub since: Timestamp,
+}
+
+/// The answer of another team's role that the order waits for, unless a deadline of its own ends the wait.
+#[must_use]
+pub fn awaited(order: &Order, record: &Record, external_roles: Roles, deadlines: policy::Deadlines) -> Option<Awaited> {
+    if external_roles.is_empty() || policy::deadline(&record.facts, deadlines).is_some() {
+        return None;
+    }
+    let debts = owed(&record.facts, order.channels());
+    let owing = [
+        (Role::Inventory, debts.stock || debts.stock_moved),
+        (Role::Payment, debts.payment),
+        (Role::Notification, debts.notice.is_some() && !debts.is_more_than_a_notice()),
+    ];
+    let (role, _) = owing.into_iter().find(|(role, is_owed)| *is_owed && external_roles.has(*role))?;
+    let last = record.history.last().map_or(order.created_at, |entry| entry.at);
+    let anew = record.external.as_ref().and_then(|kept| kept.awaited_since);
+    Some(Awaited { role, since: anew.map_or(last, |anew| anew.max(last)) })
+}
+
+/// Parks the order until a person closes the letter.
+pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp, effects: &mut Effects) {
+    let (number, step, done) = match awaited.role {
+        Role::Inventory if record.facts.shipment.is_some() => (13, "shipment-answer", "its stock has been booked out"),
+        Role::Inventory => (12, "reservation-answer", "all that was ordered is held"),
+        Role::Payment if record.facts.cancel.is_some() => (14, "payment-answer", "no money is taken"),
+        Role::Payment => (14, "payment-answer", "the total has been paid"),
+        Role::Notification => (15, "notice-answer", "the customer knows"),
+        Role::Order | Role::Analytics => return,
+    };
+    let detail = format!(
+        "another team's {} role has not answered since {}: ask that team. Reprocess waits for as long again, compensate undoes the \
+         order, done says that {done}",
+        awaited.role.name(),
+        awaited.since
+    );
+    let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, number, awaited.role, step, now);
+    step::park(record, letter.because(OVERDUE, &detail, 0), effects);
+}
+
+/// Whether the order is parked for want of an answer.
+#[must_use]
+pub fn is_overdue(record: &Record) -> bool {
+    record.parked.as_ref().is_some_and(|cause| cause.as_str() == OVERDUE)
+}
+
+/// The answer has come after all, or something else has ended the wait: the order goes on. Its letter stays, and tells of it.
+pub fn look(before: &Facts, record: &mut Record, effects: &mut Effects) {
+    if is_overdue(record) && *before != record.facts {
+        record.parked = None;
+        effects.changed = true;
+    }
+}
+
+/// From now on the answer is awaited for as long again.
+pub fn anew(record: &mut Record, now: Timestamp) {
+    record.external.get_or_insert_default().awaited_since = Some(now);
+}

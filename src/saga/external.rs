@@ -1,0 +1,373 @@
+//! How the answers of another team's role are judged before they become facts. Pure.
+//!
+//! The first answer is the fact. One that contradicts it is a dead letter and moves nobody; one that is not what was ordered (another
+//! amount, other lines) waits for a person. What becomes a fact is told to our roles as `AnswerAccepted`: they act on nothing else.
+
+use super::step::{self, Effects};
+use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, status, table};
+use crate::domain::{DeadLetter, Event, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
+
+/// The cause of letters about answers that contradict what was recorded.
+pub const CONTRADICTION: &str = "contradicting-answer";
+
+/// An answer that is not what was ordered, and waits for a person.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dispute {
+    /// A payment of another amount than the order's total.
+    Amount,
+    /// A reservation of other lines than were ordered.
+    Reservation,
+}
+
+impl Dispute {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Amount, Self::Reservation];
+
+    /// The letter's cause.
+    #[must_use]
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Amount => "amount-mismatch",
+            Self::Reservation => "reservation-mismatch",
+        }
+    }
+
+    /// The dispute of that cause.
+    #[must_use]
+    pub fn of_cause(cause: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dispute| dispute.cause() == cause)
+    }
+
+    /// Beside the numbers of other letters about steps; see [`super::by_hand`].
+    fn number(self) -> u32 {
+        match self {
+            Self::Amount => 10,
+            Self::Reservation => 11,
+        }
+    }
+}
+
+/// What an answer is to the record.
+enum Judgement {
+    /// It says nothing new.
+    Known,
+    /// It becomes a fact.
+    Fact,
+    /// It waits for a person.
+    Disputed(Dispute),
+    /// A release that nobody has asked for, as far as is known yet: what caused it may still be on its way.
+    Early,
+    /// It contradicts this.
+    Contradicts(String),
+}
+
+/// Whether another team's role has said it.
+#[must_use]
+pub fn is_theirs(event: &Event, external: Roles) -> bool {
+    event.kind().topic().role().is_some_and(|role| external.has(role))
+}
+
+/// What our roles are told (again) of an event: of another team's answer that it was accepted.
+#[must_use]
+pub fn told(event: Event, external: Roles) -> Event {
+    if is_theirs(&event, external) { Event { body: EventBody::AnswerAccepted { answer: Box::new(event.body) }, ..event } } else { event }
+}
+
+/// An answer of any role; see [`step::answer`] for our own.
+pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles, now: Timestamp, effects: &mut Effects) {
+    if !is_theirs(event, external) {
+        return step::answer(order, record, event, now, effects);
+    }
+    // Deadlines are reckoned from it, and another team's clock may be wrong.
+    let at = event.at.max(order.created_at).min(now.max(order.created_at));
+    match judge(order, record, &event.body) {
+        Judgement::Known => {}
+        Judgement::Fact => accept(order, record, event.body.clone(), at, now, effects),
+        Judgement::Early => {
+            record.external.get_or_insert_default().released_early = Some(at);
+            effects.changed = true;
+        }
+        Judgement::Disputed(dispute) => {
+            let kept = record.external.get_or_insert_default();
+            match &event.body {
+                EventBody::InventoryReserved { lines } => kept.stock = Some((lines.clone(), at)),
+                EventBody::PaymentProcessed { amount, method } => kept.payment = Some((*amount, method.clone(), at)),
+                EventBody::OrderCreated(_)
+                | EventBody::InventoryInsufficient { .. }
+                | EventBody::InventoryReleased { .. }
+                | EventBody::InventoryShipped { .. }
+                | EventBody::PaymentFailed { .. }
+                | EventBody::PaymentCancelled
+                | EventBody::PaymentRefunded { .. }
+                | EventBody::OrderConfirmed
+                | EventBody::OrderCancelRequested { .. }
+                | EventBody::OrderCancelled { .. }
+                | EventBody::OrderFailed { .. }
+                | EventBody::ShipmentHeld
+                | EventBody::OrderShipped { .. }
+                | EventBody::NotificationSent { .. }
+                | EventBody::NotificationFailed { .. }
+                | EventBody::AnswerAccepted { .. } => {}
+            }
+            open_dispute(order, record, dispute, now, effects);
+        }
+        Judgement::Contradicts(what) => contradict(order, record, event.kind(), &said(&event.body), &what, now, effects),
+    }
+}
+
+/// The answer becomes a fact, and our roles are told before what follows from it.
+fn accept(order: &Order, record: &mut Record, body: EventBody, at: Timestamp, now: Timestamp, effects: &mut Effects) {
+    let (place, known) = (effects.events.len(), record.history.len());
+    step::answer(order, record, &Event::of(order, at, body.clone()), now, effects);
+    // Of notices nobody needs to hear.
+    if record.history.len() > known && body.kind().topic().role() != Some(Role::Notification) {
+        tell(order, body, at, place, effects);
+    }
+}
+
+/// Tells our roles, before what followed from it, that this is a fact.
+pub(super) fn tell(order: &Order, body: EventBody, at: Timestamp, place: usize, effects: &mut Effects) {
+    effects.events.insert(place.min(effects.events.len()), Event::of(order, at, EventBody::AnswerAccepted { answer: Box::new(body) }));
+}
+
+fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {
+    let facts = &record.facts;
+    let nothing = ExternalRecord::default();
+    let kept = record.external.as_deref().unwrap_or(&nothing);
+    match body {
+        EventBody::InventoryReserved { lines } => reserved(order, facts, kept, lines),
+        EventBody::InventoryInsufficient { .. } => match (&facts.stock, &kept.stock) {
+            (Some((StockFact::Insufficient(_), _)), _) => Judgement::Known,
+            (None, None) if facts.released.is_some() => Judgement::Known,
+            (None, None) => Judgement::Fact,
+            (Some((StockFact::Reserved(_), _)), _) | (None, Some(_)) => contradicts("InventoryReserved"),
+        },
+        EventBody::InventoryReleased { .. } if facts.released.is_some() || facts.is_insufficient() => Judgement::Known,
+        EventBody::InventoryReleased { .. } if facts.stock_moved.is_some() => contradicts("InventoryShipped"),
+        EventBody::InventoryReleased { .. } if table::is_dead(status(facts)) => Judgement::Fact,
+        EventBody::InventoryReleased { .. } if facts.payment.is_none() => Judgement::Early,
+        EventBody::InventoryReleased { .. } => contradicts("the order, which is alive and whose stock nobody gave back"),
+        EventBody::InventoryShipped { .. } if facts.stock_moved.is_some() => Judgement::Known,
+        EventBody::InventoryShipped { .. } if facts.released.is_some() => contradicts("InventoryReleased"),
+        EventBody::InventoryShipped { .. } if facts.is_insufficient() => contradicts("InventoryInsufficient"),
+        EventBody::InventoryShipped { .. } if !facts.is_reserved() => contradicts("the order, for which nothing is known to be held"),
+        EventBody::InventoryShipped { .. } if table::is_dead(status(facts)) => contradicts("the order, which is being undone"),
+        EventBody::InventoryShipped { .. } => Judgement::Fact,
+        EventBody::PaymentProcessed { amount, .. } => match (&facts.payment, &kept.payment) {
+            (Some((PaymentFact::Paid { amount: paid, .. }, _)), _) | (None, Some((paid, ..))) if paid == amount => Judgement::Known,
+            (None, None) if *amount == order.total || table::is_dead(status(facts)) => Judgement::Fact,
+            (None, None) => Judgement::Disputed(Dispute::Amount),
+            (Some(_), _) | (None, Some(_)) => paid_otherwise(facts, kept),
+        },
+        EventBody::PaymentFailed { .. } => match &facts.payment {
+            Some((PaymentFact::Failed { .. }, _)) => Judgement::Known,
+            None if kept.payment.is_none() && facts.refunded.is_none() => Judgement::Fact,
+            Some((PaymentFact::Paid { .. } | PaymentFact::Cancelled, _)) | None => paid_otherwise(facts, kept),
+        },
+        EventBody::PaymentCancelled => match &facts.payment {
+            Some((PaymentFact::Cancelled, _)) => Judgement::Known,
+            None if kept.payment.is_none() && facts.refunded.is_none() => Judgement::Fact,
+            Some((PaymentFact::Paid { .. } | PaymentFact::Failed { .. }, _)) | None => paid_otherwise(facts, kept),
+        },
+        EventBody::PaymentRefunded { .. } if facts.refunded.is_some() => Judgement::Known,
+        EventBody::PaymentRefunded { amount } => match &facts.payment {
+            Some((PaymentFact::Paid { amount: paid, .. }, _)) if paid == amount && table::is_dead(status(facts)) => Judgement::Fact,
+            None if facts.cancel.is_some() && kept.payment.is_none() => Judgement::Fact,
+            Some(_) => paid_otherwise(facts, kept),
+            None if kept.payment.is_some() => paid_otherwise(facts, kept),
+            None => contradicts("the order, which was not paid"),
+        },
+        EventBody::NotificationSent { kind, channel } | EventBody::NotificationFailed { kind, channel, last: true, .. } => {
+            let is_sent = body.kind() == EventKind::NotificationSent;
+            match facts.notices.iter().find(|notice| (notice.kind, notice.channel) == (*kind, *channel)) {
+                Some(notice) if notice.sent == is_sent => Judgement::Known,
+                Some(notice) => contradicts(if notice.sent { "NotificationSent" } else { "NotificationFailed, which was final" }),
+                None => Judgement::Fact,
+            }
+        }
+        EventBody::NotificationFailed { last: false, .. }
+        | EventBody::OrderCreated(_)
+        | EventBody::OrderConfirmed
+        | EventBody::OrderCancelRequested { .. }
+        | EventBody::OrderCancelled { .. }
+        | EventBody::OrderFailed { .. }
+        | EventBody::ShipmentHeld
+        | EventBody::OrderShipped { .. }
+        | EventBody::AnswerAccepted { .. } => Judgement::Known,
+    }
+}
+
+fn reserved(order: &Order, facts: &Facts, kept: &ExternalRecord, lines: &[ReservedLine]) -> Judgement {
+    match (&facts.stock, &kept.stock) {
+        (Some((StockFact::Reserved(held), _)), _) | (None, Some((held, _))) if same_lines(held, lines) => Judgement::Known,
+        (Some((StockFact::Reserved(_), _)), _) | (None, Some(_)) => contradicts("InventoryReserved of other lines"),
+        (Some((StockFact::Insufficient(_), _)), _) => contradicts("InventoryInsufficient"),
+        (None, None) if facts.released.is_some() => contradicts("InventoryReleased"),
+        (None, None) => {
+            let ordered: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+            let is_as_ordered = same_lines(&ordered, lines) || table::is_dead(status(facts));
+            if is_as_ordered { Judgement::Fact } else { Judgement::Disputed(Dispute::Reservation) }
+        }
+    }
+}
+
+fn contradicts(what: &str) -> Judgement {
+    Judgement::Contradicts(what.to_owned())
+}
+
+/// Contradicts what is known of the payment.
+fn paid_otherwise(facts: &Facts, kept: &ExternalRecord) -> Judgement {
+    Judgement::Contradicts(match (&facts.payment, &kept.payment) {
+        (Some((PaymentFact::Paid { amount, .. }, _)), _) | (None, Some((amount, ..))) => format!("PaymentProcessed of {amount}"),
+        (Some((PaymentFact::Failed { reason }, _)), _) => format!("PaymentFailed ({reason})"),
+        (Some((PaymentFact::Cancelled, _)), _) => "PaymentCancelled".to_owned(),
+        (None, None) => "PaymentRefunded".to_owned(),
+    })
+}
+
+/// What an answer says, for a person.
+fn said(body: &EventBody) -> String {
+    let name = body.kind().name();
+    match body {
+        EventBody::PaymentProcessed { amount, .. } | EventBody::PaymentRefunded { amount } => format!("{name} of {amount}"),
+        EventBody::PaymentFailed { reason } => format!("{name} ({reason})"),
+        EventBody::InventoryReserved { lines } => format!("{name} of {}", listed(lines)),
+        EventBody::NotificationSent { kind, channel } | EventBody::NotificationFailed { kind, channel, .. } => {
+            format!("{name} of {}/{}", kind.name(), channel.name())
+        }
+        EventBody::OrderCreated(_)
+        | EventBody::InventoryInsufficient { .. }
+        | EventBody::InventoryReleased { .. }
+        | EventBody::InventoryShipped { .. }
+        | EventBody::PaymentCancelled
+        | EventBody::OrderConfirmed
+        | EventBody::OrderCancelRequested { .. }
+        | EventBody::OrderCancelled { .. }
+        | EventBody::OrderFailed { .. }
+        | EventBody::ShipmentHeld
+        | EventBody::OrderShipped { .. }
+        | EventBody::AnswerAccepted { .. } => name.to_owned(),
+    }
+}
+
+fn listed(lines: &[ReservedLine]) -> String {
+    let some: Vec<String> = lines.iter().take(5).map(|line| format!("{} of {}", line.quantity.get(), line.product)).collect();
+    if lines.len() > 5 { format!("{} and {} more", some.join(", "), lines.len() - 5) } else { some.join(", ") }
+}
+
+/// One letter for each kind of contradiction, however often it is said.
+fn contradict(order: &Order, record: &mut Record, kind: EventKind, said: &str, what: &str, now: Timestamp, effects: &mut Effects) {
+    let kept = record.external.get_or_insert_default();
+    let bit = 1 << u32::from(kind.number()).min(31);
+    if kept.contradictions & bit != 0 {
+        return;
+    }
+    kept.contradictions |= bit;
+    effects.changed = true;
+    let status = status(&record.facts).name();
+    let detail = format!(
+        "another team's role says {said}, which contradicts {what}. The order stays {status} and nothing was done: find out from that \
+         team what is true; compensate if the order is to be undone, else discard this letter"
+    );
+    let letter = DeadLetter::about(order.id, order.shard, LetterKind::Anomaly, kind.number().into(), Role::Order, kind.name(), now);
+    effects.letters.push(letter.because(CONTRADICTION, &detail, 1));
+}
+
+fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Timestamp, effects: &mut Effects) {
+    let Some(kept) = record.external.as_deref() else { return };
+    let (role, step, detail) = match dispute {
+        Dispute::Amount => {
+            let paid = kept.payment.as_ref().map(|(amount, ..)| amount.to_string()).unwrap_or_default();
+            let detail = format!("another team's payment role has taken {paid}, but the order's total is {}", order.total);
+            (Role::Payment, "payment", detail)
+        }
+        Dispute::Reservation => {
+            let ordered: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+            let held = kept.stock.as_ref().map(|(lines, _)| listed(lines)).unwrap_or_default();
+            (Role::Inventory, "reservation", format!("another team's inventory role holds {held}, but ordered was {}", listed(&ordered)))
+        }
+    };
+    let detail = format!("{detail}: accept it, and the order goes on with it, or compensate, and it is to be given back");
+    let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, dispute.number(), role, step, now);
+    effects.letters.push(letter.because(dispute.cause(), &detail, 1));
+    effects.changed = true;
+    if record.parked.is_none() {
+        record.parked = Some(Text::lossy(dispute.cause()));
+    }
+}
+
+/// The first dispute that waits for a person.
+#[must_use]
+pub fn dispute(record: &Record) -> Option<Dispute> {
+    let kept = record.external.as_deref()?;
+    let is_open = |dispute: &Dispute| match dispute {
+        Dispute::Amount => kept.payment.is_some(),
+        Dispute::Reservation => kept.stock.is_some(),
+    };
+    Dispute::ALL.into_iter().find(is_open)
+}
+
+/// A person accepts what is disputed: it is a fact now. Nothing happens if that was settled before.
+pub fn settle(order: &Order, record: &mut Record, settled: Dispute, now: Timestamp, effects: &mut Effects) {
+    if let Some(kept) = record.external.as_deref_mut() {
+        match settled {
+            Dispute::Amount if kept.payment.is_some() => kept.payment_accepted = Some(now),
+            Dispute::Reservation if kept.stock.is_some() => kept.stock_accepted = Some(now),
+            Dispute::Amount | Dispute::Reservation => {}
+        }
+    }
+    take_over(order, record, settled, now, effects);
+}
+
+/// Makes a fact of what is disputed.
+fn take_over(order: &Order, record: &mut Record, settled: Dispute, now: Timestamp, effects: &mut Effects) {
+    let Some(kept) = record.external.as_deref_mut() else { return };
+    let said = match settled {
+        Dispute::Amount => kept.payment.take().map(|(amount, method, at)| (EventBody::PaymentProcessed { amount, method }, at)),
+        Dispute::Reservation => kept.stock.take().map(|(lines, at)| (EventBody::InventoryReserved { lines }, at)),
+    };
+    let Some((body, at)) = said else { return };
+    effects.changed = true;
+    if record.parked.as_ref().is_some_and(|cause| cause.as_str() == settled.cause()) {
+        record.parked = dispute(record).map(|other| Text::lossy(other.cause()));
+    }
+    accept(order, record, body, at, now, effects);
+}
+
+/// Looks after what was said early or is disputed: for an order that is dying it is a fact, which owes its undo.
+pub fn look(order: &Order, record: &mut Record, now: Timestamp, effects: &mut Effects) {
+    if record.external.is_none() {
+        return;
+    }
+    while table::is_dead(status(&record.facts))
+        && let Some(open) = dispute(record)
+    {
+        take_over(order, record, open, now, effects);
+    }
+    let Some(kept) = record.external.as_deref_mut() else { return };
+    let Some(at) = kept.released_early else { return };
+    let is_dead = table::is_dead(status(&record.facts));
+    if !is_dead && record.facts.payment.is_none() {
+        return;
+    }
+    kept.released_early = None;
+    effects.changed = true;
+    let released = EventBody::InventoryReleased { lines: Vec::new() };
+    if is_dead {
+        return accept(order, record, released, at, now, effects);
+    }
+    contradict(order, record, released.kind(), released.kind().name(), "the order, which is alive and paid", now, effects);
+}
+
+/// A role may tell an order's lines in another order than the customer, or one product in several lines.
+#[must_use]
+pub fn same_lines(some: &[ReservedLine], others: &[ReservedLine]) -> bool {
+    let summed = |lines: &[ReservedLine]| {
+        let mut sums = std::collections::BTreeMap::new();
+        for line in lines {
+            *sums.entry(line.product).or_insert(0_u64) += u64::from(line.quantity.get());
+        }
+        sums
+    };
+    summed(some) == summed(others)
+}
