@@ -4,8 +4,8 @@
 use super::write::Answer;
 use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp};
 use crate::saga::{Facts, HistoryEntry, Record};
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The version that is written.

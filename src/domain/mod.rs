@@ -5,7 +5,6 @@
 
 pub mod analytics;
 mod event;
-mod topic;
 mod ids;
 mod letter;
 mod money;
@@ -17,10 +16,10 @@ mod shard;
 mod stock;
 mod text;
 mod time;
+mod topic;
 
 pub use analytics::{AnalyticsRow, Metric, Tally};
 pub use event::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Marker, ReservedLine, Shortage};
-pub use topic::Topic;
 pub use ids::{CorrelationId, CustomerId, EventId, NoticeId, OrderId, PaymentId, ProductId, ReservationId, WriterId};
 pub use letter::{DeadLetter, LetterId, LetterKind, LetterState};
 pub use money::{MAX_AMOUNT, Money, MoneyError};
@@ -32,3 +31,4 @@ pub use shard::{Shard, Shards, murmur2};
 pub use stock::{Condition, IfMissing, Pricing, Product, ProductChange, ReserveDecision, Revision, StockChange, StockError, reserve};
 pub use text::{Text, TextError};
 pub use time::Timestamp;
+pub use topic::Topic;

@@ -5,9 +5,8 @@ use super::names::FAILURE_FIELDS;
 use super::read::{MessageError, Reading, Record};
 use super::times;
 use super::wire::{
-    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent,
-    OrderCancelled, OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short,
-    StockMoved, Words,
+    AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent, OrderCancelled,
+    OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short, StockMoved, Words,
 };
 use super::wire_ours::AnswerAccepted;
 use crate::domain::{
@@ -149,9 +148,7 @@ fn accepted(body: &AnswerAccepted<'_>) -> Result<EventBody, MessageError> {
             let method = body.payment_method.as_deref().unwrap_or("CARD");
             EventBody::PaymentProcessed { amount: amount()?, method: text("paymentMethod", method)? }
         }
-        EventKind::PaymentFailed => {
-            EventBody::PaymentFailed { reason: Text::lossy(body.reason.as_deref().unwrap_or("payment failed")) }
-        }
+        EventKind::PaymentFailed => EventBody::PaymentFailed { reason: Text::lossy(body.reason.as_deref().unwrap_or("payment failed")) },
         EventKind::PaymentCancelled => EventBody::PaymentCancelled,
         EventKind::PaymentRefunded => EventBody::PaymentRefunded { amount: amount()? },
         EventKind::OrderCreated

@@ -2,8 +2,7 @@
 
 use super::headers;
 use super::wire::{
-    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Label, Message, NotificationFailed,
-    NotificationSent,
+    AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Label, Message, NotificationFailed, NotificationSent,
     OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
     Reservation, Short, StockMoved, Time, Words,
 };

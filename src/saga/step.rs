@@ -1,8 +1,8 @@
 //! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
 
-use super::{by_hand, external};
 use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
+use super::{by_hand, external};
 use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Money, Order, OrderStatus, Role, Text, Timestamp};
 
 /// What a step asks of the world, to be stored in the transaction that stores the record.

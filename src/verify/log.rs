@@ -205,7 +205,9 @@ fn effects(kind: EventKind) -> Marks {
 fn states<'a>(audit: &'a OrderAudit, options: &'a Options) -> impl Iterator<Item = (&'static str, Option<bool>, Marks)> + 'a {
     let has = |role: Role| !options.external.contains(&role);
     let history = &audit.stored.record.history;
-    let told = EventKind::ALL.into_iter().filter(move |kind| has(Role::Order) && kind.topic() == Topic::Order && *kind != EventKind::AnswerAccepted);
+    let told = EventKind::ALL
+        .into_iter()
+        .filter(move |kind| has(Role::Order) && kind.topic() == Topic::Order && *kind != EventKind::AnswerAccepted);
     let told = told.map(move |kind| {
         let is_state = history.iter().any(|entry| entry.event() == Some(kind));
         (kind.name(), Some(is_state), Marks::kind(kind))

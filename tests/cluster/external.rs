@@ -155,7 +155,7 @@ fn a_payment_of_another_amount_is_owed_back_when_a_person_compensates() {
 #[test]
 fn a_deadline_ends_an_order_whose_payment_is_disputed_and_the_money_is_owed_back() {
     run(|| async {
-        let (cluster, node) = begin(26).await;
+        let (cluster, node) = silent(26, 20_000, 3_600_000).await;
         let (id, mismatch) = paid_otherwise(&cluster, &node, 1).await;
         let refund = letter(&cluster, id, "refund").await;
         assert!(act(&node, &refund, LetterAction::Skip).await);

@@ -37,8 +37,11 @@ impl OrderActor {
         }
         let external = self.cell.node.settings.external_roles;
         let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
-        let events: Vec<Event> =
-            events.into_iter().map(|event| self.within_reach(external::told(event, external))).filter(|event| self.is_asked_again(event)).collect();
+        let events: Vec<Event> = events
+            .into_iter()
+            .map(|event| self.within_reach(external::told(event, external)))
+            .filter(|event| self.is_asked_again(event))
+            .collect();
         if !events.is_empty() {
             self.redrives += 1;
         }

@@ -259,8 +259,10 @@ impl Run<'_> {
 
     /// Listens to what is owned now. `false`: not all of it yet.
     async fn reassign(&mut self, slices: &Slices) -> Result<bool, KafkaError> {
-        let want: HashSet<(Topic, i32)> =
-            assignment::assignment(self.shared.role, slices, self.shared.parts.external).into_iter().map(|(topic, shard)| (topic, i32::from(shard.0))).collect();
+        let want: HashSet<(Topic, i32)> = assignment::assignment(self.shared.role, slices, self.shared.parts.external)
+            .into_iter()
+            .map(|(topic, shard)| (topic, i32::from(shard.0)))
+            .collect();
         let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
         if !gone.is_empty() {
             // Its next owner begins where this one was.
