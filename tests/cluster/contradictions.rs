@@ -190,7 +190,13 @@ impl Shop {
             let wanted: &[NoticeKind] = match end {
                 Confirmed => &[NoticeKind::Confirmation],
                 Unpaid => &[NoticeKind::Failure],
-                _ => &[],
+                OrderStatus::InventoryReserved
+                | OrderStatus::Shipped
+                | OrderStatus::PaymentFailed
+                | OrderStatus::Cancelling
+                | OrderStatus::Refunding
+                | Pending
+                | Cancelled => &[],
             };
             assert_eq!(told, wanted, "{what}");
         }
