@@ -18,7 +18,7 @@ use super::node::ActorKind;
 use super::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Timestamp};
-use crate::saga::{Effects, Owed, PaymentFact, Record, awaited, by_hand, external, owed, status, step};
+use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;

@@ -2,7 +2,9 @@
 //! readable, and fixture files hold them fast.
 
 use super::write::Answer;
-use crate::domain::{CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp};
+use crate::domain::{
+    CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp,
+};
 use crate::saga::{Facts, HistoryEntry, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

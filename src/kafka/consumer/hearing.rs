@@ -66,9 +66,7 @@ impl Hearing for ToFront {
                 Err(CommandError::NotFound) => Err(failed("unknown-order", "goods were shipped for an order that does not exist")),
                 Err(CommandError::Rejected(
                     rejection @ (Rejection::TooLate(_) | Rejection::ShippedUnpaid | Rejection::Stale | Rejection::Disputed),
-                )) => {
-                    Err(HearError::Never { cause: "late-shipment".to_owned(), detail: format!("goods were shipped but {rejection}") })
-                }
+                )) => Err(HearError::Never { cause: "late-shipment".to_owned(), detail: format!("goods were shipped but {rejection}") }),
                 Err(CommandError::Rejected(rejection @ Rejection::ShippedOtherwise)) => {
                     Err(HearError::Never { cause: "other-shipment".to_owned(), detail: rejection.to_string() })
                 }
