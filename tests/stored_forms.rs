@@ -84,6 +84,20 @@ fn bodies() -> Vec<EventBody> {
             reason: text("refused"),
         },
         EventBody::AnswerAccepted { answer: Box::new(EventBody::PaymentProcessed { amount: money(4200), method: text("CARD") }) },
+        EventBody::StepParked {
+            role: Role::Payment,
+            step: text("refund"),
+            cause: text("payment-provider"),
+            detail: text("no answer"),
+            tries: 4,
+        },
+        EventBody::StepParked {
+            role: Role::Inventory,
+            step: text("refund"),
+            cause: text("payment-provider"),
+            detail: text("no answer"),
+            tries: 4,
+        },
     ]
 }
 

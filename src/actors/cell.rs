@@ -13,7 +13,7 @@ use super::router::Router;
 use super::stock_keeper::StockKeeper;
 use super::supervisor::Supervisor;
 use crate::db::Write;
-use crate::domain::{Event, Order, OrderId, Role, Shard, Slices};
+use crate::domain::{CorrelationId, DeadLetter, Event, EventBody, LetterKind, Order, OrderId, Role, Shard, Slices};
 use actix::Addr;
 use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
@@ -266,6 +266,29 @@ impl Cell {
         if std::thread::panicking() {
             self.report_death(kind, None);
         }
+    }
+
+    /// Parks an order whose owner is elsewhere: the role that failed keeps the dead letter, and its event tells the owner. Notices park
+    /// nothing.
+    pub(crate) async fn park_far(
+        &self,
+        (order, correlation): (OrderId, CorrelationId),
+        role: Role,
+        step: &str,
+        (cause, detail, tries): (&str, &str, u32),
+    ) {
+        let (now, shard) = (self.node.now(), self.node.shards().of(order));
+        let letter = DeadLetter::about(order, shard, LetterKind::Step, 0, role, step, now).because(cause, detail, tries);
+        let told = (letter.step.clone(), letter.cause.clone(), letter.detail.clone());
+        let write = if role == Role::Notification {
+            Write::AddLetter(letter)
+        } else {
+            let (step, cause, detail) = told;
+            let event = Event { order, shard, correlation, at: now, body: EventBody::StepParked { role, step, cause, detail, tries } };
+            Write::ParkStep { letter: Box::new(letter), event }
+        };
+        // Where it is not stored, the step is asked for again, and fails again.
+        let _outcome = self.node.journal.ask(write, None).await;
     }
 
     /// Whether this node does the work of `role` for the shard's orders.

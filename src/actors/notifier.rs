@@ -71,7 +71,8 @@ impl Notifier {
             | EventBody::ShipmentHeld
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
-            | EventBody::AnswerAccepted { .. } => return,
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => return,
         };
         // It is asked for again after its writes are stored, if it must be.
         if repeat && self.recording.contains_key(&event.order) {

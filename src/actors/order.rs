@@ -36,8 +36,7 @@ enum Input {
     Do(Ask),
 }
 
-/// The step whose failure parks an order, unless it is being cancelled.
-pub(crate) const CHARGE: &str = "charge";
+pub(crate) use crate::saga::step::CHARGE;
 
 type Waiting = oneshot::Sender<Result<OrderStatus, CommandError>>;
 

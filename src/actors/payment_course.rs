@@ -133,7 +133,7 @@ impl Course {
                     may_arrive |= matches!(error, ProviderError::Unknown { .. });
                     ask_first = may_arrive;
                     let Some(delay) = self.cell.node.settings.payment_retry.next(failures) else {
-                        return self.park(CHARGE, &error, failures).await;
+                        return self.park(order, CHARGE, &error, failures).await;
                     };
                     self.wait(delay).await;
                     if !ask_first && !self.signal.is_raised() {
@@ -180,7 +180,7 @@ impl Course {
                 return Ok(());
             }
             Some(PaymentStatus::Trying) | None => {
-                let voided = self.insist(VOID, || self.cell.node.providers.payment.void(key)).await?;
+                let voided = self.insist(order, VOID, || self.cell.node.providers.payment.void(key)).await?;
                 let now = self.cell.node.now();
                 if voided == Voided::Voided {
                     let payment = Payment::of(order, attempt, PaymentStatus::Cancelled, now);
@@ -191,14 +191,14 @@ impl Course {
             }
             Some(PaymentStatus::Charged) => {}
         }
-        self.insist(REFUND, || self.cell.node.providers.payment.refund(key, order.total)).await?;
+        self.insist(order, REFUND, || self.cell.node.providers.payment.refund(key, order.total)).await?;
         let now = self.cell.node.now();
         let refunded = Payment::of(order, attempt, PaymentStatus::Refunded, now);
         self.store(order, refunded, Some(Event::of(order, now, EventBody::PaymentRefunded { amount: order.total }))).await
     }
 
     /// Repeats an undo until it is done or past its policy: an undo is retried, never failed.
-    async fn insist<T>(&self, step: &'static str, call: impl Fn() -> crate::providers::Call<T>) -> Result<T, GivenUp> {
+    async fn insist<T>(&self, order: &Order, step: &'static str, call: impl Fn() -> crate::providers::Call<T>) -> Result<T, GivenUp> {
         let mut failures = 0;
         loop {
             match call().await {
@@ -210,7 +210,7 @@ impl Course {
                     failures += 1;
                     match self.cell.node.settings.payment_retry.next(failures) {
                         Some(delay) => super::cell::pause(delay).await,
-                        None => return self.park(step, &error, failures).await,
+                        None => return self.park(order, step, &error, failures).await,
                     }
                 }
             }
@@ -223,7 +223,11 @@ impl Course {
         self.signal.pause(ms).await;
     }
 
-    async fn park<T>(&self, step: &'static str, error: &ProviderError, tries: u32) -> Result<T, GivenUp> {
+    async fn park<T>(&self, order: &Order, step: &'static str, error: &ProviderError, tries: u32) -> Result<T, GivenUp> {
+        if !self.cell.owns(Role::Order, self.shard) {
+            self.cell.park_far((order.id, order.correlation), Role::Payment, step, (PROVIDER, &error.to_string(), tries)).await;
+            return Err(GivenUp);
+        }
         let command = park_command(Role::Payment, step, PROVIDER, &error.to_string(), tries);
         let (reply, _nobody_waits) = oneshot::channel();
         if let Some(inbox) = self.cell.node.inbox_of(self.shard) {

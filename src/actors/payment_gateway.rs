@@ -57,7 +57,8 @@ impl PaymentGateway {
             | EventBody::OrderShipped { .. }
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
-            | EventBody::AnswerAccepted { .. } => return,
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => return,
         };
         let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
         if let Some((turn, signal)) = self.courses.admit(event.order, turn) {

@@ -11,7 +11,7 @@ use super::node::ActorKind;
 use super::order::Begin;
 use super::supervisor::spawn_order;
 use crate::db::Outcome;
-use crate::domain::{Event, Order, OrderId, Role};
+use crate::domain::{CorrelationId, Event, Order, OrderId, Role};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::Arc;
@@ -149,6 +149,11 @@ impl Router {
 
     /// A role's write that the database refuses can never be done: its order is parked.
     fn refused(&self, role: Role, order: OrderId, why: &str) {
+        if !self.cell.owns(Role::Order, self.cell.node.shards().of(order)) {
+            let (cell, why) = (self.cell.clone(), why.to_owned());
+            actix::spawn(async move { cell.park_far((order, CorrelationId(order.0)), role, "store", ("write-refused", &why, 1)).await });
+            return;
+        }
         let command = park_command(role, "store", "write-refused", why, 1);
         let (reply, _nobody_waits) = oneshot::channel();
         self.command(order, Ask { what: command, seen: None, reply });

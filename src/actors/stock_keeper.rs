@@ -40,7 +40,8 @@ impl StockKeeper {
             | EventBody::OrderFailed { .. }
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
-            | EventBody::AnswerAccepted { .. } => None,
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => None,
         }
     }
 }

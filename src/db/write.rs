@@ -217,6 +217,13 @@ pub enum Write {
     /// Puts a letter of a role without an order of its own into the desk. An id that is there is the same trouble again: it tells
     /// the newest; an open letter keeps its time, a closed one is opened again.
     AddLetter(DeadLetter),
+    /// A step of a role failed past its policy, and its order is elsewhere: the letter, and the event that tells the order's owner.
+    ParkStep {
+        /// The letter.
+        letter: Box<DeadLetter>,
+        /// The event.
+        event: Event,
+    },
     /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
     CloseLetter {
         /// Which.
@@ -309,6 +316,7 @@ impl Write {
             Self::Release { step, .. } | Self::HoldStock { step } | Self::ShipStock { step } => Some((Role::Inventory, step.shard)),
             Self::SavePayment { shard, .. } => Some((Role::Payment, *shard)),
             Self::SaveNotice { shard, .. } => Some((Role::Notification, *shard)),
+            Self::ParkStep { letter, event } => Some((letter.role, event.shard)),
             Self::ChangeProduct(_)
             | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
@@ -341,6 +349,7 @@ impl Write {
             | Self::ChangeProduct(_)
             | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
+            | Self::ParkStep { .. }
             | Self::CloseLetter { .. }
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }

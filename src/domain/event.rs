@@ -205,6 +205,19 @@ pub enum EventBody {
         /// What that role has said.
         answer: Box<EventBody>,
     },
+    /// A step of a role whose order is elsewhere failed past its policy: the order is to be parked. The role has kept the dead letter.
+    StepParked {
+        /// Whose step.
+        role: Role,
+        /// Which step.
+        step: Text<64>,
+        /// A short code to group by.
+        cause: Text<64>,
+        /// What exactly happened, for a person.
+        detail: Text<1000>,
+        /// How often it was tried.
+        tries: u32,
+    },
 }
 
 /// An event's name; see [`EventBody`].
@@ -229,11 +242,13 @@ pub enum EventKind {
     NotificationSent,
     NotificationFailed,
     AnswerAccepted,
+    PaymentParked,
+    InventoryParked,
 }
 
 impl EventKind {
     /// All, in the order of their stored numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::OrderCreated,
         Self::InventoryReserved,
         Self::InventoryInsufficient,
@@ -252,6 +267,8 @@ impl EventKind {
         Self::NotificationSent,
         Self::NotificationFailed,
         Self::AnswerAccepted,
+        Self::PaymentParked,
+        Self::InventoryParked,
     ];
 
     /// The name on the wire.
@@ -276,6 +293,8 @@ impl EventKind {
             Self::NotificationSent => "NotificationSent",
             Self::NotificationFailed => "NotificationFailed",
             Self::AnswerAccepted => "AnswerAccepted",
+            Self::PaymentParked => "PaymentParked",
+            Self::InventoryParked => "InventoryParked",
         }
     }
 
@@ -303,7 +322,9 @@ impl EventKind {
             | Self::InventoryShipped
             | Self::PaymentRefunded
             | Self::NotificationSent
-            | Self::NotificationFailed => &[Role::Order],
+            | Self::NotificationFailed
+            | Self::PaymentParked
+            | Self::InventoryParked => &[Role::Order],
             Self::PaymentProcessed => &[Role::Order, Role::Notification],
             Self::PaymentFailed => &[Role::Order, Role::Inventory, Role::Notification],
             Self::PaymentCancelled => &[Role::Order, Role::Inventory],
@@ -326,8 +347,14 @@ impl EventKind {
             | Self::ShipmentHeld
             | Self::OrderShipped
             | Self::AnswerAccepted => Topic::Order,
-            Self::InventoryReserved | Self::InventoryInsufficient | Self::InventoryReleased | Self::InventoryShipped => Topic::Inventory,
-            Self::PaymentProcessed | Self::PaymentFailed | Self::PaymentCancelled | Self::PaymentRefunded => Topic::Payment,
+            Self::InventoryReserved
+            | Self::InventoryInsufficient
+            | Self::InventoryReleased
+            | Self::InventoryShipped
+            | Self::InventoryParked => Topic::Inventory,
+            Self::PaymentProcessed | Self::PaymentFailed | Self::PaymentCancelled | Self::PaymentRefunded | Self::PaymentParked => {
+                Topic::Payment
+            }
             Self::NotificationSent | Self::NotificationFailed => Topic::Notification,
         }
     }
@@ -356,6 +383,8 @@ impl EventBody {
             Self::NotificationSent { .. } => EventKind::NotificationSent,
             Self::NotificationFailed { .. } => EventKind::NotificationFailed,
             Self::AnswerAccepted { .. } => EventKind::AnswerAccepted,
+            Self::StepParked { role: Role::Inventory, .. } => EventKind::InventoryParked,
+            Self::StepParked { .. } => EventKind::PaymentParked,
         }
     }
 
@@ -410,6 +439,8 @@ impl Event {
                 (attempt << 3) | (u32::from(kind.number()) * 2 + u32::from(channel.number()))
             }
             EventBody::AnswerAccepted { answer } => u32::from(answer.kind().number()),
+            // It may be parked anew after a person has looked at it.
+            EventBody::StepParked { .. } => u32::try_from((self.at.0 / 1_000_000) & 0x00ff_ffff).unwrap_or(0),
             EventBody::OrderCreated(_)
             | EventBody::InventoryReserved { .. }
             | EventBody::InventoryInsufficient { .. }

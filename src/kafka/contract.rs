@@ -6,7 +6,7 @@ use super::wire::{
     InventoryInsufficient, InventoryReserved, Message, NotificationFailed, NotificationSent, OrderCancelled, OrderCreated, OrderShipped,
     PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, StockMoved,
 };
-use super::wire_ours::AnswerAccepted;
+use super::wire_ours::{AnswerAccepted, StepParked};
 use crate::domain::{EventKind, Topic};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -72,6 +72,7 @@ fn of_kind(kind: EventKind, generator: SchemaGenerator) -> schemars::Schema {
         EventKind::NotificationSent => generator.into_root_schema_for::<Message<NotificationSent<'static>>>(),
         EventKind::NotificationFailed => generator.into_root_schema_for::<Message<NotificationFailed<'static>>>(),
         EventKind::AnswerAccepted => generator.into_root_schema_for::<Message<AnswerAccepted<'static>>>(),
+        EventKind::PaymentParked | EventKind::InventoryParked => generator.into_root_schema_for::<Message<StepParked<'static>>>(),
     }
 }
 
@@ -95,6 +96,8 @@ fn told(kind: EventKind) -> &'static str {
         EventKind::OrderShipped => "The goods are on their way.",
         EventKind::NotificationSent => "A notice went out to the customer.",
         EventKind::NotificationFailed => "A try to send a notice failed.",
+        EventKind::PaymentParked => "A payment's step failed past its policy and waits for a person: its order is to be parked.",
+        EventKind::InventoryParked => "A stock step failed past its policy and waits for a person: its order is to be parked.",
         EventKind::AnswerAccepted => {
             "The order has recorded the answer of a role that another team runs. ordermill's own roles act on this event, not on that answer."
         }

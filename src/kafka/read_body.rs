@@ -8,10 +8,10 @@ use super::wire::{
     AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent, OrderCancelled,
     OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short, StockMoved, Words,
 };
-use super::wire_ours::AnswerAccepted;
+use super::wire_ours::{AnswerAccepted, StepParked};
 use crate::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
-    OrderError, OrderId, ProductId, Quantity, ReservedLine, Shard, Shortage, Text, Timestamp,
+    OrderError, OrderId, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -72,6 +72,8 @@ pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record
             Ok(EventBody::NotificationFailed { kind, channel, attempt: body.attempt, last: body.last, reason })
         }),
         EventKind::AnswerAccepted => from.take(fields, |body: AnswerAccepted<'static>, _| accepted(&body)),
+        EventKind::PaymentParked => from.take(fields, |body: StepParked<'static>, _| Ok(step_parked(Role::Payment, &body))),
+        EventKind::InventoryParked => from.take(fields, |body: StepParked<'static>, _| Ok(step_parked(Role::Inventory, &body))),
     }
 }
 
@@ -136,6 +138,11 @@ fn with_reason(mut fields: Map<String, Value>) -> Map<String, Value> {
     fields
 }
 
+fn step_parked(role: Role, body: &StepParked<'_>) -> EventBody {
+    let (step, cause) = (Text::lossy(&body.step), Text::lossy(&body.cause));
+    EventBody::StepParked { role, step, cause, detail: Text::lossy(&body.detail), tries: body.tries }
+}
+
 fn accepted(body: &AnswerAccepted<'_>) -> Result<EventBody, MessageError> {
     let amount = || body.amount.map(|amount| amount.0).ok_or_else(|| wrong("amount", "is missing"));
     let kind = EventKind::from_name(&body.answer).ok_or_else(|| wrong("answer", "is no kind of event"))?;
@@ -160,7 +167,9 @@ fn accepted(body: &AnswerAccepted<'_>) -> Result<EventBody, MessageError> {
         | EventKind::OrderShipped
         | EventKind::NotificationSent
         | EventKind::NotificationFailed
-        | EventKind::AnswerAccepted => return Err(wrong("answer", "is no answer of a role")),
+        | EventKind::AnswerAccepted
+        | EventKind::PaymentParked
+        | EventKind::InventoryParked => return Err(wrong("answer", "is no answer of a role")),
     };
     Ok(EventBody::AnswerAccepted { answer: Box::new(answer) })
 }

@@ -4,6 +4,21 @@ use super::wire::{Amount, Words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A step failed past its policy, and waits for a person: its order is to be parked.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub struct StepParked<'a> {
+    /// Which step: `charge`, `void`, `refund`, `store`.
+    pub step: Words<'a>,
+    /// A short code to group by.
+    pub cause: Words<'a>,
+    /// What exactly happened, for a person.
+    #[serde(default)]
+    pub detail: Words<'a>,
+    /// How often it was tried.
+    #[serde(default)]
+    pub tries: u32,
+}
+
 /// The order has recorded the answer of a role that another team runs.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

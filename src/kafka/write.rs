@@ -6,7 +6,7 @@ use super::wire::{
     OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
     Reservation, Short, StockMoved, Time, Words,
 };
-use super::wire_ours::AnswerAccepted;
+use super::wire_ours::{AnswerAccepted, StepParked};
 use crate::domain::{Address, Contact, Event, EventBody, Order, ReservedLine, Role, Shortage, Text, WriterId};
 use serde::Serialize;
 use uuid::Uuid;
@@ -79,6 +79,9 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
             put(event, body, out)
         }
         EventBody::AnswerAccepted { answer } => put(event, accepted(answer), out),
+        EventBody::StepParked { step, cause, detail, tries, .. } => {
+            put(event, StepParked { step: words(step), cause: words(cause), detail: words(detail), tries: *tries }, out)
+        }
     }
 }
 
@@ -106,7 +109,8 @@ fn accepted(answer: &EventBody) -> AnswerAccepted<'_> {
         | EventBody::OrderShipped { .. }
         | EventBody::NotificationSent { .. }
         | EventBody::NotificationFailed { .. }
-        | EventBody::AnswerAccepted { .. } => {}
+        | EventBody::AnswerAccepted { .. }
+        | EventBody::StepParked { .. } => {}
     }
     accepted
 }

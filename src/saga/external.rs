@@ -107,7 +107,8 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
                 | EventBody::OrderShipped { .. }
                 | EventBody::NotificationSent { .. }
                 | EventBody::NotificationFailed { .. }
-                | EventBody::AnswerAccepted { .. } => {}
+                | EventBody::AnswerAccepted { .. }
+                | EventBody::StepParked { .. } => {}
             }
             open_dispute(order, record, dispute, now, effects);
         }
@@ -193,7 +194,8 @@ fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {
         | EventBody::OrderFailed { .. }
         | EventBody::ShipmentHeld
         | EventBody::OrderShipped { .. }
-        | EventBody::AnswerAccepted { .. } => Judgement::Known,
+        | EventBody::AnswerAccepted { .. }
+        | EventBody::StepParked { .. } => Judgement::Known,
     }
 }
 
@@ -246,7 +248,8 @@ fn said(body: &EventBody) -> String {
         | EventBody::OrderFailed { .. }
         | EventBody::ShipmentHeld
         | EventBody::OrderShipped { .. }
-        | EventBody::AnswerAccepted { .. } => name.to_owned(),
+        | EventBody::AnswerAccepted { .. }
+        | EventBody::StepParked { .. } => name.to_owned(),
     }
 }
 

@@ -52,7 +52,11 @@ fn body(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<EventBod
         EventKind::OrderFailed => EventBody::OrderFailed { reason: reason() },
         EventKind::ShipmentHeld => EventBody::ShipmentHeld,
         EventKind::OrderShipped => EventBody::OrderShipped { carrier: None, tracking: None },
-        EventKind::NotificationSent | EventKind::NotificationFailed | EventKind::AnswerAccepted => return None,
+        EventKind::NotificationSent
+        | EventKind::NotificationFailed
+        | EventKind::AnswerAccepted
+        | EventKind::PaymentParked
+        | EventKind::InventoryParked => return None,
     })
 }
 

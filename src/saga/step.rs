@@ -55,6 +55,10 @@ pub fn placed(order: &Order) -> Record {
 
 /// A role's answer. A repeat changes nothing; a contradiction changes no status, is kept as an anomaly and owes its undo.
 pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
+    if let EventBody::StepParked { role, step, cause, detail, tries } = &event.body {
+        let letter = step_letter(order, *role, step.as_str(), event.at).because(cause.as_str(), detail.as_str(), *tries);
+        return park_far(order, record, letter, effects);
+    }
     let before = Before::of(&record.facts);
     let facts = &mut record.facts;
     let at = event.at;
@@ -103,7 +107,8 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
         | EventBody::OrderFailed { .. }
         | EventBody::ShipmentHeld
         | EventBody::OrderShipped { .. }
-        | EventBody::AnswerAccepted { .. } => false,
+        | EventBody::AnswerAccepted { .. }
+        | EventBody::StepParked { .. } => false,
     };
     if !grown {
         return;
@@ -227,6 +232,31 @@ pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejectio
 fn is_parked_for(record: &Record, cause: &str) -> bool {
     record.parked.as_ref().is_some_and(|parked| parked.as_str() == cause)
 }
+
+/// The letter about a step of a role that failed past its policy.
+#[must_use]
+pub fn step_letter(order: &Order, role: Role, step: &str, now: Timestamp) -> DeadLetter {
+    DeadLetter::about(order.id, order.shard, LetterKind::Step, 0, role, step, now)
+}
+
+/// Parks the order for a role elsewhere that has kept the letter, unless what failed is not owed any more. The letter is put here
+/// too: a person may have closed it before this was heard.
+fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
+    let debts = owed(&record.facts, order.channels());
+    let is_owed = match letter.role {
+        // A cancel came between: the payment is undone instead.
+        Role::Payment if letter.step.as_str() == CHARGE => debts.payment && record.facts.cancel.is_none(),
+        Role::Payment => debts.payment || debts.refunded,
+        Role::Inventory => debts.stock || debts.released || debts.stock_moved,
+        Role::Order | Role::Notification | Role::Analytics => false,
+    };
+    if is_owed {
+        park(record, letter, effects);
+    }
+}
+
+/// The step whose failure parks an order, unless it is being cancelled.
+pub const CHARGE: &str = "charge";
 
 /// The events to deliver again, with their old ids, to whoever hosts the role whose answer is owed; none when nothing is owed.
 /// A held shipment is told first: no answer to it is owed, but a release that missed it would give away goods that have left.

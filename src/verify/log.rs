@@ -120,6 +120,8 @@ impl Log {
                     mark = Marks::given_up(*kind, *channel);
                 }
             }
+            // It may be parked anew.
+            EventBody::StepParked { .. } => is_once = false,
             EventBody::AnswerAccepted { answer } => mark = Marks::accepted(answer.kind()),
             EventBody::OrderCreated(_)
             | EventBody::InventoryReserved { .. }
@@ -197,7 +199,9 @@ fn effects(kind: EventKind) -> Marks {
         | EventKind::OrderFailed
         | EventKind::NotificationSent
         | EventKind::NotificationFailed
-        | EventKind::AnswerAccepted => Marks::default(),
+        | EventKind::AnswerAccepted
+        | EventKind::PaymentParked
+        | EventKind::InventoryParked => Marks::default(),
     }
 }
 

@@ -88,14 +88,14 @@ fn money(minor: i64) -> Money {
     Money::from_minor(minor).unwrap()
 }
 
-async fn letter(cluster: &Cluster, order: OrderId, step: &str) -> DeadLetter {
+pub async fn letter(cluster: &Cluster, order: OrderId, step: &str) -> DeadLetter {
     let filter = || LetterFilter { state: Some(LetterState::Open), order: Some(order), limit: 10, ..LetterFilter::default() };
     let find = || async { cluster.world.database.letters(filter()).await.unwrap().into_iter().find(|letter| letter.step.as_str() == step) };
     until(&format!("there is a letter about {step}"), || async { find().await.is_some() }).await;
     find().await.unwrap()
 }
 
-async fn act(node: &Member, letter: &DeadLetter, action: LetterAction) -> bool {
+pub async fn act(node: &Member, letter: &DeadLetter, action: LetterAction) -> bool {
     let id = letter.id;
     node.ask(move |front| async move { front.act(id, action, Text::lossy("ann"), None, LIMIT).await }).await.unwrap().is_ok()
 }

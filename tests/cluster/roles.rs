@@ -1,8 +1,9 @@
 //! Each role on nodes of its own: the saga crosses from node to node.
 
+use crate::external::{act, letter};
 use crate::member::Cluster;
-use crate::support::{LIMIT, line, put_product, run, settled};
-use ordermill::actors::Command;
+use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
+use ordermill::actors::{Command, LetterAction};
 use ordermill::domain::{CancelledBy, OrderStatus, Role};
 use ordermill::saga::Shipment;
 
@@ -64,6 +65,28 @@ fn a_role_that_dies_is_taken_over_and_asked_again() {
         for _ in 0..20 {
             orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         }
+        cluster.settles().await;
+    });
+}
+
+#[test]
+fn a_step_that_fails_on_another_node_parks_its_order_until_its_letter_is_closed() {
+    run(|| async {
+        let cluster = Cluster::new(13);
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory, Role::Notification]).await;
+        cluster.start("pay", &[Role::Payment]).await;
+        cluster.is_shared().await;
+        // The stand-in answers this total with an error, each time.
+        put_product(&orders.front, 1, 1005, 100).await;
+        let id = orders.place(vec![line(1, 1, 1005)]).await.unwrap().unwrap();
+        let parked = || async { stored(&orders.front, id).await.record.parked.map(|cause| cause.to_string()) };
+        for action in [LetterAction::Reprocess, LetterAction::Skip, LetterAction::Compensate] {
+            let charge = letter(&cluster, id, "charge").await;
+            assert_eq!((charge.cause.as_str(), charge.tries), ("payment-provider", 4));
+            until("its owner knows", || async { parked().await.as_deref() == Some("payment-provider") }).await;
+            assert!(act(&orders, &charge, action).await, "{action:?}");
+        }
+        settled(&orders.front, id, OrderStatus::Cancelled).await;
         cluster.settles().await;
     });
 }

@@ -85,6 +85,13 @@ fn body(kind: EventKind, order: &Arc<Order>) -> EventBody {
             last: true,
             reason: text("no such mailbox"),
         },
+        EventKind::PaymentParked | EventKind::InventoryParked => EventBody::StepParked {
+            role: if kind == EventKind::PaymentParked { Role::Payment } else { Role::Inventory },
+            step: text("refund"),
+            cause: text("payment-provider"),
+            detail: text("no answer"),
+            tries: 4,
+        },
         EventKind::AnswerAccepted => {
             let paid = EventBody::PaymentProcessed { amount: order.total, method: text("CARD") };
             EventBody::AnswerAccepted { answer: Box::new(paid) }

@@ -396,7 +396,7 @@ fn takers(kind: EventKind) -> &'static [Role] {
         EventKind::OrderCancelRequested => &[Role::Inventory, Role::Payment, Role::Notification],
         EventKind::OrderCancelled | EventKind::OrderFailed => &[Role::Notification],
         EventKind::OrderShipped => &[Role::Inventory, Role::Notification],
-        EventKind::AnswerAccepted => panic!("no role is another team's"),
+        EventKind::AnswerAccepted | EventKind::PaymentParked | EventKind::InventoryParked => panic!("nothing is elsewhere"),
     }
 }
 

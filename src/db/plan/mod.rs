@@ -202,6 +202,7 @@ impl<'a> Plan<'a> {
                 self.desk.add_letter(letter);
                 Outcome::Done
             }
+            Write::ParkStep { letter, event } => self.told(Some(event), Some(letter)),
             Write::CloseLetter { id, state, by, note, at } => self.desk.close_letter(*id, *state, by, note.as_ref(), *at),
             Write::SaveAnalytics { add, source, after, seq } => self.desk.save_analytics(add, *source, (*after, *seq)),
             Write::Published { writer, seq } => {

@@ -93,6 +93,7 @@ impl<'a> Needs<'a> {
             }
             Write::KeepAnswer { key, .. } => self.answers.push(key),
             Write::AddLetter(letter) => self.letters.push(letter.id),
+            Write::ParkStep { letter, .. } => self.letters.push(letter.id),
             Write::CloseLetter { id, .. } => self.letters.push(*id),
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),
             Write::Published { .. } => {}

@@ -119,7 +119,8 @@ impl World {
             | EventBody::PaymentRefunded { .. }
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
-            | EventBody::AnswerAccepted { .. } => {}
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => {}
         }
         if self.patience > 0 {
             self.step(order.id, |order, record, effects| step::answer(order, record, &event, at(4), effects)).await;
