@@ -190,6 +190,7 @@ fn summary(write: &Write) -> String {
         Write::ChangeProduct(write) => format!("product {} {:?}", write.id, write.change.stock),
         Write::KeepAnswer { .. } => "answer".to_owned(),
         Write::AddLetter(letter) => format!("letter {}", letter.id.0),
+        Write::ParkStep { letter, event } => format!("park {} letter {}", event.order, letter.id.0),
         Write::CloseLetter { id, state, .. } => format!("close {} {}", id.0, state.name()),
         Write::Published { writer, seq } => format!("published {} {seq}", writer.0),
         Write::ClaimLog { writer, .. } => format!("claim {}", writer.0),
