@@ -1,10 +1,12 @@
 //! The OpenAPI document, made from the handlers, and its pages.
 
 use super::problem::Problem;
+use super::query::{LIMIT, LIMIT_MAX};
 use super::wire::{FieldProblem, Place, ProblemBody};
 use super::{admin, analytics, desk, import, node, orders, pages, sse, stock};
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, Response, ResponseBuilder};
@@ -29,6 +31,10 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
         node::health, node::live, node::ready, node::info, node::metrics,
     ),
+    // In the order in which readers look for them.
+    tags((name = "orders", description = "Orders: place, see, cancel, ship"), (name = "stock", description = "Products and their stock"),
+        (name = "analytics", description = "Numbers for the business"), (name = "admin", description = "For who runs the nodes"),
+        (name = "node", description = "The node itself")),
     external_docs(url = "/asyncapi.json", description = "The events on Kafka (AsyncAPI)"),
     components(schemas(ProblemBody, FieldProblem, Place)),
     modifiers(&Extras),
@@ -60,9 +66,64 @@ fn problem_response() -> Response {
     ResponseBuilder::new().description("a problem").content("application/problem+json", content).build()
 }
 
+/// The document as text, with what the attributes of the handlers leave out: every response has a description, every refusal the body of
+/// a problem, every page its bounds.
 fn to_json(api: &utoipa::openapi::OpenApi) -> String {
-    api.to_pretty_json().unwrap_or_default()
+    let Ok(mut document) = serde_json::to_value(api) else { return String::new() };
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    let operations = paths.into_iter().flat_map(|paths| paths.iter_mut());
+    for (path, operation) in operations
+        .flat_map(|(path, item)| item.as_object_mut().map(|item| (path, item)))
+        .flat_map(|(path, item)| item.values_mut().map(move |operation| (path, operation)))
+    {
+        complete(path, operation);
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
+
+fn complete(path: &str, operation: &mut Value) {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter.get("name").and_then(Value::as_str) == Some("limit")
+            && let Some(schema) = parameter.get_mut("schema").and_then(Value::as_object_mut)
+        {
+            schema.extend([
+                ("minimum".to_owned(), json!(1)),
+                ("maximum".to_owned(), json!(LIMIT_MAX)),
+                ("default".to_owned(), json!(LIMIT)),
+            ]);
+        }
+    }
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
+    for (status, response) in responses {
+        let Some(response) = response.as_object_mut() else { continue };
+        if response.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
+            response.insert("description".to_owned(), json!("done"));
+        }
+        if status.starts_with(['4', '5']) && !response.contains_key("content") {
+            let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+            response.insert("content".to_owned(), problem);
+        }
+    }
+    let example = EXAMPLES.iter().find(|(known, _)| *known == path).and_then(|(_, text)| serde_json::from_str::<Value>(text).ok());
+    let body = operation.pointer_mut("/requestBody/content/application~1json").and_then(Value::as_object_mut);
+    if let (Some(example), Some(body)) = (example, body) {
+        body.insert("example".to_owned(), example);
+    }
+}
+
+/// Bodies that are taken as they are, by the address that they are sent to; the page for trying the API shows them.
+const EXAMPLES: [(&str, &str); 5] = [
+    (
+        "/api/v1/orders",
+        r#"{"customerId": "5e0a7c1e-0000-4000-8000-00000000c001", "paymentMethod": "CARD",
+            "items": [{"productId": "5e0a7c1e-0000-4000-8000-000000000001", "quantity": 2, "price": "12.50"}],
+            "contact": {"email": "ada@example.org"}}"#,
+    ),
+    ("/api/v1/orders/{id}/ship", r#"{"carrier": "Post", "trackingNumber": "RR123456785GB"}"#),
+    ("/api/v1/products/{id}", r#"{"name": "Enamel mug", "price": "12.50"}"#),
+    ("/api/v1/products/{id}/stock", r#"{"delta": 5, "reason": "delivery of Monday"}"#),
+    ("/api/v1/admin/dlq", r#"{"action": "reprocess", "filter": {"cause": "payment-provider"}, "dryRun": true}"#),
+];
 
 /// The document as it is served, for the committed copy.
 #[must_use]

@@ -12,9 +12,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Rows of a page unless the client says.
-const LIMIT: u32 = 50;
+pub(super) const LIMIT: u32 = 50;
 /// Most rows of a page.
-const LIMIT_MAX: u32 = 200;
+pub(super) const LIMIT_MAX: u32 = 200;
 /// Longest idempotency key, in characters.
 const KEY_MAX: usize = 255;
 

@@ -72,6 +72,36 @@ fn the_document_describes_every_route() {
             let operation = &document["paths"][route.path][&method];
             assert!(operation["responses"]["default"].is_object(), "{method} {} is not described", route.path);
         }
+        let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+        for operation in operations {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let id = &operation["operationId"];
+                assert!(
+                    response["description"].as_str().is_some_and(|text| !text.is_empty()),
+                    "{id} {status}: a client's generator wants it"
+                );
+                let is_refusal = status == "default" || status.starts_with(['4', '5']);
+                assert!(!is_refusal || response["content"].is_object(), "{id} {status} has a body");
+            }
+            for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|parameter| parameter["name"] == "limit") {
+                assert_eq!((&parameter["schema"]["minimum"], &parameter["schema"]["maximum"]), (&json!(1), &json!(200)));
+            }
+        }
+        assert_eq!(document["tags"][0]["name"], "orders");
+        // The example that the page shows is taken.
+        let product = "/api/v1/products/5e0a7c1e-0000-4000-8000-000000000001";
+        let example =
+            |path: &str, method: &str| document["paths"][path][method]["requestBody"]["content"]["application/json"]["example"].clone();
+        assert_eq!(app.json(Method::PUT, product, &example("/api/v1/products/{id}", "put")).await.status, 200);
+        assert_eq!(app.json(Method::PATCH, product, &example("/api/v1/products/{id}", "patch")).await.status, 200);
+        let stock = example("/api/v1/products/{id}/stock", "post");
+        assert_eq!(app.json(Method::POST, &format!("{product}/stock"), &stock).await.status, 200);
+        let placed = app.json(Method::POST, "/api/v1/orders", &example("/api/v1/orders", "post")).await;
+        assert_eq!(placed.status, 202, "{}", placed.text);
+        let ship =
+            app.json(Method::POST, &format!("{}/ship", placed.at("/links/self")), &example("/api/v1/orders/{id}/ship", "post")).await;
+        assert_eq!(ship.status, 202, "{}", ship.text);
+        assert_eq!(app.json(Method::POST, "/api/v1/admin/dlq", &example("/api/v1/admin/dlq", "post")).await.status, 200);
         assert_eq!(document["components"]["schemas"]["Problem"]["type"], "object");
         let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
         let mut ids: Vec<&str> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();

@@ -71,6 +71,10 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
     let key = args.api.key.as_deref();
     let nodes = nodes(&args.url, key, args.idempotency).await?;
     let mut progress = Progress::new(args.json);
+    // What will be odd about a run is told before it; the summary says it again.
+    for note in &work.notes {
+        progress.say(note);
+    }
     if !args.no_seed {
         let first = setup::first_reachable(&nodes).await.context("give at least one --url")?;
         progress.say(&format!("putting {} products into the catalogue of {}", work.catalogue.len(), first.address));

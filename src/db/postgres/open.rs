@@ -42,13 +42,13 @@ impl PgOptions {
         self.check_shards(&conn).await
     }
 
-    /// Refuses what is not a database of this version and these settings.
-    pub(super) async fn check(&self) -> Result<(), StoreError> {
+    /// Refuses what is not a database of this version; the number of shards that it was made with.
+    pub(super) async fn check(&self) -> Result<Shards, StoreError> {
         let conn = self.connect(Session::Reader).await?;
         if self.pending(&conn).await? {
             return Err(StoreError::Mismatch(format!("{}: the tables are missing or old; run ordermill migrate", self.place())));
         }
-        self.check_shards(&conn).await
+        stored_shards(&conn).await.map_err(|failure| failure.judge(error::judge).0)
     }
 
     async fn make_database(&self) -> Result<(), StoreError> {

@@ -32,13 +32,13 @@ pub struct PgReads {
 type Reading<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 impl PgReads {
-    /// Opens a database that a [`super::PgStore`] has made. `runtime` is the multi-thread runtime that works for it.
+    /// Opens a database that a [`super::PgStore`] has made, with the number of shards that it was made with. `runtime` is the multi-thread runtime that works for it.
     ///
     /// # Errors
-    /// It cannot be reached, or is not a database of this program, version and number of shards.
-    pub async fn open(options: PgOptions, runtime: Handle) -> Result<Self, StoreError> {
+    /// It cannot be reached, or is not a database of this program and version.
+    pub async fn open(mut options: PgOptions, runtime: Handle) -> Result<Self, StoreError> {
         let checked = options.clone();
-        on(&runtime, async move { checked.check().await }).await??;
+        options.shards = on(&runtime, async move { checked.check().await }).await??;
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.recycling_method = RecyclingMethod::Fast;
         let makes = options.clone();
