@@ -53,6 +53,11 @@ pub enum AppError {
     Runtime(#[source] std::io::Error),
 }
 
+/// The exit code of a node whose disk has failed it (EX_IOERR of sysexits.h).
+const HALTED: i32 = 74;
+/// How long the actors get at a stop while the database answers no commit.
+const STOP_WITHOUT_COMMITS: Duration = Duration::from_secs(2);
+
 /// A node that runs in this process, on the actix system that started it.
 pub struct Node {
     address: SocketAddr,
@@ -166,7 +171,13 @@ impl Node {
         if let Some(edge) = self.edge {
             edge.stop(Duration::from_millis(server.shutdown_timeout_ms) / 2).await;
         }
-        self.actors.stop(Duration::from_millis(server.shutdown_timeout_ms)).await;
+        // A database that answers no commit now will not store what is left either; the next start goes on from what is stored.
+        let limit = if self.actors.front().slow_commit().is_some() {
+            STOP_WITHOUT_COMMITS
+        } else {
+            Duration::from_millis(server.shutdown_timeout_ms)
+        };
+        self.actors.stop(limit).await;
     }
 }
 
@@ -178,6 +189,12 @@ pub fn serve(settings: Settings) -> Result<(), AppError> {
     actix_web::rt::System::new().block_on(async move {
         let node = Node::start(settings).await?;
         tracing::info!(address = %node.address(), "listening on http://{}", node.address());
+        let front = node.front().clone();
+        actix_web::rt::spawn(async move {
+            let why = front.halted().await;
+            tracing::error!(error = %why, "the node ends at once");
+            std::process::exit(HALTED);
+        });
         stop_signal().await;
         tracing::info!("stopping; a second signal exits at once");
         actix_web::rt::spawn(async {
@@ -299,9 +316,14 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
         customer_domain: notification.customer_domain.clone(),
         pricing: settings.pricing.rule.into(),
         lease_ms: settings.store.lease_ms,
+        slow_commit_ms: settings.journal.slow_commit_ms,
+        stuck_commit_ms: settings.journal.stuck_commit_ms,
         cluster_key: crate::config::ClusterKey::of(&settings.access),
         keep_events_ms: settings.store.event_retention_ms,
         keep_letters_ms: settings.store.letter_retention_ms,
+        keep_audit_ms: settings.store.audit_retention_ms,
+        keep_copies_ms: settings.store.copy_retention_ms,
+        keep_held_ms: settings.store.held_retention_ms,
         ..actors::ActorSettings::default()
     }
 }
@@ -339,8 +361,13 @@ struct NodeOperations {
 impl Operations for NodeOperations {
     fn components(&self) -> Vec<Component> {
         let trouble = self.front.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
-        let database =
-            Component { name: "database".to_owned(), fares: if trouble.is_none() { Fares::Up } else { Fares::Down }, detail: trouble };
+        let slow = self.front.slow_commit().map(|age| format!("a commit has not been answered for {} s", age.as_secs()));
+        let fares = match (&trouble, &slow) {
+            (Some(_), _) => Fares::Down,
+            (None, Some(_)) => Fares::Degraded,
+            (None, None) => Fares::Up,
+        };
+        let database = Component { name: "database".to_owned(), fares, detail: trouble.or(slow) };
         std::iter::once(database).chain(self.edge.as_ref().map(|edge| edge.component())).collect()
     }
 

@@ -433,6 +433,12 @@ impl Front {
         (commits, writes, self.node.journal.last_commit_us.load(Ordering::Relaxed))
     }
 
+    /// How long the commit that runs now has been running, where that is slow.
+    #[must_use]
+    pub fn slow_commit(&self) -> Option<Duration> {
+        self.node.journal.commit_age().filter(|age| *age >= Duration::from_millis(self.node.settings.slow_commit_ms))
+    }
+
     /// How often each arbiter has shown that it lives.
     #[must_use]
     pub fn heartbeats(&self) -> Vec<u64> {
@@ -448,6 +454,8 @@ impl Front {
         let (commits, writes, _) = self.journal();
         metrics::counter!("ordermill_journal_commits_total").absolute(commits);
         metrics::counter!("ordermill_journal_writes_total").absolute(writes);
+        let age = self.node.journal.commit_age().unwrap_or_default();
+        metrics::gauge!("ordermill_journal_commit_age_seconds").set(age.as_secs_f64());
         for actor in report.actors {
             metrics::gauge!("ordermill_actors", "kind" => actor.kind.clone()).set(actor.alive as f64);
             metrics::gauge!("ordermill_actor_waiting", "kind" => actor.kind.clone()).set(actor.waiting as f64);

@@ -4,14 +4,17 @@
 //! it reports as stored is durable; outcomes are reported in commit order, each with its batch's events; after an unknown COMMIT
 //! the very same batch is settled before anything else is written. Runs on a thread of its own, or as a task in a simulation.
 
+use super::acknowledged::Acknowledged;
 use super::analytics::Logged;
 use super::faults::{Plant, Point};
+use super::gathered::{Asked, admit, again, split_placing};
 use super::inbox::Inbound;
-use super::journal::{Origin, Queued, Ticket};
+use super::journal::{Origin, Queued};
 use super::node::{ActorKind, Node};
+use super::retention;
 use super::step_times::Step;
-use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Retention, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, Roles, Shards, Slices, Timestamp};
+use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Store, StoreError, Write, WriterState};
+use crate::domain::{LoggedEvent, OrderId, Roles, Shards, Slices};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,13 +24,6 @@ use tokio::time::Instant;
 
 /// Takes each committed batch, in order: the analytics actor's way in, and the publisher's.
 pub type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
-
-/// How often old rows are looked for.
-const CLEAN_EVERY: Duration = Duration::from_secs(60);
-/// And how soon again after a full sweep.
-const CLEAN_SOON: Duration = Duration::from_millis(50);
-/// So many rows of a table are deleted at once; writes wait meanwhile.
-const CLEAN_ROWS: u32 = 1_000;
 
 /// The running journal: the store and what it knows of its writer.
 pub(crate) struct Running {
@@ -44,6 +40,8 @@ pub(crate) struct Running {
     new: NewWriter,
     /// The same roles.
     hosted: Roles,
+    /// The last orders that were answered.
+    acknowledged: Acknowledged,
 }
 
 impl Running {
@@ -63,8 +61,20 @@ impl Running {
         node.journal.renewed(began, new.lease_ms);
         node.journal.writer.send_replace(state.writer);
         let renew_at = Instant::now() + renewal(&node);
-        let clean_at = Instant::now() + CLEAN_EVERY;
-        Ok(Self { node, store, state, counter, publish, renew_at, unrenewed: 0, clean_at, new, hosted })
+        let clean_at = Instant::now() + retention::EVERY;
+        Ok(Self {
+            node,
+            store,
+            state,
+            counter,
+            publish,
+            renew_at,
+            unrenewed: 0,
+            clean_at,
+            new,
+            hosted,
+            acknowledged: Acknowledged::default(),
+        })
     }
 
     pub(crate) fn shards(&self) -> Shards {
@@ -123,8 +133,16 @@ impl Running {
                 // A node that is not ready gets no orders to prove it by.
                 self.node.counters.set_not_ready("database", None);
             }
-            Ok(false) => self.start_again().await,
+            Ok(false) => {
+                // Ended by another, or gone with what a standby had not got.
+                match self.store.state(self.state.writer).await {
+                    Ok(state) => self.check_went_back(state).await,
+                    Err(error) => self.halt_if_void(&error).await,
+                }
+                self.start_again().await;
+            }
             Err(error) => {
+                self.halt_if_void(&error).await;
                 self.node.journal.note_trouble();
                 // Soon again: a short trouble must not cost the lease.
                 self.renew_at = Instant::now() + renewal(&self.node) / 4;
@@ -138,24 +156,16 @@ impl Running {
 
     /// Deletes a bounded part of what is old; more soon if there is more.
     async fn clean(&mut self) {
-        let now = self.node.now().0;
-        let settings = &self.node.settings;
-        let before = |keep_ms: u64| Timestamp(now.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX).saturating_mul(1000)));
-        let retention = Retention {
-            events_before: before(settings.keep_events_ms),
-            keys_before: Timestamp(now),
-            letters_before: before(settings.keep_letters_ms),
-            publishing: if self.publish.is_some() { Publishing::On } else { Publishing::Off },
-            limit: CLEAN_ROWS,
-        };
-        let has_more = match self.store.delete_old(&retention).await {
-            Ok(deleted) => [deleted.events, deleted.keys, deleted.letters].into_iter().any(|rows| rows >= CLEAN_ROWS as usize),
+        let retention = retention::now(&self.node, if self.publish.is_some() { Publishing::On } else { Publishing::Off });
+        let next = match self.store.delete_old(&retention).await {
+            Ok(deleted) => retention::after(deleted),
             Err(error) => {
+                self.halt_if_void(&error).await;
                 tracing::warn!(error = %error, "old rows could not be deleted; trying again later");
-                false
+                retention::EVERY
             }
         };
-        self.clean_at = Instant::now() + if has_more { CLEAN_SOON } else { CLEAN_EVERY };
+        self.clean_at = Instant::now() + next;
     }
 
     /// Commits one batch; a bad write is found by halving and fails alone.
@@ -207,7 +217,10 @@ impl Running {
         let mut was_unknown = false;
         loop {
             let began = Instant::now();
-            match self.attempt(batch).await {
+            self.node.journal.set_committing(Some(began));
+            let tried = self.attempt(batch).await;
+            self.node.journal.set_committing(None);
+            match tried {
                 Ok(committed) => {
                     let journal = &self.node.journal;
                     journal.note_there(began, self.node.settings.lease_ms);
@@ -276,7 +289,18 @@ impl Running {
         }
     }
 
+    /// After a sync that failed, what is read back may be in the system's memory alone; in a database that went back, nothing is true of
+    /// what this node has in memory. So nothing more is written, and the process ends; the next one begins with what is stored.
+    async fn halt_if_void(&self, error: &StoreError) {
+        if matches!(error, StoreError::Unsynced(_) | StoreError::WentBack(_)) {
+            self.node.counters.set_not_ready("database", Some(&error.to_string()));
+            self.node.halted.send_replace(Some(error.to_string()));
+            std::future::pending::<()>().await;
+        }
+    }
+
     async fn wait(&self, failures: u32, error: &StoreError) {
+        self.halt_if_void(error).await;
         self.node.journal.note_trouble();
         self.node.counters.set_not_ready("database", Some(&error.to_string()));
         if failures == 1 {
@@ -292,12 +316,25 @@ impl Running {
             match self.store.state(batch.writer).await {
                 Ok(state) if state.commits == batch.commits + 1 => return self.stored_unseen(batch, state).await,
                 Ok(state) if state.alive && state.commits == batch.commits => return Known::NotStored,
-                Ok(_) => return Known::Fenced,
+                Ok(state) => {
+                    self.check_went_back(state).await;
+                    return Known::Fenced;
+                }
                 Err(error) => {
                     failures += 1;
                     self.wait(failures, &error).await;
                 }
             }
+        }
+    }
+
+    /// Whether the row holds fewer commits than were answered: then the database is older than what this node knows.
+    async fn check_went_back(&self, state: WriterState) {
+        if state.commits < self.state.commits {
+            let lost = self.acknowledged.after(state.commits);
+            tell_lost(&lost);
+            let told = format!("{} of {} commits of writer {}", self.state.commits - state.commits, self.state.commits, state.writer.0);
+            self.halt_if_void(&StoreError::WentBack(format!("lost: {told}, with {} new orders", lost.len()))).await;
         }
     }
 
@@ -329,6 +366,7 @@ impl Running {
         }
         let from = self.state.last_seq;
         self.state.commits += 1;
+        self.acknowledged.note(self.state.commits, &committed.events);
         self.state.last_seq = committed.last_seq;
         let events = Arc::new(committed.events);
         if from != committed.last_seq {
@@ -397,6 +435,7 @@ impl Running {
             match self.store.start_writer(&self.new).await {
                 Ok(state) => {
                     self.state = state;
+                    self.acknowledged = Acknowledged::default();
                     self.node.journal.renewed(began, self.new.lease_ms);
                     self.node.counters.set_not_ready("database", None);
                     self.node.journal.writer.send_replace(state.writer);
@@ -411,13 +450,17 @@ impl Running {
     }
 }
 
-/// Who asked for a write, and whether it can still be withdrawn.
-type Asked = (Origin, Option<Arc<Ticket>>);
-
 #[derive(Default)]
 struct Share {
     done: Vec<(Origin, Outcome)>,
     mine: Vec<u32>,
+}
+
+/// Names the orders whose clients were told that they are stored.
+fn tell_lost(lost: &[OrderId]) {
+    for id in lost {
+        tracing::error!(order.id = %id, "an order that was answered with 202 is not in the database any more");
+    }
 }
 
 enum Settled {
@@ -436,63 +479,4 @@ enum Known {
 
 fn renewal(node: &Node) -> Duration {
     Duration::from_millis((node.settings.lease_ms / 3).max(1))
-}
-
-/// A write of a batch that was not stored, for the next try.
-fn again(origin: Origin, write: Write, ticket: Option<Arc<Ticket>>) -> Queued {
-    Queued { origin, write, ticket, epoch: None }
-}
-
-/// Passes over what was withdrawn while it waited, what rests on a record that a fence has made void, and what is of slices that
-/// are not this node's. A release closes its slices to all that comes after it: the fence alone does not, for the giver lives on.
-fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
-    let epoch = node.journal.epoch();
-    let mut sent = Vec::with_capacity(taken.len());
-    let mut refused = Vec::new();
-    {
-        let mut slices = node.journal.slices();
-        for queued in taken {
-            let is_old = queued.epoch.is_some_and(|written_in| written_in != epoch);
-            if let Write::ReleaseShards { roles, shards } = &queued.write
-                && !is_old
-                && !node.faults.has(Plant::KeepsQueueAtHandOver)
-            {
-                for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
-                    slices.remove(role, shard);
-                }
-            }
-            if queued.write.slice().is_some_and(|(role, shard)| !slices.has(role, shard)) {
-                refused.push((queued.origin, Outcome::NotOurs));
-            } else if is_old || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send()) {
-                refused.push((queued.origin, Outcome::NotStored));
-            } else {
-                sent.push(queued);
-            }
-        }
-    }
-    for (origin, outcome) in refused {
-        match origin {
-            Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
-                if let Some(inbox) = node.inbox_of(shard) {
-                    inbox.push(Inbound::Stored { done: vec![(origin, outcome)], events: Arc::default(), mine: Vec::new() });
-                }
-            }
-            Origin::Ask(reply) => drop(reply.send(outcome)),
-        }
-    }
-    sent
-}
-
-/// The origins of placements, and everything else.
-fn split_placing(origins: Vec<Asked>, writes: Vec<Write>) -> (Vec<Asked>, Vec<Queued>) {
-    let mut placing = Vec::new();
-    let mut rest = Vec::new();
-    for ((origin, ticket), write) in origins.into_iter().zip(writes) {
-        if matches!(write, Write::Place { .. }) {
-            placing.push((origin, ticket));
-        } else {
-            rest.push(again(origin, write, ticket));
-        }
-    }
-    (placing, rest)
 }

@@ -59,6 +59,15 @@ impl Front {
         promises.next()
     }
 
+    /// Returns when the node must end at once and start anew, and says why: nothing that it has in memory may be stored any more.
+    pub async fn halted(&self) -> String {
+        let mut halted = self.node.halted.subscribe();
+        match halted.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Where other nodes reach this one.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -79,6 +79,8 @@ pub(crate) struct Journal {
     /// The roles that its writer is to host; another set ends the writer.
     roles: Mutex<Roles>,
     lease: Mutex<Lease>,
+    /// When the commit that runs now began; by the steady clock.
+    committing: Mutex<Option<Instant>>,
 }
 
 /// What is known of the writer's lease, on the steady clock.
@@ -118,7 +120,18 @@ impl Journal {
             slices: Mutex::default(),
             roles: Mutex::new(roles),
             lease: Mutex::new(Lease { held_until: Instant::now(), since: Instant::now(), seen: Instant::now(), is_away: false }),
+            committing: Mutex::new(None),
         }
+    }
+
+    /// A commit begins or has ended.
+    pub(crate) fn set_committing(&self, since: Option<Instant>) {
+        *self.committing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// How long the commit that runs now has been running.
+    pub(crate) fn commit_age(&self) -> Option<Duration> {
+        self.committing.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 
     pub(crate) fn slices(&self) -> MutexGuard<'_, Slices> {

@@ -9,6 +9,7 @@
 //! for want of room, so nothing durable rests on a mailbox; the order actor asks again for what it is owed. Nobody awaits an
 //! actor from within an actor: outcomes come back as messages.
 
+mod acknowledged;
 mod analytics;
 mod cell;
 mod check;
@@ -18,6 +19,7 @@ mod death;
 mod due;
 pub mod faults;
 mod front;
+mod gathered;
 mod group_commit;
 mod hear;
 mod inbox;
@@ -34,7 +36,10 @@ mod ownership;
 mod payment_course;
 mod payment_gateway;
 mod reading;
+mod recent;
+mod retention;
 mod router;
+mod slow_commit;
 mod start;
 mod step_times;
 mod stock_keeper;

@@ -94,6 +94,16 @@ pub struct ActorSettings {
     pub keep_events_ms: u64,
     /// See `keep_events_ms`.
     pub keep_letters_ms: u64,
+    /// See `keep_events_ms`.
+    pub keep_audit_ms: u64,
+    /// See `keep_events_ms`.
+    pub keep_copies_ms: u64,
+    /// See `keep_events_ms`.
+    pub keep_held_ms: u64,
+    /// A commit that runs for longer is slow, in milliseconds.
+    pub slow_commit_ms: u64,
+    /// One that runs for longer makes the node not ready, in milliseconds.
+    pub stuck_commit_ms: u64,
     /// What the nodes of the cluster prove themselves to each other by.
     pub cluster_key: ClusterKey,
     /// How many open orders are read at a time at start.
@@ -130,6 +140,11 @@ impl Default for ActorSettings {
             lease_ms: 6000,
             keep_events_ms: 604_800_000,
             keep_letters_ms: 7_776_000_000,
+            keep_audit_ms: 63_072_000_000,
+            keep_copies_ms: 15_552_000_000,
+            keep_held_ms: 604_800_000,
+            slow_commit_ms: 2_000,
+            stuck_commit_ms: 10_000,
             cluster_key: ClusterKey::default(),
             load_page: 1000,
         }
@@ -273,6 +288,8 @@ pub(crate) struct Node {
     pub(crate) retries: Retries,
     /// Where other nodes reach this one.
     pub(crate) url: String,
+    /// Why the node must end at once, if it must.
+    pub(crate) halted: watch::Sender<Option<String>>,
 }
 
 impl Node {

@@ -8,11 +8,12 @@ use super::journal::Origin;
 use super::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
 use super::node::ActorKind;
 use super::notice_course::{Course, Way, message, save, sent};
+use super::recent::Recent;
 use crate::db::Write;
 use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use crate::providers::ProviderError;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(crate) struct Notifier {
     cell: CellRef,
     courses: Courses<Key, Turn>,
     /// Orders that are being cancelled: their confirmation is not sent any more. A repeat asks the stored rows instead.
-    withdrawn: HashSet<OrderId>,
+    withdrawn: Recent<OrderId>,
     /// How many writes of an order are on their way: until they are stored its rows do not tell what was sent.
     recording: HashMap<OrderId, u8>,
     /// Orders from before this life may have been told already.
@@ -40,7 +41,8 @@ impl Notifier {
     pub(crate) fn new(cell: CellRef) -> Self {
         let courses = Courses::new(cell.node.settings.notice_calls);
         let born = cell.node.now();
-        Self { cell, courses, withdrawn: HashSet::new(), recording: HashMap::new(), born }
+        let cell_limit = cell.node.settings.open_limit;
+        Self { cell, courses, withdrawn: Recent::new(cell_limit), recording: HashMap::new(), born }
     }
 
     fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {

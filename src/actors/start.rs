@@ -99,6 +99,7 @@ impl Actors {
             courses: (0..count).map(|_| Default::default()).collect(),
             retries: super::node::Retries::default(),
             url: parts.url.clone(),
+            halted: watch::Sender::default(),
         });
         let analytics: Slot = Slot::default();
         let (started, start_of_journal) = oneshot::channel();
@@ -127,10 +128,11 @@ impl Actors {
                 }
             }
         }
-        let (owner, slot, counter_node) = (node.clone(), analytics.clone(), node.clone());
+        let (owner, slot, counter_node, watched) = (node.clone(), analytics.clone(), node.clone(), node.clone());
         let others = move || {
             actix::spawn(keep_analytics(counter_node, counting, slot));
             actix::spawn(super::ownership::own(owner));
+            actix::spawn(super::slow_commit::watch(watched));
         };
         match arbiters.first() {
             Some(arbiter) => drop(arbiter.spawn_fn(others)),

@@ -27,6 +27,12 @@ pub struct StoreSettings {
     pub event_retention_ms: u64,
     /// How long closed dead letters are kept, in milliseconds.
     pub letter_retention_ms: u64,
+    /// How long it is remembered what persons did, in milliseconds.
+    pub audit_retention_ms: u64,
+    /// How long copies of orders whose owner is elsewhere are kept, in milliseconds.
+    pub copy_retention_ms: u64,
+    /// How long an event waits for its order, in milliseconds.
+    pub held_retention_ms: u64,
     /// How a PostgreSQL server is spoken to.
     pub postgres: PostgresSettings,
 }
@@ -43,6 +49,9 @@ impl Default for StoreSettings {
             lease_ms: 6_000,
             event_retention_ms: 604_800_000,
             letter_retention_ms: 7_776_000_000,
+            audit_retention_ms: 63_072_000_000,
+            copy_retention_ms: 15_552_000_000,
+            held_retention_ms: 604_800_000,
             postgres: PostgresSettings::default(),
         }
     }
@@ -173,6 +182,15 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(store.readers > 0, "store.readers must be at least 1");
     need(store.checkpoint_kib >= 64, "store.checkpoint_kib must be at least 64");
     need(store.log_limit_kib >= store.checkpoint_kib, "store.log_limit_kib must not be below store.checkpoint_kib");
+    need(
+        store.audit_retention_ms >= store.letter_retention_ms,
+        "store.audit_retention_ms must not be below store.letter_retention_ms: a letter is shown with what was done to it",
+    );
+    let order = &settings.order;
+    need(
+        store.copy_retention_ms > order.expiry_ms.max(order.payment_deadline_ms),
+        "store.copy_retention_ms must be above order.expiry_ms and order.payment_deadline_ms: a role still needs the order until then",
+    );
     need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
     if settings.database().is_postgres() {
         super::postgres::check(store, &mut need);

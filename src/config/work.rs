@@ -60,11 +60,15 @@ pub struct JournalSettings {
     pub max_batch: usize,
     /// Most writes that wait for one.
     pub queue_limit: usize,
+    /// A commit that runs for longer is slow, in milliseconds.
+    pub slow_commit_ms: u64,
+    /// One that runs for longer makes the node not ready, in milliseconds.
+    pub stuck_commit_ms: u64,
 }
 
 impl Default for JournalSettings {
     fn default() -> Self {
-        Self { max_batch: 1_000, queue_limit: 400_000 }
+        Self { max_batch: 1_000, queue_limit: 400_000, slow_commit_ms: 2_000, stuck_commit_ms: 10_000 }
     }
 }
 
@@ -210,6 +214,8 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(order.redrive_first_ms <= order.redrive_most_ms, "order.redrive_first_ms must not be above order.redrive_most_ms");
     need(order.expiry_ms > 0 && order.payment_deadline_ms > 0, "order.expiry_ms and order.payment_deadline_ms must be at least 1");
     need(journal.max_batch > 0, "journal.max_batch must be at least 1");
+    need(journal.slow_commit_ms > 0, "journal.slow_commit_ms must be at least 1");
+    need(journal.stuck_commit_ms >= journal.slow_commit_ms, "journal.stuck_commit_ms must not be below journal.slow_commit_ms");
     need(journal.queue_limit >= journal.max_batch, "journal.queue_limit must not be below journal.max_batch");
     need(actors.restart_window_ms > 0, "actors.restart_window_ms must be at least 1");
     need(notification.calls > 0, "notification.calls must be at least 1");

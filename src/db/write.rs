@@ -498,6 +498,14 @@ pub enum StoreError {
     /// It may not be written.
     #[error("the database cannot be written: give this user write access to its file and folder ({0})")]
     ReadOnly(String),
+    /// The disk failed while a transaction was stored: what is read back now may not be on the disk.
+    #[error("the disk failed while it stored a transaction: mend it, then start the node again ({0})")]
+    Unsynced(String),
+    /// The database holds less than it has acknowledged.
+    #[error(
+        "the database is older than what it has acknowledged: it was restored, or a standby that lacked the last commits took over ({0})"
+    )]
+    WentBack(String),
     /// What is stored cannot be understood.
     #[error("the database is damaged: restore it from a backup ({0})")]
     Corrupt(String),
@@ -521,12 +529,19 @@ pub enum Publishing {
 /// What may be deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
-    /// Events older than this, if they are counted, and published where that is on. The last number of each log stays.
+    /// Events older than this, if they are counted, and published where that is on. The last number of each log stays, until its writer
+    /// goes: one that is not alive, whose lease ended before this, that is counted and published whole, and that no shard names.
     pub events_before: Timestamp,
     /// Keys that have expired by then.
     pub keys_before: Timestamp,
     /// Letters that were closed before.
     pub letters_before: Timestamp,
+    /// What persons did before.
+    pub audit_before: Timestamp,
+    /// Copies of orders that were placed before, but for those of which a notice is still to be sent.
+    pub copies_before: Timestamp,
+    /// Events that have waited for their order since before.
+    pub held_before: Timestamp,
     /// Whether events must be published first.
     pub publishing: Publishing,
     /// At most so many rows of each table; the writer waits meanwhile.
@@ -542,6 +557,23 @@ pub struct Deleted {
     pub keys: usize,
     /// Dead letters.
     pub letters: usize,
+    /// Audit entries.
+    pub audit: usize,
+    /// Copies of orders.
+    pub copies: usize,
+    /// Events whose order never came.
+    pub held: usize,
+    /// Ended writers, each with its position and the last of its log.
+    pub writers: usize,
+}
+
+impl Deleted {
+    /// The most of any table.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        let Self { events, keys, letters, audit, copies, held, writers } = *self;
+        [events, keys, letters, audit, copies, held, writers].into_iter().max().unwrap_or(0)
+    }
 }
 
 /// The writing side of a database: one connection, owned by one journal.
@@ -556,7 +588,7 @@ pub trait Store: Send {
     /// Stores `batch` in one transaction, durably, or nothing of it.
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;
 
-    /// Reads a writer's row, with a new connection if need be; waits for a transaction of that writer that may still be open.
+    /// Reads a writer's row, with a new connection if need be ([`StoreError::WentBack`] where it is gone); waits for a transaction of that writer that may still be open.
     fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>>;
 
     /// Moves the writer's lease to `lease_ms` from now by the database's clock. `false`: the writer is not alive.

@@ -375,7 +375,12 @@ impl From<StoreError> for Problem {
                 tracing::warn!(%error, "a read failed");
                 Self::new(ProblemKind::Unavailable, "the database does not answer now")
             }
-            StoreError::ReadOnly(_) | StoreError::Corrupt(_) | StoreError::Mismatch(_) | StoreError::Statement(_) => {
+            StoreError::ReadOnly(_)
+            | StoreError::Unsynced(_)
+            | StoreError::WentBack(_)
+            | StoreError::Corrupt(_)
+            | StoreError::Mismatch(_)
+            | StoreError::Statement(_) => {
                 tracing::error!(%error, "a read failed");
                 Self::new(ProblemKind::Internal, "the database could not be read; the log says why")
             }

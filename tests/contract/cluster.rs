@@ -3,8 +3,8 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
-use ordermill::db::{Batch, LogEntry, NewWriter, Outcome, Write, WriterRow, WriterState};
-use ordermill::domain::{Event, EventBody, Role, Shard, Timestamp, WriterId};
+use ordermill::db::{Batch, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, Write, WriterRow, WriterState};
+use ordermill::domain::{Channel, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a writer whose lease was seen to have ended is set not alive by another, a live one is not", |f| Box::pin(expired(f))),
     ("a log is read with its markers", |f| Box::pin(log(f))),
     ("an event waits for its order and is told when the order is known", |f| Box::pin(held(f))),
+    ("what is old goes, and what is young or needed stays", |f| Box::pin(old(f))),
     ("an event of an order that is known does not wait", |f| Box::pin(known(f))),
 ];
 
@@ -131,4 +132,64 @@ async fn known(f: &mut Fixture) {
         assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Repeated(vec![event]));
         assert_eq!(f.reads.known_order(order.id).await.unwrap(), Some(order));
     }
+}
+
+async fn old(f: &mut Fixture) {
+    if !f.deletes {
+        return;
+    }
+    let (copied, noticed, early) = (order(1), order(2), order(3));
+    let event = Event::of(&early, crate::sample::at(5), EventBody::PaymentCancelled);
+    let pending = crate::sample::notice(&noticed, NoticeKind::Confirmation, Channel::Email, NoticeStatus::Pending, 1);
+    let product = crate::sample::product_id(1);
+    f.commit(vec![
+        crate::sample::put(product, 5),
+        crate::sample::adjust(product, 1),
+        Write::KnowOrder { order: copied.clone() },
+        Write::KnowOrder { order: noticed.clone() },
+        Write::HoldEvent { event: event.clone() },
+        pending,
+        place(&order(9)),
+    ])
+    .await;
+    // The first writer ends; the second one counts its log.
+    let (first, end) = (f.writer.writer, f.writer.last_seq);
+    f.store.end_writer(first).await.unwrap();
+    f.writer = f.store.start_writer(&NewWriter::of_all_roles("node-2", "http://node-2", LEASE_MS)).await.unwrap();
+    let count = |after, seq| Write::SaveAnalytics { add: Vec::new(), source: first, after, seq };
+    f.commit(vec![count(0, end - 1)]).await;
+    let (past, future) = (Timestamp(0), Timestamp(4_000_000_000_000_000));
+    let mut retention = Retention {
+        events_before: past,
+        keys_before: past,
+        letters_before: past,
+        audit_before: past,
+        copies_before: past,
+        held_before: past,
+        publishing: Publishing::Off,
+        limit: 100,
+    };
+    assert_eq!(f.store.delete_old(&retention).await.unwrap(), Deleted::default(), "all is young");
+    (retention.audit_before, retention.copies_before, retention.held_before) = (future, future, future);
+    let deleted = f.store.delete_old(&retention).await.unwrap();
+    assert_eq!((deleted.audit > 0, deleted.copies, deleted.held, deleted.writers), (true, 1, 1, 0));
+    assert_eq!(f.reads.known_order(copied.id).await.unwrap(), None);
+    assert!(f.reads.known_order(noticed.id).await.unwrap().is_some(), "its customer is still to be told");
+    assert!(f.reads.audit(product.0.to_string()).await.unwrap().is_empty());
+    assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Done);
+    assert_eq!(f.write(Write::KnowOrder { order: early }).await.0, Outcome::Repeated(vec![event]), "what came later waits again");
+    // A writer goes when its log is counted, published and old.
+    retention.events_before = future;
+    assert_eq!(f.store.delete_old(&retention).await.unwrap().writers, 0, "its last event is not counted");
+    f.commit(vec![count(end - 1, end)]).await;
+    retention.publishing = Publishing::On;
+    assert_eq!(f.store.delete_old(&retention).await.unwrap().writers, 0, "it is not published");
+    f.commit(vec![Write::Published { writer: first, seq: end }]).await;
+    f.store.delete_old(&retention).await.unwrap();
+    f.store.delete_old(&retention).await.unwrap();
+    let left: Vec<WriterId> = f.reads.writers().await.unwrap().iter().map(|row| row.writer).collect();
+    assert_eq!(left, [f.writer.writer], "the live one stays");
+    assert!(f.reads.analytics_positions().await.unwrap().iter().all(|(writer, _)| *writer != first));
+    assert!(f.reads.log(first, 0, 100).await.unwrap().is_empty());
+    f.commit(vec![place(&order(10))]).await;
 }

@@ -28,6 +28,8 @@ pub(crate) struct Fixture {
     pub(crate) connect: Option<Connect>,
     /// Whether the database's clock moves while a case waits.
     pub(crate) has_real_clock: bool,
+    /// Whether it deletes what is old.
+    pub(crate) deletes: bool,
     /// Keeps what must outlive the case, such as a folder.
     pub(crate) _keep: Box<dyn Send>,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn new(mut store: Box<dyn Store>, reads: Arc<dyn Reads>, connect: Option<Connect>, keep: Box<dyn Send>) -> Self {
         let writer = store.start_writer(&NewWriter::of_all_roles("node-1", "http://node-1:8080", LEASE_MS)).await.unwrap();
-        Self { store, reads, writer, connect, has_real_clock: true, _keep: keep }
+        Self { store, reads, writer, connect, has_real_clock: true, deletes: true, _keep: keep }
     }
 
     pub(crate) fn shards(&self) -> Shards {

@@ -17,7 +17,7 @@ impl Implementation for One {
         Box::pin(async {
             let database = database(Nodes::One);
             let fixture = Fixture::new(Box::new(database.store()), Arc::new(database), None, Box::new(())).await;
-            Fixture { has_real_clock: false, ..fixture }
+            Fixture { has_real_clock: false, deletes: false, ..fixture }
         })
     }
 }
@@ -32,7 +32,7 @@ impl Implementation for Many {
                 Box::pin(async { store })
             });
             let fixture = Fixture::new(Box::new(database.store()), Arc::new(database), Some(connect), Box::new(())).await;
-            Fixture { has_real_clock: false, ..fixture }
+            Fixture { has_real_clock: false, deletes: false, ..fixture }
         })
     }
 }

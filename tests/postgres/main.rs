@@ -6,8 +6,10 @@
 
 mod cuts;
 mod frozen;
+mod languages;
 mod logins;
 mod opening;
+mod pooler;
 #[path = "../support/process.rs"]
 mod process;
 mod proxy;
@@ -19,6 +21,7 @@ mod sample;
 mod server;
 #[path = "../support/services.rs"]
 mod services;
+mod slow;
 mod tls;
 
 use ordermill::db::postgres::{PgOptions, PgStore};

@@ -3,7 +3,7 @@
 use crate::server::{self, Database};
 use crate::{options, sample};
 use ordermill::db::postgres::{PgOptions, PgReads, PgStore};
-use ordermill::db::{Reads as _, StoreError};
+use ordermill::db::{Reads as _, Store as _, StoreError};
 use ordermill::domain::Shards;
 use tokio::runtime::Handle;
 
@@ -86,4 +86,41 @@ async fn a_login_that_may_make_nothing_works_on_tables_that_are_there() {
     let error = desk.commit(vec![sample::place(&sample::order(2))]).await.unwrap_err();
     assert!(matches!(&error, ordermill::db::CommitError::NotWritten(StoreError::Unavailable(told)) if told.contains("grant")), "{error}");
     client.batch_execute(&format!("DROP OWNED BY {login}; DROP ROLE {login}")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_cannot_hold_every_name_is_refused_with_the_statement_that_makes_one() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let database = Database::missing("encoding");
+        let make = format!("CREATE DATABASE {} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'", database.name);
+        server::run(&make).await;
+        let told = refused(options(&database)).await;
+        let wanted = format!("CREATE DATABASE \"{}\" TEMPLATE template0 ENCODING 'UTF8'", database.name);
+        assert!(told.contains(encoding) && told.contains(&wanted), "{told}");
+        let reads = PgReads::open(options(&database), Handle::current()).await.err().unwrap().to_string();
+        assert!(reads.contains(&wanted), "{reads}");
+    }
+}
+
+/// The address of the database with another host before the server.
+fn behind(host: std::net::SocketAddr, database: &Database, more: &str) -> String {
+    let url = database.url();
+    let (front, place) = url.rsplit_once('@').unwrap();
+    format!("{front}@{host},{place}?{more}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_host_does_not_hide_the_next_one() {
+    let database = Database::missing("hosts");
+    // Takes connections and says nothing.
+    let hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    drop(PgStore::open(options(&database), Handle::current()).await.unwrap());
+    for (host, more) in [(hole.local_addr().unwrap(), "connect_timeout=2&target_session_attrs=read-write"), (shut, "")] {
+        let mut options = PgOptions::new(&behind(host, &database, more), sample::shards()).unwrap();
+        options.limits.connect_timeout_ms = 600_000;
+        let opened = tokio::time::timeout(std::time::Duration::from_secs(120), crate::Desk::at(options, 60_000));
+        let mut desk = opened.await.expect("the second host is asked");
+        desk.store.end_writer(desk.writer.writer).await.unwrap();
+    }
 }

@@ -1,5 +1,6 @@
 //! Connections: where the server is, TLS, and what every session is set to.
 
+use super::dial::{self, Undialled};
 use super::error;
 use crate::config::PostgresSettings;
 use crate::db::write::StoreError;
@@ -13,8 +14,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 /// How a PostgreSQL database is opened.
 #[derive(Clone)]
@@ -29,7 +31,10 @@ pub struct PgOptions {
 }
 
 struct Server {
-    config: tokio_postgres::Config,
+    /// One for each host, in the order of the address.
+    hosts: Vec<tokio_postgres::Config>,
+    /// Whether they are tried in any order.
+    is_random: bool,
     tls: MakeRustlsConnect,
     /// Shown in place of the address.
     place: String,
@@ -78,21 +83,36 @@ impl PgOptions {
 
     /// Connects to a database of that name; the outer error is the server's answer.
     pub(super) async fn open(&self, database: &str) -> Result<Result<AsyncPgConnection, StoreError>, tokio_postgres::Error> {
-        let mut config = self.server.config.clone();
-        config
-            .dbname(database)
-            .connect_timeout(Duration::from_millis(self.limits.connect_timeout_ms))
-            .tcp_user_timeout(Duration::from_millis(self.limits.silence_ms))
-            .keepalives(true)
-            .keepalives_idle(Duration::from_millis((self.limits.silence_ms / 2).max(1_000)))
-            .keepalives_interval(Duration::from_millis((self.limits.silence_ms / 4).max(1_000)))
-            .keepalives_retries(2);
-        let limit = Duration::from_millis(self.limits.connect_timeout_ms);
+        let hosts = &self.server.hosts;
+        let first = if self.server.is_random { usize::try_from(Uuid::new_v4().as_u128() % 1_009).unwrap_or(0) } else { 0 };
+        let mut failed = None;
+        for host in hosts.iter().cycle().skip(first % hosts.len().max(1)).take(hosts.len()) {
+            match self.open_at(host, database).await {
+                Ok(Ok(conn)) => return Ok(Ok(conn)),
+                // What a server says tells more than that another one is silent.
+                said @ Err(_) if !failed.as_ref().is_some_and(is_answer) => failed = Some(said),
+                other => failed = failed.or(Some(other)),
+            }
+        }
+        failed.unwrap_or_else(|| Ok(Err(StoreError::Mismatch("the address of the database names no host".to_owned()))))
+    }
+
+    /// The same at one host, each with its own time.
+    async fn open_at(
+        &self,
+        host: &tokio_postgres::Config,
+        database: &str,
+    ) -> Result<Result<AsyncPgConnection, StoreError>, tokio_postgres::Error> {
+        let limit = host.get_connect_timeout().copied().unwrap_or(Duration::from_millis(self.limits.connect_timeout_ms));
         let late = || StoreError::Unavailable(format!("{}: the server did not answer within {} ms", self.place(), limit.as_millis()));
-        let Ok(opened) = tokio::time::timeout(limit, config.connect(self.server.tls.clone())).await else { return Ok(Err(late())) };
-        let (client, connection) = opened?;
-        let conn = AsyncPgConnection::try_from_client_and_connection(client, connection);
-        Ok(match tokio::time::timeout(limit, conn).await {
+        let dialled = dial::dial(host, database, &self.server.tls, Duration::from_millis(self.limits.silence_ms));
+        let client = match tokio::time::timeout(limit, dialled).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(Undialled::Refused(error))) => return Err(error),
+            Ok(Err(Undialled::Unreachable(why))) => return Ok(Err(StoreError::Unavailable(format!("{}: {why}", self.place())))),
+            Err(_) => return Ok(Err(late())),
+        };
+        Ok(match tokio::time::timeout(limit, AsyncPgConnection::try_from(client)).await {
             Ok(conn) => conn.map_err(|error| StoreError::Unavailable(format!("{}: {error}", self.place()))),
             Err(_) => Err(late()),
         })
@@ -100,7 +120,7 @@ impl PgOptions {
 
     /// The statements that set a session. Settings that this server does not know or that this login may not change are left.
     fn settings(&self, session: Session) -> String {
-        // Failures are told apart by their English messages.
+        // So that logs are in one language.
         let mut optional = vec![("lc_messages", "C".to_owned())];
         let statement_ms = if session == Session::Snapshot { 0 } else { self.limits.statement_limit_ms };
         let mut settings = vec![("jit", "off".to_owned()), ("statement_timeout", format!("{statement_ms}ms"))];
@@ -170,8 +190,52 @@ impl Server {
             config.application_name("ordermill");
         }
         let place = format!("{} on {}", database, hosts(&config));
-        Ok(Self { config, tls, place, database })
+        let is_random = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
+        Ok(Self { hosts: each_host(&config), is_random, tls, place, database })
     }
+}
+
+/// Whether a server has answered, if with a refusal.
+fn is_answer(failed: &Result<Result<AsyncPgConnection, StoreError>, tokio_postgres::Error>) -> bool {
+    matches!(failed, Err(error) if error.code().is_some())
+}
+
+/// The same settings for each host alone: the driver gives all of them together the time of one.
+fn each_host(config: &tokio_postgres::Config) -> Vec<tokio_postgres::Config> {
+    let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let of_host = |n: usize| {
+        let mut one = tokio_postgres::Config::new();
+        match hosts.get(n) {
+            Some(Host::Tcp(name)) => drop(one.host(name)),
+            Some(Host::Unix(path)) => drop(one.host_path(path)),
+            None => {}
+        }
+        if let Some(address) = addresses.get(n) {
+            one.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(n).or_else(|| ports.first()) {
+            one.port(*port);
+        }
+        one.ssl_mode(config.get_ssl_mode()).ssl_negotiation(config.get_ssl_negotiation());
+        one.target_session_attrs(config.get_target_session_attrs()).channel_binding(config.get_channel_binding());
+        if let Some(user) = config.get_user() {
+            one.user(user);
+        }
+        if let Some(password) = config.get_password() {
+            one.password(password);
+        }
+        if let Some(options) = config.get_options() {
+            one.options(options);
+        }
+        if let Some(name) = config.get_application_name() {
+            one.application_name(name);
+        }
+        if let Some(timeout) = config.get_connect_timeout() {
+            one.connect_timeout(*timeout);
+        }
+        one
+    };
+    (0..hosts.len().max(addresses.len())).map(of_host).collect()
 }
 
 fn said(error: &tokio_postgres::Error) -> String {
@@ -183,8 +247,8 @@ fn hosts(config: &tokio_postgres::Config) -> String {
     let named = config.get_hosts().iter().enumerate().map(|(n, host)| {
         let port = ports.get(n).or_else(|| ports.first()).copied().unwrap_or(5432);
         match host {
-            tokio_postgres::config::Host::Tcp(name) => format!("{name}:{port}"),
-            tokio_postgres::config::Host::Unix(path) => format!("{}:{port}", path.display()),
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(path) => format!("{}:{port}", path.display()),
         }
     });
     named.collect::<Vec<_>>().join(",")

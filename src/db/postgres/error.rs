@@ -1,6 +1,6 @@
-//! PostgreSQL's failures, by what the journal does next. Of a failed statement diesel keeps the kind (of the common ones) and the
-//! message and drops the code, so the others are told apart by their message; `connect` asks the server for English ones.
+//! PostgreSQL's failures, by what the journal does next. They are told apart by their SQLSTATE, whatever language the server speaks.
 
+use super::codes;
 pub(super) use crate::db::failure::{Blame, Failure};
 use crate::db::write::StoreError;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -12,26 +12,73 @@ use tokio_postgres::error::SqlState;
     reason = "another crate's enum, which may grow; a kind unknown here is the statement's own fault"
 )]
 pub(super) fn judge(error: Error) -> (StoreError, Blame) {
-    let message = error.to_string();
     match &error {
-        // Another node wrote the same new row first: looked at again, it is there.
-        Error::DatabaseError(DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::SerializationFailure, _) => {
-            (StoreError::Statement(message), Blame::Clash)
+        Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, told) => {
+            (StoreError::Unavailable(told.message().to_owned()), Blame::Connection)
         }
-        Error::DatabaseError(
-            DatabaseErrorKind::ForeignKeyViolation
-            | DatabaseErrorKind::NotNullViolation
-            | DatabaseErrorKind::CheckViolation
-            | DatabaseErrorKind::RestrictViolation
-            | DatabaseErrorKind::ExclusionViolation,
-            _,
-        ) => (StoreError::Statement(message), Blame::Write),
-        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => (standby(&message), Blame::Connection),
-        Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _)
-        | Error::BrokenTransactionManager => (StoreError::Unavailable(message), Blame::Connection),
-        Error::DatabaseError(..) => by_message(&message).unwrap_or((StoreError::Statement(message), Blame::Write)),
-        Error::DeserializationError(_) => (StoreError::Corrupt(message), Blame::Write),
-        _ => (StoreError::Statement(message), Blame::Write),
+        Error::DatabaseError(kind, told) => {
+            let (code, text) = codes::split(told.message()).unwrap_or((of_kind(kind), told.message()));
+            by_code(code, text)
+        }
+        Error::BrokenTransactionManager => (StoreError::Unavailable(error.to_string()), Blame::Connection),
+        Error::DeserializationError(_) => (StoreError::Corrupt(error.to_string()), Blame::Write),
+        _ => (StoreError::Statement(error.to_string()), Blame::Write),
+    }
+}
+
+/// The code of an error that bears none before its text.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow; what has no kind has no code")]
+fn of_kind(kind: &DatabaseErrorKind) -> &'static str {
+    match kind {
+        DatabaseErrorKind::UniqueViolation => "23505",
+        DatabaseErrorKind::SerializationFailure => "40001",
+        DatabaseErrorKind::ReadOnlyTransaction => "25006",
+        _ => "",
+    }
+}
+
+/// The code of an error, if it is a server's.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow; what else there is has no code")]
+pub(super) fn code(error: &Error) -> Option<&str> {
+    match error {
+        Error::DatabaseError(_, told) => codes::split(told.message()).map(|(code, _)| code),
+        _ => None,
+    }
+}
+
+/// By SQLSTATE alone: the texts are in the language of the server. Its first two characters are the class.
+fn by_code(code: &str, text: &str) -> (StoreError, Blame) {
+    let told = text.to_owned();
+    match code {
+        // Another node wrote the same new row first: looked at again, it is there.
+        "23505" => (StoreError::Statement(told), Blame::Clash),
+        // A deadlock, or what cannot be put in an order.
+        "40001" | "40P01" => (StoreError::Unavailable(told), Blame::Clash),
+        "25006" => (standby(text), Blame::Connection),
+        "53100" => (StoreError::Full(told), Blame::Database),
+        // The server ends, starts, or ended this session; a plan or a prepared statement that is no longer good.
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" | "0A000" | "26000" | "42P05" => {
+            (StoreError::Unavailable(told), Blame::Connection)
+        }
+        "42501" => (
+            StoreError::Unavailable(format!(
+                "{told}: grant it to this login, or give the address of the database (store.url, or its role's of store.role_urls) another"
+            )),
+            Blame::Database,
+        ),
+        "42P01" | "42703" => {
+            (StoreError::Mismatch(format!("{told}: the tables are not those of this version; run ordermill migrate")), Blame::Database)
+        }
+        "XX001" | "XX002" => (StoreError::Corrupt(told), Blame::Database),
+        // A transaction that has failed before, a lock or an answer that took too long.
+        "25P02" | "55P03" | "57014" => (StoreError::Unavailable(told), Blame::Database),
+        _ => match code.get(..2) {
+            // The connection.
+            Some("08") => (StoreError::Unavailable(told), Blame::Connection),
+            // The server lacks something, was stopped by somebody, cannot read or write its files, or has a fault of its own.
+            Some("53" | "55" | "57" | "58" | "XX") => (StoreError::Unavailable(told), Blame::Database),
+            Some(_) | None => (StoreError::Statement(told), Blame::Write),
+        },
     }
 }
 
@@ -39,34 +86,6 @@ fn standby(message: &str) -> StoreError {
     StoreError::Unavailable(format!(
         "{message}: the server takes no writes; the address of the database (store.url, or its role's of store.role_urls) must be the primary's"
     ))
-}
-
-/// The messages of failures that are the database's own.
-fn by_message(message: &str) -> Option<(StoreError, Blame)> {
-    let starts = |texts: &[&str]| texts.iter().any(|text| message.starts_with(text));
-    let told = message.to_owned();
-    Some(if starts(&["deadlock detected", "could not serialize access"]) {
-        (StoreError::Unavailable(told), Blame::Clash)
-    } else if message.contains("No space left on device") || message.contains("Disk quota exceeded") {
-        (StoreError::Full(told), Blame::Database)
-    } else if starts(&["terminating connection", "the database system is", "cached plan must not change", "connection not open"]) {
-        (StoreError::Unavailable(told), Blame::Connection)
-    } else if starts(&["canceling statement due to", "out of memory", "out of shared memory", "could not ", "sorry, too many clients"]) {
-        (StoreError::Unavailable(told), Blame::Database)
-    } else if starts(&["permission denied"]) {
-        (
-            StoreError::Unavailable(format!(
-                "{told}: grant it to this login, or give the address of the database (store.url, or its role's of store.role_urls) another"
-            )),
-            Blame::Database,
-        )
-    } else if (starts(&["relation "]) || starts(&["column "])) && message.ends_with("does not exist") {
-        (StoreError::Mismatch(format!("{told}: the tables are not those of this version; run ordermill migrate")), Blame::Database)
-    } else if starts(&["invalid page", "index ", "missing chunk", "unexpected chunk"]) {
-        (StoreError::Corrupt(told), Blame::Database)
-    } else {
-        return None;
-    })
 }
 
 /// Whether a failed COMMIT has certainly stored nothing.
@@ -114,22 +133,23 @@ mod tests {
 
     #[test]
     fn a_failure_is_judged_by_what_is_done_next() {
-        let unknown = |message: &str| failed(DatabaseErrorKind::Unknown, message).1;
-        assert_eq!(unknown("deadlock detected"), Blame::Clash);
-        assert_eq!(unknown("canceling statement due to lock timeout"), Blame::Database);
-        assert_eq!(unknown("canceling statement due to statement timeout"), Blame::Database);
-        assert_eq!(unknown("terminating connection due to administrator command"), Blame::Connection);
-        assert_eq!(unknown("terminating connection due to idle-in-transaction timeout"), Blame::Connection);
-        assert_eq!(unknown("the database system is shutting down"), Blame::Connection);
-        assert_eq!(unknown("value too long for type character varying(50)"), Blame::Write);
+        let of = |message: &str| failed(DatabaseErrorKind::Unknown, message).1;
+        assert_eq!(of("40P01 Verklemmung entdeckt"), Blame::Clash);
+        for code in ["55P03", "57014", "53200", "58030", "XX000"] {
+            assert_eq!(of(&format!("{code} Storniere Anfrage")), Blame::Database, "{code}");
+        }
+        for code in ["57P01", "57P03", "25P03", "08006"] {
+            assert_eq!(of(&format!("{code} breche Verbindung ab")), Blame::Connection, "{code}");
+        }
+        assert_eq!(of("22001 Wert zu lang"), Blame::Write);
         assert_eq!(failed(DatabaseErrorKind::CheckViolation, "x").1, Blame::Write);
         assert_eq!(failed(DatabaseErrorKind::UniqueViolation, "x").1, Blame::Clash);
         assert_eq!(failed(DatabaseErrorKind::UnableToSendCommand, "connection closed").1, Blame::Connection);
-        let (full, blame) = failed(DatabaseErrorKind::Unknown, "could not extend file \"base/1/2\": No space left on device");
-        assert!(matches!((&full, blame), (StoreError::Full(_), Blame::Database)), "{full}");
-        let (standby, blame) = failed(DatabaseErrorKind::ReadOnlyTransaction, "cannot execute UPDATE in a read-only transaction");
+        let (full, blame) = failed(DatabaseErrorKind::Unknown, "53100 konnte Datei nicht erweitern");
+        assert!(matches!((&full, blame), (StoreError::Full(told), Blame::Database) if told == "konnte Datei nicht erweitern"), "{full}");
+        let (standby, blame) = failed(DatabaseErrorKind::ReadOnlyTransaction, "25006 kann UPDATE nicht ausführen");
         assert!(standby.to_string().contains("primary") && blame == Blame::Connection, "{standby}");
-        let (tables, _) = failed(DatabaseErrorKind::Unknown, "relation \"orders\" does not exist");
+        let (tables, _) = failed(DatabaseErrorKind::Unknown, "42P01 Relation »orders« existiert nicht");
         assert!(tables.to_string().contains("ordermill migrate"), "{tables}");
     }
 }

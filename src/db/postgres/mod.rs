@@ -6,11 +6,13 @@
 //! transaction and reads all that it must see (`load`), one that writes what was decided and commits (`flush`). A server that was
 //! away, full, read-only or restarted is waited for: the next call opens another connection.
 //!
-//! Inside: `connect` knows the server and sets sessions, `open` makes databases and tables, `statement` keeps statements prepared,
+//! Inside: `connect` knows the server and sets sessions, `dial` makes a connection to one host, `codes` lets its errors' codes through, `open` makes databases and tables, `statement` keeps statements prepared,
 //! `logins` lets logins of single roles in, `rows` turns rows into the domain's types, `queries` and `letters` are the questions that `reads` and `snapshot` answer, `error`
 //! tells whose fault a failure is, `retention` deletes what is old.
 
+mod codes;
 mod connect;
+mod dial;
 mod error;
 mod flush;
 mod flush_desk;

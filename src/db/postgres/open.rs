@@ -12,6 +12,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnecti
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -24,6 +25,8 @@ const CREATE_PAUSE: Duration = Duration::from_millis(250);
 const MIGRATE_WAIT: &str = "300s";
 
 sql!(ServerVersion, "SELECT current_setting('server_version_num')::int" => Integer);
+sql!(Encoding, "SELECT current_setting('server_encoding')" => Text);
+sql!(OfSession, "SELECT coalesce(current_setting('ordermill.session', true), '')" => Text);
 sql!(HasMigrations, "SELECT name FROM (SELECT to_regclass('__diesel_schema_migrations')::text AS name) found WHERE name IS NOT NULL" => Text);
 sql!(Tables, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()" => Text);
 sql!(Applied, "SELECT version::text FROM __diesel_schema_migrations ORDER BY version" => Text);
@@ -35,8 +38,10 @@ impl PgOptions {
     /// Makes the database and its tables where they are missing, and brings them up to date.
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
         self.make_database().await?;
+        self.check_pooler().await?;
         let conn = self.connect(Session::Owner).await?;
         self.check_version(&conn).await?;
+        self.check_encoding(&conn).await?;
         // A login that may not make tables is enough where there is nothing to make.
         let conn = if self.pending(&conn).await? { self.migrate(conn).await? } else { conn };
         self.check_shards(&conn).await
@@ -44,7 +49,9 @@ impl PgOptions {
 
     /// Refuses what is not a database of this version; the number of shards that it was made with.
     pub(super) async fn check(&self) -> Result<Shards, StoreError> {
+        self.check_pooler().await?;
         let conn = self.connect(Session::Reader).await?;
+        self.check_encoding(&conn).await?;
         if self.pending(&conn).await? {
             return Err(StoreError::Mismatch(format!("{}: the tables are missing or old; run ordermill migrate", self.place())));
         }
@@ -69,17 +76,37 @@ impl PgOptions {
             Ok(opened) => opened?,
             Err(_) => self.open("template1").await.map_err(|error| error::connect(&error, self.place()))??,
         };
-        let name = self.database().replace('"', "\"\"");
-        let text = format!("CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'");
-        match conn.batch_execute(&text).await {
+        match conn.batch_execute(&create_statement(self.database())).await {
             Ok(()) => Ok(()),
-            Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => Ok(()),
-            Err(error) if ["already exists", "being accessed by other users"].iter().any(|text| error.to_string().contains(text)) => Ok(()),
+            // Another node made it, or is making it.
+            Err(error) if error::code(&error).is_some_and(|code| ["23505", "42P04", "55006"].contains(&code)) => Ok(()),
             Err(error) => Err(StoreError::Unavailable(format!(
                 "{}: the database is missing and could not be made: {error}; create it, or use a login that may (CREATEDB)",
                 self.place()
             ))),
         }
+    }
+
+    /// Refuses a pooler that gives each transaction another session: what a journal sets for its session would be lost, and what a
+    /// reader sets would be the journal's. There, what one client sets another one finds.
+    async fn check_pooler(&self) -> Result<(), StoreError> {
+        let open = async || match self.open(self.database()).await {
+            Ok(opened) => opened,
+            Err(error) => Err(error::connect(&error, self.place())),
+        };
+        let (mut first, second) = (open().await?, open().await?);
+        let mark = Uuid::new_v4().simple().to_string();
+        let judge = |error| error::judge(error).0;
+        first.batch_execute(&format!("SET ordermill.session = '{mark}'")).await.map_err(judge)?;
+        let found: Vec<String> = select(&second, OfSession, []).await.map_err(judge)?;
+        if found.contains(&mark) {
+            return Err(StoreError::Mismatch(format!(
+                "{}: a pooler in transaction mode stands before the server; sessions are needed: set pool_mode = session for this \
+                 database (PgBouncer), or give the server's own address",
+                self.place()
+            )));
+        }
+        Ok(())
     }
 
     async fn check_version(&self, conn: &AsyncPgConnection) -> Result<(), StoreError> {
@@ -88,6 +115,19 @@ impl PgOptions {
             return Err(StoreError::Mismatch(format!("{}: PostgreSQL {} or later is needed", self.place(), OLDEST_SERVER / 10_000)));
         }
         Ok(())
+    }
+
+    /// Refuses a database that cannot hold every customer's name.
+    async fn check_encoding(&self, conn: &AsyncPgConnection) -> Result<(), StoreError> {
+        let encoding: Vec<String> = select(conn, Encoding, []).await.map_err(|error| error::judge(error).0)?;
+        match encoding.first() {
+            Some(encoding) if encoding != "UTF8" => Err(StoreError::Mismatch(format!(
+                "{}: the encoding of the database is {encoding}, and must be UTF8: make one with {}",
+                self.place(),
+                create_statement(self.database())
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether tables are to be made, changed or given their first rows. Refuses a newer version's.
@@ -164,6 +204,11 @@ impl PgOptions {
             self.shards.count()
         )))
     }
+}
+
+/// How a database is made.
+fn create_statement(name: &str) -> String {
+    format!("CREATE DATABASE \"{}\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'", name.replace('"', "\"\""))
 }
 
 /// The rows that a new database needs.

@@ -41,6 +41,37 @@ sql!(
      WHERE state <> 'OPEN' AND closed_at < ? LIMIT ?))"
 );
 
+sql!(
+    DeleteAudit,
+    "DELETE FROM audit_log WHERE id = ANY(ARRAY(\
+     SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?) oldest WHERE at < ?))"
+);
+sql!(
+    /// Ids of orders are time-ordered: the front of the index is what is oldest.
+    DeleteCopies,
+    "DELETE FROM known_orders WHERE id = ANY(ARRAY(\
+     SELECT id FROM (SELECT id, created_at FROM known_orders ORDER BY id LIMIT ?) oldest WHERE created_at < ? \
+     AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = oldest.id AND n.status = 'PENDING') LIMIT ?))"
+);
+sql!(
+    DeleteHeld,
+    "DELETE FROM held_events h USING (SELECT order_id, kind, at FROM held_events ORDER BY order_id, kind LIMIT ?) oldest \
+     WHERE h.order_id = oldest.order_id AND h.kind = oldest.kind AND oldest.at < ?"
+);
+sql!(
+    /// The row, the position and the rest of the log go together, so that nobody finds a log with an end and no events.
+    DeleteWriters,
+    "WITH gone AS (DELETE FROM writers WHERE writer IN (SELECT w.writer FROM writers w \
+     WHERE NOT w.alive AND w.lease_until < ? AND w.published_seq >= least(w.last_seq, ?) \
+     AND (w.last_seq = 0 OR EXISTS (SELECT 1 FROM analytics_positions p WHERE p.writer = w.writer AND p.seq >= w.last_seq)) \
+     AND NOT EXISTS (SELECT 1 FROM shards s WHERE s.writer = w.writer OR s.after_writer = w.writer) \
+     AND NOT EXISTS (SELECT 1 FROM events e WHERE e.writer = w.writer AND e.topic <> 255 AND (e.seq < w.last_seq OR e.at >= ?)) \
+     ORDER BY w.writer LIMIT ? FOR UPDATE SKIP LOCKED) RETURNING writer), \
+     rest AS (DELETE FROM events e USING gone WHERE e.writer = gone.writer), \
+     counted AS (DELETE FROM analytics_positions p USING gone WHERE p.writer = gone.writer) \
+     SELECT count(*) FROM gone" => BigInt
+);
+
 /// Deletes some of what is old. Each table is a transaction of its own: what is old may go at any moment.
 pub(super) async fn delete_old(conn: &AsyncPgConnection, retention: Retention) -> Result<Deleted, Failure> {
     let limit = i64::from(retention.limit);
@@ -68,5 +99,14 @@ pub(super) async fn delete_old(conn: &AsyncPgConnection, retention: Retention) -
     let keys = run(conn, DeleteKeys, [Value::Time(time(retention.keys_before)), Value::Int(limit)]).await?
         + run(conn, DeleteAnswers, [Value::Time(time(retention.keys_before)), Value::Int(limit)]).await?;
     let closed = [Value::Int(LETTER_SCAN), Value::Time(time(retention.letters_before)), Value::Int(limit)];
-    Ok(Deleted { events, keys, letters: run(conn, DeleteLetters, closed).await? })
+    let letters = run(conn, DeleteLetters, closed).await?;
+    let audit = run(conn, DeleteAudit, [Value::Int(limit), Value::Time(time(retention.audit_before))]).await?;
+    let copies = [Value::Int(LETTER_SCAN), Value::Time(time(retention.copies_before)), Value::Int(limit)];
+    let copies = run(conn, DeleteCopies, copies).await?;
+    let held = run(conn, DeleteHeld, [Value::Int(limit), Value::Time(time(retention.held_before))]).await?;
+    let before = || Value::Time(time(retention.events_before));
+    let to_publish = Value::Int(if retention.publishing == Publishing::On { i64::MAX } else { 0 });
+    let writers: Vec<i64> = select(conn, DeleteWriters, [before(), to_publish, before(), Value::Int(limit)]).await?;
+    let writers = writers.into_iter().next().map_or(0, |count| usize::try_from(count).unwrap_or(0));
+    Ok(Deleted { events, keys, letters, audit, copies, held, writers })
 }

@@ -251,13 +251,14 @@ impl Store for PgStore {
     fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>> {
         // A fresh connection: ending the old one ends what it may still have open.
         self.conn = None;
-        Box::pin(self.simple(move |conn| {
+        let asked = self.simple(move |conn| {
             Box::pin(async move {
                 let rows: Vec<(bool, i64, i64)> = select(conn, State, [Value::Int(writer.0)]).await?;
-                let (alive, commits, last_seq) = rows.into_iter().next().ok_or(Failure::NoMatch)?;
-                Ok(WriterState { writer, alive, commits, last_seq })
+                let state = |(alive, commits, last_seq)| WriterState { writer, alive, commits, last_seq };
+                Ok(rows.into_iter().next().map(state))
             })
-        }))
+        });
+        Box::pin(async move { asked.await?.ok_or_else(|| StoreError::WentBack(format!("writer {} is gone", writer.0))) })
     }
 
     fn renew(&mut self, writer: WriterId, lease_ms: u64) -> BoxFuture<'_, Result<bool, StoreError>> {

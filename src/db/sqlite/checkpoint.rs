@@ -20,6 +20,9 @@ sql!(Move, "PRAGMA main.wal_checkpoint(PASSIVE)" => LogTypes);
 /// The log is measured after so many writes, counting a commit as one more: measuring costs as much as a small write.
 const MEASURE_AFTER: usize = 64;
 
+/// A log that could not be begun anew is tried again when it has grown by so many pages.
+const RETRY_PAGES: i64 = 64;
+
 /// The log's length, and how much of it is in the file, in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct LogSize {
@@ -125,8 +128,8 @@ impl Checkpointer {
         let mut turn = self.shared.wait_while(self.shared.turn(), |turn| turn == Turn::Works);
         *turn = Turn::Rests;
         drop(turn);
-        // Where a reader or a failure holds it up, not at every commit.
-        self.not_before = size.pages + self.begin_at;
+        // Where a reader or a failure holds it up: soon again, for who reads page by page (a backup) lets go between; not at every commit.
+        self.not_before = size.pages + RETRY_PAGES.min(self.begin_at);
         if move_pages(conn)?.is_some_and(|left| left.waiting() == 0) {
             self.not_before = 0;
         }

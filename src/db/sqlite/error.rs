@@ -36,6 +36,11 @@ pub(super) fn judge(error: Error, path: &Path) -> (StoreError, Blame) {
     }
 }
 
+/// Whether the system failed to write, to read or to sync.
+pub(super) fn is_io(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(_, told) if told.message().starts_with("disk I/O error"))
+}
+
 /// The texts of `sqlite3_errstr`; none for failures that are not the database's.
 fn by_message(message: &str, path: &Path) -> Option<(StoreError, Blame)> {
     let file = path.display();

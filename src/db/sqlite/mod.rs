@@ -25,6 +25,8 @@ mod stock;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_kept;
 
 pub use open::{SqliteOptions, Synchronous};
 pub use reads::SqliteReads;

@@ -142,6 +142,7 @@ impl SqliteOptions {
             std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
         }
         let lock = lock(&self.path)?;
+        self.forget_what_is_not_on_the_disk()?;
         let mut conn = self.connect_writer("rwc")?;
         let judge = |failure: Failure| failure.judge(|error| error::judge(error, &self.path)).0;
         self.claim(&mut conn)?;
@@ -149,6 +150,24 @@ impl SqliteOptions {
         fill(&mut conn, self.shards).map_err(judge)?;
         self.check_shards(&mut conn)?;
         Ok((lock, conn))
+    }
+
+    /// Has the system read the write-ahead log from the disk: after a sync that failed, it may show what it could not write, and what is
+    /// stored behind that would be lost with it.
+    fn forget_what_is_not_on_the_disk(&self) -> Result<(), StoreError> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push("-wal");
+        let name = PathBuf::from(name);
+        let file = match OpenOptions::new().read(true).write(true).open(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io(&name, &error)),
+        };
+        // Only what is written can be forgotten.
+        file.sync_all().map_err(|error| io(&name, &error))?;
+        // Not every file system has a cache to drop.
+        let _is_dropped = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        Ok(())
     }
 
     /// Refuses another program's database.

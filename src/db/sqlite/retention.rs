@@ -24,6 +24,29 @@ sql!(
      WHERE state <> 'OPEN' AND closed_at < ? LIMIT ?)"
 );
 
+sql!(DeleteAudit, "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log ORDER BY id LIMIT ?) AND at < ?");
+sql!(
+    DeleteCopies,
+    "DELETE FROM known_orders WHERE id IN (SELECT id FROM (SELECT id, created_at FROM known_orders ORDER BY id LIMIT ?) oldest \
+     WHERE created_at < ? \
+     AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = oldest.id AND n.status = 'PENDING') LIMIT ?)"
+);
+sql!(
+    DeleteHeld,
+    "DELETE FROM held_events WHERE (order_id, kind) IN (SELECT order_id, kind FROM held_events ORDER BY order_id, kind LIMIT ?) AND at < ?"
+);
+sql!(
+    EndedWriters,
+    "SELECT w.writer FROM writers w WHERE w.alive = 0 AND w.lease_until < ? AND w.published_seq >= min(w.last_seq, ?) \
+     AND (w.last_seq = 0 OR EXISTS (SELECT 1 FROM analytics_positions p WHERE p.writer = w.writer AND p.seq >= w.last_seq)) \
+     AND NOT EXISTS (SELECT 1 FROM shards s WHERE s.writer = w.writer OR s.after_writer = w.writer) \
+     AND NOT EXISTS (SELECT 1 FROM events e WHERE e.writer = w.writer AND e.topic <> 255 AND (e.seq < w.last_seq OR e.at >= ?)) \
+     ORDER BY w.writer LIMIT ?" => BigInt
+);
+sql!(DeleteLog, "DELETE FROM events WHERE writer = ?");
+sql!(DeletePosition, "DELETE FROM analytics_positions WHERE writer = ?");
+sql!(DeleteWriter, "DELETE FROM writers WHERE writer = ?");
+
 impl SqliteStore {
     /// Deletes some of what is old, in a transaction of its own.
     pub(super) fn delete_some(&mut self, retention: &Retention) -> Result<Deleted, StoreError> {
@@ -49,10 +72,29 @@ fn delete_old(conn: &mut SqliteConnection, retention: &Retention) -> Result<Dele
         + run(conn, DeleteAnswers, [Value::Int(limit), Value::Int(retention.keys_before.0)])?;
     if events + keys >= retention.limit as usize {
         // Writes have waited enough; letters, which are looked for among many, come with the last of the rest.
-        return Ok(Deleted { events, keys, letters: 0 });
+        return Ok(Deleted { events, keys, ..Deleted::default() });
     }
     let closed = [Value::Int(LETTER_SCAN), Value::Int(retention.letters_before.0), Value::Int(limit)];
-    Ok(Deleted { events, keys, letters: run(conn, DeleteLetters, closed)? })
+    let letters = run(conn, DeleteLetters, closed)?;
+    let audit = run(conn, DeleteAudit, [Value::Int(limit), Value::Int(retention.audit_before.0)])?;
+    let copies = run(conn, DeleteCopies, [Value::Int(LETTER_SCAN), Value::Int(retention.copies_before.0), Value::Int(limit)])?;
+    let held = run(conn, DeleteHeld, [Value::Int(limit), Value::Int(retention.held_before.0)])?;
+    let writers = delete_writers(conn, retention, limit)?;
+    Ok(Deleted { events, keys, letters, audit, copies, held, writers })
+}
+
+/// Each with its position and the rest of its log.
+fn delete_writers(conn: &mut SqliteConnection, retention: &Retention, limit: i64) -> Result<usize, Failure> {
+    let before = retention.events_before.0;
+    let to_publish = if retention.publishing == Publishing::On { i64::MAX } else { 0 };
+    let values = [Value::Int(before), Value::Int(to_publish), Value::Int(before), Value::Int(limit)];
+    let ended = select::<_, i64, 4>(conn, EndedWriters, values)?;
+    for writer in &ended {
+        run(conn, DeleteLog, [Value::Int(*writer)])?;
+        run(conn, DeletePosition, [Value::Int(*writer)])?;
+        run(conn, DeleteWriter, [Value::Int(*writer)])?;
+    }
+    Ok(ended.len())
 }
 
 /// Deletes from the front of a log only, so that what is left has no gaps.

@@ -2,7 +2,7 @@
 
 use super::batch;
 use super::checkpoint::Checkpointer;
-use super::error::{Blame, Failure, judge, not_written};
+use super::error::{Blame, Failure, is_io, judge, not_written};
 use super::open::SqliteOptions;
 use super::statement::{Value, run, select, sql};
 use crate::db::write::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
@@ -100,8 +100,9 @@ impl SqliteStore {
     }
 
     /// A failure of COMMIT. A full disk or a lock leaves the transaction open or rolled back. After an IO error the end of the
-    /// transaction may be in the log on the disk or not, so only reading it back tells.
+    /// transaction may be in the log on the disk or not, and reading it back does not tell: the system shows what it could not write.
     fn failed_commit(&mut self, error: diesel::result::Error) -> CommitError {
+        let is_io = is_io(&error);
         let (error, blame) = judge(error, &self.options.path);
         self.roll_back();
         match blame {
@@ -109,7 +110,7 @@ impl SqliteStore {
             Blame::Write => CommitError::BadWrite(error),
             Blame::Connection => {
                 self.conn = None;
-                CommitError::Unknown(error)
+                CommitError::Unknown(if is_io { StoreError::Unsynced(error.to_string()) } else { error })
             }
         }
     }
@@ -149,9 +150,10 @@ impl SqliteStore {
         // In a writing transaction, so that one that is still open elsewhere is waited for.
         self.simple(|conn| {
             let rows = select::<_, (i64, i64, i64), 1>(conn, WriterRow, [Value::Int(writer.0)])?;
-            let (alive, commits, last_seq) = rows.into_iter().next().ok_or(Failure::NoMatch)?;
-            Ok(WriterState { writer, alive: alive == 1, commits, last_seq })
-        })
+            let state = |(alive, commits, last_seq)| WriterState { writer, alive: alive == 1, commits, last_seq };
+            Ok(rows.into_iter().next().map(state))
+        })?
+        .ok_or_else(|| StoreError::WentBack(format!("writer {} is gone", writer.0)))
     }
 }
 

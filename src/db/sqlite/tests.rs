@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-fn shards() -> Shards {
+pub(super) fn shards() -> Shards {
     Shards::new(24).unwrap()
 }
 
-fn order(n: u64) -> Arc<Order> {
+pub(super) fn order(n: u64) -> Arc<Order> {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&n.to_be_bytes());
     let id = OrderId::from_parts(1_700_000_000_000 + n, random);
@@ -45,20 +45,20 @@ fn order(n: u64) -> Arc<Order> {
     })
 }
 
-fn place(n: u64) -> Write {
+pub(super) fn place(n: u64) -> Write {
     let order = order(n);
     Write::Place { record: step::placed(&order), order, key: None }
 }
 
 /// A store in a folder of its own, and where its writer stands.
-struct Desk {
-    folder: tempfile::TempDir,
-    store: SqliteStore,
-    writer: WriterState,
+pub(super) struct Desk {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: SqliteStore,
+    pub(super) writer: WriterState,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut store = SqliteStore::open(options(folder.path())).unwrap();
         let writer = store.start_writer(&NewWriter::of_all_roles("node", "", 1000)).now_or_never().unwrap().unwrap();
@@ -69,7 +69,7 @@ impl Desk {
         options(self.folder.path()).path
     }
 
-    fn commit(&mut self, writes: Vec<Write>) -> Result<Committed, CommitError> {
+    pub(super) fn commit(&mut self, writes: Vec<Write>) -> Result<Committed, CommitError> {
         let batch = Batch { writer: self.writer.writer, commits: self.writer.commits, last_seq: self.writer.last_seq, writes };
         let committed = self.store.commit(&batch).now_or_never().expect("never waits")?;
         self.writer.commits += 1;
@@ -94,7 +94,7 @@ impl Desk {
     }
 }
 
-fn options(folder: &Path) -> SqliteOptions {
+pub(super) fn options(folder: &Path) -> SqliteOptions {
     let mut options = SqliteOptions::new(folder.join("orders 100%?#.db"), shards());
     options.busy_timeout_ms = 5;
     options
@@ -418,6 +418,9 @@ async fn old_rows_are_deleted_when_nobody_needs_them() {
         events_before: Timestamp(i64::MAX),
         keys_before: Timestamp(200),
         letters_before: Timestamp(200),
+        audit_before: Timestamp(0),
+        copies_before: Timestamp(0),
+        held_before: Timestamp(0),
         publishing: Publishing::Off,
         limit: 100,
     };
