@@ -9,12 +9,13 @@ mod watchdog;
 
 use crate::actors::faults::Faults;
 use crate::actors::{self, Actors, Parts, RealWorld, Where};
+use crate::config::providers::PaymentSettings;
 use crate::config::{ConfigError, Settings};
 use crate::db::{Reads, StoreError};
-use crate::domain::{Role, Roles};
+use crate::domain::{BookedCharge, Role, Roles};
 use crate::http::{self, Component, Fares, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
-use crate::providers::{Providers, SetupError, server};
+use crate::providers::{HttpPayment, ProviderError, Providers, SetupError, server};
 use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
@@ -227,6 +228,15 @@ pub fn sandbox(settings: &Settings, listen: &str, smtp: &str) -> Result<(), AppE
     })
 }
 
+/// The charges of the payment provider at `url`, as its own books have them.
+///
+/// # Errors
+/// It cannot be reached, or shows no books.
+pub async fn provider_books(settings: &Settings, url: &str) -> Result<Vec<BookedCharge>, ProviderError> {
+    let payment = PaymentSettings { url: url.to_owned(), ..settings.providers.payment.clone() };
+    HttpPayment::new(&payment).map_err(|error| ProviderError::rejected(error.to_string()))?.books().await
+}
+
 async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
@@ -307,6 +317,7 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
             retries: order.payment_retries,
             backoff: Backoff { first_ms: order.payment_retry_first_ms, most_ms: order.payment_retry_most_ms },
         },
+        payment_give_up_ms: order.payment_give_up_ms,
         payment_calls: order.payment_calls,
         notice_retry: Retry {
             retries: notification.retries,

@@ -51,9 +51,14 @@ impl Node for Local {
         let runtime = app::database_runtime(&settings)?;
         let reads = app::open_reads(&settings, &runtime)?;
         let report = runtime.block_on(async {
-            let mut snapshot = reads.snapshot().await?;
+            let mut snapshot = reads.snapshot().await.context("the database cannot be read")?;
+            // After the snapshot has begun: what settled before is in both.
+            let provider = match &args.provider {
+                Some(url) => Some(app::provider_books(&settings, url).await.with_context(|| format!("the payment provider at {url}"))?),
+                None => None,
+            };
             let log_since = verify::log_since(snapshot.as_mut(), chrono::Utc::now(), settings.store.event_retention_ms).await?;
-            verify::verify(snapshot.as_mut(), &verify::Options { log_since, ..options }).await
+            anyhow::Ok(verify::verify(snapshot.as_mut(), &verify::Options { log_since, provider, ..options }).await?)
         })?;
         if args.json {
             println!("{}", serde_json::to_string_pretty(&report)?);

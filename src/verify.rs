@@ -13,11 +13,12 @@
 //! | sums of stock | strict: they are stored with the rows |
 //! | nothing held, charged or told in vain | lenient: the undo may be on its way |
 //!
-//! It reads nothing but the [`Snapshot`], holds 50 bytes an order in memory, and changes nothing.
+//! It reads nothing but the [`Snapshot`] and, where it is given them, the payment provider's books, holds 50 bytes an order in memory, and changes nothing.
 
 mod log;
 mod numbers;
 mod orders;
+mod provider;
 mod report;
 mod stock;
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod tests;
 pub use report::{Check, CheckReport, Report};
 
 use crate::db::{Snapshot, StoreError};
-use crate::domain::{OrderId, Role, Timestamp};
+use crate::domain::{BookedCharge, OrderId, Role, Timestamp};
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 
@@ -51,6 +52,8 @@ pub struct Options {
     pub log_since: Option<Timestamp>,
     /// Roles that another team runs: they have no rows here.
     pub external: Vec<Role>,
+    /// The payment provider's own books, read after the snapshot began, if they are to be compared.
+    pub provider: Option<Vec<BookedCharge>>,
     /// So many violations of each check are told; all are counted.
     pub shown: usize,
     /// So many orders or events are read at once.
@@ -59,7 +62,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { expect: Expect::Live, recorded: None, log_since: None, external: Vec::new(), shown: 20, page: 2000 }
+        Self { expect: Expect::Live, recorded: None, log_since: None, external: Vec::new(), provider: None, shown: 20, page: 2000 }
     }
 }
 
@@ -79,10 +82,11 @@ pub async fn log_since(snapshot: &mut dyn Snapshot, now: DateTime<Utc>, kept_ms:
 /// # Errors
 /// The database could not be read.
 pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Report, StoreError> {
-    let mut report = Report::new(options.shown, options.recorded.is_some(), options.expect);
+    let mut report = Report::new(options);
     let mut log = log::Log::default();
     log::read(snapshot, options, &mut log, &mut report).await?;
     let mut stock = stock::Sums::default();
+    let mut books = options.provider.as_deref().map(provider::Books::of);
     let mut recorded = options.recorded.clone().unwrap_or_default();
     let mut after = None;
     loop {
@@ -94,6 +98,9 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
             let is_recorded = recorded.remove(&order.id);
             orders::check(audit, options, is_recorded, &mut report);
             stock.add(audit);
+            if let Some(books) = &mut books {
+                books.check(audit, options, &mut report);
+            }
             log.check(audit, options, &mut report);
             report.examine(Check::Orphans);
         }
@@ -103,6 +110,9 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
     for id in lost {
         report.examine(Check::RecordedExist);
         report.violate(Check::RecordedExist, || format!("order {id} was answered with 202 and does not exist"));
+    }
+    if let Some(books) = books {
+        books.check_rest(options, &mut report);
     }
     log.check_rest(&mut report);
     stock.check(snapshot, options, &mut report).await?;

@@ -27,7 +27,8 @@ impl Signal {
         self.0.0.get()
     }
 
-    async fn raised(&self) {
+    /// Waits until it is raised.
+    pub(crate) async fn raised(&self) {
         let notified = self.0.1.notified();
         if !self.is_raised() {
             notified.await;

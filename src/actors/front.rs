@@ -464,6 +464,9 @@ impl Front {
         for breaker in self.breakers().snapshots() {
             let is_open = if breaker.state == crate::providers::CircuitState::Closed { 0.0 } else { 1.0 };
             metrics::gauge!("ordermill_breaker_open", "provider" => breaker.name).set(is_open);
+            metrics::gauge!("ordermill_breaker_held_by_hand", "provider" => breaker.name).set(if breaker.by_hand { 1.0 } else { 0.0 });
+            metrics::gauge!("ordermill_breaker_failures", "provider" => breaker.name).set(f64::from(breaker.failures_in_window));
+            metrics::counter!("ordermill_breaker_opened_total", "provider" => breaker.name).absolute(breaker.opened_total);
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod acknowledged;
 mod analytics;
+mod breakers;
 mod cell;
 mod check;
 mod cluster;
@@ -46,6 +47,7 @@ mod stock_keeper;
 mod supervisor;
 
 pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
+pub use breakers::BreakerTurn;
 pub use cluster::{Cluster, Owner};
 pub use death::watch_panics;
 pub use front::{ActorCount, ActorsReport, Command, CommandError, Front, NewOrder, PlaceError, Placed, WriteError};

@@ -76,6 +76,8 @@ pub struct ActorSettings {
     pub restart_backoff: Backoff,
     /// Tries of a payment that failed for technical reasons.
     pub payment_retry: Retry,
+    /// A payment that has failed is parked so long after its first failure at the latest, in milliseconds.
+    pub payment_give_up_ms: u64,
     /// The most calls to the payment provider at one time and thread.
     pub payment_calls: usize,
     /// Tries of a notice.
@@ -131,6 +133,7 @@ impl Default for ActorSettings {
             restart_limit: RestartLimit { restarts: 5, window_ms: 60_000 },
             restart_backoff: Backoff { first_ms: 10, most_ms: 5000 },
             payment_retry: retry,
+            payment_give_up_ms: 120_000,
             payment_calls: 4096,
             notice_retry: retry,
             notice_calls: 1024,

@@ -4,6 +4,7 @@
 //! is put together; that is behind [`Node`]. Exit codes: 0 done, 1 failed (a check, an action, the node could not be reached),
 //! 2 wrong usage.
 
+mod breakers;
 mod client;
 mod demo;
 mod dlq;
@@ -53,6 +54,8 @@ enum Command {
     Orders(orders::OrdersArgs),
     /// Work on dead letters: what failed past its policy and waits for a person
     Dlq(dlq::DlqArgs),
+    /// Look at a node's circuit breakers; close, open or try one
+    Breakers(breakers::BreakersArgs),
     /// Put products into the catalogue
     Products(products::ProductsArgs),
     /// Put load on a node and measure it
@@ -103,6 +106,7 @@ fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
         Command::Demo(args) => demo::run(&args, node),
         Command::Orders(args) => in_runtime(orders::run(&args)),
         Command::Dlq(args) => in_runtime(dlq::run(&args)),
+        Command::Breakers(args) => in_runtime(breakers::run(&args)),
         Command::Products(args) => in_runtime(products::run(&args)),
         Command::Load(args) => load::load(&args),
         Command::Verify(args) => node.verify(&args),

@@ -64,6 +64,9 @@ pub struct VerifyArgs {
     /// Roles that another team runs, which have no rows here (default: as the settings say)
     #[arg(long, value_name = "ROLE,…", value_delimiter = ',', value_parser = role)]
     pub external_roles: Vec<Role>,
+    /// Also compare with the payment provider's own books, which `ordermill sandbox` shows at URL/charges
+    #[arg(long, value_name = "URL")]
+    pub provider: Option<String>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,

@@ -170,6 +170,7 @@ fn show_text(order: &Value) -> String {
     line("status", shown_at(order, "status"));
     line("reason", shown_at(order, "reason"));
     line("parked", shown_at(order, "parked"));
+    line("waits for", shown_at(order, "waitsFor"));
     line("settled", shown_at(order, "settled"));
     line("customer", shown_at(order, "customerId"));
     line("total", shown_at(order, "totalAmount"));

@@ -169,7 +169,7 @@ impl Default for SmsSettings {
     }
 }
 
-/// When a party that fails is left alone.
+/// When a party that fails is left alone. Failures of one order or notice count once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerSettings {
@@ -177,13 +177,17 @@ pub struct BreakerSettings {
     pub failures: u32,
     /// The window, in milliseconds.
     pub window_ms: u64,
-    /// How long it stays open before one trial call, in milliseconds.
+    /// How long it stays open before its first trial call, in milliseconds; doubled by each trial that fails.
+    pub open_first_ms: u64,
+    /// The longest that it stays open before a trial call, in milliseconds.
     pub open_ms: u64,
+    /// So many orders or notices that failed are remembered, so that others are tried before them; the oldest are forgotten.
+    pub suspects: usize,
 }
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self { failures: 5, window_ms: 60_000, open_ms: 30_000 }
+        Self { failures: 5, window_ms: 60_000, open_first_ms: 1_000, open_ms: 30_000, suspects: 1_000 }
     }
 }
 
@@ -221,6 +225,8 @@ pub struct Behaviour {
     pub error_rate: f64,
     /// Share of calls that get no answer, 0 to 1; half of them take effect.
     pub timeout_rate: f64,
+    /// The payment stand-in refuses repeats (422), and pays out again for each refund that comes without a key.
+    pub strict: bool,
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct OrderSettings {
     pub payment_retry_first_ms: u64,
     /// Longest wait between two tries of a charge, in milliseconds.
     pub payment_retry_most_ms: u64,
+    /// A payment that has failed is a dead letter so long after its first failure at the latest, in milliseconds.
+    pub payment_give_up_ms: u64,
     /// Charges that are under way at the same time and thread.
     pub payment_calls: usize,
 }
@@ -47,6 +49,7 @@ impl Default for OrderSettings {
             payment_retries: 3,
             payment_retry_first_ms: 1_000,
             payment_retry_most_ms: 60_000,
+            payment_give_up_ms: 120_000,
             payment_calls: 4_096,
         }
     }
@@ -220,6 +223,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(actors.restart_window_ms > 0, "actors.restart_window_ms must be at least 1");
     need(notification.calls > 0, "notification.calls must be at least 1");
     need(order.payment_calls > 0, "order.payment_calls must be at least 1");
+    need(order.payment_give_up_ms > 0, "order.payment_give_up_ms must be at least 1");
     need(
         order.payment_retry_first_ms <= order.payment_retry_most_ms,
         "order.payment_retry_first_ms must not be above order.payment_retry_most_ms",

@@ -92,16 +92,16 @@ pub struct LetterGroup {
     pub oldest: Timestamp,
 }
 
-/// One thing a person did at the desk or to the stock.
+/// One thing a person did at the desk, to the stock or to a breaker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
     /// Who.
     pub by: String,
-    /// What: a letter's new state, `stock`.
+    /// What: a letter's new state, `stock`, `breaker-close`.
     pub action: String,
-    /// To what: a letter's or product's id.
+    /// To what: a letter's or product's id, a breaker's name and node.
     pub subject: String,
     /// Why, or how much.
     pub note: Option<String>,

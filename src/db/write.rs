@@ -224,6 +224,8 @@ pub enum Write {
         /// The event.
         event: Event,
     },
+    /// What a person did that changes no row: to a breaker.
+    Audit(AuditEntry),
     /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
     CloseLetter {
         /// Which.
@@ -321,6 +323,7 @@ impl Write {
             | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
             | Self::CloseLetter { .. }
+            | Self::Audit(_)
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
             | Self::ClaimLog { .. }
@@ -351,6 +354,7 @@ impl Write {
             | Self::AddLetter(_)
             | Self::ParkStep { .. }
             | Self::CloseLetter { .. }
+            | Self::Audit(_)
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
             | Self::ClaimLog { .. }

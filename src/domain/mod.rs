@@ -25,7 +25,7 @@ pub use letter::{DeadLetter, LetterId, LetterKind, LetterState};
 pub use money::{MAX_AMOUNT, Money, MoneyError};
 pub use notice::{Channel, Channels, NoticeKind, NoticeStatus, NoticeTask};
 pub use order::{Address, Contact, Line, MAX_ITEMS, Order, OrderError, OrderStatus, Quantity};
-pub use payment::{BY_HAND, Payment, PaymentStatus};
+pub use payment::{BY_HAND, BookedCharge, Payment, PaymentStatus};
 pub use role::{Role, Roles, Slices};
 pub use shard::{Shard, Shards, murmur2};
 pub use stock::{Condition, IfMissing, Pricing, Product, ProductChange, ReserveDecision, Revision, StockChange, StockError, reserve};

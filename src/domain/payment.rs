@@ -44,6 +44,21 @@ impl PaymentStatus {
     }
 }
 
+/// One charge as the provider's own books have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BookedCharge {
+    /// For which order.
+    pub order: OrderId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Of how much.
+    pub amount: Money,
+    /// What has become of it; never [`PaymentStatus::Trying`].
+    pub status: PaymentStatus,
+    /// How often money was given back.
+    pub payouts: u32,
+}
+
 /// One row per order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Payment {

@@ -5,11 +5,12 @@ use super::gate::Call;
 use super::json::{At, Reader};
 use super::problem::Problem;
 use super::wire::{Place, Time};
-use crate::actors::ActorsReport;
+use crate::actors::{ActorsReport, BreakerTurn};
 use crate::domain::Role;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// The circuit breakers of this node.
@@ -33,8 +34,18 @@ pub(super) struct BreakerView {
     pub failures: u32,
     /// After how many milliseconds the next call may be tried; 0 while it is closed.
     pub retry_in_ms: u64,
+    /// A person has opened it: it stays so until a person closes it or asks for a trial.
+    pub opened_by_hand: bool,
     /// How often it has opened since the node started.
     pub opened_total: u64,
+}
+
+/// Why a breaker is turned.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
+pub(super) struct TurnBody {
+    /// Why, for the audit.
+    pub note: Option<String>,
 }
 
 /// The nodes and what they own.
@@ -104,14 +115,39 @@ pub(super) struct LogLevel {
 #[utoipa::path(get, path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
 pub(super) async fn breakers(call: Call) -> HttpResponse {
+    HttpResponse::Ok().json(breakers_view(&call))
+}
+
+fn breakers_view(call: &Call) -> BreakersView {
     let views = call.state.front.breakers().snapshots().into_iter().map(|breaker| BreakerView {
         provider: breaker.name,
         state: breaker.state.name(),
         failures: breaker.failures_in_window,
         retry_in_ms: breaker.retry_in_ms,
+        opened_by_hand: breaker.by_hand,
         opened_total: breaker.opened_total,
     });
-    HttpResponse::Ok().json(BreakersView { breakers: views.collect() })
+    BreakersView { breakers: views.collect() }
+}
+
+/// Closes, opens or tries a circuit breaker of this node, audited. `trial` lets the next call through, which decides.
+#[utoipa::path(post, path = "/api/v1/admin/breakers/{name}/{turn}", tag = "admin", request_body = TurnBody,
+    params(("name" = String, Path, description = "payment, email or sms"), ("turn" = String, Path, description = "close, open or trial")),
+    responses((status = 200, description = "the breakers of this node now", body = BreakersView), (status = 404, description = "no such breaker")))]
+pub(super) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let part = |name| request.match_info().get(name).unwrap_or_default().to_owned();
+    let turn = BreakerTurn::from_name(&part("turn")).ok_or_else(|| Problem::not_found("a breaker is turned by close, open or trial"))?;
+    let bytes = body::json(&call.state, &request, payload).await?;
+    let mut reader = Reader::default();
+    let at = At::Field(&At::Root, "note");
+    let note = reader.body(&bytes, &["note"])?.map(|[note]| note.and_then(|raw| reader.text::<200>(raw, &at)));
+    let note = reader.errors.none_or(note)?;
+    let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
+    let is_known = call.state.front.turn_breaker(&part("name"), turn, call.caller.name.clone(), note, limit).await?;
+    if !is_known {
+        return Err(Problem::not_found("there is no such breaker; they are payment, email and sms"));
+    }
+    Ok(HttpResponse::Ok().json(breakers_view(&call)))
 }
 
 /// The actors of this node.

@@ -82,7 +82,7 @@ pub struct NodeInfo {
 /// The health of a node.
 #[derive(Serialize, ToSchema)]
 pub(super) struct HealthView {
-    /// `UP` or `DOWN`.
+    /// `UP`, `DEGRADED` (it works without a part for now: something waits) or `DOWN`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// Its parts.
@@ -96,7 +96,7 @@ pub(super) struct HealthView {
 /// The health of a part.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ComponentView {
-    /// `UP` or `DOWN`.
+    /// `UP`, `DEGRADED` or `DOWN`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// What is wrong with it, or how far behind it is.
@@ -133,8 +133,7 @@ pub(super) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
     let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
     for breaker in state.front.breakers().snapshots() {
-        let breaker_state = breaker.state.name();
-        let detail = (breaker_state != "CLOSED").then(|| format!("the circuit breaker is {breaker_state}"));
+        let detail = state.front.breaker_note(&breaker, None);
         // An open breaker holds payments or notices up; the node itself works.
         components.insert(breaker.name.to_owned(), ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
     }
@@ -143,7 +142,9 @@ pub(super) async fn health(call: Call) -> HttpResponse {
     let actors = ComponentView { status: up(reasons.is_empty()), detail: None };
     components.insert("actors".to_owned(), actors);
     let is_up = components.values().all(|component| component.status != "DOWN");
-    answer(is_up, HealthView { status: up(is_up), components, reasons })
+    let is_whole = components.values().all(|component| component.status == "UP");
+    let status = if is_up && !is_whole { Fares::Degraded.name() } else { up(is_up) };
+    answer(is_up, HealthView { status, components, reasons })
 }
 
 /// What this node has of the work, and who else there is.

@@ -28,7 +28,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         stock::list, stock::show, stock::corrections, stock::put, stock::patch, stock::adjust, import::products,
         analytics::dashboard, analytics::metrics, analytics::reports, analytics::stream,
         desk::list, desk::act_on_many, desk::groups, desk::show, desk::act,
-        admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
+        admin::turn_breaker, admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
         node::health, node::live, node::ready, node::info, node::metrics,
     ),
     // In the order in which readers look for them.

@@ -10,7 +10,7 @@ use super::query::{Params, cursor, idempotency_key, parse_wait, path_id, preferr
 use super::wait::{self, Wait};
 use super::wire::{Status, Time};
 use super::wire_order::OrderView;
-use super::wire_orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView};
+use super::wire_orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView, OrderSummary};
 use super::wire_requests::{OrderRequest, ShipRequest};
 use super::{HttpState, body, forward, now};
 use crate::actors::{Command, CommandError, NewOrder, PlaceError, Placed};
@@ -96,11 +96,14 @@ pub(super) async fn show(call: Call, request: HttpRequest) -> Answer {
     let id = OrderId(path_id(&request)?);
     let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
     let revision = stored.record.revision();
-    if precondition::is_known(request.headers(), revision) {
+    let waits_for = waits_for(&call, &stored);
+    // What it waits for changes without a new revision.
+    if waits_for.is_none() && precondition::is_known(request.headers(), revision) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(revision))).finish());
     }
     let mut view = OrderView::from(&stored);
     view.payment.next_try_at = call.state.front.next_payment_try(id).map(Time);
+    view.waits_for = waits_for;
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(view))
 }
 
@@ -122,7 +125,15 @@ pub(super) async fn status(call: Call, request: HttpRequest) -> Answer {
         }
     }
     let stored = seen(&call, wait::order(&call.state, id, wait.as_ref()).await?)?;
-    Ok(HttpResponse::Ok().json(OrderStatusView::from(&stored)))
+    let mut view = OrderStatusView::from(&stored);
+    view.waits_for = waits_for(&call, &stored);
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// What an order waits for at the payment provider; one that is parked waits for a person.
+fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
+    let front = &call.state.front;
+    stored.record.parked.is_none().then(|| front.waits_for(stored.order.id, stored.status)).flatten()
 }
 
 /// Lists orders, newest first.
@@ -155,7 +166,13 @@ pub(super) async fn list(call: Call, request: HttpRequest) -> Answer {
     let has_more = rows.len() > shown;
     rows.truncate(shown);
     let next_cursor = rows.last().filter(|_| has_more).map(|row| cursor(ORDERS, row.id.0.as_bytes()));
-    Ok(HttpResponse::Ok().json(OrderPage { items: rows.iter().map(Into::into).collect(), next_cursor }))
+    let mut items: Vec<OrderSummary> = rows.iter().map(Into::into).collect();
+    let front = &call.state.front;
+    for (item, row) in items.iter_mut().zip(&rows) {
+        // Of an order that is parked, or another node's, there is no next try here.
+        item.waits_for = front.next_payment_try(row.id).and_then(|_| front.waits_for(row.id, row.status));
+    }
+    Ok(HttpResponse::Ok().json(OrderPage { items, next_cursor }))
 }
 
 fn status_names() -> String {

@@ -66,6 +66,7 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/api/v1/admin/dlq/{id}", ADMIN, EVERY, || web::to(desk::show)),
     entry(Method::POST, "/api/v1/admin/dlq/{id}", ADMIN, EVERY, || web::to(desk::act)),
     entry(Method::GET, "/api/v1/admin/breakers", ADMIN, EVERY, || web::to(admin::breakers)),
+    entry(Method::POST, "/api/v1/admin/breakers/{name}/{turn}", ADMIN, EVERY, || web::to(admin::turn_breaker)),
     entry(Method::GET, "/api/v1/admin/cluster", ADMIN, EVERY, || web::to(admin::cluster)),
     entry(Method::GET, "/api/v1/admin/actors", ADMIN, EVERY, || web::to(admin::actors)),
     entry(Method::GET, "/api/v1/admin/log-level", ADMIN, EVERY, || web::to(admin::log_level)),

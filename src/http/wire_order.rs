@@ -176,6 +176,9 @@ pub(super) struct OrderView {
     /// Why it is not driven on until a person closes its dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,
+    /// What holds it up at the payment provider: `the payment provider: circuit breaker open, next try at …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// What was ordered.
     pub items: Vec<ItemView>,
     /// The sum of price times quantity.
@@ -225,6 +228,7 @@ impl From<&StoredOrder> for OrderView {
             reason: table::reason(facts),
             settled: !stored.open,
             parked: stored.record.parked.as_ref().map(ToString::to_string),
+            waits_for: None,
             items: order.lines.iter().map(item).collect(),
             total_amount: Amount(order.total),
             payment_method: order.payment_method.to_string(),

@@ -101,6 +101,9 @@ pub(super) struct OrderStatusView {
     pub reason: Option<String>,
     /// Whether nothing is awaited any more.
     pub settled: bool,
+    /// What holds it up at the payment provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// When it last changed.
     pub updated_at: Time,
 }
@@ -112,6 +115,7 @@ impl From<&StoredOrder> for OrderStatusView {
             status: stored.status.into(),
             reason: table::reason(&stored.record.facts),
             settled: !stored.open,
+            waits_for: None,
             updated_at: Time(stored.updated_at),
         }
     }
@@ -153,6 +157,9 @@ pub(super) struct OrderSummary {
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
+    /// What holds it up at the payment provider, as far as the node that answers knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 impl From<&OrderRow> for OrderSummary {
@@ -164,6 +171,7 @@ impl From<&OrderRow> for OrderSummary {
             total_amount: Amount(row.total),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
+            waits_for: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::domain::Money;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// A provider behind a breaker and a timeout.
 #[derive(Debug)]
@@ -22,14 +23,14 @@ impl<P> Guarded<P> {
         Self { inner: Arc::new(inner), breaker, timeout: Duration::from_millis(timeout_ms) }
     }
 
-    fn guard<T: Send + 'static>(&self, call: impl FnOnce(&P) -> Call<T> + Send + 'static) -> Call<T>
+    fn guard<T: Send + 'static>(&self, whose: Uuid, call: impl FnOnce(&P) -> Call<T> + Send + 'static) -> Call<T>
     where
         P: Send + Sync + 'static,
     {
         let (inner, breaker, timeout) = (self.inner.clone(), self.breaker.clone(), self.timeout);
         Box::pin(async move {
             let now = Instant::now();
-            let permit = breaker.circuit().admit(breaker.ms_at(now)).map_err(|retry_in_ms| ProviderError::Open { retry_in_ms })?;
+            let permit = breaker.circuit().admit(whose, breaker.ms_at(now)).map_err(|retry_in_ms| ProviderError::Open { retry_in_ms })?;
             let mut watch = Watch { breaker: &breaker, permit, end: CallEnd::Dropped };
             let answer = match tokio::time::timeout_at(now + timeout, call(&inner)).await {
                 Ok(answer) => answer,
@@ -50,8 +51,7 @@ struct Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let now_ms = self.breaker.ms_at(Instant::now());
-        self.breaker.circuit().record(self.permit, self.end, now_ms);
+        self.breaker.record(self.permit, self.end);
     }
 }
 
@@ -65,28 +65,28 @@ fn end_of<T>(answer: &Result<T, ProviderError>) -> CallEnd {
 
 impl<P: PaymentProvider + 'static> PaymentProvider for Guarded<P> {
     fn charge(&self, request: ChargeRequest) -> Call<Charge> {
-        self.guard(move |inner| inner.charge(request))
+        self.guard(request.key.order.0, move |inner| inner.charge(request))
     }
     fn find(&self, key: ChargeKey) -> Call<Found> {
-        self.guard(move |inner| inner.find(key))
+        self.guard(key.order.0, move |inner| inner.find(key))
     }
     fn void(&self, key: ChargeKey) -> Call<Voided> {
-        self.guard(move |inner| inner.void(key))
+        self.guard(key.order.0, move |inner| inner.void(key))
     }
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
-        self.guard(move |inner| inner.refund(key, amount))
+        self.guard(key.order.0, move |inner| inner.refund(key, amount))
     }
 }
 
 impl<P: Mailer + 'static> Mailer for Guarded<P> {
     fn send(&self, email: Email) -> Call<()> {
-        self.guard(move |inner| inner.send(email))
+        self.guard(email.id.0, move |inner| inner.send(email))
     }
 }
 
 impl<P: Texter + 'static> Texter for Guarded<P> {
     fn send(&self, sms: Sms) -> Call<()> {
-        self.guard(move |inner| inner.send(sms))
+        self.guard(sms.id.0, move |inner| inner.send(sms))
     }
 }
 
@@ -132,12 +132,19 @@ mod tests {
     }
 
     fn guarded() -> (Arc<Scripted>, Breaker, Guarded<Arc<Scripted>>) {
-        let (inner, breaker) = (Arc::new(Scripted::default()), Breaker::new("payment", BreakerSettings::default()));
+        let (inner, breaker) = (Arc::new(Scripted::default()), Breaker::new("payment", slow()));
         (inner.clone(), breaker.clone(), Guarded::new(inner, breaker, 5_000))
     }
 
+    /// As long open at first as at most.
+    fn slow() -> BreakerSettings {
+        BreakerSettings { open_first_ms: 30_000, ..BreakerSettings::default() }
+    }
+
+    /// Of an order of its own.
     fn request(minor: i64) -> ChargeRequest {
-        let order = OrderId::from_parts(1, [1; 10]);
+        static ORDERS: AtomicU32 = AtomicU32::new(0);
+        let order = OrderId::from_parts(u64::from(ORDERS.fetch_add(1, Ordering::Relaxed)), [1; 10]);
         let correlation = crate::domain::CorrelationId(order.0);
         ChargeRequest {
             key: ChargeKey { order, attempt: 1 },
@@ -166,7 +173,14 @@ mod tests {
         }
         assert_eq!(provider.charge(request(1)).await, Err(ProviderError::Open { retry_in_ms: 30_000 }));
         assert_eq!(inner.calls.load(Ordering::Relaxed), 5);
-        let open = Snapshot { name: "payment", state: CircuitState::Open, failures_in_window: 0, retry_in_ms: 30_000, opened_total: 1 };
+        let open = Snapshot {
+            name: "payment",
+            state: CircuitState::Open,
+            failures_in_window: 0,
+            retry_in_ms: 30_000,
+            by_hand: false,
+            opened_total: 1,
+        };
         assert_eq!(breaker.snapshot(), open);
         advance(Duration::from_millis(30_000)).await;
         assert_eq!(breaker.snapshot(), Snapshot { state: CircuitState::HalfOpen, retry_in_ms: 0, ..open.clone() });

@@ -1,14 +1,18 @@
 //! The real parties that are reached over HTTP.
 
-use super::wire::{Answer, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status, of_number};
+use super::wire::{Answer, BookedBody, BooksBody, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status, of_number};
 use super::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, SetupError, Sms, Texter, Voided, error_chain};
 use crate::config::providers::{PaymentSettings, Secret, SmsSettings};
-use crate::domain::{Money, Text};
+use crate::domain::{BookedCharge, Money, PaymentStatus, Text};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use std::time::Duration;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Charges of the provider's books that are asked for at once.
+const BOOKS_PAGE: usize = 10_000;
+/// The longest page of them that is read, in bytes.
+const MAX_BOOKS_BYTES: usize = 8 * 1024 * 1024;
 
 /// A payment provider at a URL.
 #[derive(Clone, Debug)]
@@ -36,6 +40,51 @@ impl HttpTexter {
     pub fn new(settings: &SmsSettings) -> Result<Self, SetupError> {
         Line::new("sms.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
     }
+}
+
+impl HttpPayment {
+    /// The provider's own books, whole.
+    ///
+    /// # Errors
+    /// It cannot be reached, or its answer cannot be understood.
+    pub async fn books(&self) -> Result<Vec<BookedCharge>, ProviderError> {
+        let mut booked = Vec::new();
+        let mut after = None::<ChargeKey>;
+        loop {
+            let from = after.map(|key| format!("&after={key}")).unwrap_or_default();
+            let call = self.0.request_part(Method::GET, "charges", Some(&format!("limit={BOOKS_PAGE}{from}")));
+            let response = call.send().await.map_err(|error| ProviderError::failed(error_chain(&error.without_url())))?;
+            let number = response.status().as_u16();
+            let body = read(response, MAX_BOOKS_BYTES).await?;
+            let page: BooksBody = serde_json::from_slice(&body).map_err(|_| of_number(number))?;
+            for line in page.charges {
+                booked.push(booked_charge(&line)?);
+            }
+            match page.next {
+                // A key, or no good: it goes into an address.
+                Some(next) => {
+                    after = Some(next.parse::<ChargeKey>().map_err(|_| ProviderError::failed("the provider's next page has no key"))?)
+                }
+                None => return Ok(booked),
+            }
+        }
+    }
+}
+
+fn booked_charge(line: &BookedBody) -> Result<BookedCharge, ProviderError> {
+    let wrong = |what: &str| ProviderError::failed(format!("the provider's books: {what} of {:?} is not understood", line.key));
+    let key: ChargeKey = line.key.parse().map_err(|_| wrong("the key"))?;
+    let amount = line.amount.parse().map_err(|_| wrong("the amount"))?;
+    let status = match line.status {
+        Status::Approved => PaymentStatus::Charged,
+        Status::Declined => PaymentStatus::Failed,
+        Status::Voided => PaymentStatus::Cancelled,
+        Status::Refunded => PaymentStatus::Refunded,
+        Status::AlreadyCharged | Status::NotFound | Status::Sent | Status::Rejected | Status::Failed | Status::Unknown => {
+            return Err(wrong("the status"));
+        }
+    };
+    Ok(BookedCharge { order: key.order, attempt: key.attempt, amount, status, payouts: line.payouts })
 }
 
 impl PaymentProvider for HttpPayment {
@@ -71,7 +120,7 @@ impl PaymentProvider for HttpPayment {
     }
 
     fn void(&self, key: ChargeKey) -> Call<Voided> {
-        let call = self.0.request(Method::POST, &format!("charges/{key}/void"));
+        let call = self.0.request(Method::POST, &format!("charges/{key}/void")).header(KEY_HEADER, format!("{key}:void"));
         Box::pin(async move {
             let answer = ask(call).await?;
             match answer.status {
@@ -85,7 +134,8 @@ impl PaymentProvider for HttpPayment {
 
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
         let body = RefundBody { amount: amount.to_string() };
-        let call = self.0.request(Method::POST, &format!("charges/{key}/refund")).json(&body);
+        let call = self.0.request(Method::POST, &format!("charges/{key}/refund"));
+        let call = call.header(KEY_HEADER, format!("{key}:refund")).json(&body);
         Box::pin(async move { expect(ask(call).await?, Status::Refunded) })
     }
 }
@@ -122,8 +172,15 @@ impl Line {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_part(method, path, None)
+    }
+
+    fn request_part(&self, method: Method, path: &str, query: Option<&str>) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        if query.is_some() {
+            url.set_query(query);
+        }
         let request = self.client.request(method, url);
         match &self.api_key {
             Some(key) => request.bearer_auth(key.expose()),
@@ -139,15 +196,15 @@ async fn ask(call: RequestBuilder) -> Result<Answer, ProviderError> {
         if unsent { ProviderError::Failed { reason } } else { ProviderError::Unknown { reason } }
     })?;
     let number = response.status().as_u16();
-    let body = read(response).await?;
+    let body = read(response, MAX_ANSWER_BYTES).await?;
     serde_json::from_slice(&body).map_err(|_| of_number(number))
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, ProviderError> {
+async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, ProviderError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| ProviderError::unknown(error_chain(&error.without_url())))? {
         body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER_BYTES {
+        if body.len() > most {
             return Err(ProviderError::unknown("the answer is too long"));
         }
     }

@@ -14,7 +14,7 @@ mod sms;
 mod smtp;
 mod wire;
 
-pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, Snapshot, TRIAL_RETRY_MS};
+pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
 pub use email::{Email, Mailer};
 pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
@@ -27,6 +27,9 @@ use futures_util::future::BoxFuture;
 use sandbox::{Party, SandboxControl};
 use std::error::Error;
 use std::sync::Arc;
+
+/// The name of the payment provider's breaker.
+pub const PAYMENT_BREAKER: &str = "payment";
 
 /// One call to a provider, under way once it is polled.
 pub type Call<T> = BoxFuture<'static, Result<T, ProviderError>>;

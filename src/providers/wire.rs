@@ -4,8 +4,9 @@
 //! | --- | --- | --- |
 //! | `POST /charges`, header `Idempotency-Key: {order}:{attempt}` | `{"amount":"19.99","method":"card"}` | `approved`, 402 `declined` |
 //! | `GET /charges/{key}` | | `approved`, `refunded`, `declined`, `voided`, 404 `not_found` |
-//! | `POST /charges/{key}/void` | | `voided`, 409 `already_charged` |
-//! | `POST /charges/{key}/refund` | `{"amount":"19.99"}` | `refunded` |
+//! | `POST /charges/{key}/void`, header `Idempotency-Key: {order}:{attempt}:void` | | `voided`, 409 `already_charged` |
+//! | `POST /charges/{key}/refund`, header `Idempotency-Key: {order}:{attempt}:refund` | `{"amount":"19.99"}` | `refunded` |
+//! | `GET /charges?after={key}&limit=1000` | | the books, by key: `{"charges":[{"key","amount","status","payouts"}],"next":…}` |
 //! | `POST /messages`, header `Idempotency-Key: {notice}` | `{"to":"+4930…","body":"…"}` | 202 `sent` |
 //!
 //! Every answer is `{"status":"…","reason":"…"?}`; also 422 `rejected`, 503 `failed` (nothing done) and 504 `unknown`. A number without
@@ -30,6 +31,26 @@ pub(super) struct ChargeBody {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RefundBody {
     pub(super) amount: String,
+}
+
+/// Answer to `GET /charges`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct BooksBody {
+    pub(super) charges: Vec<BookedBody>,
+    /// The `after` of the next page; none on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+/// One charge of the books.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct BookedBody {
+    pub(super) key: String,
+    pub(super) amount: String,
+    /// `approved`, `declined`, `voided` or `refunded`.
+    pub(super) status: Status,
+    /// How often money was given back.
+    pub(super) payouts: u32,
 }
 
 /// Body of `POST /messages`.

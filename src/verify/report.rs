@@ -1,6 +1,6 @@
 //! What was found.
 
-use super::Expect;
+use super::{Expect, Options};
 use serde::Serialize;
 use std::fmt;
 
@@ -23,6 +23,8 @@ pub enum Check {
     Charges,
     /// What another team's role took or holds for an order that goes on is what was ordered, or a person accepted it.
     Answers,
+    /// What the provider has taken and given back is what the orders say, both ways.
+    Provider,
     /// No notice is sent twice, and none that its order gave no reason for.
     Notices,
     /// Available, reserved and shipped make what was supplied; nothing is negative.
@@ -45,7 +47,7 @@ pub enum Check {
 
 impl Check {
     /// All, in the order of the report.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Status,
         Self::Open,
         Self::History,
@@ -54,6 +56,7 @@ impl Check {
         Self::StockRows,
         Self::Charges,
         Self::Answers,
+        Self::Provider,
         Self::Notices,
         Self::StockSums,
         Self::StockHolders,
@@ -77,6 +80,7 @@ impl Check {
             Self::StockRows => "stock.rows",
             Self::Charges => "money.charges",
             Self::Answers => "orders.answers",
+            Self::Provider => "money.provider",
             Self::Notices => "notices.once",
             Self::StockSums => "stock.sums",
             Self::StockHolders => "stock.holders",
@@ -101,6 +105,7 @@ impl Check {
             Self::StockRows => "what is held, given back or has left is what the order knows; nothing is held in vain",
             Self::Answers => "what another team's role took or holds is what was ordered, or a person accepted it",
             Self::Charges => "exactly one charge of its total for each confirmed or shipped order, none on others",
+            Self::Provider => "the provider's books have one charge for each paid order, one pay-out for each refund, and no other",
             Self::Notices => "no notice is sent twice or without a reason",
             Self::StockSums => "available + reserved + shipped = supplied, none negative",
             Self::StockHolders => "products have reserved and shipped what orders hold and have got",
@@ -140,10 +145,11 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(shown: usize, has_record: bool, expect: Expect) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         let is_made = |check: &Check| match check {
-            Check::Settled => expect == Expect::Settled,
-            Check::RecordedExist => has_record,
+            Check::Settled => options.expect == Expect::Settled,
+            Check::RecordedExist => options.recorded.is_some(),
+            Check::Provider => options.provider.is_some(),
             Check::Status
             | Check::Open
             | Check::History
@@ -161,7 +167,7 @@ impl Report {
             | Check::Analytics => true,
         };
         let empty = |check: Check| CheckReport { name: check.name(), about: check.about(), examined: 0, violations: 0, shown: Vec::new() };
-        Self { checks: Check::ALL.into_iter().filter(is_made).map(empty).collect(), shown }
+        Self { checks: Check::ALL.into_iter().filter(is_made).map(empty).collect(), shown: options.shown }
     }
 
     /// Whether nothing is broken: the exit code is 0.

@@ -17,6 +17,8 @@ mod desk;
 mod flows;
 mod limits;
 mod parked;
+mod payments;
 mod planned;
+mod poison;
 mod restarts;
 mod sagas;

@@ -18,6 +18,7 @@
 mod bad_days;
 mod cluster;
 mod deadlines;
+mod hostile;
 mod kills;
 #[path = "../support/process.rs"]
 mod process;

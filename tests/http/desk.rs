@@ -73,3 +73,54 @@ fn letters_are_listed_grouped_and_acted_on() {
         assert_eq!(app.json(Method::POST, &missing, &json!({"action": "skip"})).await.status, 404);
     });
 }
+
+#[test]
+fn a_breaker_is_turned_by_hand_and_whatever_waits_for_it_says_so() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        assert_eq!(app.get("/health").await.at("/status"), "UP");
+        let turn = |name: &str| format!("/api/v1/admin/breakers/{name}");
+        let opened = app.json(Method::POST, &turn("payment/open"), &json!({"note": "their maintenance"})).await;
+        assert_eq!(
+            (opened.status, opened.at("/breakers/0/state"), opened.at("/breakers/0/openedByHand")),
+            (200, "OPEN".into(), "true".into())
+        );
+        let health = app.get("/health").await;
+        assert_eq!(
+            (health.status, health.at("/status"), health.at("/components/payment/status")),
+            (200, "DEGRADED".into(), "DEGRADED".into())
+        );
+        let placed = app.post_order(&order(1).to_string()).await;
+        let uri = format!("/api/v1/orders/{}", placed.at("/orderId"));
+        let waits = "the payment provider: circuit breaker opened by hand, until somebody closes it";
+        until("the order says what it waits for", async || app.get(&uri).await.at("/waitsFor") == waits).await;
+        assert_eq!(app.get(&format!("{uri}/status")).await.at("/waitsFor"), waits);
+        until("so does the list", async || app.get("/api/v1/orders").await.at("/items/0/waitsFor") == waits).await;
+        let closed = app.json(Method::POST, &turn("payment/close"), &json!({})).await;
+        assert_eq!((closed.status, closed.at("/breakers/0/state")), (200, "CLOSED".into()), "{}", closed.text);
+        until("it is confirmed", async || app.get(&uri).await.at("/status") == "CONFIRMED").await;
+        let shown = app.get(&uri).await;
+        assert_eq!(shown.at("/waitsFor"), "", "{}", shown.text);
+        for unknown in ["payment/shut", "bank/close"] {
+            assert_eq!(app.json(Method::POST, &turn(unknown), &json!({})).await.status, 404, "{unknown}");
+        }
+    });
+}
+
+#[test]
+fn done_by_hand_needs_a_note_and_is_audited() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        put_product(app.front(), 5, 1005, 100).await;
+        let body = json!({"customerId": Uuid::from_u128(1), "items": [{"productId": Uuid::from_u128(5), "quantity": 1, "price": "10.05"}]});
+        let placed = app.post_order(&body.to_string()).await;
+        until("a letter is there", async || app.get("/api/v1/admin/dlq").await.body["items"].as_array().unwrap().len() == 1).await;
+        let letter = format!("/api/v1/admin/dlq/{}", app.get("/api/v1/admin/dlq").await.at("/items/0/letterId"));
+        let bare = app.json(Method::POST, &letter, &json!({"action": "done"})).await;
+        assert_eq!((bare.status, bare.fields()), (400, vec!["body /note is required: say what was done, and where".to_owned()]));
+        let done = app.json(Method::POST, &letter, &json!({"action": "done", "note": "paid at the counter"})).await;
+        assert_eq!((done.status, done.at("/state"), done.at("/audit/0/note")), (200, "DONE".into(), "paid at the counter".into()));
+        let uri = format!("/api/v1/orders/{}", placed.at("/orderId"));
+        until("it is confirmed", async || app.get(&uri).await.at("/status") == "CONFIRMED").await;
+    });
+}

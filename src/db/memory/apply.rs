@@ -78,6 +78,10 @@ impl Transaction<'_> {
             },
             Write::AddLetter(letter) => self.add_letter(letter),
             Write::ParkStep { letter, event } => self.told(Some(event), Some(letter)),
+            Write::Audit(entry) => {
+                self.tables.audit.push(entry.clone());
+                Outcome::Done
+            }
             Write::CloseLetter { id, state, by, note, at } => self.close_letter(*id, *state, by, note.as_ref(), *at),
             Write::SaveAnalytics { add, source, after, seq } => {
                 let position = self.tables.positions.entry(*source).or_insert(0);

@@ -62,6 +62,10 @@ impl<'a> Desk<'a> {
         Outcome::Done
     }
 
+    pub(super) fn audit_entry(&mut self, entry: AuditEntry) {
+        self.audit.push(entry);
+    }
+
     pub(super) fn audit_stock(&mut self, entries: Vec<AuditEntry>) {
         self.audit.extend(entries);
     }

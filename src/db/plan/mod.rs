@@ -203,6 +203,10 @@ impl<'a> Plan<'a> {
                 Outcome::Done
             }
             Write::ParkStep { letter, event } => self.told(Some(event), Some(letter)),
+            Write::Audit(entry) => {
+                self.desk.audit_entry(entry.clone());
+                Outcome::Done
+            }
             Write::CloseLetter { id, state, by, note, at } => self.desk.close_letter(*id, *state, by, note.as_ref(), *at),
             Write::SaveAnalytics { add, source, after, seq } => self.desk.save_analytics(add, *source, (*after, *seq)),
             Write::Published { writer, seq } => {

@@ -96,7 +96,7 @@ impl<'a> Needs<'a> {
             Write::ParkStep { letter, .. } => self.letters.push(letter.id),
             Write::CloseLetter { id, .. } => self.letters.push(*id),
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),
-            Write::Published { .. } => {}
+            Write::Published { .. } | Write::Audit(_) => {}
             Write::ClaimLog { writer, lease_ms } => self.claims.push((*writer, *lease_ms)),
             Write::EndExpired { leases } => self.expired.extend(leases),
             Write::KnowOrder { order } => self.copied.push(order.id),

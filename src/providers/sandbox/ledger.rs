@@ -34,6 +34,8 @@ pub struct ChargeAudit {
     pub voids: u8,
     /// Refund calls.
     pub refunds: u8,
+    /// How often money was given back.
+    pub payouts: u8,
 }
 
 /// Sums since the start.
@@ -63,12 +65,31 @@ struct Entry {
     charges: u8,
     voids: u8,
     refunds: u8,
+    payouts: u8,
 }
 
 impl Entry {
     fn new(amount: Money, state: ChargeState) -> Self {
-        Self { amount, state, charges: 0, voids: 0, refunds: 0 }
+        Self { amount, state, charges: 0, voids: 0, refunds: 0, payouts: 0 }
     }
+}
+
+/// What a call that comes again gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Repeats {
+    /// The first answer.
+    Answered,
+    /// A refusal.
+    Refused,
+}
+
+/// Whether a call names itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyed {
+    /// By a key of its own: a repeat is known as one.
+    Yes,
+    /// Not: where repeats are refused, each is a call of its own.
+    No,
 }
 
 /// Whether the account has the money.
@@ -83,7 +104,7 @@ impl Ledger {
         Self { entries: Recent::new(max_charges), totals: LedgerTotals::default() }
     }
 
-    pub(super) fn charge(&mut self, key: ChargeKey, amount: Money, funds: Funds) -> Result<Charge, ProviderError> {
+    pub(super) fn charge(&mut self, key: ChargeKey, amount: Money, funds: Funds, repeats: Repeats) -> Result<Charge, ProviderError> {
         let first = match funds {
             Funds::Enough => ChargeState::Approved,
             Funds::Insufficient => ChargeState::Declined,
@@ -97,6 +118,9 @@ impl Ledger {
             }
         }
         entry.charges = entry.charges.saturating_add(1);
+        if entry.charges > 1 && repeats == Repeats::Refused {
+            return Err(ProviderError::rejected("this key was used before"));
+        }
         match entry.state {
             ChargeState::Approved | ChargeState::Refunded if entry.amount != amount => {
                 Err(ProviderError::rejected("this key was used for another amount"))
@@ -118,31 +142,46 @@ impl Ledger {
         }
     }
 
-    pub(super) fn void(&mut self, key: ChargeKey) -> Voided {
+    pub(super) fn void(&mut self, key: ChargeKey, repeats: Repeats) -> Result<Voided, ProviderError> {
         let entry = self.entries.entry(key, Entry::new(Money::ZERO, ChargeState::Voided));
         if entry.state == ChargeState::Voided && entry.voids == 0 {
             self.totals.voided += 1;
         }
         entry.voids = entry.voids.saturating_add(1);
-        match entry.state {
+        if entry.voids > 1 && repeats == Repeats::Refused {
+            return Err(ProviderError::rejected("already voided"));
+        }
+        Ok(match entry.state {
             ChargeState::Approved | ChargeState::Refunded => Voided::AlreadyCharged,
             ChargeState::Declined | ChargeState::Voided | ChargeState::RefundedUncharged => Voided::Voided,
-        }
+        })
     }
 
     /// A charge that these books do not know may be one that they have forgotten (at a restart, or for its age): refusing it would
     /// leave its order without an end, so it is given back and marked.
-    pub(super) fn refund(&mut self, key: ChargeKey, amount: Money) -> Result<(), ProviderError> {
+    pub(super) fn refund(&mut self, key: ChargeKey, amount: Money, keyed: Keyed, repeats: Repeats) -> Result<(), ProviderError> {
         let entry = self.entries.entry(key, Entry::new(Money::ZERO, ChargeState::RefundedUncharged));
         entry.refunds = entry.refunds.saturating_add(1);
+        if entry.refunds > 1 && entry.payouts > 0 && repeats == Repeats::Refused {
+            if keyed == Keyed::Yes {
+                return Err(ProviderError::rejected("already refunded"));
+            }
+            entry.payouts = entry.payouts.saturating_add(1);
+            return Ok(());
+        }
         match entry.state {
             ChargeState::Approved if entry.amount != amount => Err(ProviderError::rejected("the charge was of another amount")),
             ChargeState::Approved => {
                 entry.state = ChargeState::Refunded;
+                entry.payouts = 1;
                 self.totals.refunded += 1;
                 Ok(())
             }
-            ChargeState::Refunded | ChargeState::RefundedUncharged => Ok(()),
+            ChargeState::RefundedUncharged => {
+                entry.payouts = 1;
+                Ok(())
+            }
+            ChargeState::Refunded => Ok(()),
             ChargeState::Declined | ChargeState::Voided => Err(ProviderError::rejected("nothing was charged")),
         }
     }
@@ -161,8 +200,8 @@ impl Ledger {
 
     pub(super) fn audit(&self) -> Vec<ChargeAudit> {
         let audit = |(key, entry): (ChargeKey, Entry)| {
-            let Entry { amount, state, charges, voids, refunds } = entry;
-            ChargeAudit { key, amount, state, charges, voids, refunds }
+            let Entry { amount, state, charges, voids, refunds, payouts } = entry;
+            ChargeAudit { key, amount, state, charges, voids, refunds, payouts }
         };
         let mut all: Vec<_> = self.entries.iter().map(audit).collect();
         all.sort_unstable_by_key(|charge| charge.key);

@@ -11,13 +11,13 @@ mod recent;
 pub(super) mod tests;
 
 pub use lane::{FLAKY_FAILURES, SLOW_MS, UNANSWERED_MS};
-pub use ledger::{ChargeAudit, ChargeState, LedgerTotals};
+pub use ledger::{ChargeAudit, ChargeState, Keyed, LedgerTotals};
 
 use crate::config::providers::{Behaviour, SandboxSettings};
 use crate::domain::{Money, NoticeId};
 use crate::providers::{Call, Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, ProviderError, Sms, Texter, Voided};
 use lane::Lane;
-use ledger::{Funds, Ledger};
+use ledger::{Funds, Ledger, Repeats};
 use magic::Magic;
 use std::collections::VecDeque;
 
@@ -40,7 +40,7 @@ impl Party {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Payment => "payment",
+            Self::Payment => crate::providers::PAYMENT_BREAKER,
             Self::Email => "email",
             Self::Sms => "sms",
         }
@@ -161,9 +161,10 @@ impl PaymentProvider for SandboxPayment {
             meaning if meaning.is_of_refund() || books.is_known(key) => Magic::None,
             meaning => meaning,
         };
+        let repeats = self.repeats();
         self.0.call(key.order.0, magic, move |books, meaning| {
             let funds = if meaning == Magic::Decline { Funds::Insufficient } else { Funds::Enough };
-            books.charge(key, amount, funds)
+            books.charge(key, amount, funds, repeats)
         })
     }
 
@@ -172,15 +173,33 @@ impl PaymentProvider for SandboxPayment {
     }
 
     fn void(&self, key: ChargeKey) -> Call<Voided> {
-        self.0.call(key.order.0, |_| Magic::None, move |books, _| Ok(books.void(key)))
+        let repeats = self.repeats();
+        self.0.call(key.order.0, |_| Magic::None, move |books, _| books.void(key, repeats))
     }
 
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        self.refund_as(key, amount, Keyed::Yes)
+    }
+}
+
+impl SandboxPayment {
+    /// Gives a charge back, for a call with or without a key of its own.
+    pub(in crate::providers) fn refund_as(&self, key: ChargeKey, amount: Money, keyed: Keyed) -> Call<()> {
+        let repeats = self.repeats();
         let magic = move |books: &Ledger| match Magic::of_amount(books.amount(key).unwrap_or(amount)) {
             meaning if meaning.is_of_refund() => meaning,
             _not_of_refund => Magic::None,
         };
-        self.0.call(key.order.0, magic, move |books, _| books.refund(key, amount))
+        self.0.call(key.order.0, magic, move |books, _| books.refund(key, amount, keyed, repeats))
+    }
+
+    /// Every charge remembered, by key.
+    pub(in crate::providers) fn charges(&self) -> Vec<ChargeAudit> {
+        self.0.lock().store.audit()
+    }
+
+    fn repeats(&self) -> Repeats {
+        if self.0.lock().behaviour.strict { Repeats::Refused } else { Repeats::Answered }
     }
 }
 

@@ -146,15 +146,33 @@ async fn one_key_charges_once_and_ends_once() {
     assert_eq!(payment.refund(foreign, money("5.00")).await, Ok(()));
     assert_eq!(payment.charge(charge_of(foreign, "5.00")).await, Ok(declined("refunded before")));
     assert_eq!(sandbox.payment_totals(), LedgerTotals { approved: 1, declined: 1, voided: 1, refunded: 1 });
-    let audit =
-        |key, amount, state, [charges, voids, refunds]: [u8; 3]| ChargeAudit { key, amount: money(amount), state, charges, voids, refunds };
+    let audit = |key, amount, state, [charges, voids, refunds, payouts]: [u8; 4]| {
+        let amount = money(amount);
+        ChargeAudit { key, amount, state, charges, voids, refunds, payouts }
+    };
     let want = [
-        audit(paid, "5.00", ChargeState::Refunded, [5, 4, 2]),
-        audit(voided, "0.00", ChargeState::Voided, [2, 2, 1]),
-        audit(refused, "5.01", ChargeState::Declined, [1, 1, 0]),
-        audit(foreign, "0.00", ChargeState::RefundedUncharged, [1, 0, 1]),
+        audit(paid, "5.00", ChargeState::Refunded, [5, 4, 2, 1]),
+        audit(voided, "0.00", ChargeState::Voided, [2, 2, 1, 0]),
+        audit(refused, "5.01", ChargeState::Declined, [1, 1, 0, 0]),
+        audit(foreign, "0.00", ChargeState::RefundedUncharged, [1, 0, 1, 1]),
     ];
     assert_eq!(sandbox.charges(), want);
+}
+
+#[tokio::test]
+async fn a_strict_stand_in_refuses_repeats_and_pays_out_for_each_call_without_a_key() {
+    let sandbox = sandbox();
+    sandbox.behave(Party::Payment, Behaviour { strict: true, ..Behaviour::default() });
+    let (payment, paid, voided) = (sandbox.payment(), key(1, 1), key(2, 1));
+    assert_eq!(ask(payment.charge(charge_of(paid, "5.00"))).await, "Approved");
+    assert_eq!(ask(payment.charge(charge_of(paid, "5.00"))).await, "rejected");
+    assert_eq!(payment.void(voided).await, Ok(Voided::Voided));
+    assert!(matches!(payment.void(voided).await, Err(ProviderError::Rejected { .. })));
+    assert_eq!(payment.refund(paid, money("5.00")).await, Ok(()));
+    assert!(matches!(payment.refund(paid, money("5.00")).await, Err(ProviderError::Rejected { .. })));
+    assert_eq!(payment.refund_as(paid, money("5.00"), Keyed::No).await, Ok(()));
+    let payouts: Vec<u8> = payment.charges().iter().map(|charge| charge.payouts).collect();
+    assert_eq!(payouts, [2, 0]);
 }
 
 #[tokio::test(start_paused = true)]

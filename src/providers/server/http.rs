@@ -1,12 +1,13 @@
 //! Payment and SMS over HTTP, as [`wire`](crate::providers::wire) describes.
 
 use crate::domain::{CorrelationId, Money, NoticeId, Text};
-use crate::providers::sandbox::{SandboxControl, SandboxPayment, SandboxTexter};
-use crate::providers::wire::{Answer, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status};
+use crate::providers::sandbox::{ChargeAudit, ChargeState, Keyed, SandboxControl, SandboxPayment, SandboxTexter};
+use crate::providers::wire::{Answer, BookedBody, BooksBody, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status};
 use crate::providers::{Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Sms, Texter, Voided};
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use futures_util::future::{Either, select};
+use serde::Deserialize;
 use std::future::Future;
 use std::net::TcpListener;
 use std::pin::pin;
@@ -17,6 +18,8 @@ use uuid::Uuid;
 const WORKERS: usize = 2;
 /// The longest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
+/// The most charges of the books in one answer.
+const MAX_BOOKS_PAGE: usize = 10_000;
 /// At the end, calls under way get so long; one that is meant never to be answered would take longer. In seconds.
 const DRAIN_S: u64 = 1;
 
@@ -31,6 +34,7 @@ pub async fn serve_http(listener: TcpListener, sandbox: SandboxControl, shutdown
             .app_data(web::Data::new(sandbox.texter()))
             .app_data(web::JsonConfig::default().limit(MAX_BODY_BYTES))
             .route("/charges", web::post().to(charge))
+            .route("/charges", web::get().to(books))
             .route("/charges/{key}", web::get().to(find))
             .route("/charges/{key}/void", web::post().to(void))
             .route("/charges/{key}/refund", web::post().to(refund))
@@ -86,13 +90,52 @@ async fn voided(key: &str, payment: &SandboxPayment) -> Result<Answer, ProviderE
     })
 }
 
-async fn refund(key: web::Path<String>, body: web::Json<RefundBody>, payment: web::Data<SandboxPayment>) -> HttpResponse {
-    respond(refunded(&key, &body, &payment).await)
+async fn refund(
+    request: HttpRequest,
+    key: web::Path<String>,
+    body: web::Json<RefundBody>,
+    payment: web::Data<SandboxPayment>,
+) -> HttpResponse {
+    let keyed = if header(&request, KEY_HEADER).is_empty() { Keyed::No } else { Keyed::Yes };
+    respond(refunded(&key, &body, keyed, &payment).await)
 }
 
-async fn refunded(key: &str, body: &RefundBody, payment: &SandboxPayment) -> Result<Answer, ProviderError> {
+async fn refunded(key: &str, body: &RefundBody, keyed: Keyed, payment: &SandboxPayment) -> Result<Answer, ProviderError> {
     let (key, amount): (ChargeKey, Money) = (parse("key", key)?, parse("amount", &body.amount)?);
-    payment.refund(key, amount).await.map(|()| Answer::plain(Status::Refunded))
+    payment.refund_as(key, amount, keyed).await.map(|()| Answer::plain(Status::Refunded))
+}
+
+/// Which part of the books.
+#[derive(Deserialize)]
+struct BooksQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The books, by key, as they stand; no luck and no magic.
+async fn books(query: web::Query<BooksQuery>, payment: web::Data<SandboxPayment>) -> HttpResponse {
+    let after = match query.after.as_deref().map(|key| parse::<ChargeKey>("after", key)).transpose() {
+        Ok(after) => after,
+        Err(error) => return respond(Err(error)),
+    };
+    let limit = query.limit.unwrap_or(MAX_BOOKS_PAGE).clamp(1, MAX_BOOKS_PAGE);
+    let mut page: Vec<ChargeAudit> =
+        payment.charges().into_iter().filter(|charge| after.is_none_or(|after| charge.key > after)).take(limit + 1).collect();
+    let has_more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| has_more).map(|charge| charge.key.to_string());
+    let charges = page.iter().map(booked).collect();
+    HttpResponse::Ok().json(BooksBody { charges, next })
+}
+
+fn booked(charge: &ChargeAudit) -> BookedBody {
+    let status = match charge.state {
+        ChargeState::Approved => Status::Approved,
+        ChargeState::Declined => Status::Declined,
+        ChargeState::Voided => Status::Voided,
+        ChargeState::Refunded | ChargeState::RefundedUncharged => Status::Refunded,
+    };
+    BookedBody { key: charge.key.to_string(), amount: charge.amount.to_string(), status, payouts: u32::from(charge.payouts) }
 }
 
 async fn message(request: HttpRequest, body: web::Json<MessageBody>, texter: web::Data<SandboxTexter>) -> HttpResponse {

@@ -1,0 +1,68 @@
+//! `ordermill breakers`: the circuit breakers of a node, through its API.
+
+use super::client::{ApiArgs, Client, encoded, rows_at, shown_at};
+use super::table::{print_json, table};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+const PATH: &str = "/api/v1/admin/breakers";
+
+/// The circuit breakers of one node (role admin): each node has its own, so name the node by --url.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BreakersArgs {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Print what the node answers, as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: BreakersCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum BreakersCommand {
+    /// Show them
+    List,
+    /// Let calls through: what waits goes on at once
+    Close(TurnArgs),
+    /// Let no call through, until it is closed or tried
+    Open(TurnArgs),
+    /// Let the next call through; it decides
+    Trial(TurnArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct TurnArgs {
+    /// payment, email or sms
+    name: String,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// The node cannot be reached or refuses.
+pub(crate) async fn run(args: &BreakersArgs) -> anyhow::Result<bool> {
+    let client = Client::new(&args.api)?;
+    let answer = match &args.command {
+        BreakersCommand::List => client.get(PATH).await?,
+        BreakersCommand::Close(turn) => turned(&client, turn, "close").await?,
+        BreakersCommand::Open(turn) => turned(&client, turn, "open").await?,
+        BreakersCommand::Trial(turn) => turned(&client, turn, "trial").await?,
+    };
+    if args.json {
+        print_json(&answer)?;
+        return Ok(true);
+    }
+    let columns = ["provider", "state", "failures", "retryInMs", "openedByHand", "openedTotal"];
+    let rows: Vec<_> = rows_at(&answer, "breakers").iter().map(|row| columns.map(|column| shown_at(row, column))).collect();
+    print!("{}", table(["PROVIDER", "STATE", "FAILURES", "RETRY-MS", "BY-HAND", "OPENED"], &rows));
+    Ok(true)
+}
+
+async fn turned(client: &Client, turn: &TurnArgs, name: &str) -> anyhow::Result<Value> {
+    let body = turn.note.as_ref().map_or_else(|| json!({}), |note| json!({ "note": note }));
+    Ok(client.post(&format!("{PATH}/{}/{name}", encoded(&turn.name)), &body).await?)
+}

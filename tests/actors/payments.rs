@@ -1,0 +1,176 @@
+//! Money at a provider that loses answers and refuses repeats: it is taken once and given back once.
+
+use crate::desk::letters;
+use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, until};
+use ordermill::actors::{Command, Front};
+use ordermill::config::providers::Behaviour;
+use ordermill::db::Write;
+use ordermill::domain::{CancelledBy, Event, EventBody, LetterKind, Money, OrderId, OrderStatus, Payment, PaymentStatus};
+use ordermill::providers::sandbox::{ChargeState, Party, SandboxPayment};
+use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What is done to the next calls of a kind.
+#[derive(Default)]
+struct Faults {
+    /// Refunds and charges of which the answer is lost after they were done.
+    lose_refunds: AtomicU32,
+    lose_charges: AtomicU32,
+    lose_voids: AtomicU32,
+    /// Charges that fail, known not to be done.
+    fail_charges: AtomicU32,
+    /// Questions that are answered too early: not found.
+    deny: AtomicU32,
+}
+
+fn takes(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+struct Hostile {
+    inner: SandboxPayment,
+    faults: Arc<Faults>,
+}
+
+fn lost<T: Send + 'static>(call: Call<T>) -> Call<T> {
+    Box::pin(async move {
+        drop(call.await);
+        Err(ProviderError::unknown("the answer was lost"))
+    })
+}
+
+impl PaymentProvider for Hostile {
+    fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+        if takes(&self.faults.fail_charges) {
+            return Box::pin(async { Err(ProviderError::failed("not now")) });
+        }
+        let call = self.inner.charge(request);
+        if takes(&self.faults.lose_charges) { lost(call) } else { call }
+    }
+    fn find(&self, key: ChargeKey) -> Call<Found> {
+        if takes(&self.faults.deny) { Box::pin(async { Ok(Found::NotFound) }) } else { self.inner.find(key) }
+    }
+    fn void(&self, key: ChargeKey) -> Call<Voided> {
+        let call = self.inner.void(key);
+        if takes(&self.faults.lose_voids) { lost(call) } else { call }
+    }
+    fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        let call = self.inner.refund(key, amount);
+        if takes(&self.faults.lose_refunds) { lost(call) } else { call }
+    }
+}
+
+/// A world whose provider refuses repeats.
+fn world(seed: u64) -> (World1, Arc<Faults>) {
+    let mut world = World1::new(seed);
+    let faults = Arc::new(Faults::default());
+    world.sandbox().behave(Party::Payment, Behaviour { strict: true, ..Behaviour::default() });
+    world.providers.payment = Arc::new(Hostile { inner: world.sandbox().payment(), faults: faults.clone() });
+    (world, faults)
+}
+
+async fn place(front: &Front) -> OrderId {
+    put_product(front, 1, 1000, 10).await;
+    front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id
+}
+
+/// Attempts, states and pay-outs in the provider's books.
+fn books(world: &World1) -> Vec<(u32, ChargeState, u8)> {
+    world.sandbox().charges().iter().map(|charge| (charge.key.attempt, charge.state, charge.payouts)).collect()
+}
+
+#[test]
+fn a_refund_whose_answer_is_lost_is_asked_for_and_not_repeated() {
+    run(|| async {
+        let (world, faults) = world(61);
+        let node = world.start().await;
+        let front = node.front();
+        let order = place(front).await;
+        settled(front, order, OrderStatus::Confirmed).await;
+        faults.lose_refunds.store(1, Ordering::SeqCst);
+        front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+        settled(front, order, OrderStatus::Cancelled).await;
+        assert_eq!(books(&world), [(1, ChargeState::Refunded, 1)]);
+        assert_eq!(world.sandbox().charges()[0].refunds, 1, "it was not even sent again");
+        assert!(letters(front, LetterKind::Step).await.is_empty());
+    });
+}
+
+#[test]
+fn a_refund_that_is_refused_because_it_is_done_is_done() {
+    run(|| async {
+        let (world, faults) = world(62);
+        let node = world.start().await;
+        let front = node.front();
+        let order = place(front).await;
+        settled(front, order, OrderStatus::Confirmed).await;
+        faults.lose_refunds.store(1, Ordering::SeqCst);
+        // The first question comes before the first call, the second is answered too early.
+        faults.deny.store(2, Ordering::SeqCst);
+        front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+        settled(front, order, OrderStatus::Cancelled).await;
+        assert_eq!((books(&world), world.sandbox().charges()[0].refunds), (vec![(1, ChargeState::Refunded, 1)], 2));
+    });
+}
+
+#[test]
+fn a_charge_that_is_refused_because_it_is_done_is_a_charge() {
+    run(|| async {
+        let (world, faults) = world(63);
+        let node = world.start().await;
+        let front = node.front();
+        faults.lose_charges.store(1, Ordering::SeqCst);
+        faults.deny.store(1, Ordering::SeqCst);
+        let order = place(front).await;
+        settled(front, order, OrderStatus::Confirmed).await;
+        assert_eq!(books(&world), [(1, ChargeState::Approved, 0)]);
+    });
+}
+
+#[test]
+fn a_void_whose_answer_is_lost_is_asked_for() {
+    run(|| async {
+        let (world, faults) = world(64);
+        let node = world.start().await;
+        let front = node.front();
+        // Every charge fails, so there is time to cancel.
+        faults.fail_charges.store(1000, Ordering::SeqCst);
+        faults.lose_voids.store(1, Ordering::SeqCst);
+        let order = place(front).await;
+        until("it waits for its next try", || async { front.next_payment_try(order).is_some() }).await;
+        front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+        settled(front, order, OrderStatus::Cancelled).await;
+        assert!(books(&world).iter().all(|(_, state, _)| *state == ChargeState::Voided), "{:?}", books(&world));
+        assert!(letters(front, LetterKind::Step).await.is_empty());
+    });
+}
+
+/// As a node that had the shard meanwhile would have done it: charged, stored, told.
+#[test]
+fn a_payment_that_was_decided_while_its_task_waited_is_not_charged_again() {
+    run(|| async {
+        let (world, faults) = world(65);
+        faults.fail_charges.store(1, Ordering::SeqCst);
+        let node = world.start().await;
+        let front = node.front();
+        let id = place(front).await;
+        until("it waits for its next try", || async { front.next_payment_try(id).is_some() }).await;
+        let order = front.reads().known_order(id).await.unwrap().unwrap();
+        let charge = ChargeRequest {
+            key: ChargeKey { order: id, attempt: 1 },
+            amount: order.total,
+            method: order.payment_method.clone(),
+            correlation: order.correlation,
+        };
+        assert_eq!(world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
+        let payment = Payment::of(&order, 1, PaymentStatus::Charged, order.created_at);
+        let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
+        let event = Some(Event::of(&order, order.created_at, body));
+        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+        front.write(write, LIMIT).await.unwrap();
+        settled(front, id, OrderStatus::Confirmed).await;
+        until("the task has ended", || async { front.next_payment_try(id).is_none() }).await;
+        assert_eq!(books(&world), [(1, ChargeState::Approved, 0)], "one charge, under one key");
+    });
+}
