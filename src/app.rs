@@ -9,7 +9,7 @@ mod watchdog;
 
 use crate::actors::faults::Faults;
 use crate::actors::{self, Actors, Parts, RealWorld, Where};
-use crate::config::providers::PaymentSettings;
+use crate::config::providers::{PaymentSettings, ProviderSettings};
 use crate::config::{ConfigError, Settings};
 use crate::db::{Reads, StoreError};
 use crate::domain::{BookedCharge, Role, Roles};
@@ -116,7 +116,7 @@ impl Node {
             world: Arc::new(RealWorld),
             store,
             reads,
-            providers: Providers::from_settings(&settings.providers)?,
+            providers: Providers::from_settings(&named(&settings))?,
             faults: Faults::default(),
             roles,
             publish: wires.as_ref().map(Wires::publish),
@@ -348,6 +348,26 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
     }
 }
 
+/// The providers' settings, with the name by which this machine greets mail servers: many refuse one that is no name, or not the
+/// machine's own.
+fn named(settings: &Settings) -> ProviderSettings {
+    let mut providers = settings.providers.clone();
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    providers.email.hello = providers.email.hello.or_else(|| mail_name(&settings.server.public_url, &hostname(), &hosts));
+    providers
+}
+
+/// The host of the public address; else the machine's full name, as it says itself or `/etc/hosts` does. None where there is no such name.
+fn mail_name(public_url: &str, hostname: &str, hosts: &str) -> Option<String> {
+    let is_full = |name: &&str| name.contains('.') && name.parse::<std::net::IpAddr>().is_err();
+    let of_url = public_url.split_once("://").and_then(|(_, rest)| rest.split(['/', ':']).next()).filter(is_full);
+    let listed = || {
+        let lines = hosts.lines().filter_map(|line| line.split('#').next()).map(|line| line.split_whitespace().skip(1));
+        lines.filter(|names| names.clone().any(|name| name == hostname)).flatten().find(is_full)
+    };
+    of_url.or_else(|| Some(hostname).filter(is_full)).or_else(listed).map(str::to_owned)
+}
+
 fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -394,5 +414,24 @@ impl Operations for NodeOperations {
 
     fn set_log_filter(&self, filter: &str) -> Result<(), String> {
         self.telemetry.set_log_filter(filter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_servers_are_greeted_by_a_real_name() {
+        let hosts = "127.0.0.1 localhost localhost.localdomain\n10.0.0.7 mill-7 mill-7.shop.example # ours\n";
+        for (url, hostname, name) in [
+            ("https://orders.shop.example:8443/x", "mill-7", Some("orders.shop.example")),
+            ("http://10.0.0.7:8080", "mill-7", Some("mill-7.shop.example")),
+            ("", "mill-7", Some("mill-7.shop.example")),
+            ("", "mill-8.shop.example", Some("mill-8.shop.example")),
+            ("http://mill-9:8080", "mill-9", None),
+        ] {
+            assert_eq!(mail_name(url, hostname, hosts).as_deref(), name, "{url} {hostname}");
+        }
     }
 }

@@ -127,10 +127,40 @@ pub struct EmailSettings {
     pub username: Option<String>,
     /// Password to log in with.
     pub password: Option<Secret>,
-    /// Longest wait for one email to be taken, in milliseconds; half of it for all that comes before the text.
+    /// The name that this machine gives itself (EHLO); none: found by the node.
+    pub hello: Option<String>,
+    /// A file of PEM certificates: the only authorities that may vouch for the server; none: the public ones.
+    pub ca_file: Option<String>,
+    /// A PEM file with the certificate that this machine shows; goes with `client_key_file`.
+    pub client_cert_file: Option<String>,
+    /// A PEM file with that certificate's key.
+    pub client_key_file: Option<String>,
+    /// Longest time to connect, be greeted and set up TLS, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Longest wait for the answer to one command before the text, in milliseconds.
     pub timeout_ms: u64,
+    /// Longest wait for the answer to the text, in milliseconds: after it nobody knows whether it was mailed.
+    pub text_timeout_ms: u64,
+    /// Connections at a time.
+    pub max_connections: usize,
     /// Connections kept open for the next email.
     pub max_idle_connections: usize,
+    /// How long an unused connection is kept, in milliseconds.
+    pub max_idle_ms: u64,
+    /// How long a kept connection may take to show that it is still one, in milliseconds.
+    pub kept_timeout_ms: u64,
+    /// Emails begun in a second; 0: as many as there are.
+    pub per_second: u32,
+}
+
+impl EmailSettings {
+    /// Longer than one email may take whose every step keeps to its own limit, in milliseconds.
+    #[must_use]
+    pub fn longest_ms(&self) -> u64 {
+        // Connecting, logging in, and the commands on a kept line that dies late and on a fresh one.
+        let commands = self.timeout_ms.saturating_mul(8).saturating_add(self.kept_timeout_ms.saturating_mul(2));
+        self.connect_timeout_ms.saturating_add(commands).saturating_add(self.text_timeout_ms).saturating_add(1_000)
+    }
 }
 
 impl Default for EmailSettings {
@@ -143,8 +173,18 @@ impl Default for EmailSettings {
             tls: MailTls::Starttls,
             username: None,
             password: None,
-            timeout_ms: 10_000,
+            hello: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            connect_timeout_ms: 10_000,
+            timeout_ms: 30_000,
+            text_timeout_ms: 600_000,
+            max_connections: 8,
             max_idle_connections: 8,
+            max_idle_ms: 30_000,
+            kept_timeout_ms: 2_000,
+            per_second: 0,
         }
     }
 }
@@ -161,11 +201,25 @@ pub struct SmsSettings {
     pub timeout_ms: u64,
     /// Sent as a bearer token.
     pub api_key: Option<Secret>,
+    /// Calls at a time.
+    pub max_calls: usize,
+    /// Messages begun in a second; 0: as many as there are.
+    pub per_second: u32,
+    /// Whether letters that would make a message twice as long are replaced by the nearest that do not.
+    pub transliterate: bool,
 }
 
 impl Default for SmsSettings {
     fn default() -> Self {
-        Self { provider: HttpParty::Sandbox, url: "http://127.0.0.1:8090".to_owned(), timeout_ms: 5_000, api_key: None }
+        Self {
+            provider: HttpParty::Sandbox,
+            url: "http://127.0.0.1:8090".to_owned(),
+            timeout_ms: 5_000,
+            api_key: None,
+            max_calls: 32,
+            per_second: 0,
+            transliterate: true,
+        }
     }
 }
 

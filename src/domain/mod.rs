@@ -4,6 +4,7 @@
 //! rest of the program validates nothing again.
 
 pub mod analytics;
+mod email;
 mod event;
 mod ids;
 mod letter;
@@ -19,6 +20,7 @@ mod time;
 mod topic;
 
 pub use analytics::{AnalyticsRow, Metric, Tally};
+pub use email::{MailAddress, MailAddressError};
 pub use event::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Marker, ReservedLine, Shortage};
 pub use ids::{CorrelationId, CustomerId, EventId, NoticeId, OrderId, PaymentId, ProductId, ReservationId, WriterId};
 pub use letter::{DeadLetter, LetterId, LetterKind, LetterState};

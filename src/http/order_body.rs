@@ -2,7 +2,7 @@
 
 use super::json::{At, Reader};
 use super::problem::Problem;
-use crate::domain::{Address, Contact, CustomerId, Line, MAX_ITEMS, Money, Order, OrderError, ProductId, Quantity, Text};
+use crate::domain::{Address, Contact, CustomerId, Line, MAX_ITEMS, MailAddress, Money, Order, OrderError, ProductId, Quantity, Text};
 use crate::saga::Shipment;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -165,8 +165,8 @@ fn read_contact(reader: &mut Reader, raw: &str) -> Option<Contact> {
     let at = |name| At::Field(&at_contact, name);
     let [email, phone, locale] = reader.object(raw, &["email", "phone", "locale"], &at_contact)?;
     let email: Option<Text<254>> = email.and_then(|raw| reader.text(raw, &at("email")));
-    if email.as_ref().is_some_and(|email| !looks_like_email(email.as_str())) {
-        reader.fail(&at("email"), "must be an email address");
+    if let Some(Err(error)) = email.as_ref().map(|email| MailAddress::parse(email.as_str())) {
+        reader.fail(&at("email"), error.to_string());
     }
     let phone: Option<Text<32>> = phone.and_then(|raw| reader.text(raw, &at("phone")));
     if phone.as_ref().is_some_and(|phone| !looks_like_phone(phone.as_str())) {
@@ -192,18 +192,6 @@ fn read_address(reader: &mut Reader, raw: &str) -> Option<Address> {
         postal_code: postal_code.and_then(|raw| reader.text(raw, &at("postalCode"))),
         country: country.and_then(|raw| reader.text(raw, &at("country"))),
     })
-}
-
-/// What certainly is none is refused; whether one exists only a mail server can say.
-fn looks_like_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    !local.is_empty()
-        && local.len() <= 64
-        && !domain.is_empty()
-        && !domain.starts_with('.')
-        && !domain.ends_with('.')
-        && !text.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | ':' | '(' | ')' | '[' | ']' | '\\' | '"'))
-        && !local.contains('@')
 }
 
 fn looks_like_phone(text: &str) -> bool {

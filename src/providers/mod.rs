@@ -7,6 +7,7 @@ mod breaker;
 mod email;
 mod guarded;
 mod http;
+mod paced;
 mod payment;
 pub mod sandbox;
 pub mod server;
@@ -18,6 +19,7 @@ pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, SUS
 pub use email::{Email, Mailer};
 pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
+pub use paced::Paced;
 pub use payment::{Charge, ChargeKey, ChargeRequest, Found, NoChargeKey, PaymentProvider, Voided};
 pub use sms::{Sms, Texter};
 pub use smtp::SmtpMailer;
@@ -139,11 +141,17 @@ impl Providers {
             },
             email: match email.provider {
                 MailParty::Sandbox => Arc::new(Guarded::new(control.mailer(), for_email, email.timeout_ms)),
-                MailParty::Smtp => Arc::new(Guarded::new(SmtpMailer::new(email)?, for_email, email.timeout_ms)),
+                MailParty::Smtp => {
+                    let mailer = Guarded::new(SmtpMailer::new(email)?, for_email, email.longest_ms());
+                    Arc::new(Paced::new(mailer, email.max_connections, email.per_second))
+                }
             },
             sms: match sms.provider {
                 HttpParty::Sandbox => Arc::new(Guarded::new(control.texter(), for_sms, sms.timeout_ms)),
-                HttpParty::Http => Arc::new(Guarded::new(HttpTexter::new(sms)?, for_sms, sms.timeout_ms)),
+                HttpParty::Http => {
+                    let texter = Guarded::new(HttpTexter::new(sms)?, for_sms, sms.timeout_ms);
+                    Arc::new(Paced::new(texter, sms.max_calls, sms.per_second))
+                }
             },
             breakers: Breakers::new(breakers.into()),
             sandbox: stand_in.then_some(control),
@@ -156,6 +164,8 @@ fn check(settings: &ProviderSettings) -> Result<(), SetupError> {
     let positive = [
         ("payment.timeout_ms", payment.timeout_ms),
         ("email.timeout_ms", email.timeout_ms),
+        ("email.connect_timeout_ms", email.connect_timeout_ms),
+        ("email.text_timeout_ms", email.text_timeout_ms),
         ("sms.timeout_ms", sms.timeout_ms),
         ("breaker.failures", u64::from(breaker.failures)),
         ("breaker.window_ms", breaker.window_ms),

@@ -84,7 +84,7 @@ fn every_broken_field_of_an_order_is_named() {
             (
                 with("/contact", json!({"email": "a b@c", "phone": "call me", "locale": "?"})),
                 &[
-                    "body /contact/email must be an email address",
+                    BAD_LOCAL,
                     "body /contact/phone must be a telephone number such as \"+49 30 123456\"",
                     "body /contact/locale must be a language tag such as \"de-CH\"",
                 ],
@@ -263,5 +263,22 @@ fn a_correlation_id_is_taken_made_or_replaced() {
         assert!(answer.header("x-correlation-id").is_some_and(|made| made != id && Uuid::try_parse(made).is_ok()));
         let stored = app.get(&answer.at("/links/self")).await;
         assert_eq!(stored.at("/correlationId"), answer.header("x-correlation-id").unwrap());
+    });
+}
+
+const BAD_LOCAL: &str = "body /contact/email must be an email address: the part before the \"@\" has a dot at an end, two dots in a row, a \
+                         forbidden character or more than 64 bytes";
+
+/// The mailer judges by the same function.
+#[test]
+fn an_email_address_that_no_server_takes_is_refused_with_the_reason() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let item = json!({"productId": Uuid::from_u128(1), "quantity": 1, "price": "1.00"});
+        let with = |email: &str| json!({"customerId": Uuid::from_u128(2), "items": [item], "contact": {"email": email}}).to_string();
+        let no_domain = "body /contact/email must be an email address: the part behind the \"@\" is no domain name such as \"example.org\"";
+        for (email, problem) in [("a..b@example.org", BAD_LOCAL), (".a@example.org", BAD_LOCAL), ("a@example..org", no_domain)] {
+            check_fields(&app, &with(email), &[problem]).await;
+        }
     });
 }

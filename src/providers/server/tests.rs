@@ -233,8 +233,8 @@ async fn the_smtp_client_gets_the_answers_of_the_stand_in() {
         for (to, answers) in [
             ("ann@shop.test", ["()", "()", "()"]),
             ("bounce@shop.test", ["rejected"; 3]),
-            ("flaky@shop.test", ["failed", "failed", "()"]),
-            ("fail@shop.test", ["failed"; 3]),
+            ("flaky@shop.test", ["deferred", "deferred", "()"]),
+            ("fail@shop.test", ["deferred"; 3]),
             ("no address", ["rejected"; 3]),
         ] {
             for answer in answers {
@@ -292,11 +292,11 @@ async fn where_the_dialogue_breaks_decides_whether_it_may_have_been_mailed() {
         (&["220 hi", "250 hi"], "failed"),
         (&["220 hi", "250 hi", "550 not from you"], "failed"),
         (&["220 hi", "250 hi", "250 ok", "550 <ann@shop.test> is unknown"], "rejected"),
-        (&["220 hi", "250 hi", "250 ok", "450 mailbox busy"], "failed"),
+        (&["220 hi", "250 hi", "250 ok", "450 mailbox busy"], "deferred"),
         (&["220 hi", "250 hi", "250 ok", "250 ok"], "failed"),
         (&["220 hi", "250 hi", "250 ok", "250 ok", "354 go on"], "unknown"),
         (&["220 hi", "250 hi", "250 ok", "250 ok", "354 go on", "554 spam"], "rejected"),
-        (&["220 hi", "250 hi", "250 ok", "250 ok", "354 go on", "452 full"], "failed"),
+        (&["220 hi", "250 hi", "250 ok", "250 ok", "354 go on", "452 full"], "deferred"),
         (&["220 hi", "250 hi", "250 ok", "250 ok", "354 go on", "250 taken"], "()"),
     ];
     for (script, answer) in cases {
@@ -309,7 +309,8 @@ async fn where_the_dialogue_breaks_decides_whether_it_may_have_been_mailed() {
 
 #[tokio::test]
 async fn a_connection_is_used_again_and_replaced_when_the_server_has_closed_it() {
-    let twice: &[&str] = &["220 hi", "250 hi", "250 ok", "250 ok", "354 go on", "250 ok", "250 ok", "250 ok", "354 go on", "250 ok"];
+    let twice: &[&str] =
+        &["220 hi", "250 hi", "250 ok", "250 ok", "354 go on", "250 ok", "250 noop", "250 ok", "250 ok", "354 go on", "250 ok"];
     let (port, connections) = smtp_script(twice).await;
     let mailer = mailer_at(port);
     for (email, connected) in [(1, 1), (2, 1), (3, 2), (4, 2)] {

@@ -1,0 +1,242 @@
+//! A provider to which calls are paced: so many at a time, so many a second, and fewer when it cannot take them.
+//!
+//! It stands before the breaker and the timeout of [`super::Guarded`], so that a call which waits for its turn is not yet under way: its
+//! time does not run, and when the breaker opens it is told so in place of being sent. How many at a time is found out: it
+//! begins with one, rises with each success, falls to what the party bears when it says "not now", and to one while the breaker is
+//! open, so that a backlog does not meet a party that has just come back all at once.
+
+use super::{Call, Email, Mailer, ProviderError, Sms, Texter};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// How long a number of calls at a time that was too many is not tried again.
+const CAUTION: Duration = Duration::from_secs(60);
+/// The longest time that a party which keeps saying "not now" is left alone.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Paced<P> {
+    inner: Arc<P>,
+    pace: Arc<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    state: Mutex<State>,
+    turn: Notify,
+    most: usize,
+    gap: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    under_way: usize,
+    limit: usize,
+    /// More than this was too many, until then.
+    ceiling: Option<(usize, Instant)>,
+    /// When the next call may begin.
+    next: Instant,
+    /// Nothing is sent before; for how long the party was left alone last.
+    hold: Option<(Instant, Duration)>,
+}
+
+impl<P> Paced<P> {
+    /// Paces `inner`: at most `most` calls at a time and `per_second` in a second (0: no limit).
+    #[must_use]
+    pub fn new(inner: P, most: usize, per_second: u32) -> Self {
+        let state = State { under_way: 0, limit: 1, ceiling: None, next: Instant::now(), hold: None };
+        let gap = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
+        Self { inner: Arc::new(inner), pace: Arc::new(Pace { state: Mutex::new(state), turn: Notify::new(), most: most.max(1), gap }) }
+    }
+
+    fn send(&self, call: impl FnOnce(&P) -> Call<()> + Send + 'static) -> Call<()>
+    where
+        P: Send + Sync + 'static,
+    {
+        let (inner, pace) = (self.inner.clone(), self.pace.clone());
+        Box::pin(async move {
+            let place = pace.take_place().await;
+            pace.take_turn().await?;
+            let answer = call(&inner).await;
+            pace.learn(&answer);
+            drop(place);
+            answer
+        })
+    }
+}
+
+/// One of the calls at a time, also when its future is dropped.
+struct Place<'a>(&'a Pace);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.state().under_way -= 1;
+        self.0.turn.notify_one();
+    }
+}
+
+impl Pace {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn take_place(&self) -> Place<'_> {
+        loop {
+            let turn = self.turn.notified();
+            {
+                let mut state = self.state();
+                if state.under_way < state.limit {
+                    state.under_way += 1;
+                    return Place(self);
+                }
+            }
+            turn.await;
+        }
+    }
+
+    /// Waits for the moment that the rate allows; refuses while the party is left alone.
+    async fn take_turn(&self) -> Result<(), ProviderError> {
+        let at = {
+            let mut state = self.state();
+            let now = Instant::now();
+            if let Some((until, _)) = state.hold.filter(|(until, _)| *until > now) {
+                let retry_in_ms = u64::try_from((until - now).as_millis()).unwrap_or(u64::MAX).max(1);
+                return Err(ProviderError::Busy { retry_in_ms, reason: "it takes nothing for now".to_owned() });
+            }
+            let at = state.next.max(now);
+            state.next = at + self.gap;
+            at
+        };
+        if !self.gap.is_zero() {
+            sleep_until(at).await;
+        }
+        Ok(())
+    }
+
+    fn learn(&self, answer: &Result<(), ProviderError>) {
+        let mut state = self.state();
+        let now = Instant::now();
+        match answer {
+            Ok(()) | Err(ProviderError::Rejected { .. } | ProviderError::Deferred { .. }) => {
+                state.hold = None;
+                state.ceiling = state.ceiling.filter(|(_, until)| *until > now);
+                let most = state.ceiling.map_or(self.most, |(ceiling, _)| ceiling.min(self.most));
+                if state.limit < most {
+                    state.limit += 1;
+                    self.turn.notify_one();
+                }
+            }
+            Err(ProviderError::Busy { retry_in_ms, .. }) => match state.under_way.saturating_sub(1) {
+                // It takes nothing at all: leave it alone, for longer each time.
+                0 => {
+                    let last = state.hold.map_or(Duration::ZERO, |(_, last)| last);
+                    let hold = Duration::from_millis(*retry_in_ms).max(last * 2).min(LONGEST_HOLD);
+                    state.hold = Some((now + hold, hold));
+                }
+                // It takes the others.
+                others => {
+                    state.limit = state.limit.min(others);
+                    state.ceiling = Some((state.limit, now + CAUTION));
+                }
+            },
+            Err(ProviderError::Failed { .. } | ProviderError::Unknown { .. }) => state.limit = (state.limit / 2).max(1),
+            Err(ProviderError::Open { .. }) => state.limit = 1,
+        }
+    }
+}
+
+impl<P: Mailer + 'static> Mailer for Paced<P> {
+    fn send(&self, email: Email) -> Call<()> {
+        self.send(move |inner| inner.send(email))
+    }
+}
+
+impl<P: Texter + 'static> Texter for Paced<P> {
+    fn send(&self, sms: Sms) -> Call<()> {
+        self.send(move |inner| inner.send(sms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::sandbox::tests::email_to;
+
+    /// Answers after a second what it is told to, and keeps count.
+    #[derive(Clone)]
+    struct Scripted {
+        answer: Arc<Mutex<Result<(), ProviderError>>>,
+        counts: Arc<Mutex<(usize, usize, usize)>>,
+    }
+
+    impl Mailer for Scripted {
+        fn send(&self, _: Email) -> Call<()> {
+            let scripted = self.clone();
+            Box::pin(async move {
+                {
+                    let mut counts = scripted.counts.lock().unwrap();
+                    *counts = (counts.0 + 1, counts.1 + 1, counts.2.max(counts.1 + 1));
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                scripted.counts.lock().unwrap().1 -= 1;
+                scripted.answer.lock().unwrap().clone()
+            })
+        }
+    }
+
+    fn scripted() -> Scripted {
+        Scripted { answer: Arc::new(Mutex::new(Ok(()))), counts: Arc::default() }
+    }
+
+    async fn send(paced: &Paced<Scripted>, count: usize) -> Vec<Result<(), ProviderError>> {
+        futures_util::future::join_all((0..count).map(|_| Mailer::send(paced, email_to(1, "a@b.test")))).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_begins_with_one_call_and_rises_to_the_limit() {
+        let inner = scripted();
+        let paced = Paced::new(inner.clone(), 8, 0);
+        let began = Instant::now();
+        assert!(send(&paced, 100).await.iter().all(Result::is_ok));
+        let (calls, _, at_once) = *inner.counts.lock().unwrap();
+        assert_eq!((calls, at_once), (100, 8));
+        // 1 + 2 + 4 + 8 and then 8 a second.
+        assert_eq!(began.elapsed().as_secs(), 4 + 11);
+        *inner.answer.lock().unwrap() = Err(ProviderError::Open { retry_in_ms: 9 });
+        send(&paced, 1).await;
+        *inner.answer.lock().unwrap() = Ok(());
+        *inner.counts.lock().unwrap() = (0, 0, 0);
+        let again = tokio::time::timeout(Duration::from_millis(900), send(&paced, 100)).await;
+        assert!(again.is_err());
+        assert_eq!(inner.counts.lock().unwrap().0, 1, "after an open breaker it begins with one again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_a_second_and_no_more() {
+        let inner = scripted();
+        let paced = Paced::new(inner.clone(), 100, 5);
+        let began = Instant::now();
+        send(&paced, 51).await;
+        assert!((10..=16).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_party_that_takes_nothing_is_left_alone_for_longer_each_time() {
+        let inner = scripted();
+        let paced = Paced::new(inner.clone(), 8, 0);
+        *inner.answer.lock().unwrap() = Err(ProviderError::Busy { retry_in_ms: 1_000, reason: "full".to_owned() });
+        for (round, hold_ms) in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].into_iter().enumerate() {
+            send(&paced, 1).await;
+            let held = send(&paced, 50).await;
+            let busy = Err(ProviderError::Busy { retry_in_ms: hold_ms, reason: "it takes nothing for now".to_owned() });
+            assert_eq!(held, vec![busy; 50], "round {round}");
+            assert_eq!(inner.counts.lock().unwrap().0, round + 1, "nothing was sent meanwhile");
+            tokio::time::sleep(Duration::from_millis(hold_ms)).await;
+        }
+        *inner.answer.lock().unwrap() = Ok(());
+        assert_eq!(send(&paced, 3).await, vec![Ok(()); 3]);
+    }
+}
