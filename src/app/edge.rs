@@ -100,6 +100,9 @@ fn again(consumer: &Arc<Consumer>) -> LetterAgain {
     })
 }
 
+/// Troubles that /health tells in full.
+const MOST_TOLD: usize = 5;
+
 /// Publisher and consumer of a node.
 pub(super) struct Edge {
     publisher: Publisher,
@@ -134,13 +137,20 @@ impl Edge {
             Brokers::Away(why) => (Fares::Degraded, Some(why)),
             Brokers::Refused(why) => (Fares::Down, Some(why)),
         };
+        let troubles = self.state.troubles().told();
+        let fares = if matches!(fares, Fares::Up) && !troubles.is_empty() { Fares::Degraded } else { fares };
         let lag = self.publisher.published().lag;
-        let detail = trouble.or_else(|| (lag > 0).then(|| format!("{lag} events are to be published")));
+        let behind = (lag > 0).then(|| format!("{lag} events are to be published"));
+        let more = troubles.len().saturating_sub(MOST_TOLD);
+        let more = (more > 0).then(|| format!("and {more} more troubles"));
+        let all: Vec<String> = trouble.into_iter().chain(troubles.into_iter().take(MOST_TOLD)).chain(more).chain(behind).collect();
+        let detail = (!all.is_empty()).then(|| all.join("; "));
         Component { name: "kafka".to_owned(), fares, detail }
     }
 
     /// Writes the numbers of the moment into the metrics.
     pub(super) fn publish(&self) {
+        self.state.troubles().publish();
         self.publisher.publish();
         self.consumer.publish();
     }

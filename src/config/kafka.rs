@@ -48,6 +48,8 @@ pub struct KafkaSettings {
     pub pause_ms: u64,
     /// How often offsets are committed and letters looked through, in milliseconds.
     pub commit_ms: u64,
+    /// How often the lag behind the brokers is measured, in milliseconds.
+    pub statistics_ms: u64,
     /// How often the brokers are asked whether they are there, in milliseconds.
     pub probe_ms: u64,
     /// How long a node that needs others' roles waits for the brokers before it leaves its orders to other nodes, in milliseconds.
@@ -84,6 +86,7 @@ impl Default for KafkaSettings {
             retry_first_ms: 1_000,
             pause_ms: 1_000,
             commit_ms: 1_000,
+            statistics_ms: 10_000,
             probe_ms: 2_000,
             grace_ms: 30_000,
             local_time: LocalTime::default(),
@@ -176,6 +179,7 @@ const OURS: &[(&str, &str)] = &[
     ("enable.auto.commit", "messages would be taken as done before they are"),
     ("enable.auto.offset.store", "messages would be taken as done before they are"),
     ("auto.offset.reset", "messages would be passed over"),
+    ("statistics.interval.ms", "use kafka.statistics_ms"),
 ];
 
 /// A property's value: a text, a number or a truth value.
@@ -241,6 +245,7 @@ impl KafkaSettings {
         need(self.publish_recheck_ms > 0, "kafka.publish_recheck_ms must be at least 1");
         need(self.consume_window > 0, "kafka.consume_window must be at least 1");
         need(self.commit_ms > 0, "kafka.commit_ms must be at least 1");
+        need((1..=86_400_000).contains(&self.statistics_ms), "kafka.statistics_ms must be from 1 to 86400000");
         need(self.probe_ms > 0, "kafka.probe_ms must be at least 1");
         need(self.backoff_first_ms > 0, "kafka.backoff_first_ms must be at least 1");
         need(self.backoff_first_ms <= self.backoff_most_ms, "kafka.backoff_first_ms must not be above kafka.backoff_most_ms");

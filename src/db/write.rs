@@ -224,6 +224,13 @@ pub enum Write {
         /// The event.
         event: Event,
     },
+    /// Replaces a letter's origin, open or closed; one that is not there is none. Answer: [`Outcome::Done`].
+    MarkLetter {
+        /// Which.
+        id: LetterId,
+        /// What it keeps of its message from now on.
+        origin: String,
+    },
     /// What a person did that changes no row: to a breaker.
     Audit(AuditEntry),
     /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
@@ -322,6 +329,7 @@ impl Write {
             Self::ChangeProduct(_)
             | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
+            | Self::MarkLetter { .. }
             | Self::CloseLetter { .. }
             | Self::Audit(_)
             | Self::SaveAnalytics { .. }
@@ -353,6 +361,7 @@ impl Write {
             | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
             | Self::ParkStep { .. }
+            | Self::MarkLetter { .. }
             | Self::CloseLetter { .. }
             | Self::Audit(_)
             | Self::SaveAnalytics { .. }

@@ -1,5 +1,6 @@
 //! What every client of the brokers is set to, and what is known of the brokers.
 
+use super::troubles::Troubles;
 use crate::config::KafkaSettings;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -22,11 +23,14 @@ pub enum Brokers {
 
 /// What is known of the brokers, shared by all clients of a node.
 #[derive(Clone, Debug)]
-pub struct BrokerState(Arc<Mutex<Brokers>>);
+pub struct BrokerState {
+    brokers: Arc<Mutex<Brokers>>,
+    troubles: Troubles,
+}
 
 impl Default for BrokerState {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Brokers::Unknown)))
+        Self { brokers: Arc::new(Mutex::new(Brokers::Unknown)), troubles: Troubles::default() }
     }
 }
 
@@ -34,7 +38,13 @@ impl BrokerState {
     /// What is known now.
     #[must_use]
     pub fn get(&self) -> Brokers {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is wrong and does not pass by itself.
+    #[must_use]
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     pub(super) fn up(&self) {
@@ -58,7 +68,7 @@ impl BrokerState {
 
     /// Told once, where it changes.
     fn set(&self, now: Brokers) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = std::mem::discriminant(&*state) != std::mem::discriminant(&now);
         match &now {
             Brokers::Up if is_news => tracing::info!("kafka answers"),
@@ -67,6 +77,61 @@ impl BrokerState {
             Brokers::Unknown | Brokers::Up | Brokers::Away(_) | Brokers::Refused(_) => {}
         }
         *state = now;
+    }
+}
+
+/// Whether this says no more than that the brokers are away, busy or moving house: it passes by itself.
+pub(super) fn is_absence(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageTimedOut
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::TimedOutQueue
+            | RDKafkaErrorCode::WaitingForCoordinator
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::NetworkException
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotEnoughReplicas
+            | RDKafkaErrorCode::NotEnoughReplicasAfterAppend
+            | RDKafkaErrorCode::QueueFull
+            | RDKafkaErrorCode::PurgeQueue
+            | RDKafkaErrorCode::PurgeInflight
+            | RDKafkaErrorCode::NoOffset
+    )
+}
+
+/// Whether the brokers refuse something until a person changes it.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+    )
+}
+
+/// What a person can do where a topic does not take a record.
+pub(super) fn remedy(code: Option<RDKafkaErrorCode>) -> &'static str {
+    match code {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+            "let ordermill's login WRITE to the topic; it goes on by itself then"
+        }
+        Some(RDKafkaErrorCode::InvalidRecord) => {
+            "a compacted topic takes no record without a key: set its cleanup.policy to delete; it goes on by itself then"
+        }
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) => {
+            "create the topic with as many partitions as the store has shards; it goes on by itself then"
+        }
+        Some(_) | None => "the brokers' log says more; it is tried again",
     }
 }
 

@@ -15,6 +15,7 @@ pub mod read;
 mod read_body;
 mod times;
 pub mod topics;
+pub mod troubles;
 pub mod wire;
 pub mod wire_ours;
 pub mod write;

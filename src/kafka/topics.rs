@@ -1,6 +1,7 @@
 //! The topics: their names, and that each has as many partitions as the store has shards.
 
 use super::client::{self, BrokerState, Ears};
+use super::troubles::{Trouble, TroubleKind};
 use crate::config::KafkaSettings;
 use crate::domain::{Shards, Topic};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -24,7 +25,8 @@ pub enum TopicsError {
     /// A topic has another number of partitions: a person must mend it.
     #[error(
         "topic {topic} has {has} partitions, but the store has {wants} shards, and each must be one partition: \
-         use another kafka.prefix, or a store that was created with store.shards = {has}"
+         add the partitions that are missing (kafka-topics.sh --alter --topic {topic} --partitions {wants}); what is on it stays. Or use \
+         another kafka.prefix, or a store that was created with store.shards = {has}"
     )]
     Partitions {
         /// Which topic.
@@ -76,6 +78,28 @@ impl TopicNames {
     }
 }
 
+/// Tells of a topic that has another number of partitions than the store has shards. More do no harm where nobody writes to them; what
+/// comes there is read and published again where it belongs.
+pub(super) fn tell_count(state: &BrokerState, topic: &str, has: usize, shards: Shards) {
+    let wants = usize::from(shards.count());
+    if has == wants {
+        return state.troubles().clear(TroubleKind::Partitions, topic, "");
+    }
+    let what_now = if has > wants {
+        "what comes on those beyond is read and published again where it belongs; make the topic anew with the right number when you can"
+    } else {
+        "orders of the others cannot be told there: add those that are missing (kafka-topics.sh --alter); it goes on by itself then"
+    };
+    state.troubles().raise(Trouble {
+        kind: TroubleKind::Partitions,
+        topic: topic.to_owned(),
+        partition: None,
+        who: "",
+        cause: format!("it has {has} partitions, but the store has {wants} shards, and each must be one partition"),
+        remedy: what_now.to_owned(),
+    });
+}
+
 /// Creates the topics that are missing and checks the number of partitions of all.
 ///
 /// # Errors
@@ -97,8 +121,8 @@ pub async fn ensure(settings: &KafkaSettings, state: &BrokerState, shards: Shard
     for name in &names {
         match existing.get(name) {
             None => missing.push(name),
-            Some(has) if *has != wants => return Err(TopicsError::Partitions { topic: name.clone(), has: *has, wants }),
-            Some(_) => {}
+            Some(has) if *has < wants => return Err(TopicsError::Partitions { topic: name.clone(), has: *has, wants }),
+            Some(has) => tell_count(state, name, *has, shards),
         }
     }
     if missing.is_empty() {

@@ -10,6 +10,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a letter comes back whole, with an order or without", |f| Box::pin(added(f))),
     ("a letter of an id that is open stays one letter", |f| Box::pin(added_twice(f))),
     ("a letter that was closed is opened by the same trouble again", |f| Box::pin(opened_again(f))),
+    ("a letter's origin is replaced, open or closed, and nothing else of it", |f| Box::pin(marked(f))),
     ("an open letter is closed once, with its audit entry", |f| Box::pin(closed(f))),
     ("letters are listed newest first and filtered", |f| Box::pin(listed(f))),
     ("pages of letters are stable while new ones arrive", |f| Box::pin(paged(f))),
@@ -46,6 +47,20 @@ async fn added_twice(f: &mut Fixture) {
 
 fn close(id: LetterId, state: LetterState) -> Write {
     Write::CloseLetter { id, state, by: crate::sample::text("ann"), note: Some(crate::sample::text("called them")), at: at(50) }
+}
+
+async fn marked(f: &mut Fixture) {
+    let order = order(1);
+    let (first, other) = (letter(&order, 1, "timeout", 5), letter(&order, 2, "timeout", 6));
+    let mark = |id, origin: &str| Write::MarkLetter { id, origin: origin.to_owned() };
+    f.commit(vec![Write::AddLetter(first.clone()), mark(first.id, "in its batch"), Write::AddLetter(other.clone())]).await;
+    assert_eq!(f.reads.letter(first.id).await.unwrap().unwrap().origin.as_deref(), Some("in its batch"));
+    f.write(close(first.id, LetterState::Discarded)).await;
+    assert_eq!(f.write(mark(first.id, "later")).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(mark(LetterId(uuid::Uuid::from_u128(4711)), "of none")).await, (Outcome::Done, vec![]));
+    let stored = f.reads.letter(first.id).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.origin.as_deref()), (LetterState::Discarded, Some("later")));
+    assert_eq!(f.reads.letter(other.id).await.unwrap(), Some(other));
 }
 
 async fn opened_again(f: &mut Fixture) {

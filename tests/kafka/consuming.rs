@@ -1,178 +1,21 @@
 //! What others say is heard: each order's messages in their order, failures as dead letters, offsets behind what is done.
 
-use crate::sample::{event_of, order, published, record, shards};
-use crate::world::{Journal, Mock, OwnBroker, Reader, Teller, database, prefix, reads, real_broker, settings, until};
-use futures_util::future::BoxFuture;
+use crate::listener::{Ears, LIMIT, Node, close, failed, foreign, node_on_mock, without_local};
+use crate::sample::{event_of, order, published, shards};
+use crate::world::{Journal, Mock, OwnBroker, Reader, Teller, database, prefix, real_broker, settings, until};
 use ordermill::config::KafkaSettings;
-use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{LetterFilter, Outcome, Reads as _, Write};
-use ordermill::domain::{DeadLetter, Event, EventKind, LetterId, LetterState, OrderId, Role, Shard, Slices, Text, Timestamp, Topic};
+use ordermill::db::memory::Nodes;
+use ordermill::domain::{EventKind, LetterState, Role, Shard, Slices, Topic};
 use ordermill::kafka::client::BrokerState;
-use ordermill::kafka::consumer::{Consumer, ConsumerParts, HearError, Hearing, ReprocessError};
+use ordermill::kafka::consumer::{HearError, ReprocessError};
 use ordermill::kafka::headers;
 use ordermill::kafka::read::Record;
 use ordermill::kafka::topics;
-use ordermill::saga::Shipment;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
-
-const LIMIT: Duration = Duration::from_secs(5);
-
-type Answer = Box<dyn Fn(Role, &Event) -> Result<(), HearError> + Send + Sync>;
-
-/// Roles that remember what they heard and answer as the test wants.
-struct Ears {
-    journal: Journal,
-    heard: Mutex<Vec<(Role, OrderId, EventKind)>>,
-    /// How often each was tried.
-    tries: Mutex<BTreeMap<(OrderId, &'static str), u32>>,
-    answer: Mutex<Answer>,
-    /// How long each takes.
-    takes: Duration,
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Ears {
-    fn new(journal: Journal) -> Arc<Self> {
-        Self::slow(journal, Duration::ZERO)
-    }
-
-    fn slow(journal: Journal, takes: Duration) -> Arc<Self> {
-        let answer: Answer = Box::new(|_, _| Ok(()));
-        Arc::new(Self {
-            journal,
-            heard: Mutex::default(),
-            tries: Mutex::default(),
-            answer: Mutex::new(answer),
-            takes,
-            now: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
-        })
-    }
-
-    fn answer_with(&self, answer: impl Fn(Role, &Event) -> Result<(), HearError> + Send + Sync + 'static) {
-        *self.answer.lock().unwrap() = Box::new(answer);
-    }
-
-    fn heard(&self) -> Vec<(Role, OrderId, EventKind)> {
-        self.heard.lock().unwrap().clone()
-    }
-
-    fn kinds_of(&self, order: OrderId) -> Vec<&'static str> {
-        self.heard().into_iter().filter(|(_, of, _)| *of == order).map(|(_, _, kind)| kind.name()).collect()
-    }
-
-    fn tries(&self, order: OrderId, kind: &'static str) -> u32 {
-        self.tries.lock().unwrap().get(&(order, kind)).copied().unwrap_or(0)
-    }
-}
-
-/// The shared one, as the consumer takes it.
-struct Shared(Arc<Ears>);
-
-impl Hearing for Shared {
-    fn hear(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), HearError>> {
-        let ears = self.0.clone();
-        Box::pin(async move {
-            let now = ears.now.fetch_add(1, Ordering::SeqCst) + 1;
-            ears.most.fetch_max(now, Ordering::SeqCst);
-            tokio::time::sleep(ears.takes).await;
-            ears.now.fetch_sub(1, Ordering::SeqCst);
-            *ears.tries.lock().unwrap().entry((event.order, event.kind().name())).or_default() += 1;
-            (ears.answer.lock().unwrap())(role, &event)?;
-            ears.heard.lock().unwrap().push((role, event.order, event.kind()));
-            Ok(())
-        })
-    }
-
-    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>> {
-        let body = ordermill::domain::EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking };
-        let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId(order.0));
-        self.hear(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body })
-    }
-
-    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>> {
-        let journal = self.0.journal.clone();
-        Box::pin(async move {
-            assert_eq!(journal.commit(vec![Write::AddLetter(letter)]).await, [Outcome::Done]);
-            Ok(())
-        })
-    }
-
-    fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>> {
-        let journal = self.0.journal.clone();
-        Box::pin(async move {
-            close(&journal, letter, LetterState::Reprocessed).await;
-            Ok(())
-        })
-    }
-}
-
-async fn close(journal: &Journal, id: LetterId, state: LetterState) {
-    journal.commit(vec![Write::CloseLetter { id, state, by: Text::lossy("test"), note: None, at: Timestamp(9) }]).await;
-}
-
-/// A consumer with the roles that a test gives it.
-struct Node {
-    database: MemoryDatabase,
-    ears: Arc<Ears>,
-    slices: watch::Sender<Slices>,
-    consumer: Consumer,
-}
-
-impl Node {
-    fn start(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role]) -> Self {
-        let owned: Slices = roles.iter().flat_map(|role| shards().all().map(|shard| (*role, shard))).collect();
-        Self::start_with(settings, database, ears, roles, owned)
-    }
-
-    fn start_with(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role], owned: Slices) -> Self {
-        let (slices, watched) = watch::channel(owned);
-        let parts = ConsumerParts {
-            settings: settings.clone(),
-            reads: reads(database),
-            hearing: Arc::new(Shared(ears.clone())),
-            slices: watched,
-            external: ordermill::domain::Roles::default(),
-            state: BrokerState::default(),
-            now: Arc::new(|| Timestamp(1_760_000_000_000_000)),
-        };
-        let consumer = Consumer::start(&parts, roles).unwrap();
-        Self { database: database.clone(), ears, slices, consumer }
-    }
-
-    async fn letters(&self) -> Vec<DeadLetter> {
-        self.database.letters(LetterFilter { state: Some(LetterState::Open), limit: 1000, ..LetterFilter::default() }).await.unwrap()
-    }
-
-    async fn heard(&self, what: &str, count: usize) {
-        until(what, async || self.ears.heard().len() >= count).await;
-        assert_eq!(self.ears.heard().len(), count, "{what}");
-    }
-}
-
-async fn node_on_mock(roles: &[Role]) -> (Mock, KafkaSettings, Node) {
-    let mock = Mock::start();
-    let settings = settings(&mock.brokers);
-    let database = database(Nodes::One);
-    let ears = Ears::new(Journal::start(&database, None).await);
-    let node = Node::start(&settings, &database, ears, roles);
-    (mock, settings, node)
-}
-
-fn failed() -> Result<(), HearError> {
-    Err(HearError::Failed { cause: "broken".to_owned(), detail: "it is broken".to_owned() })
-}
-
-/// Another team's message, on the partition of its order.
-fn foreign(n: u64, topic: Topic, value: &Value) -> Record {
-    record(topic, order(n).id, value.to_string().into_bytes())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_is_not_heard_again_after_a_restart() {
@@ -239,12 +82,6 @@ async fn a_failing_message_holds_up_its_own_order_only_and_the_later_ones_wait_i
     node.consumer.stop(LIMIT).await;
 }
 
-fn without_local(event: &Event) -> Record {
-    let mut record = published(event);
-    record.headers.0.retain(|(name, _)| name != headers::LOCAL);
-    record
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_being_away_is_no_failure_of_a_message() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
@@ -287,7 +124,10 @@ async fn a_message_on_the_wrong_partition_goes_to_the_right_one() {
     let mut reader = Reader::of_topics(&settings);
     reader.until("both", |seen| seen.len() == 2);
     let moved = reader.seen.iter().find(|record| record.partition == right.partition).unwrap();
-    assert_eq!((&moved.key, &moved.value, &moved.headers), (&right.key, &right.value, &right.headers));
+    let mut headers = moved.headers.clone();
+    let (mark, from) = headers.0.pop().unwrap();
+    assert_eq!((mark.as_str(), from), ("ordermill_moved_from", Some(format!("{}/0", wrong.partition).into_bytes())));
+    assert_eq!((&moved.key, &moved.value, &headers), (&right.key, &right.value, &right.headers));
     node.consumer.stop(LIMIT).await;
 }
 

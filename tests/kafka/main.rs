@@ -7,11 +7,14 @@ mod consuming;
 mod contracts;
 mod envelope;
 mod foreign;
+mod listener;
 mod nodes;
 #[path = "../support/process.rs"]
 mod process;
 mod publishing;
+mod recipes;
 mod sample;
 #[path = "../support/services.rs"]
 mod services;
+mod troubles;
 mod world;

@@ -14,19 +14,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// As many as a node has.
-fn shards() -> Shards {
+pub(crate) fn shards() -> Shards {
     Shards::new(24).unwrap()
 }
 
 /// A node with a folder, topics and groups of its own.
-struct Node {
+pub(crate) struct Node {
     _folder: tempfile::TempDir,
-    plan: Plan,
-    kafka: KafkaSettings,
+    pub(crate) plan: Plan,
+    pub(crate) kafka: KafkaSettings,
 }
 
 impl Node {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let kafka = KafkaSettings { prefix: prefix(), ..settings(&real_broker()) };
         let plan = Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path())
@@ -38,13 +38,13 @@ impl Node {
         Self { _folder: folder, plan, kafka }
     }
 
-    fn place(&self, price: &str) -> OrderId {
+    pub(crate) fn place(&self, price: &str) -> OrderId {
         let placed = self.plan.place(price).unwrap();
         assert_eq!(placed.status, 202, "{placed:?}");
         placed.field("orderId").parse().unwrap()
     }
 
-    fn comes_to(&self, order: OrderId, status: &str) {
+    pub(crate) fn comes_to(&self, order: OrderId, status: &str) {
         let get = || self.plan.get(&format!("/api/v1/orders/{order}/status")).map(|answer| answer.field("status")).unwrap_or_default();
         let mut last = String::new();
         until(&format!("order {order} comes to {status}"), LIMIT, || {
@@ -53,13 +53,13 @@ impl Node {
         });
     }
 
-    fn letters(&self) -> Vec<Value> {
+    pub(crate) fn letters(&self) -> Vec<Value> {
         let answer = self.plan.get("/api/v1/admin/dlq").unwrap();
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         body["items"].as_array().cloned().unwrap_or_default()
     }
 
-    fn shipped(&self, order: OrderId) -> Record {
+    pub(crate) fn shipped(&self, order: OrderId) -> Record {
         Record {
             topic: Topic::Shipping,
             partition: shards().of(order).0.into(),

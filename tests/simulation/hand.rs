@@ -191,6 +191,7 @@ fn summary(write: &Write) -> String {
         Write::KeepAnswer { .. } => "answer".to_owned(),
         Write::AddLetter(letter) => format!("letter {}", letter.id.0),
         Write::ParkStep { letter, event } => format!("park {} letter {}", event.order, letter.id.0),
+        Write::MarkLetter { id, .. } => format!("mark {}", id.0),
         Write::CloseLetter { id, state, .. } => format!("close {} {}", id.0, state.name()),
         Write::Audit(entry) => format!("audit {} {}", entry.action, entry.subject),
         Write::Published { writer, seq } => format!("published {} {seq}", writer.0),

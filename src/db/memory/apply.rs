@@ -82,6 +82,7 @@ impl Transaction<'_> {
                 self.tables.audit.push(entry.clone());
                 Outcome::Done
             }
+            Write::MarkLetter { id, origin } => self.mark_letter(*id, origin),
             Write::CloseLetter { id, state, by, note, at } => self.close_letter(*id, *state, by, note.as_ref(), *at),
             Write::SaveAnalytics { add, source, after, seq } => {
                 let position = self.tables.positions.entry(*source).or_insert(0);
@@ -217,6 +218,13 @@ impl Transaction<'_> {
         let open = self.tables.letters.get(&letter.id).filter(|stored| stored.state == LetterState::Open);
         let created_at = open.map_or(letter.created_at, |stored| stored.created_at);
         self.tables.letters.insert(letter.id, DeadLetter { created_at, ..letter.clone() });
+        Outcome::Done
+    }
+
+    fn mark_letter(&mut self, id: LetterId, origin: &str) -> Outcome {
+        if let Some(letter) = self.tables.letters.get_mut(&id) {
+            letter.origin = Some(origin.to_owned());
+        }
         Outcome::Done
     }
 

@@ -18,6 +18,7 @@ pub(in crate::db) struct Desk<'a> {
     stored: HashMap<LetterId, StoredLetter>,
     letters: BTreeMap<LetterId, DeadLetter>,
     closed: BTreeMap<LetterId, (LetterState, Timestamp)>,
+    marked: BTreeMap<LetterId, &'a str>,
     audit: Vec<AuditEntry>,
     stored_positions: HashMap<WriterId, i64>,
     positions: BTreeMap<WriterId, i64>,
@@ -35,7 +36,15 @@ impl<'a> Desk<'a> {
         let created_at = known.map_or(letter.created_at, |known| known.created_at);
         self.stored.insert(letter.id, StoredLetter { state: letter.state, created_at });
         self.closed.remove(&letter.id);
+        self.marked.remove(&letter.id);
         self.letters.insert(letter.id, DeadLetter { created_at, ..letter.clone() });
+    }
+
+    pub(super) fn mark_letter(&mut self, id: LetterId, origin: &'a str) {
+        match self.letters.get_mut(&id) {
+            Some(letter) => letter.origin = Some(origin.to_owned()),
+            None => drop(self.marked.insert(id, origin)),
+        }
     }
 
     pub(super) fn close_letter(
@@ -91,6 +100,11 @@ impl<'a> Desk<'a> {
     /// The stored letters that were closed.
     pub(in crate::db) fn closed(&self) -> impl Iterator<Item = (LetterId, LetterState, Timestamp)> {
         self.closed.iter().map(|(id, (state, at))| (*id, *state, *at))
+    }
+
+    /// The stored letters whose origin is replaced.
+    pub(in crate::db) fn marked(&self) -> impl Iterator<Item = (LetterId, &'a str)> {
+        self.marked.iter().map(|(id, origin)| (*id, *origin))
     }
 
     /// What persons did, in order.

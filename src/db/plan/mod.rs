@@ -207,6 +207,10 @@ impl<'a> Plan<'a> {
                 self.desk.audit_entry(entry.clone());
                 Outcome::Done
             }
+            Write::MarkLetter { id, origin } => {
+                self.desk.mark_letter(*id, origin);
+                Outcome::Done
+            }
             Write::CloseLetter { id, state, by, note, at } => self.desk.close_letter(*id, *state, by, note.as_ref(), *at),
             Write::SaveAnalytics { add, source, after, seq } => self.desk.save_analytics(add, *source, (*after, *seq)),
             Write::Published { writer, seq } => {

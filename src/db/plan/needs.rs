@@ -94,7 +94,7 @@ impl<'a> Needs<'a> {
             Write::KeepAnswer { key, .. } => self.answers.push(key),
             Write::AddLetter(letter) => self.letters.push(letter.id),
             Write::ParkStep { letter, .. } => self.letters.push(letter.id),
-            Write::CloseLetter { id, .. } => self.letters.push(*id),
+            Write::CloseLetter { id, .. } | Write::MarkLetter { id, .. } => self.letters.push(*id),
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),
             Write::Published { .. } | Write::Audit(_) => {}
             Write::ClaimLog { writer, lease_ms } => self.claims.push((*writer, *lease_ms)),

@@ -22,6 +22,7 @@ sql!(
     "UPDATE dead_letters SET state = n.state, closed_at = n.closed_at FROM unnest(?, ?, ?) AS n (id, state, closed_at) \
      WHERE dead_letters.id = n.id"
 );
+sql!(MarkLetters, "UPDATE dead_letters SET origin = n.origin FROM unnest(?, ?) AS n (id, origin) WHERE dead_letters.id = n.id");
 sql!(AddAudit, "INSERT INTO audit_log (at, by_whom, action, subject, note) SELECT * FROM unnest(?, ?, ?, ?, ?)");
 sql!(
     AddNumbers,
@@ -87,6 +88,13 @@ pub(super) fn add_desk(script: &mut Script, desk: &Desk<'_>) {
             Value::Ids(closed.iter().map(|(id, ..)| id.0).collect()),
             Value::Names(closed.iter().map(|(_, state, _)| state.name()).collect()),
             Value::Times(closed.iter().map(|(.., at)| time(*at)).collect()),
+        ]
+    });
+    let marked: Vec<_> = desk.marked().collect();
+    script.add(marked.len(), MarkLetters, || {
+        [
+            Value::Ids(marked.iter().map(|(id, _)| id.0).collect()),
+            Value::Texts(marked.iter().map(|(_, origin)| (*origin).to_owned()).collect()),
         ]
     });
     let audit = desk.audit();

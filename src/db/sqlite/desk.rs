@@ -20,6 +20,7 @@ sql!(
       closed_at = excluded.closed_at, origin = excluded.origin"
 );
 sql!(CloseLetter, "UPDATE dead_letters SET state = ?, closed_at = ? WHERE id = ?");
+sql!(MarkLetter, "UPDATE dead_letters SET origin = ? WHERE id = ?");
 sql!(AddAudit, "INSERT INTO audit_log (at, by_whom, action, subject, note) VALUES ");
 sql!(
     AddNumbers,
@@ -95,6 +96,9 @@ pub(super) fn flush(conn: &mut SqliteConnection, desk: &Desk<'_>) -> Result<(), 
     insert(conn, PutLetters, &letters)?;
     for (id, state, at) in desk.closed() {
         run(conn, CloseLetter, [Value::Text(state.name()), Value::Int(at.0), Value::id(&id.0)])?;
+    }
+    for (id, origin) in desk.marked() {
+        run(conn, MarkLetter, [Value::Text(origin), Value::id(&id.0)])?;
     }
     let audit: Vec<_> = desk
         .audit()

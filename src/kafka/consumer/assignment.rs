@@ -1,7 +1,8 @@
 //! Which partitions a role listens to.
 
-use crate::domain::{EventKind, Role, Roles, Shard, Slices, Topic};
-use std::collections::BTreeSet;
+use super::LISTENERS;
+use crate::domain::{EventKind, Role, Roles, Shard, Shards, Slices, Topic};
+use std::collections::{BTreeSet, HashSet};
 
 /// Whether a role takes events of that kind from the topic. What payment and notification need of an order they learn from its
 /// first event, where its owner is elsewhere.
@@ -29,6 +30,35 @@ pub(super) fn assignment(role: Role, slices: &Slices, external: Roles) -> BTreeS
         all.extend(owned.iter().filter(|shard| !is_written_here(shard)).map(|shard| (topic, *shard)));
     }
     all
+}
+
+/// The same as numbers, and those beyond the shards, which a topic may have by mistake: they are shared out like the shards.
+pub(super) fn partitions(
+    role: Role,
+    slices: &Slices,
+    external: Roles,
+    shards: Shards,
+    count: impl Fn(Topic) -> Option<i32>,
+) -> HashSet<(Topic, i32)> {
+    let step = usize::from(shards.count()).max(1);
+    let of = |(topic, shard): (Topic, Shard)| {
+        let first = i32::from(shard.0);
+        let end = count(topic).unwrap_or(0).max(first + 1);
+        (first..end).step_by(step).map(move |number| (topic, number))
+    };
+    assignment(role, slices, external).into_iter().flat_map(of).collect()
+}
+
+/// Whether it is `role` that deals with what is on a partition and is no event of its order: what cannot be read, and what belongs
+/// elsewhere. One role does so for a topic that another team writes. Where none is to be expected, of a topic that is written by a role of
+/// ours on another node, the first one on each node.
+pub(super) fn answers_for(role: Role, (topic, shard): (Topic, Shard), external: Roles, slices: &Slices) -> bool {
+    let takes_any = |role: &Role| EventKind::ALL.into_iter().any(|kind| takes(*role, topic, kind));
+    let listens_here = |role: &Role| slices.has(*role, shard);
+    let is_foreign = topic.role().is_none_or(|writer| external.has(writer));
+    let listeners = LISTENERS.into_iter().filter(|one| Some(*one) != topic.role() && !external.has(*one)).filter(takes_any);
+    let mut answering = listeners.filter(|one| is_foreign || listens_here(one));
+    answering.next().is_none_or(|first| first == role)
 }
 
 #[cfg(test)]
@@ -76,5 +106,34 @@ mod tests {
         assert_eq!(topics(Role::Notification, &[(Role::Notification, &[0])]), [("order-events", 0), ("payment-events", 0)]);
         let without_payment = [(Role::Order, &[0][..]), (Role::Inventory, &[0]), (Role::Notification, &[0])];
         assert_eq!(topics(Role::Order, &without_payment), [("payment-events", 0), ("shipping-events", 0)]);
+    }
+
+    #[test]
+    fn one_role_deals_with_what_is_no_event_of_its_order() {
+        let all: Vec<(Role, &[u16])> = Role::ALL.iter().map(|role| (*role, &[1][..])).collect();
+        let answering = |topic, external: &[Role], owned: &[(Role, &[u16])]| {
+            let external: Roles = external.iter().copied().collect();
+            let here = slices(owned);
+            LISTENERS.into_iter().filter(|role| answers_for(*role, (topic, Shard(1)), external, &here)).collect::<Vec<_>>()
+        };
+        assert_eq!(answering(Topic::Shipping, &[], &all), [Role::Order]);
+        assert_eq!(answering(Topic::Payment, &[Role::Payment], &all), [Role::Order]);
+        assert_eq!(answering(Topic::Payment, &[Role::Payment], &[(Role::Inventory, &[1])]), [Role::Order], "on another node");
+        assert_eq!(answering(Topic::Payment, &[], &[(Role::Inventory, &[1]), (Role::Notification, &[1])]), [Role::Inventory]);
+        assert_eq!(answering(Topic::Order, &[Role::Payment], &[(Role::Inventory, &[1]), (Role::Notification, &[1])]), [Role::Inventory]);
+    }
+
+    #[test]
+    fn partitions_beyond_the_shards_are_shared_out_like_them() {
+        let mine = slices(&[(Role::Order, &[1]), (Role::Payment, &[1]), (Role::Inventory, &[1]), (Role::Notification, &[1])]);
+        let numbers = |count| {
+            let mut all: Vec<i32> = partitions(Role::Order, &mine, Roles::default(), Shards::new(4).unwrap(), |_| count)
+                .into_iter()
+                .map(|(_, one)| one)
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!((numbers(None), numbers(Some(4)), numbers(Some(10))), (vec![1], vec![1], vec![1, 5, 9]));
     }
 }

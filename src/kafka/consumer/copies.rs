@@ -2,66 +2,110 @@
 
 use super::letters;
 use crate::config::KafkaSettings;
-use crate::domain::{DeadLetter, OrderId, Shards};
+use crate::domain::{DeadLetter, OrderId, Role, Shards};
 use crate::kafka::client::{self, BrokerState, Ears};
 use crate::kafka::read::Record;
 use crate::kafka::topics::TopicNames;
+use crate::kafka::troubles::{Trouble, TroubleKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// On what was published again: where it came from, as `PARTITION/OFFSET`.
+pub(super) const MOVED_FROM: &str = "ordermill_moved_from";
 
 /// The producer of the consumer.
 #[derive(Clone)]
 pub(super) struct Copies {
     client: FutureProducer<Ears>,
     names: TopicNames,
+    state: BrokerState,
     shards: Shards,
+    who: &'static str,
     pause: Duration,
 }
 
+/// Where a record goes.
+struct To<'a> {
+    topic: &'a str,
+    partition: i32,
+    key: Option<&'a [u8]>,
+}
+
 impl Copies {
-    pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, shards: Shards) -> Result<Self, KafkaError> {
+    pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, shards: Shards, role: Role) -> Result<Self, KafkaError> {
         let mut config = client::config(settings, "copies")?;
         config.set("acks", "all");
         // Each is awaited and tried again here.
         config.set("message.timeout.ms", settings.request_timeout_ms.to_string());
         config.set("compression.type", settings.compression.name());
         let client = config.create_with_context(Ears(state.clone()))?;
-        Ok(Self { client, names: TopicNames::of(settings), shards, pause: Duration::from_millis(settings.pause_ms) })
+        let pause = Duration::from_millis(settings.pause_ms);
+        Ok(Self { client, names: TopicNames::of(settings), state: state.clone(), shards, who: role.name(), pause })
     }
 
-    /// Puts a letter's copy on the dead letters' topic. One that the brokers refuse is logged: the letter itself is in the database.
-    pub(super) async fn dead_letter(&self, record: &Record, letter: &DeadLetter, group: &str) {
+    /// Puts a letter's copy on the dead letters' topic. One that is too long is logged: the letter itself is in the database. `false`: the
+    /// partition is another node's by now.
+    pub(super) async fn dead_letter(&self, record: &Record, letter: &DeadLetter, group: &str, gone: &AtomicBool) -> bool {
         let topic = self.names.of_dead_letters(record.topic);
         let headers = letters::headers(record, letter, &self.names.of_topic(record.topic), group);
-        self.insist(&topic, record.partition, record.key.as_deref(), record.value.as_deref(), &headers).await;
+        // The message's own topic may have more partitions.
+        let partition = record.partition % i32::from(self.shards.count()).max(1);
+        let to = To { topic: &topic, partition, key: record.key.as_deref() };
+        self.insist(TroubleKind::Copy, to, record.value.as_deref(), &headers, gone).await
     }
 
-    /// Publishes a message again where its order belongs.
-    pub(super) async fn to_its_partition(&self, record: &Record, order: OrderId) {
+    /// Publishes a message again where its order belongs, marked.
+    pub(super) async fn to_its_partition(&self, record: &Record, order: OrderId, gone: &AtomicBool) {
         let topic = self.names.of_topic(record.topic);
-        let (partition, key) = (i32::from(self.shards.of(order).0), order.to_string());
-        self.insist(&topic, partition, Some(key.as_bytes()), record.value.as_deref(), &letters::owned(&record.headers)).await;
+        let key = order.to_string();
+        let from = format!("{}/{}", record.partition, record.offset);
+        let headers = letters::owned(&record.headers).insert(Header { key: MOVED_FROM, value: Some(from.as_bytes()) });
+        let to = To { topic: &topic, partition: i32::from(self.shards.of(order).0), key: Some(key.as_bytes()) };
+        self.insist(TroubleKind::Republish, to, record.value.as_deref(), &headers, gone).await;
+        metrics::counter!("ordermill_kafka_moved_total", "topic" => record.topic.name()).increment(1);
     }
 
-    /// Until the brokers have it, or will never take it.
-    async fn insist(&self, topic: &str, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>, headers: &OwnedHeaders) {
+    /// Until the brokers have it, or will never take it, or it is another node's business.
+    async fn insist(&self, kind: TroubleKind, to: To<'_>, value: Option<&[u8]>, headers: &OwnedHeaders, gone: &AtomicBool) -> bool {
         loop {
-            let mut message = FutureRecord::to(topic).partition(partition).headers(headers.clone());
-            message.key = key;
+            let mut message = FutureRecord::to(to.topic).partition(to.partition).headers(headers.clone());
+            message.key = to.key;
             message.payload = value;
             match self.client.send(message, self.pause).await {
-                Ok(_) => return,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize), _)) => {
-                    tracing::warn!(kafka.topic = topic, "a message is too long to be copied; its dead letter tells of it");
-                    return;
+                Ok(_) => {
+                    self.state.troubles().clear(kind, to.topic, self.who);
+                    return true;
                 }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize), _)) => {
+                    tracing::warn!(kafka.topic = to.topic, "a message is too long to be copied; its dead letter tells of it");
+                    return true;
+                }
+                Err(_) if gone.load(Ordering::Acquire) => return false,
                 Err((error, _)) => {
-                    tracing::debug!(error = %error, kafka.topic = topic, "a copy was not taken; trying again");
+                    self.refused(kind, &to, &error);
                     tokio::time::sleep(self.pause).await;
                 }
             }
         }
+    }
+
+    fn refused(&self, kind: TroubleKind, to: &To<'_>, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        if code.is_some_and(client::is_absence) {
+            return tracing::debug!(error = %error, kafka.topic = to.topic, "a copy was not taken; trying again");
+        }
+        let what =
+            if kind == TroubleKind::Copy { "dead letters are not copied there" } else { "messages cannot be put on their partition" };
+        self.state.troubles().raise(Trouble {
+            kind,
+            topic: to.topic.to_owned(),
+            partition: Some(to.partition),
+            who: self.who,
+            cause: code.map_or_else(|| format!("{what}: {error}"), |code| format!("{what}: {code}")),
+            remedy: client::remedy(code).to_owned(),
+        });
     }
 }

@@ -82,6 +82,10 @@ impl Hearing for ToFront {
         self.write(Write::AddLetter(letter))
     }
 
+    fn mark_letter(&self, letter: LetterId, origin: String) -> BoxFuture<'static, Result<(), HearError>> {
+        self.write(Write::MarkLetter { id: letter, origin })
+    }
+
     fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>> {
         let by = Text::lossy(CONSUMER);
         self.write(Write::CloseLetter { id: letter, state: LetterState::Reprocessed, by, note: None, at: (self.now)() })

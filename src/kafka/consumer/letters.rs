@@ -1,5 +1,6 @@
 //! Messages that became dead letters: how one is kept so that it can be tried again, and its copy on the dead letters' topic.
 
+use super::gaps::Gap;
 use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
 use crate::kafka::headers::Headers;
 use crate::kafka::read::{Dated, LONGEST_VALUE, MessageError, Record};
@@ -69,7 +70,51 @@ struct Origin {
     /// The value's true length, where only its begin is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_bytes: Option<usize>,
+    /// Whether it is on the dead letters' topic.
+    #[serde(default, skip_serializing_if = "is_false")]
+    copied: bool,
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Whether a letter's copy is on the dead letters' topic.
+pub(super) fn is_copied(letter: &DeadLetter) -> bool {
+    let origin = letter.origin.as_deref().and_then(|origin| serde_json::from_str::<Origin>(origin).ok());
+    origin.is_some_and(|origin| origin.copied)
+}
+
+/// A letter's origin, marked as copied.
+pub(super) fn copied(letter: &DeadLetter) -> Option<String> {
+    let mut origin: Origin = serde_json::from_str(letter.origin.as_deref()?).ok()?;
+    origin.copied = true;
+    serde_json::to_string(&origin).ok()
+}
+
+/// The letter of records that were gone before they were read.
+pub(super) fn lost(topic: Topic, gap: &Gap, role: Role, now: Timestamp) -> DeadLetter {
+    let place = format!("lost/{}/{}/{}/{}/{}", role.name(), topic.name(), gap.place.1, gap.from, gap.low);
+    DeadLetter {
+        id: LetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
+        kind: LetterKind::Message,
+        role,
+        order: None,
+        shard: None,
+        step: Text::lossy(topic.name()),
+        cause: Text::lossy(LOST),
+        detail: Text::lossy(&format!("{} partition {}: {}", gap.place.0, gap.place.1, gap.told())),
+        tries: 0,
+        state: LetterState::Open,
+        created_at: now,
+        closed_at: None,
+        origin: None,
+    }
+}
+
+/// Why there is a letter without a message: the brokers do not have it any more.
+const LOST: &str = "records-lost";
 
 /// The letter of a message. The same message at the same place is the same letter.
 pub(super) fn letter(
@@ -115,6 +160,7 @@ fn origin(record: &Record) -> Origin {
         headers: record.headers.0.iter().map(|(name, value)| (name.clone(), value.as_deref().map(Bytes::of))).collect(),
         value: kept.map(Bytes::of),
         value_bytes: long,
+        copied: false,
     }
 }
 

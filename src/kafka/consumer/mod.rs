@@ -11,11 +11,14 @@
 
 mod assignment;
 mod copies;
+mod gaps;
 mod hearing;
 mod lanes;
 mod letters;
+mod listening;
 mod parked;
 mod run;
+mod watching;
 mod window;
 mod work;
 
@@ -65,6 +68,8 @@ pub trait Hearing: Send + Sync {
     fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>>;
     /// Stores a dead letter.
     fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>>;
+    /// Replaces what a letter keeps of its message, open or closed.
+    fn mark_letter(&self, letter: LetterId, origin: String) -> BoxFuture<'static, Result<(), HearError>>;
     /// Closes a letter whose message was taken after all.
     fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>>;
 }
@@ -140,7 +145,7 @@ pub(super) struct Reprocess {
 const REPROCESS_QUEUE: usize = 64;
 
 /// Roles that listen to anything.
-const LISTENERS: [Role; 4] = [Role::Order, Role::Inventory, Role::Payment, Role::Notification];
+pub(super) const LISTENERS: [Role; 4] = [Role::Order, Role::Inventory, Role::Payment, Role::Notification];
 
 struct Listener {
     figures: Arc<Figures>,

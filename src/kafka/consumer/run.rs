@@ -1,15 +1,18 @@
 //! A role's listening loop.
 
 use super::copies::Copies;
+use super::gaps::{Gap, Place};
 use super::lanes::Lanes;
 use super::letters::{self, Failure, WAITS};
+use super::listening::{self, Listening};
 use super::parked::{self, Standing};
+use super::watching::Watch;
 use super::window::Window;
-use super::work::{End, Hands, Work};
+use super::work::{CopyJob, End, Hands, Work};
 use super::{ConsumerParts, Figures, Reprocess, assignment};
 use crate::domain::Slices;
-use crate::domain::{OrderId, Role, Shard, Topic};
-use crate::kafka::client::{self, Ears};
+use crate::domain::{LetterId, OrderId, Role, Shard, Topic};
+use crate::kafka::client;
 use crate::kafka::headers::Headers;
 use crate::kafka::read::{Dated, Reading, Record};
 use crate::kafka::topics::{self, TopicNames, TopicsError};
@@ -18,12 +21,9 @@ use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp as KafkaTime};
-use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,9 +36,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Parked orders that are looked at in one tick.
 const PARKED_A_TICK: usize = 50;
-
-/// How often the brokers' lag is told, in milliseconds.
-const STATISTICS_MS: &str = "10000";
 
 /// What outlives a panic of the loop.
 pub(super) struct Shared {
@@ -86,13 +83,14 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
     let shards = parts.reads.shards();
     topics::ensure(&parts.settings, &parts.state, shards).await?;
     let group = format!("{}ordermill.{}", parts.settings.prefix, role.name());
-    let client = client_of(shared, &group).map_err(TopicsError::Away)?;
+    let client = Arc::new(listening::client_of(shared, &group).map_err(TopicsError::Away)?);
     let hands = Hands {
         role,
         settings: parts.settings.clone(),
         reading: Reading::of(&parts.settings, shards),
         hearing: parts.hearing.clone(),
-        copies: Copies::new(&parts.settings, &parts.state, shards).map_err(TopicsError::Away)?,
+        reads: parts.reads.clone(),
+        copies: Copies::new(&parts.settings, &parts.state, shards, role).map_err(TopicsError::Away)?,
         now: parts.now.clone(),
         group,
     };
@@ -107,64 +105,24 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
         round: Vec::new(),
         working: FuturesUnordered::new(),
         lives: 0,
+        watch: Watch::new(),
     };
     run.pump(asked).await.map_err(TopicsError::Away)
 }
 
-/// Ears that also hear of the lag.
-struct Listening {
-    ears: Ears,
-    figures: Arc<Figures>,
-    /// Set when a commit failed, so that it is done again.
-    uncommitted: AtomicBool,
-}
-
-impl ClientContext for Listening {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.ears.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.ears.error(error, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        self.figures.lag.store(partitions.map(|partition| partition.consumer_lag.max(0)).sum(), Ordering::Relaxed);
-    }
-}
-
-impl ConsumerContext for Listening {
-    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(error = %error, "offsets were not committed; trying again");
-            self.uncommitted.store(true, Ordering::Release);
-        }
-    }
-}
-
-fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<Listening>, KafkaError> {
-    let mut config = client::config(&shared.parts.settings, shared.role.name())?;
-    config.set("group.id", group);
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    config.set("auto.offset.reset", "earliest");
-    config.set("allow.auto.create.topics", "false");
-    config.set("statistics.interval.ms", STATISTICS_MS);
-    if !shared.parts.settings.properties.0.contains_key("isolation.level") {
-        config.set("isolation.level", "read_committed");
-    }
-    let ears = Ears(shared.parts.state.clone());
-    config.create_with_context(Listening { ears, figures: shared.figures.clone(), uncommitted: AtomicBool::new(false) })
-}
-
-struct Partition {
-    window: Window,
-    is_paused: bool,
+pub(super) struct Partition {
+    pub(super) window: Window,
+    pub(super) is_paused: bool,
     /// Which assignment it is of; what an older one left is a stranger.
     life: u64,
     /// Set when the partition is given up: what is under way need not go on.
     gone: Arc<AtomicBool>,
+}
+
+impl Partition {
+    pub(super) fn new(window: Window, life: u64) -> Self {
+        Self { window, is_paused: false, life, gone: Arc::default() }
+    }
 }
 
 /// A message under way.
@@ -176,25 +134,40 @@ struct Item {
 }
 
 /// What became of something that was under way.
-enum Finished {
-    Message { topic: Topic, partition: i32, offset: i64, life: u64, order: Option<OrderId>, end: End },
+pub(super) enum Finished {
+    Message { place: Taken, order: Option<OrderId>, end: End, copy: Option<Box<CopyJob>>, gone: Arc<AtomicBool> },
+    Copied { place: Taken },
     Standing { order: OrderId, standing: Option<Standing> },
-    Waiting { order: OrderId },
+    Waiting { order: OrderId, copy: Option<Box<CopyJob>> },
     Answered,
+    Gaps(Result<Vec<Gap>, KafkaError>),
+    Gap { gap: Gap, letter: LetterId },
+    Lost { letter: LetterId, is_closed: bool },
+    Counts(Option<HashMap<String, i32>>),
+    Rights(Vec<(Place, Option<RDKafkaErrorCode>)>),
 }
 
-struct Run<'s> {
-    shared: &'s Shared,
-    names: TopicNames,
-    client: StreamConsumer<Listening>,
-    hands: Arc<Hands>,
-    partitions: HashMap<(Topic, i32), Partition>,
+/// A message that was taken: its place, and in which assignment.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    key: (Topic, i32),
+    offset: i64,
+    life: u64,
+}
+
+pub(super) struct Run<'s> {
+    pub(super) shared: &'s Shared,
+    pub(super) names: TopicNames,
+    pub(super) client: Arc<StreamConsumer<Listening>>,
+    pub(super) hands: Arc<Hands>,
+    pub(super) partitions: HashMap<(Topic, i32), Partition>,
     lanes: Lanes<Item>,
     parked: HashSet<OrderId>,
     /// Parked orders that are still to be looked at in this round.
     round: Vec<OrderId>,
-    working: FuturesUnordered<BoxFuture<'static, Finished>>,
-    lives: u64,
+    pub(super) working: FuturesUnordered<BoxFuture<'static, Finished>>,
+    pub(super) lives: u64,
+    pub(super) watch: Watch,
 }
 
 impl Run<'_> {
@@ -220,8 +193,10 @@ impl Run<'_> {
                     }
                 }
                 _ = ticks.tick() => {
+                    self.pass_markers();
                     self.commit(CommitMode::Async);
                     self.look_at_parked();
+                    self.look_around();
                 }
                 Some(again) = asked.recv() => self.take_again(again),
                 Some(finished) = self.working.next(), if !self.working.is_empty() => self.finished(finished)?,
@@ -234,14 +209,25 @@ impl Run<'_> {
                     }
                 }
             }
+            if std::mem::take(&mut self.watch.must_reassign) {
+                slices.mark_changed();
+            }
             self.shared.figures.waiting.store(self.partitions.values().map(|one| one.window.waiting() as u64).sum(), Ordering::Relaxed);
         }
     }
 
     /// Errors of single fetches pass by themselves; a fatal one ends the client.
-    fn failed(&self, error: KafkaError) -> Result<(), KafkaError> {
+    fn failed(&mut self, error: KafkaError) -> Result<(), KafkaError> {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => Err(error),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.look_for_gaps();
+                Ok(())
+            }
+            Some(code) if client::is_refusal(code) => {
+                self.ask_rights();
+                Ok(())
+            }
             Some(_) | None => {
                 tracing::debug!(error = %error, role = self.shared.role.name(), "a fetch failed");
                 Ok(())
@@ -249,7 +235,7 @@ impl Run<'_> {
         }
     }
 
-    fn list(&self, of: impl IntoIterator<Item = ((Topic, i32), Offset)>) -> Result<TopicPartitionList, KafkaError> {
+    pub(super) fn list(&self, of: impl IntoIterator<Item = ((Topic, i32), Offset)>) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in of {
             list.add_partition_offset(&self.names.of_topic(topic), partition, offset)?;
@@ -259,10 +245,9 @@ impl Run<'_> {
 
     /// Listens to what is owned now. `false`: not all of it yet.
     async fn reassign(&mut self, slices: &Slices) -> Result<bool, KafkaError> {
-        let want: HashSet<(Topic, i32)> = assignment::assignment(self.shared.role, slices, self.shared.parts.external)
-            .into_iter()
-            .map(|(topic, shard)| (topic, i32::from(shard.0)))
-            .collect();
+        let count = |topic| self.watch.count(&self.names.of_topic(topic));
+        let want: HashSet<(Topic, i32)> =
+            assignment::partitions(self.shared.role, slices, self.shared.parts.external, self.hands.reading.shards, count);
         let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
         if !gone.is_empty() {
             // Its next owner begins where this one was.
@@ -286,12 +271,11 @@ impl Run<'_> {
                     return Ok(false);
                 }
             }
-            self.client.incremental_assign(&self.list(new.iter().map(|key| (*key, Offset::Stored)))?)?;
+            let Some(places) = self.begin_where(new).await? else { return Ok(false) };
+            let from = |(key, at): &((Topic, i32), Option<i64>)| (*key, at.map_or(Offset::Beginning, Offset::Offset));
+            self.client.incremental_assign(&self.list(places.iter().map(from))?)?;
             self.lives += 1;
-            for key in new {
-                self.partitions
-                    .insert(key, Partition { window: Window::default(), is_paused: false, life: self.lives, gone: Arc::default() });
-            }
+            self.partitions.extend(places.into_iter().map(|(key, at)| (key, Partition::new(Window::beginning_at(at), self.lives))));
         }
         self.shared.figures.partitions.store(self.partitions.len() as u64, Ordering::Relaxed);
         Ok(true)
@@ -322,7 +306,10 @@ impl Run<'_> {
         if record.value.is_none() {
             metrics::counter!("ordermill_kafka_tombstones_total", "topic" => record.topic.name()).increment(1);
         }
-        let work = Work::of(&record, self.shared.role, &self.hands.reading);
+        let mut work = Work::of(&record, self.shared.role, &self.hands.reading);
+        if matches!(work, Work::Move(_) | Work::Unreadable(_)) && !self.answers_for(&record) {
+            work = Work::Pass;
+        }
         // What was fetched before the partition was given up is its next owner's.
         let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
         self.shared.parts.state.up();
@@ -350,17 +337,28 @@ impl Run<'_> {
         let order = work.order();
         let waits = order.is_some_and(|order| self.parked.contains(&order)) && !work.overtakes();
         let hands = self.hands.clone();
+        let place = Taken { key: (record.topic, record.partition), offset: record.offset, life };
         let task = async move {
-            let end = match &work {
+            let (end, copy) = match &work {
                 Work::Hear(event) if waits => {
                     let detail = "an earlier message of its order is a dead letter".to_owned();
                     let failure = Failure { cause: WAITS.to_owned(), detail, tries: 0 };
-                    hands.bury(&record, event.kind().name(), order, &failure).await;
-                    End::Parked
+                    let buried = hands.bury(&record, event.kind().name(), order, &failure).await;
+                    (if buried.is_open { End::Parked } else { End::Done }, buried.copy)
                 }
                 Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => hands.process(&record, work, &gone).await,
             };
-            Finished::Message { topic: record.topic, partition: record.partition, offset: record.offset, life, order, end }
+            Finished::Message { place, order, end, copy, gone }
+        };
+        self.working.push(task.boxed());
+    }
+
+    /// Puts a letter's copy on its topic; nothing waits for it but the offset.
+    fn copy(&mut self, copy: Box<CopyJob>, place: Option<Taken>, gone: Arc<AtomicBool>) {
+        let hands = self.hands.clone();
+        let task = async move {
+            hands.copy(&copy, &gone).await;
+            place.map_or(Finished::Answered, |place| Finished::Copied { place })
         };
         self.working.push(task.boxed());
     }
@@ -368,22 +366,41 @@ impl Run<'_> {
     fn finished(&mut self, finished: Finished) -> Result<(), KafkaError> {
         match finished {
             Finished::Answered => Ok(()),
-            Finished::Message { topic, partition, offset, life, order, end } => {
+            Finished::Gaps(found) => self.found_gaps(found),
+            Finished::Gap { gap, letter } => self.pass_gap(&gap, letter),
+            Finished::Lost { letter, is_closed } => {
+                self.looked_at_lost(letter, is_closed);
+                Ok(())
+            }
+            Finished::Counts(counts) => {
+                self.counted(counts);
+                Ok(())
+            }
+            Finished::Rights(found) => self.told_rights(found),
+            Finished::Copied { place } => self.done(place),
+            Finished::Message { place, order, end, copy, gone } => {
                 if end == End::Parked {
                     self.parked.extend(order);
                 }
                 if let Some(next) = order.and_then(|order| self.lanes.leave(order)) {
                     self.begin(next);
                 }
-                self.done((topic, partition), offset, life)
+                match copy {
+                    Some(copy) => {
+                        self.copy(copy, Some(place), gone);
+                        Ok(())
+                    }
+                    None => self.done(place),
+                }
             }
             Finished::Standing { order, standing: Some(Standing::Next(letter)) } => {
                 let hands = self.hands.clone();
                 let task = async move {
-                    if let Some(record) = letters::record(&letter) {
-                        hands.process_waiting(&record, &letter).await;
-                    }
-                    Finished::Waiting { order }
+                    let copy = match letters::record(&letter) {
+                        Some(record) => hands.process_waiting(&record, &letter).await,
+                        None => None,
+                    };
+                    Finished::Waiting { order, copy }
                 };
                 self.working.push(task.boxed());
                 Ok(())
@@ -396,7 +413,10 @@ impl Run<'_> {
                 Ok(())
             }
             // The lane is still taken: what waits behind it goes on in its order.
-            Finished::Waiting { order } => {
+            Finished::Waiting { order, copy } => {
+                if let Some(copy) = copy {
+                    self.copy(copy, None, Arc::default());
+                }
                 self.look_at(order);
                 Ok(())
             }
@@ -409,7 +429,8 @@ impl Run<'_> {
         }
     }
 
-    fn done(&mut self, key: (Topic, i32), offset: i64, life: u64) -> Result<(), KafkaError> {
+    fn done(&mut self, place: Taken) -> Result<(), KafkaError> {
+        let Taken { key, offset, life } = place;
         let Some(partition) = self.partitions.get_mut(&key).filter(|partition| partition.life == life) else { return Ok(()) };
         partition.window.done(offset);
         let has_room = partition.window.held() <= self.shared.parts.settings.consume_window / 2;
@@ -432,9 +453,9 @@ impl Run<'_> {
         if moved.is_empty() {
             return;
         }
+        let first = moved.first().map_or_else(String::new, |((topic, _), _)| self.names.of_topic(*topic));
         if let Err(error) = self.list(moved).and_then(|list| self.client.commit(&list, mode)) {
-            tracing::debug!(error = %error, "offsets were not committed; trying again");
-            self.client.context().uncommitted.store(true, Ordering::Release);
+            self.client.context().not_committed(&first, None, error.rdkafka_error_code(), &error.to_string());
         }
     }
 

@@ -13,13 +13,34 @@ pub(super) struct Window {
     next: Option<i64>,
     /// What of it is committed.
     committed: Option<i64>,
+    /// What comes next, as far as is known.
+    at: Option<i64>,
 }
 
 impl Window {
+    /// Of a partition that is committed up to there.
+    pub(super) fn beginning_at(committed: Option<i64>) -> Self {
+        Self { committed, at: committed, ..Self::default() }
+    }
+
+    /// What comes next, as far as is known.
+    pub(super) fn at(&self) -> Option<i64> {
+        self.at
+    }
+
+    /// There is no message before `next` that was not taken. While messages are under way, that must wait.
+    pub(super) fn pass_to(&mut self, next: i64) {
+        if self.taken.is_empty() && self.at.is_none_or(|at| next > at) {
+            self.next = Some(next);
+            self.at = Some(next);
+        }
+    }
+
     /// A message was taken; offsets only grow.
     pub(super) fn take(&mut self, offset: i64) {
         self.taken.push_back((offset, false));
         self.waiting += 1;
+        self.at = Some(offset + 1);
     }
 
     /// A message is done with.
@@ -77,8 +98,17 @@ mod tests {
         assert_eq!((window.take_commit(), window.take_commit()), (Some(10), None), "said once");
         window.not_committed();
         assert_eq!(window.take_commit(), Some(10));
+        window.pass_to(20);
+        assert_eq!((window.take_commit(), window.at()), (None, Some(11)), "10 is not done");
         window.done(10);
         window.done(10);
         assert_eq!((window.take_commit(), window.waiting(), window.held()), (Some(11), 0, 0));
+        window.pass_to(13);
+        window.pass_to(12);
+        assert_eq!((window.take_commit(), window.at()), (Some(13), Some(13)), "past the marker of a transaction");
+        let mut again = Window::beginning_at(Some(13));
+        assert_eq!((again.take_commit(), again.at()), (None, Some(13)));
+        again.pass_to(14);
+        assert_eq!(again.take_commit(), Some(14));
     }
 }

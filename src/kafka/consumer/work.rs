@@ -1,10 +1,12 @@
 //! What is done with one message.
 
 use super::copies::Copies;
+use super::gaps::Gap;
 use super::letters::{self, Failure};
 use super::{HearError, Hearing, assignment};
 use crate::config::KafkaSettings;
-use crate::domain::{DeadLetter, Event, EventBody, EventKind, OrderId, Role, Timestamp, Topic};
+use crate::db::Reads;
+use crate::domain::{DeadLetter, Event, EventBody, EventKind, LetterId, LetterState, OrderId, Role, Timestamp, Topic};
 use crate::kafka::read::{self, Reading, Record};
 use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
@@ -34,12 +36,27 @@ pub(super) enum End {
     Parked,
 }
 
+/// A dead letter whose copy is to be made.
+pub(super) struct CopyJob {
+    record: Record,
+    letter: DeadLetter,
+}
+
+/// What became of a message that was to be a dead letter.
+pub(super) struct Buried {
+    /// Whether it waits for a person; not if one has dealt with it before.
+    pub(super) is_open: bool,
+    /// Its copy, unless that was made before.
+    pub(super) copy: Option<Box<CopyJob>>,
+}
+
 /// What the handling of messages needs.
 pub(super) struct Hands {
     pub(super) role: Role,
     pub(super) settings: KafkaSettings,
     pub(super) reading: Reading,
     pub(super) hearing: Arc<dyn Hearing>,
+    pub(super) reads: Arc<dyn Reads>,
     pub(super) copies: Copies,
     pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(super) group: String,
@@ -86,29 +103,29 @@ impl Work {
 }
 
 impl Hands {
-    /// Does the work, however long the database or the brokers are away.
-    pub(super) async fn process(&self, record: &Record, work: Work, gone: &AtomicBool) -> End {
+    /// Does the work, however long the database or the brokers are away; a letter's copy is left to be made.
+    pub(super) async fn process(&self, record: &Record, work: Work, gone: &AtomicBool) -> (End, Option<Box<CopyJob>>) {
         match work {
-            Work::Pass => End::Done,
+            Work::Pass => (End::Done, None),
             Work::Move(order) => {
-                self.copies.to_its_partition(record, order).await;
-                End::Done
+                self.copies.to_its_partition(record, order, gone).await;
+                (End::Done, None)
             }
             Work::Unreadable(unreadable) => {
                 let step = unreadable.kind.map_or("unknown", EventKind::name);
                 let (cause, detail) = (unreadable.error.code().to_owned(), unreadable.error.to_string());
-                self.bury(record, step, unreadable.order, &Failure { cause, detail, tries: 1 }).await;
+                let buried = self.bury(record, step, unreadable.order, &Failure { cause, detail, tries: 1 }).await;
                 // What cannot be read holds nobody up: nobody knows what it would have been.
-                End::Done
+                (End::Done, buried.copy)
             }
             Work::Hear(event) => match self.try_often(record, &event, gone).await {
-                Ok(()) => End::Done,
+                Ok(()) => (End::Done, None),
                 // Its next owner hears it.
-                Err(_) if gone.load(Ordering::Acquire) => End::Done,
+                Err(_) if gone.load(Ordering::Acquire) => (End::Done, None),
                 Err(failure) => {
-                    self.bury(record, event.kind().name(), Some(event.order), &failure).await;
-                    let holds_up = event.kind() != EventKind::OrderShipped;
-                    if holds_up { End::Parked } else { End::Done }
+                    let buried = self.bury(record, event.kind().name(), Some(event.order), &failure).await;
+                    let holds_up = buried.is_open && event.kind() != EventKind::OrderShipped;
+                    (if holds_up { End::Parked } else { End::Done }, buried.copy)
                 }
             },
         }
@@ -151,7 +168,7 @@ impl Hands {
     }
 
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.
-    pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter) {
+    pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter) -> Option<Box<CopyJob>> {
         let taken = match Work::of(record, self.role, &self.reading) {
             Work::Hear(event) => self.try_often(record, &event, &AtomicBool::new(false)).await,
             Work::Pass | Work::Move(_) => Ok(()),
@@ -165,22 +182,73 @@ impl Hands {
                     tracing::debug!(cause = %error, "a letter's end waits for the database");
                     tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
                 }
+                None
             }
-            Err(failure) => self.bury(record, letter.step.as_str(), letter.order, &failure).await,
+            Err(failure) => self.bury(record, letter.step.as_str(), letter.order, &failure).await.copy,
         }
     }
 
-    /// Makes a dead letter of a message, in the database and then as a copy.
-    pub(super) async fn bury(&self, record: &Record, step: &str, order: Option<OrderId>, failure: &Failure) {
-        let letter = letters::letter(record, self.role, step, order, self.reading.shards, failure, (self.now)());
-        let id = letter.id.0;
-        tracing::warn!(
-            letter.id = %id, kafka.topic = record.topic.name(), kafka.partition = record.partition, kafka.offset = record.offset,
-            cause = %letter.cause, "a message became a dead letter"
-        );
-        metrics::counter!("ordermill_kafka_dead_letters_total", "topic" => record.topic.name()).increment(1);
-        self.store(&letter).await;
-        self.copies.dead_letter(record, &letter, &self.group).await;
+    /// Makes a dead letter of a message. One that a person has closed stays closed when its message comes again, as it does when the
+    /// group's offsets are lost.
+    pub(super) async fn bury(&self, record: &Record, step: &str, order: Option<OrderId>, failure: &Failure) -> Buried {
+        let mut letter = letters::letter(record, self.role, step, order, self.reading.shards, failure, (self.now)());
+        let known = self.known(letter.id).await;
+        if known.as_ref().is_some_and(|known| known.state != LetterState::Open) {
+            tracing::debug!(letter.id = %letter.id.0, "a message comes again whose dead letter was closed");
+            return Buried { is_open: false, copy: None };
+        }
+        let is_copied = known.as_ref().is_some_and(letters::is_copied);
+        match known {
+            Some(known) if known.cause == letter.cause => letter = known,
+            Some(known) => {
+                letter.origin = known.origin;
+                self.store(&letter).await;
+            }
+            None => {
+                tracing::warn!(
+                    letter.id = %letter.id.0, kafka.topic = record.topic.name(), kafka.partition = record.partition,
+                    kafka.offset = record.offset, cause = %letter.cause, "a message became a dead letter"
+                );
+                metrics::counter!("ordermill_kafka_dead_letters_total", "topic" => record.topic.name()).increment(1);
+                self.store(&letter).await;
+            }
+        }
+        Buried { is_open: true, copy: (!is_copied).then(|| Box::new(CopyJob { record: record.clone(), letter })) }
+    }
+
+    /// Makes a letter's copy, and notes that it is made, so that it is not made again when the message comes again.
+    pub(super) async fn copy(&self, job: &CopyJob, gone: &AtomicBool) {
+        if !self.copies.dead_letter(&job.record, &job.letter, &self.group, gone).await {
+            return;
+        }
+        let Some(origin) = letters::copied(&job.letter) else { return };
+        while let Err(error) = self.hearing.mark_letter(job.letter.id, origin.clone()).await {
+            tracing::debug!(cause = %error, "a dead letter's copy waits for the database to be noted");
+            tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
+        }
+    }
+
+    /// Makes the dead letter of records that were gone before they were read; the same gap is the same letter.
+    pub(super) async fn lost(&self, topic: Topic, gap: &Gap) -> LetterId {
+        let letter = letters::lost(topic, gap, self.role, (self.now)());
+        if self.known(letter.id).await.is_none() {
+            metrics::counter!("ordermill_kafka_dead_letters_total", "topic" => topic.name()).increment(1);
+            self.store(&letter).await;
+        }
+        letter.id
+    }
+
+    /// The letter as it is stored, however long the database is away.
+    async fn known(&self, id: LetterId) -> Option<DeadLetter> {
+        loop {
+            match self.reads.letter(id).await {
+                Ok(known) => return known,
+                Err(error) => {
+                    tracing::debug!(error = %error, "a dead letter waits for the database");
+                    tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
+                }
+            }
+        }
     }
 
     /// Stores a letter, however long the database is away.

@@ -5,6 +5,7 @@ use crate::config::KafkaSettings;
 use crate::domain::{Event, LoggedEvent, Topic};
 use crate::kafka::client::{self, BrokerState, Ears};
 use crate::kafka::topics::TopicNames;
+use crate::kafka::troubles::TroubleKind;
 use crate::kafka::write::{self, Provenance};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -78,6 +79,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(_) => {
                 self.ears.0.up();
+                self.ears.0.troubles().clear(TroubleKind::Publish, "events", "");
                 self.told.published.fetch_add(1, Ordering::Relaxed);
                 let Some((acks, seq)) = delivery.acks else { return };
                 let waiting = acks.acked(seq);

@@ -6,10 +6,12 @@ use super::{FeedEnd, PublisherParts, Stop};
 use crate::actors::Logged;
 use crate::db::{LogEntry, Outcome, Write, WriterRow};
 use crate::domain::{Event, LoggedEvent, Marker, Role, WriterId};
-use crate::kafka::client::Brokers;
+use crate::kafka::client::{self, Brokers};
 use crate::kafka::topics::{self, TopicsError};
+use crate::kafka::troubles::{Trouble, TroubleKind};
 use crate::kafka::write::Provenance;
 use crate::saga::policy::Backoff;
+use rdkafka::error::KafkaError;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -170,10 +172,26 @@ impl<'s> Run<'s> {
                 () = std::future::ready(()), if is_behind => self.catch_up(&mut producer).await,
             }
             if let Some(error) = told.take_trouble() {
-                self.shared.parts.state.away(&error.to_string());
+                self.tell_trouble(&error);
                 return Left::Broken;
             }
             self.tell_lag();
+        }
+    }
+
+    /// What the brokers refuse until a person changes it is told as that.
+    fn tell_trouble(&self, error: &KafkaError) {
+        let state = &self.shared.parts.state;
+        match error.rdkafka_error_code().filter(|code| client::is_refusal(*code)) {
+            Some(code) => state.troubles().raise(Trouble {
+                kind: TroubleKind::Publish,
+                topic: "events".to_owned(),
+                partition: None,
+                who: "",
+                cause: format!("events are not taken: {code}"),
+                remedy: client::remedy(Some(code)).to_owned(),
+            }),
+            None => state.away(&error.to_string()),
         }
     }
 

@@ -1,0 +1,134 @@
+//! What the consumer asks the brokers beside reading: where it was, what they still have, and whether it may read.
+
+use super::listening::Listening;
+use crate::config::KafkaSettings;
+use crate::kafka::client::{self, BrokerState, Ears};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A partition by its topic's full name.
+pub(super) type Place = (String, i32);
+
+/// A partition of which the brokers do not have what comes next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Gap {
+    pub(super) place: Place,
+    /// What should come next.
+    pub(super) from: i64,
+    /// The first one that they have.
+    pub(super) low: i64,
+    /// Behind the last one that they have.
+    pub(super) high: i64,
+}
+
+/// The offsets that the group has committed; none of a partition that it never heard.
+pub(super) async fn committed(
+    client: &Arc<StreamConsumer<Listening>>,
+    list: TopicPartitionList,
+    limit: Duration,
+) -> Result<HashMap<Place, i64>, KafkaError> {
+    let client = client.clone();
+    let found = blocking(move || client.committed_offsets(list, limit)).await?;
+    let mut all = HashMap::new();
+    for one in found.elements() {
+        one.error()?;
+        if let Offset::Offset(offset) = one.offset() {
+            all.insert((one.topic().to_owned(), one.partition()), offset);
+        }
+    }
+    Ok(all)
+}
+
+/// Of these partitions and what should come next in each: those where the brokers do not have it.
+pub(super) async fn gaps(
+    client: &Arc<StreamConsumer<Listening>>,
+    places: Vec<(Place, i64)>,
+    limit: Duration,
+) -> Result<Vec<Gap>, KafkaError> {
+    let client = client.clone();
+    blocking(move || {
+        let mut found = Vec::new();
+        for (place, from) in places {
+            let (low, high) = client.fetch_watermarks(&place.0, place.1, limit)?;
+            if from < low || from > high {
+                found.push(Gap { place, from, low, high });
+            }
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// How many partitions each of these topics has; what does not exist has none. Topics that cannot be described are left out.
+pub(super) async fn counts(
+    client: &Arc<StreamConsumer<Listening>>,
+    topics: Vec<String>,
+    limit: Duration,
+) -> Result<HashMap<String, i32>, KafkaError> {
+    let client = client.clone();
+    blocking(move || {
+        let mut all = HashMap::new();
+        for name in topics {
+            let metadata = client.fetch_metadata(Some(&name), limit)?;
+            let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+            if let Some(count) = found.and_then(|topic| i32::try_from(topic.partitions().len()).ok()) {
+                all.insert(name, count);
+            }
+        }
+        Ok(all)
+    })
+    .await
+}
+
+/// Whether these may be read: the brokers' refusal of each that may not. A client of its own asks, as one that reads is told once only.
+pub(super) async fn refusals(
+    settings: &KafkaSettings,
+    state: &BrokerState,
+    group: &str,
+    places: Vec<Place>,
+) -> Result<Vec<(Place, Option<RDKafkaErrorCode>)>, KafkaError> {
+    let mut config = client::config(settings, "may-read")?;
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
+    config.set("enable.partition.eof", "true");
+    config.set("allow.auto.create.topics", "false");
+    let limit = Duration::from_millis(settings.request_timeout_ms);
+    let ears = Ears(state.clone());
+    blocking(move || {
+        let mut found = Vec::new();
+        for place in places {
+            let client: BaseConsumer<Ears> = config.create_with_context(ears.clone())?;
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&place.0, place.1, Offset::End)?;
+            client.assign(&list)?;
+            found.push((place, refusal(&client, limit)));
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// The end of the partition, or a message, is a yes; so is no answer, which others tell of.
+fn refusal(client: &BaseConsumer<Ears>, limit: Duration) -> Option<RDKafkaErrorCode> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        match client.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return None,
+            Some(Err(error)) => {
+                if let Some(code) = error.rdkafka_error_code().filter(|code| client::is_refusal(*code)) {
+                    return Some(code);
+                }
+            }
+        }
+    }
+    None
+}
+
+async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> Result<T, KafkaError> + Send + 'static) -> Result<T, KafkaError> {
+    tokio::task::spawn_blocking(ask).await.map_err(|_| KafkaError::Canceled)?
+}

@@ -1,0 +1,134 @@
+//! The client of a role that listens, and what it hears besides messages: lag, positions, commits that were refused.
+
+use super::Figures;
+use super::run::Shared;
+use crate::kafka::client::{self, Ears};
+use crate::kafka::troubles::{Trouble, TroubleKind};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the client stands in a partition, as of its last statistics.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Position {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// What it fetches next; past the markers of transactions, which are no messages.
+    pub(super) next: i64,
+    /// Behind the last record that we were given, markers included; negative if there was none.
+    pub(super) given: i64,
+}
+
+/// Ears that also hear of the lag.
+pub(super) struct Listening {
+    ears: Ears,
+    role: &'static str,
+    group: String,
+    figures: Arc<Figures>,
+    /// Set when a commit failed, so that it is done again.
+    pub(super) uncommitted: AtomicBool,
+    /// Where the client stands in partitions of which we were given everything.
+    positions: Mutex<Vec<Position>>,
+}
+
+impl Listening {
+    /// What the last statistics said; once.
+    pub(super) fn take_positions(&self) -> Vec<Position> {
+        std::mem::take(&mut *self.positions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A commit was refused.
+    pub(super) fn not_committed(&self, topic: &str, partition: Option<i32>, code: Option<RDKafkaErrorCode>, error: &str) {
+        self.uncommitted.store(true, Ordering::Release);
+        if code.is_some_and(client::is_absence) {
+            return tracing::debug!(error, "offsets were not committed; trying again");
+        }
+        let remedy = format!(
+            "grant READ on group {} and on the topic to ordermill's login; until then messages are heard again after a restart",
+            self.group
+        );
+        let cause = format!("offsets are not committed: {error}");
+        self.ears.0.troubles().raise(Trouble {
+            kind: TroubleKind::Commit,
+            topic: topic.to_owned(),
+            partition,
+            who: self.role,
+            cause,
+            remedy,
+        });
+    }
+}
+
+impl ClientContext for Listening {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.ears.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.ears.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.iter().flat_map(|(topic, of)| of.partitions.values().map(move |one| (topic, one)));
+        let mut lag = 0;
+        let mut positions = Vec::new();
+        for (topic, one) in partitions.filter(|(_, one)| one.partition >= 0) {
+            lag += one.consumer_lag.max(0);
+            // Nothing waits to be given to us, so all before `next` was.
+            if one.fetchq_cnt == 0 && one.next_offset >= 0 {
+                let (next, given) = (one.next_offset, one.app_offset);
+                positions.push(Position { topic: topic.clone(), partition: one.partition, next, given });
+            }
+        }
+        self.figures.lag.store(lag, Ordering::Relaxed);
+        *self.positions.lock().unwrap_or_else(PoisonError::into_inner) = positions;
+    }
+}
+
+impl ConsumerContext for Listening {
+    fn commit_callback(&self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
+        let elements = offsets.elements();
+        let refused: Vec<_> = elements.iter().filter_map(|one| Some((one.topic(), one.partition(), one.error().err()?))).collect();
+        for (topic, partition, error) in &refused {
+            self.not_committed(topic, Some(*partition), error.rdkafka_error_code(), &error.to_string());
+        }
+        if let Err(error) = &result
+            && refused.is_empty()
+        {
+            let first = elements.first();
+            let topic = first.map_or_else(String::new, |one| one.topic().to_owned());
+            self.not_committed(&topic, first.map(|one| one.partition()), error.rdkafka_error_code(), &error.to_string());
+        }
+        if result.is_ok() && refused.is_empty() {
+            self.ears.0.troubles().clear_all(TroubleKind::Commit, self.role);
+        }
+    }
+}
+
+pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<Listening>, KafkaError> {
+    let settings = &shared.parts.settings;
+    let mut config = client::config(settings, shared.role.name())?;
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    // A place that is not there any more is a gap that is to be told, not passed over.
+    config.set("auto.offset.reset", "error");
+    config.set("allow.auto.create.topics", "false");
+    config.set("statistics.interval.ms", settings.statistics_ms.to_string());
+    if !settings.properties.0.contains_key("isolation.level") {
+        config.set("isolation.level", "read_committed");
+    }
+    config.create_with_context(Listening {
+        ears: Ears(shared.parts.state.clone()),
+        role: shared.role.name(),
+        group: group.to_owned(),
+        figures: shared.figures.clone(),
+        uncommitted: AtomicBool::new(false),
+        positions: Mutex::default(),
+    })
+}

@@ -1,0 +1,119 @@
+//! The recipes of docs/kafka.md: services of other teams with the clients' default settings take a role's place, and read everything.
+
+use crate::nodes::Node;
+use crate::process::{LIMIT, PRODUCT, until};
+use crate::sample::record;
+use crate::world::Teller;
+use ordermill::domain::{OrderId, Topic};
+use ordermill::kafka::read::Record;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Installing and starting takes long the first time.
+const START: Duration = Duration::from_secs(600);
+
+/// A service that prints what it reads, ended with the test.
+struct Recipe {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Recipe {
+    fn start(what: &str, brokers: &str, prefix: &str) -> Self {
+        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/recipes/run");
+        let mut child = Command::new(run).args([what, brokers, prefix]).stdout(Stdio::piped()).spawn().unwrap();
+        let (lines, said) = (BufReader::new(child.stdout.take().unwrap()).lines(), Arc::new(Mutex::new(Vec::new())));
+        let kept = said.clone();
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
+        let recipe = Self { child, said };
+        until(&format!("{what} is ready"), START, || recipe.said().contains(&"ready".to_owned()));
+        recipe
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// `TOPIC TYPE` of what it has read.
+    fn read(&self) -> BTreeSet<String> {
+        let of = |line: &String| Some(line.strip_prefix("read ")?.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        self.said().iter().filter_map(of).collect()
+    }
+}
+
+impl Drop for Recipe {
+    fn drop(&mut self) {
+        // It has ended already, or it must.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Both ways: its payments are taken, and it reads every topic, those of dead letters too.
+fn works_both_ways(what: &str) {
+    let mut node = Node::new();
+    let roles = r#"["order", "inventory", "notification", "analytics"]"#;
+    node.plan = node.plan.with("cluster.roles", roles).with("cluster.external_roles", "payment");
+    let served = node.plan.start();
+    node.plan.put_product("10.00");
+    let dear = "019a0000-0000-7000-8000-00000000000d";
+    node.plan.put(dear, "600.00");
+    let paid: Vec<OrderId> = (0..3).map(|_| node.place("10.00")).collect();
+    let body = json!({"customerId": PRODUCT, "items": [{"productId": dear, "quantity": 1, "price": "600.00"}]});
+    let declined: OrderId = node.plan.send("POST", "/api/v1/orders", &body.to_string()).unwrap().field("orderId").parse().unwrap();
+    let teller = Teller::new(&node.kafka);
+    for topic in [Topic::Payment, Topic::Shipping] {
+        let unreadable = record(topic, paid[0], b"{no json".to_vec());
+        teller.tell(&Record { partition: crate::nodes::shards().of(paid[0]).0.into(), ..unreadable });
+    }
+    let recipe = Recipe::start(what, &node.kafka.brokers.join(","), &node.kafka.prefix);
+    for order in &paid {
+        node.comes_to(*order, "CONFIRMED");
+    }
+    node.comes_to(declined, "FAILED");
+    teller.tell(&node.shipped(paid[0]));
+    node.comes_to(paid[0], "SHIPPED");
+    let wanted = [
+        "order-events ordermill.OrderCreated.v1",
+        "order-events ordermill.OrderConfirmed.v1",
+        "order-events ordermill.OrderShipped.v1",
+        "order-events ordermill.OrderFailed.v1",
+        "inventory-events ordermill.InventoryReserved.v1",
+        "inventory-events ordermill.InventoryReleased.v1",
+        "inventory-events ordermill.InventoryShipped.v1",
+        "notification-events ordermill.NotificationSent.v1",
+        "payment-events -",
+        "shipping-events -",
+        "payment-events.DLQ -",
+        "shipping-events.DLQ -",
+    ];
+    let mut missing = Vec::new();
+    until(&format!("{what} reads everything"), LIMIT, || {
+        let read = recipe.read();
+        missing = wanted.into_iter().filter(|one| !read.contains(*one)).collect();
+        assert!(!recipe.said().iter().any(|line| line.starts_with("crashed")), "{:?}", recipe.said());
+        missing.is_empty()
+    });
+    assert_eq!(missing, Vec::<&str>::new());
+    served.stop();
+}
+
+#[test]
+fn spring_with_its_defaults() {
+    works_both_ways("spring");
+}
+
+#[test]
+fn kafkajs_with_its_defaults_whose_messages_and_ours_are_valid() {
+    works_both_ways("kafkajs");
+}
+
+#[test]
+fn kafka_python_with_its_defaults() {
+    works_both_ways("python");
+}
