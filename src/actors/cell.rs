@@ -175,6 +175,14 @@ impl Cell {
         self.alarms.borrow_mut().push(Reverse((self.steady_ms().saturating_add(delay_ms), order, alarm)));
     }
 
+    /// Looks after a resting order once more, should a word for it be lost. Only so many: in a long outage millions rest, each of which
+    /// is woken by its notice's end.
+    pub(crate) fn look_after(&self, order: OrderId) {
+        if self.alarms.borrow().len() < self.node.settings.open_limit {
+            self.wake_after(self.node.settings.redrive.most_ms, order, Alarm::Rest);
+        }
+    }
+
     /// At most `most` alarms that are due.
     pub(crate) fn due_alarms(&self, most: usize) -> Vec<(OrderId, Alarm)> {
         let now = self.steady_ms();

@@ -131,6 +131,16 @@ impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
         Some((key, task, signal))
     }
 
+    /// Whether there is one, under way or waiting.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.running.contains_key(key)
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_raised(&self, key: &K) -> bool {
+        self.running.get(key).is_some_and(|signal| signal.as_ref().is_some_and(Signal::is_raised))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.running.len()
     }

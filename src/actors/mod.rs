@@ -30,6 +30,7 @@ mod letters;
 mod live;
 mod messages;
 mod node;
+mod notice_board;
 mod notice_course;
 mod notifier;
 mod order;

@@ -4,6 +4,7 @@ use super::cell::{CellRef, Sending};
 use super::courses::Signal;
 use super::faults::Point;
 use super::node::Node;
+use super::notice_board::{NoticeBoard, tell_waiting};
 use super::notifier::Begun;
 use crate::db::{Outcome, Write};
 use crate::domain::{
@@ -11,6 +12,7 @@ use crate::domain::{
     Text, Timestamp,
 };
 use crate::providers::{Call, Email, ProviderError, Sms};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// How a notice's turn begins.
@@ -41,6 +43,7 @@ pub(crate) struct Course {
     pub(crate) kind: NoticeKind,
     pub(crate) channel: Channel,
     pub(crate) signal: Signal,
+    pub(crate) board: Rc<NoticeBoard>,
     /// Keeps the shard here while a call is under way that began before the course.
     pub(crate) sending: Option<Sending>,
 }
@@ -141,10 +144,14 @@ impl Course {
                     self.submit(write).await;
                     return;
                 }
-                Err(ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. }) => {
+                Err(error @ (ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. })) => {
+                    task = self.put_off(order, task, &error, retry_in_ms.max(1)).await;
                     self.sending = None;
-                    self.signal.pause(retry_in_ms.max(1)).await;
-                    continue;
+                    // A cancel that came meanwhile withdraws it.
+                    if self.signal.is_raised() {
+                        continue;
+                    }
+                    return;
                 }
                 Err(error) => error,
             };
@@ -161,8 +168,21 @@ impl Course {
                 return;
             }
             self.sending = None;
-            self.signal.pause(next.unwrap_or(0)).await;
+            if !self.signal.is_raised() {
+                return self.board.note(self.channel, self.cell.steady_ms() + next.unwrap_or(0));
+            }
         }
+    }
+
+    /// The provider takes nothing for now: the notice waits where it costs no memory, and so do those that come after it.
+    async fn put_off(&self, order: &Order, mut task: NoticeTask, error: &ProviderError, wait_ms: u64) -> NoticeTask {
+        task.status = NoticeStatus::Pending;
+        task.next_try_at = Some(self.cell.node.now().plus_ms(wait_ms));
+        task.reason = Some(Text::lossy(&error.to_string()));
+        self.store(order, task.clone(), None, None).await;
+        self.board.hold(self.channel, self.cell.steady_ms() + wait_ms);
+        tell_waiting(&self.cell, order, self.kind, self.channel);
+        task
     }
 
     /// The stored row, or a new one; none when there is nothing to do (the stored answer was told again).
@@ -178,8 +198,12 @@ impl Course {
         match row.status {
             NoticeStatus::Pending => {
                 let wait = row.next_try_at.map_or(0, |at| at.ms_since(self.cell.node.now()));
-                self.signal.pause(wait).await;
-                Some(row)
+                if wait == 0 || self.signal.is_raised() {
+                    return Some(row);
+                }
+                self.board.note(self.channel, self.cell.steady_ms() + wait);
+                tell_waiting(&self.cell, order, self.kind, self.channel);
+                None
             }
             NoticeStatus::GivenUp if way == Way::AskedFor => Some(NoticeTask { attempt: 0, reason: None, ..row }),
             NoticeStatus::Sent | NoticeStatus::GivenUp | NoticeStatus::Withdrawn => {

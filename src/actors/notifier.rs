@@ -7,13 +7,15 @@ use super::faults::Point;
 use super::journal::Origin;
 use super::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
 use super::node::ActorKind;
+use super::notice_board::{NoticeBoard, tell_waiting};
 use super::notice_course::{Course, Way, message, save, sent};
 use super::recent::Recent;
 use crate::db::Write;
-use crate::domain::{Channel, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
+use crate::domain::{Channel, CorrelationId, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use crate::providers::ProviderError;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,9 @@ pub(crate) struct Turn {
 pub(crate) struct Notifier {
     cell: CellRef,
     courses: Courses<Key, Turn>,
+    board: Rc<NoticeBoard>,
+    /// The channels whose stored notices are being read.
+    reading: Vec<Channel>,
     /// Orders that are being cancelled: their confirmation is not sent any more. A repeat asks the stored rows instead.
     withdrawn: Recent<OrderId>,
     /// How many writes of an order are on their way: until they are stored its rows do not tell what was sent.
@@ -42,7 +47,8 @@ impl Notifier {
         let courses = Courses::new(cell.node.settings.notice_calls);
         let born = cell.node.now();
         let cell_limit = cell.node.settings.open_limit;
-        Self { cell, courses, withdrawn: Recent::new(cell_limit), recording: HashMap::new(), born }
+        let board = Rc::default();
+        Self { cell, courses, board, reading: Vec::new(), withdrawn: Recent::new(cell_limit), recording: HashMap::new(), born }
     }
 
     fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
@@ -113,18 +119,22 @@ impl Notifier {
             if self.courses.raise(&key) {
                 continue;
             }
-            let task = NoticeTask {
-                order: event.order,
-                kind: NoticeKind::Confirmation,
-                channel,
-                status: NoticeStatus::Withdrawn,
-                attempt: 0,
-                next_try_at: None,
-                reason: None,
-                created_at: self.cell.node.now(),
-            };
-            self.record((event.shard, event.order), save(task, event.shard, event.correlation, None, None));
+            self.record_withdrawn(key, event.shard, event.correlation);
         }
+    }
+
+    fn record_withdrawn(&mut self, key: Key, shard: Shard, correlation: CorrelationId) {
+        let task = NoticeTask {
+            order: key.0,
+            kind: key.1,
+            channel: key.2,
+            status: NoticeStatus::Withdrawn,
+            attempt: 0,
+            next_try_at: None,
+            reason: None,
+            created_at: self.cell.node.now(),
+        };
+        self.record((shard, key.0), save(task, shard, correlation, None, None));
     }
 
     fn record(&mut self, (shard, order): (Shard, OrderId), write: Write) {
@@ -133,6 +143,10 @@ impl Notifier {
     }
 
     fn admit(&mut self, key: Key, turn: Turn) {
+        let must_wait = self.board.is_held(key.2, self.cell.steady_ms()) || self.courses.len() >= self.cell.node.settings.notice_calls;
+        if let Some(order) = turn.order.as_ref().filter(|_| must_wait && !self.courses.has(&key)) {
+            return self.put_off(key, order);
+        }
         if let Some((turn, signal)) = self.courses.admit(key, turn) {
             self.begin(key, turn, signal);
         }
@@ -163,7 +177,7 @@ impl Notifier {
     fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal) {
         let is_under_way = matches!(begun, Some(Begun::Call(_)));
         let sending = turn.order.as_ref().filter(|_| is_under_way).map(|order| self.cell.begin_sending(order.shard));
-        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, sending };
+        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, board: self.board.clone(), sending };
         self.courses.launch(key, course.run(turn.order, turn.way, begun));
     }
 
@@ -183,35 +197,68 @@ impl Notifier {
         self.cell.node.set_waiting(ActorKind::Notifier, self.cell.index, self.courses.len());
     }
 
-    /// Takes up what an earlier life of this actor had stored but not sent.
-    fn resume(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
-        if shards.is_empty() {
-            return;
-        }
-        let cell = self.cell.clone();
-        let reading = async move {
+    /// It waits in the database for its turn, and its order rests.
+    fn put_off(&mut self, key: Key, order: &Order) {
+        let now = self.cell.node.now();
+        let task = NoticeTask { next_try_at: Some(now), ..NoticeTask::new(order, key.1, key.2, now) };
+        self.record((order.shard, order.id), save(task, order.shard, order.correlation, None, None));
+        self.board.note(key.2, self.cell.steady_ms());
+        tell_waiting(&self.cell, order, key.1, key.2);
+    }
+
+    /// Takes up stored notices that are due, as many as there is room for.
+    fn take_up(&mut self, ctx: &mut Context<Self>) {
+        let now_ms = self.cell.steady_ms();
+        for channel in Channel::ALL {
+            let has_room = self.courses.len() < self.cell.node.settings.notice_calls;
+            if !has_room || self.reading.contains(&channel) || !self.board.take_due(channel, now_ms) {
+                continue;
+            }
+            self.reading.push(channel);
+            let (cell, shards) = (self.cell.clone(), self.cell.shards_of(Role::Notification));
             let page = cell.node.settings.load_page;
-            let mut all = Vec::new();
-            let mut after = None;
-            loop {
-                let read = super::reading::insist(&cell.node, || cell.node.reads.pending_notices(shards.clone(), after, page)).await;
-                let Some(found) = read else { break };
-                after = found.last().map(|task| task.order);
-                let is_last = found.len() < page as usize;
-                all.extend(found.into_iter().map(|task| (task.order, task.kind, task.channel)));
-                if is_last {
-                    break;
+            let reading = async move {
+                if shards.is_empty() {
+                    return Vec::new();
                 }
+                // What was put off just now is on its way to the rows.
+                cell.node.journal.passed().await;
+                let read = super::reading::insist(&cell.node, || cell.node.reads.next_notices(shards.clone(), channel, page)).await;
+                read.unwrap_or_default()
+            };
+            ctx.spawn(reading.into_actor(self).map(move |tasks, actor, _| actor.were_read(channel, tasks)));
+        }
+    }
+
+    fn were_read(&mut self, channel: Channel, tasks: Vec<NoticeTask>) {
+        let settings = &self.cell.node.settings;
+        let (most, page, tick_ms) = (settings.notice_calls, settings.load_page as usize, settings.tick_ms);
+        self.reading.retain(|reading| *reading != channel);
+        let (now, now_ms) = (self.cell.node.now(), self.cell.steady_ms());
+        let is_full = tasks.len() >= page;
+        for task in tasks {
+            let wait = task.next_try_at.map_or(0, |at| at.ms_since(now));
+            let key = (task.order, task.kind, channel);
+            // One that is under way says itself when it is due again; it is looked for all the same.
+            if wait > 0 || self.courses.has(&key) || self.courses.len() >= most {
+                self.board.note(channel, now_ms + wait.max(LOOK_AGAIN_MS));
+            } else {
+                self.admit(key, Turn { order: None, way: Way::AskFirst });
             }
-            all
-        };
-        ctx.spawn(reading.into_actor(self).map(|keys, actor, _| {
-            for key in keys {
-                actor.admit(key, Turn { order: None, way: Way::AskFirst });
-            }
-        }));
+        }
+        if is_full {
+            self.board.note(channel, now_ms + tick_ms);
+        }
+    }
+
+    /// Looks for all stored notices anew.
+    fn look_anew(&self) {
+        Channel::ALL.into_iter().for_each(|channel| self.board.note(channel, 0));
     }
 }
+
+/// When notices that were found under way, or for which there was no room, are looked for again.
+const LOOK_AGAIN_MS: u64 = 200;
 
 /// A first try that the actor has begun already.
 pub(crate) enum Begun {
@@ -228,7 +275,7 @@ impl Actor for Notifier {
         ctx.add_stream(ended);
         self.cell.count(ActorKind::Notifier, 1);
         self.cell.node.faults.pass(Point::NotifierStarted, None);
-        self.resume(self.cell.shards_of(Role::Notification), ctx);
+        ctx.run_interval(Duration::from_millis(self.cell.node.settings.tick_ms.max(1)), Self::take_up);
     }
 
     /// Runs also while a panic unwinds.
@@ -242,6 +289,11 @@ impl StreamHandler<Ended<Key>> for Notifier {
     fn handle(&mut self, Ended { key, panic }: Ended<Key>, ctx: &mut Self::Context) {
         if let Some(cause) = panic {
             self.panicked(key, &cause, ctx);
+        }
+        // It was told to stop when it had ended already, its notice stored to be sent later.
+        if self.courses.is_raised(&key) {
+            let correlation = self.cell.known_order(key.0).map_or(CorrelationId(key.0.0), |order| order.correlation);
+            self.record_withdrawn(key, self.cell.node.shards().of(key.0), correlation);
         }
         self.ended(&key);
     }
@@ -276,9 +328,9 @@ impl Handler<RetryNotice> for Notifier {
 
 impl Handler<Load> for Notifier {
     type Result = ();
-    fn handle(&mut self, Load(shards): Load, ctx: &mut Self::Context) {
+    fn handle(&mut self, Load(_): Load, _ctx: &mut Self::Context) {
         // What became of writes may have died with a router; orders ask again only after all that is stored.
         self.recording.clear();
-        self.resume(shards, ctx);
+        self.look_anew();
     }
 }

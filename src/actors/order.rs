@@ -283,7 +283,7 @@ impl OrderActor {
             self.leave();
             if !debts.is_nothing() {
                 // Should the notifier's last word be lost, it is asked for then.
-                self.cell.wake_after(self.cell.node.settings.redrive.most_ms, self.order.id, Alarm::Rest);
+                self.cell.look_after(self.order.id);
             }
         }
     }

@@ -4,8 +4,8 @@ use super::write::{KeptAnswer, StoreError};
 use crate::config::{ClusterKey, Purpose};
 pub use crate::domain::AnalyticsRow;
 use crate::domain::{
-    CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Marker, Money, NoticeTask, Order, OrderId, OrderStatus,
-    Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
+    Channel, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Marker, Money, NoticeStatus, NoticeTask, Order,
+    OrderId, OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
@@ -255,14 +255,10 @@ pub trait Reads: Send + Sync {
     fn payment(&self, order: OrderId) -> BoxFuture<'static, Result<Option<Payment>, StoreError>>;
     /// The notifier's rows of an order.
     fn notices(&self, order: OrderId) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
-    /// The notices of `shards` that are still to be sent, by id of the order, after `after`. An order's notices are never parted, so a
-    /// page may be a little longer than `limit`.
-    fn pending_notices(
-        &self,
-        shards: Vec<Shard>,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
+    /// The notifier's rows of these orders.
+    fn notices_among(&self, orders: Vec<OrderId>) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
+    /// The notices of `shards` that are still to be sent by `channel`, due or not, those first whose next try is due first.
+    fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
     /// One product.
     fn product(&self, id: ProductId) -> BoxFuture<'static, Result<Option<Product>, StoreError>>;
     /// A page of products by id, after `after`.
@@ -316,4 +312,12 @@ pub trait Snapshot: Send {
     fn analytics(&mut self) -> BoxFuture<'_, Result<Vec<AnalyticsRow>, StoreError>>;
     /// Up to which number each writer's log is counted.
     fn analytics_positions(&mut self) -> BoxFuture<'_, Result<Vec<(WriterId, i64)>, StoreError>>;
+}
+
+/// Of these, the pending notices of `channel`, due first first, at most `limit`.
+pub(in crate::db) fn due_first(mut tasks: Vec<NoticeTask>, channel: Channel, limit: u32) -> Vec<NoticeTask> {
+    tasks.retain(|task| task.status == NoticeStatus::Pending && task.channel == channel);
+    tasks.sort_by_key(|task| (task.next_try_at, task.order, task.kind));
+    tasks.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    tasks
 }

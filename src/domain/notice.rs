@@ -186,10 +186,16 @@ pub(crate) fn notice_id(order: OrderId, kind: NoticeKind, channel: Channel) -> N
 }
 
 impl NoticeTask {
-    /// Whether this state may take the place of `stored`: what was sent or withdrawn stays so.
+    /// Whether this is what is stored of a notice that waits and of which nothing is known yet.
+    fn is_untried(&self) -> bool {
+        self.status == NoticeStatus::Pending && self.attempt == 0 && self.reason.is_none()
+    }
+
+    /// Whether this state may take the place of `stored`: what was sent or withdrawn stays so, and what was not tried says nothing new.
     #[must_use]
     pub fn follows(&self, stored: Option<&Self>) -> bool {
         match stored.map(|stored| stored.status) {
+            Some(NoticeStatus::Pending | NoticeStatus::GivenUp) if self.is_untried() => false,
             None | Some(NoticeStatus::Pending | NoticeStatus::GivenUp) => true,
             Some(NoticeStatus::Sent | NoticeStatus::Withdrawn) => false,
         }

@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{adjust, at, line, notice, order, order_of, place, product_id, put, reserve, save};
 use ordermill::db::{OrderFilter, Write};
-use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderId, OrderStatus, Shard};
+use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderId, OrderStatus, Shard, Timestamp};
 use std::sync::Arc;
 
 pub(crate) const CASES: &[Case] = &[
@@ -13,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("orders are listed newest first and filtered", |f| Box::pin(listed(f))),
     ("pages of orders are stable while new ones arrive", |f| Box::pin(paged(f))),
     ("open orders of some shards are paged by id", |f| Box::pin(open_orders(f))),
-    ("pending notices of some shards are paged by order", |f| Box::pin(pending_notices(f))),
+    ("pending notices of a channel come by the time of their next try", |f| Box::pin(next_notices(f))),
     ("products are paged by id", |f| Box::pin(products(f))),
     ("the scarcest products come first", |f| Box::pin(low_stock(f))),
     ("events are read in order, after a number", |f| Box::pin(events(f))),
@@ -98,36 +98,40 @@ async fn open_orders(f: &mut Fixture) {
     assert!(f.reads.open_orders(Vec::new(), None, 5).await.unwrap().is_empty());
 }
 
-/// A page goes on by order, so no notice may be lost between two of one order.
-async fn pending_notices(f: &mut Fixture) {
+/// Each channel for itself: those first whose next try is due first.
+async fn next_notices(f: &mut Fixture) {
     let orders = place_all(f, 0..60).await;
     let mut writes = Vec::new();
-    for order in &orders {
-        writes.push(notice(order, NoticeKind::Confirmation, Channel::Email, NoticeStatus::Pending, 0));
-        writes.push(notice(order, NoticeKind::Confirmation, Channel::Sms, NoticeStatus::Pending, 0));
+    for (number, order) in orders.iter().enumerate() {
+        let due = |channel| {
+            let mut write = notice(order, NoticeKind::Confirmation, channel, NoticeStatus::Pending, 0);
+            if let Write::SaveNotice { task, .. } = &mut write {
+                task.next_try_at = Some(Timestamp((60 - number as i64) * 1_000));
+            }
+            write
+        };
+        writes.push(due(Channel::Email));
+        if number % 2 == 0 {
+            writes.push(due(Channel::Sms));
+        }
         writes.push(notice(order, NoticeKind::Shipping, Channel::Email, NoticeStatus::Sent, 1));
     }
     f.commit(writes).await;
     let shards: Vec<Shard> = (0..12).map(Shard).collect();
-    let wanted: Vec<(OrderId, Channel)> = orders
-        .iter()
-        .filter(|order| shards.contains(&order.shard))
-        .flat_map(|order| Channel::ALL.map(|channel| (order.id, channel)))
-        .collect();
-    for limit in [1, 2, 3, 1000] {
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let page = f.reads.pending_notices(shards.clone(), after, limit).await.unwrap();
-            let Some(last) = page.last() else { break };
-            after = Some(last.order);
-            seen.extend(page.iter().map(|task| (task.order, task.channel)));
+    for channel in Channel::ALL {
+        let here = orders.iter().enumerate().filter(|(_, order)| shards.contains(&order.shard)).rev();
+        let wanted: Vec<OrderId> =
+            here.filter(|(number, _)| channel == Channel::Email || number % 2 == 0).map(|(_, order)| order.id).collect();
+        for limit in [1, 3, 1000] {
+            let page = f.reads.next_notices(shards.clone(), channel, limit).await.unwrap();
+            assert!(page.iter().all(|task| task.channel == channel && task.kind == NoticeKind::Confirmation));
+            let page: Vec<OrderId> = page.iter().map(|task| task.order).collect();
+            let wanted: Vec<OrderId> = wanted.iter().copied().take(limit as usize).collect();
+            assert_eq!(page, wanted, "{channel:?}, limit {limit}");
         }
-        seen.sort();
-        let mut wanted = wanted.clone();
-        wanted.sort();
-        assert_eq!(seen, wanted, "limit {limit}");
     }
+    let among = f.reads.notices_among(vec![orders[0].id, orders[1].id]).await.unwrap();
+    assert_eq!(among.len(), 5);
 }
 
 async fn products(f: &mut Fixture) {

@@ -8,7 +8,7 @@ use ordermill::db::{
     ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use ordermill::domain::{
-    DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
 };
 use std::sync::Arc;
 
@@ -55,8 +55,11 @@ impl Reads for Forgetful {
     fn notices(&self, order: OrderId) -> Answer<Vec<NoticeTask>> {
         self.0.notices(order)
     }
-    fn pending_notices(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Answer<Vec<NoticeTask>> {
-        self.0.pending_notices(shards, after, limit)
+    fn notices_among(&self, orders: Vec<OrderId>) -> Answer<Vec<NoticeTask>> {
+        self.0.notices_among(orders)
+    }
+    fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> Answer<Vec<NoticeTask>> {
+        self.0.next_notices(shards, channel, limit)
     }
     fn product(&self, id: ProductId) -> Answer<Option<Product>> {
         self.0.product(id)

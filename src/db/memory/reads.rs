@@ -8,7 +8,7 @@ use crate::db::{
     ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    DeadLetter, LetterId, LetterState, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards,
+    Channel, DeadLetter, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards,
     WriterId,
 };
 use futures_util::future::BoxFuture;
@@ -67,20 +67,15 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| notices_of(tables, order))
     }
 
-    fn pending_notices(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Reading<Vec<NoticeTask>> {
+    fn notices_among(&self, orders: Vec<OrderId>) -> Reading<Vec<NoticeTask>> {
+        self.ask(move |tables| orders.into_iter().flat_map(|order| notices_of(tables, order)).collect())
+    }
+
+    fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> Reading<Vec<NoticeTask>> {
         self.ask(move |tables| {
             let shards: HashSet<Shard> = shards.into_iter().collect();
-            let start = after.map_or(Bound::Unbounded, |order| Bound::Excluded((order, u8::MAX, u8::MAX)));
-            let rows = tables.notices.range((start, Bound::Unbounded)).map(|(_, row)| row);
-            let mut page: Vec<NoticeTask> = Vec::new();
-            for row in rows.filter(|row| row.task.status == NoticeStatus::Pending && shards.contains(&row.shard)) {
-                // A page goes on by order, so an order's notices are never parted.
-                if page.len() >= count(limit) && page.last().is_some_and(|last| last.order != row.task.order) {
-                    break;
-                }
-                page.push(row.task.clone());
-            }
-            page
+            let rows = tables.notices.values().filter(|row| shards.contains(&row.shard));
+            crate::db::read::due_first(rows.map(|row| row.task.clone()).collect(), channel, limit)
         })
     }
 

@@ -11,7 +11,7 @@ use crate::db::read::{
 };
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    CustomerId, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
+    Channel, CustomerId, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
 };
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
@@ -197,9 +197,9 @@ sql!(
      FROM notifications WHERE order_id = ANY(?)" => NoticeTypes
 );
 sql!(
-    PendingNotices,
-    "SELECT DISTINCT order_id FROM notifications WHERE status = 'PENDING' AND order_id > ? AND shard = ANY(?) \
-     ORDER BY order_id LIMIT ?" => SqlUuid
+    NextNotices,
+    "SELECT order_id FROM notifications WHERE status = 'PENDING' AND channel = ? AND shard = ANY(?) \
+     ORDER BY next_try_at, order_id LIMIT ?" => SqlUuid
 );
 
 pub(super) async fn payments(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<Vec<Payment>, Failure> {
@@ -213,17 +213,17 @@ pub(super) async fn notices(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Resu
     Ok(rows::notices(rows)?.into_iter().map(|(task, _)| task).collect())
 }
 
-/// All pending notices of at most `most` orders: an order's are never split over two pages.
-pub(super) async fn pending_notices(
+/// At most `most` pending notices of `channel`, those that are due first first.
+pub(super) async fn next_notices(
     conn: &AsyncPgConnection,
     shards: Vec<Shard>,
-    after: Option<OrderId>,
+    channel: Channel,
     most: u32,
 ) -> Result<Vec<NoticeTask>, Failure> {
-    let values = [after_id(after.map(|id| id.0)), shard_numbers(&shards), limit(most)];
-    let orders: Vec<Uuid> = select(conn, PendingNotices, values).await?;
-    let tasks = notices(conn, orders).await?.into_iter();
-    Ok(tasks.filter(|task| task.status == NoticeStatus::Pending).collect())
+    let values = [Value::Text(channel.name().to_owned()), shard_numbers(&shards), limit(most)];
+    let mut orders: Vec<Uuid> = select(conn, NextNotices, values).await?;
+    orders.dedup();
+    Ok(crate::db::read::due_first(notices(conn, orders).await?, channel, most))
 }
 
 sql!(

@@ -11,7 +11,9 @@ use crate::db::read::{
     Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::write::{KeptAnswer, StoreError};
-use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
+use crate::domain::{
+    Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+};
 use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Pool, PoolError};
@@ -117,11 +119,15 @@ impl Reads for PgReads {
     }
 
     fn notices(&self, order: OrderId) -> Reading<Vec<NoticeTask>> {
-        self.read(move |conn| Box::pin(queries::notices(conn, vec![order.0])))
+        self.notices_among(vec![order])
     }
 
-    fn pending_notices(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Reading<Vec<NoticeTask>> {
-        self.read(move |conn| Box::pin(queries::pending_notices(conn, shards, after, limit)))
+    fn notices_among(&self, orders: Vec<OrderId>) -> Reading<Vec<NoticeTask>> {
+        self.read(move |conn| Box::pin(queries::notices(conn, orders.into_iter().map(|order| order.0).collect())))
+    }
+
+    fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> Reading<Vec<NoticeTask>> {
+        self.read(move |conn| Box::pin(queries::next_notices(conn, shards, channel, limit)))
     }
 
     fn product(&self, id: ProductId) -> Reading<Option<Product>> {

@@ -9,7 +9,7 @@ use crate::db::read::{
     AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    CustomerId, LoggedEvent, NoticeStatus, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
+    Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
@@ -234,24 +234,25 @@ fn first_id_at(at: Option<Timestamp>, shift_us: i64, open: [u8; 16]) -> [u8; 16]
 }
 
 sql!(
-    PendingNotices,
-    "SELECT DISTINCT order_id FROM notifications INDEXED BY notifications_pending \
-     WHERE status = 'PENDING' AND order_id > ? AND shard IN (SELECT value FROM json_each(?)) ORDER BY order_id LIMIT ?" => Binary
+    NextNotices,
+    "SELECT order_id FROM notifications INDEXED BY notifications_due \
+     WHERE status = 'PENDING' AND channel = ? AND shard IN (SELECT value FROM json_each(?)) ORDER BY next_try_at, order_id LIMIT ?" => Binary
 );
 
-/// All pending notices of at most `limit` orders: an order's are never split over two pages.
-pub(super) fn pending_notices(
+/// At most `limit` pending notices of `channel`, those that are due first first.
+pub(super) fn next_notices(
     conn: &mut SqliteConnection,
     shards: &[Shard],
-    after: Option<OrderId>,
+    channel: Channel,
     limit: u32,
 ) -> Result<Vec<NoticeTask>, Failure> {
     let shards = json(shards);
-    let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Text(&shards), Value::Int(i64::from(limit))];
-    let orders = select::<_, Id, 3>(conn, PendingNotices, values)?;
+    let values = [Value::Text(channel.name()), Value::Text(&shards), Value::Int(i64::from(limit))];
+    let mut orders = select::<_, Id, 3>(conn, NextNotices, values)?;
+    orders.dedup_by_key(|Id(id)| *id);
     let keys: Vec<&[u8]> = orders.iter().map(|Id(id)| id.as_bytes().as_slice()).collect();
-    let tasks = rows::notices_among(conn, &keys)?.into_iter().map(|(task, ..)| task);
-    Ok(tasks.filter(|task| task.status == NoticeStatus::Pending).collect())
+    let tasks = rows::notices_among(conn, &keys)?.into_iter().map(|(task, ..)| task).collect();
+    Ok(crate::db::read::due_first(tasks, channel, limit))
 }
 
 sql!(
@@ -414,8 +415,9 @@ pub(super) fn shard_rows(conn: &mut SqliteConnection) -> Result<Vec<ShardRow>, F
     Ok(rows)
 }
 
-/// A notice's row without its columns for the writer.
-pub(super) fn notices(conn: &mut SqliteConnection, order: OrderId) -> Result<Vec<NoticeTask>, Failure> {
-    let tasks = rows::notices_among(conn, &[order.0.as_bytes()])?;
+/// Notices' rows without their columns for the writer.
+pub(super) fn notices(conn: &mut SqliteConnection, orders: &[OrderId]) -> Result<Vec<NoticeTask>, Failure> {
+    let keys: Vec<&[u8]> = orders.iter().map(|order| order.0.as_bytes().as_slice()).collect();
+    let tasks = rows::notices_among(conn, &keys)?;
     Ok(tasks.into_iter().map(|(task, ..)| task).collect())
 }

@@ -10,7 +10,9 @@ use crate::db::read::{
     Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::write::{KeptAnswer, StoreError};
-use crate::domain::{DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId};
+use crate::domain::{
+    Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+};
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -125,16 +127,15 @@ impl Reads for SqliteReads {
     }
 
     fn notices(&self, order: OrderId) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>> {
-        self.read(move |conn| queries::notices(conn, order))
+        self.notices_among(vec![order])
     }
 
-    fn pending_notices(
-        &self,
-        shards: Vec<Shard>,
-        after: Option<OrderId>,
-        limit: u32,
-    ) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>> {
-        self.read(move |conn| queries::pending_notices(conn, &shards, after, limit))
+    fn notices_among(&self, orders: Vec<OrderId>) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>> {
+        self.read(move |conn| queries::notices(conn, &orders))
+    }
+
+    fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>> {
+        self.read(move |conn| queries::next_notices(conn, &shards, channel, limit))
     }
 
     fn product(&self, id: ProductId) -> BoxFuture<'static, Result<Option<Product>, StoreError>> {
