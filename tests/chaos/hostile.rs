@@ -110,7 +110,7 @@ fn play(plans: &[Plan], provider: &Provider, course: &Course) {
     println!("{:>5.1} s: the nodes are ready", began.elapsed().as_secs_f64());
     plans[0].put_product("10.00");
     plans[0].put(DECLINED, "10.01");
-    let accepted = trouble(plans, &mut nodes, course, &mut Luck(seed));
+    let accepted = trouble(plans, &mut nodes, course, &mut Luck::new(seed));
     println!("{:>5.1} s: {} orders are placed", began.elapsed().as_secs_f64(), accepted.len());
     nodes.iter_mut().for_each(Served::wait_ready);
     let end = std::time::Instant::now() + process::LIMIT;
