@@ -12,13 +12,12 @@ mod plan;
 pub mod postgres;
 pub mod read;
 pub mod sqlite;
+pub mod store;
 pub mod write;
 
 pub use read::{
     AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderAudit, OrderFilter, OrderRow, Reads,
     ShardRow, Snapshot, StoredOrder, WriterRow,
 };
-pub use write::{
-    Answer, Batch, CommitError, Committed, Deleted, IdempotencyKey, KeptAnswer, NewWriter, Outcome, ProductWrite, Publishing, Retention,
-    StockStep, Store, StoreError, Undo, Write, WriterState,
-};
+pub use store::{Batch, CommitError, Committed, Deleted, NewWriter, Publishing, Retention, Store, StoreError, WriterState};
+pub use write::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, StockStep, Undo, Write};

@@ -1,6 +1,7 @@
 //! The reading side: committed rows, read without waiting for the writer.
 
-use super::write::{KeptAnswer, StoreError};
+use super::store::StoreError;
+use super::write::KeptAnswer;
 use crate::config::{ClusterKey, Purpose};
 pub use crate::domain::AnalyticsRow;
 use crate::domain::{

@@ -3,7 +3,7 @@
 
 use super::stock;
 use super::tables::{Entry, KeyRow, NoticeRow, Tables};
-use crate::db::{AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write};
+use crate::db::{AnalyticsRow, AuditEntry, Batch, Committed, IdempotencyKey, Outcome, StoreError, StoredOrder, Write};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderStatus, Payment,
     Shard, Shards, StockChange, Text, Timestamp, WriterId,
@@ -69,13 +69,10 @@ impl Transaction<'_> {
                 self.notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
             }
             Write::ChangeProduct(write) => stock::change_product(self, write),
-            Write::KeepAnswer { key, answer, at } => match stock::answered(self, key, *at) {
-                Some(answered) => answered,
-                None => {
-                    stock::keep_answer(self, key, answer.clone());
-                    Outcome::Done
-                }
-            },
+            Write::KeepAnswer { key, answer, at } => stock::answered(self, key, *at).unwrap_or_else(|| {
+                stock::keep_answer(self, key, answer.clone());
+                Outcome::Done
+            }),
             Write::AddLetter(letter) => self.add_letter(letter),
             Write::ParkStep { letter, event } => self.told(Some(event), Some(letter)),
             Write::Audit(entry) => {
@@ -84,17 +81,7 @@ impl Transaction<'_> {
             }
             Write::MarkLetter { id, origin } => self.mark_letter(*id, origin),
             Write::CloseLetter { id, state, by, note, at } => self.close_letter(*id, *state, by, note.as_ref(), *at),
-            Write::SaveAnalytics { add, source, after, seq } => {
-                let position = self.tables.positions.entry(*source).or_insert(0);
-                if *after != *position {
-                    return Outcome::Repeated(Vec::new());
-                }
-                *position = *seq;
-                for row in add {
-                    *self.tables.analytics.entry((row.minute, row.metric, row.key.clone())).or_insert(0) += row.value;
-                }
-                Outcome::Done
-            }
+            Write::SaveAnalytics { add, source, after, seq } => self.count(add, *source, *after, *seq),
             Write::Published { writer, seq } => {
                 if let Some(row) = self.tables.writers.get_mut(writer) {
                     row.published_seq = row.published_seq.max(*seq);
@@ -127,6 +114,19 @@ impl Transaction<'_> {
                 Outcome::Done
             }
         }
+    }
+
+    /// Adds to the analytics numbers, if they are counted up to `after`.
+    fn count(&mut self, add: &[AnalyticsRow], source: WriterId, after: i64, seq: i64) -> Outcome {
+        let position = self.tables.positions.entry(source).or_insert(0);
+        if after != *position {
+            return Outcome::Repeated(Vec::new());
+        }
+        *position = seq;
+        for row in add {
+            *self.tables.analytics.entry((row.minute, row.metric, row.key.clone())).or_insert(0) += row.value;
+        }
+        Outcome::Done
     }
 
     /// Gives the event the log's next number.

@@ -16,7 +16,8 @@ pub(super) use desk::{Desk, StoredLetter};
 pub(super) use needs::Needs;
 pub(super) use stock::{ChangedProduct, OrderStock, StepName, StockDesk, StockRow, numbers};
 
-use crate::db::write::{self, Batch, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
+use crate::db::store::Batch;
+use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
     Shard, Shards, Timestamp, WriterId,

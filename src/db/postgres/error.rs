@@ -2,7 +2,7 @@
 
 use super::codes;
 pub(super) use crate::db::failure::{Blame, Failure};
-use crate::db::write::StoreError;
+use crate::db::store::StoreError;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio_postgres::error::SqlState;
 

@@ -11,7 +11,7 @@ use super::rows::{
 };
 use super::statement::{Sql, Time, Value, run, select, sql, time, timestamp};
 use crate::db::plan::{Needs, Owner, Stored, StoredCluster, StoredKey, StoredLetter, notice_key};
-use crate::db::write::Batch;
+use crate::db::store::Batch;
 use crate::domain::{LetterId, LetterState, OrderId, OrderStatus, Timestamp, WriterId};
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;

@@ -10,7 +10,8 @@ use crate::db::read::{
     AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow,
     Snapshot, StoredOrder, WriterRow,
 };
-use crate::db::write::{KeptAnswer, StoreError};
+use crate::db::store::StoreError;
+use crate::db::write::KeptAnswer;
 use crate::domain::{
     Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
 };

@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::statement::{Value, run, select, sql, time};
-use crate::db::write::{Deleted, Publishing, Retention};
+use crate::db::store::{Deleted, Publishing, Retention};
 use diesel::sql_types::BigInt;
 use diesel_async::AsyncPgConnection;
 

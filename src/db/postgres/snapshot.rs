@@ -8,7 +8,7 @@ use super::statement::{Sql, Value, select, sql};
 use super::store::on;
 use crate::db::plan::StockRow;
 use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, WriterRow};
-use crate::db::write::StoreError;
+use crate::db::store::StoreError;
 use crate::domain::{LoggedEvent, OrderId, Payment, Product, ProductId, WriterId};
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};

@@ -8,7 +8,7 @@ use super::load::{self, Asks};
 use super::retention;
 use super::statement::{Value, run, select, sql};
 use crate::db::plan::{Needs, Plan};
-use crate::db::write::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
+use crate::db::store::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
 use crate::domain::{Shards, WriterId};
 use diesel::sql_types::{BigInt, Bool};
 use diesel_async::pooled_connection::PoolableConnection;

@@ -2,7 +2,7 @@
 //! library's messages are fixed texts, one for each code.
 
 pub(super) use crate::db::failure::{Blame, Failure};
-use crate::db::write::{CommitError, StoreError};
+use crate::db::store::{CommitError, StoreError};
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
 use std::path::Path;

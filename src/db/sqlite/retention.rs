@@ -5,7 +5,7 @@ use super::error::Failure;
 use super::queries;
 use super::statement::{Value, run, select, sql};
 use super::store::SqliteStore;
-use crate::db::write::{Deleted, Publishing, Retention, StoreError};
+use crate::db::store::{Deleted, Publishing, Retention, StoreError};
 use crate::domain::{Timestamp, WriterId};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;

@@ -7,7 +7,7 @@ use super::statement::{Id, Sql, Value, select, sql};
 use super::{error, queries};
 use crate::db::plan::StockRow;
 use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, WriterRow};
-use crate::db::write::StoreError;
+use crate::db::store::StoreError;
 use crate::domain::{LoggedEvent, OrderId, Product, ProductId, WriterId};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Binary, Nullable};

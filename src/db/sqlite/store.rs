@@ -5,7 +5,7 @@ use super::checkpoint::Checkpointer;
 use super::error::{Blame, Failure, is_io, judge, not_written};
 use super::open::SqliteOptions;
 use super::statement::{Value, run, select, sql};
-use crate::db::write::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
+use crate::db::store::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
 use crate::domain::{Shards, WriterId};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
