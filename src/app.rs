@@ -5,6 +5,7 @@
 
 mod database;
 mod edge;
+mod sampler;
 mod watchdog;
 
 use crate::actors::faults::Faults;
@@ -20,6 +21,7 @@ use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, Wires};
+use sampler::Sampler;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -29,28 +31,28 @@ use tokio::runtime::Runtime;
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The settings cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     /// The database cannot be used.
-    #[error("database: {0}")]
+    #[error("database")]
     Store(#[from] StoreError),
     /// A provider cannot be made.
-    #[error("provider {0}")]
+    #[error("provider")]
     Provider(#[from] SetupError),
     /// Logs or metrics.
-    #[error("{0}")]
+    #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}")]
     Listen(String, #[source] std::io::Error),
     /// Kafka.
-    #[error("kafka: {0}")]
+    #[error("kafka")]
     Edge(#[from] EdgeError),
     /// The front door.
-    #[error("{0}")]
+    #[error(transparent)]
     Serve(#[from] http::ServeError),
     /// A thread or runtime.
-    #[error("no runtime: {0}")]
+    #[error("no runtime")]
     Runtime(#[source] std::io::Error),
 }
 
@@ -68,6 +70,7 @@ pub struct Node {
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     state: Arc<HttpState>,
     settings: Arc<Settings>,
+    sampler: tokio::task::JoinHandle<()>,
     _database: DatabaseRuntime,
     /// Dropped, it ends the watchdog.
     _watchdog: watchdog::Watchdog,
@@ -126,6 +129,7 @@ impl Node {
         };
         let actors = Actors::start(parts, Where::Threads).await?;
         let edge = wires.map(|wires| wires.start(&settings, actors.front(), &hosted)).transpose()?.map(Arc::new);
+        let sampler = Sampler::start(actors.front().reads().clone(), roles, &settings);
         let operations = Arc::new(NodeOperations { telemetry, front: actors.front().clone(), edge: edge.clone() });
         let state = Arc::new(HttpState::new(HttpParts {
             front: actors.front().clone(),
@@ -144,7 +148,7 @@ impl Node {
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
         let watchdog = watchdog::watch(actors.front().clone()).map_err(AppError::Runtime)?;
-        Ok(Self { address, actors, edge, server, ended, state, settings, _database: database, _watchdog: watchdog })
+        Ok(Self { address, actors, edge, server, ended, state, settings, sampler, _database: database, _watchdog: watchdog })
     }
 
     /// Where it listens.
@@ -163,6 +167,7 @@ impl Node {
     pub async fn stop(self) {
         let server = &self.settings.server;
         self.state.drain();
+        self.sampler.abort();
         tokio::time::sleep(Duration::from_millis(server.drain_ms)).await;
         // Requests in progress get their limit; those that still run then are cut off.
         self.server.stop(true).await;
@@ -403,6 +408,7 @@ impl Operations for NodeOperations {
     }
 
     fn publish(&self) {
+        self.telemetry.publish_process();
         if let Some(edge) = &self.edge {
             edge.publish();
         }

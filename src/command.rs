@@ -1,8 +1,8 @@
 //! The commands that need a node or its database in this process: the composition root's side of the command line.
 
 use crate::app;
-use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
-use crate::config::{RoleUrls, Settings, Sources};
+use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, Usage, VerifyArgs};
+use crate::config::{ConfigError, RoleUrls, Settings, Sources};
 use crate::domain::{Role, Roles};
 use crate::verify::{self, Expect};
 use anyhow::{Context, anyhow};
@@ -102,8 +102,10 @@ impl Node for Local {
 
 /// `LOGIN=ROLE,…`
 fn login(text: &str) -> anyhow::Result<(&str, Roles)> {
-    let (name, roles) = text.split_once('=').filter(|(name, _)| !name.is_empty()).context("--login takes LOGIN=ROLE,…")?;
-    let role = |name: &str| Role::from_name(name.trim()).with_context(|| format!("--login: there is no role {name:?}"));
+    let usage = |text: String| anyhow::Error::new(Usage(text));
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, roles) = parts.ok_or_else(|| usage("--login takes LOGIN=ROLE,…".to_owned()))?;
+    let role = |name: &str| Role::from_name(name.trim()).ok_or_else(|| usage(format!("--login: there is no role {name:?}")));
     Ok((name, roles.split(',').map(role).collect::<anyhow::Result<_>>()?))
 }
 
@@ -139,7 +141,11 @@ fn settings(args: &NodeArgs) -> anyhow::Result<Settings> {
     if args.database.database.is_some() {
         flags.extend(Role::ALL.map(|role| (format!("store.role_urls.{}", role.name()), String::new())));
     }
-    Ok(load(flags, &args.database.config)?.at_its_database()?)
+    load(flags, &args.database.config)?.at_its_database().map_err(usage)
+}
+
+fn usage(error: ConfigError) -> anyhow::Error {
+    Usage(error.to_string()).into()
 }
 
 /// The settings of a command that works on a whole database.
@@ -155,5 +161,5 @@ fn database_settings(args: &DatabaseArgs) -> anyhow::Result<Settings> {
 }
 
 fn load(flags: Vec<(String, String)>, file: &Option<PathBuf>) -> anyhow::Result<Settings> {
-    Ok(Settings::load(&Sources { file: file.as_deref(), flags, ..Sources::from_env() })?)
+    Settings::load(&Sources { file: file.as_deref(), flags, ..Sources::from_env() }).map_err(usage)
 }

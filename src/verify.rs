@@ -88,6 +88,7 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
     let mut stock = stock::Sums::default();
     let mut books = options.provider.as_deref().map(provider::Books::of);
     let mut recorded = options.recorded.clone().unwrap_or_default();
+    let mut told = numbers::Totals::default();
     let mut after = None;
     loop {
         let page = snapshot.orders(after, options.page).await?;
@@ -102,6 +103,7 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
                 books.check(audit, options, &mut report);
             }
             log.check(audit, options, &mut report);
+            told.tell(order, &audit.stored.record);
             report.examine(Check::Orphans);
         }
     }
@@ -119,7 +121,7 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
     for row in snapshot.orphans(u32::try_from(options.shown.max(1)).unwrap_or(u32::MAX)).await? {
         report.violate(Check::Orphans, || format!("{row}: there is no such order"));
     }
-    numbers::check(snapshot, &mut log, options, &mut report).await?;
+    numbers::check(snapshot, &mut log, told, options, &mut report).await?;
     Ok(report)
 }
 

@@ -29,6 +29,7 @@ struct Demo {
 impl Demo {
     fn start(temporary: &Path) -> Self {
         let mut command = command(&["demo", "--listen", "127.0.0.1:0", "--rate", "5"]);
+        command.env("ORDERMILL_TELEMETRY__SAMPLE_MS", "100");
         let mut process = command.env("TMPDIR", temporary).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
@@ -63,7 +64,7 @@ fn a_demo_runs_takes_commands_and_ends_with_a_summary_leaving_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let temporary = folder.path().join("temporary");
     std::fs::create_dir(&temporary).unwrap();
-    let demo = Demo::start(&temporary);
+    let mut demo = Demo::start(&temporary);
 
     let listed = ordermill(&["orders", "list", "--status", "confirmed", "--json"], &demo.url);
     let orders: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
@@ -79,6 +80,9 @@ fn a_demo_runs_takes_commands_and_ends_with_a_summary_leaving_nothing_behind() {
     assert!(imported.status.success());
     let two = ordermill(&["products", "corrections", "--json"], &demo.url);
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&two.stdout).unwrap()["items"], serde_json::json!([]));
+
+    check_metrics(&mut demo);
+    assert!(get(&demo.url, "/api/v1/admin/cluster").ends_with("}\n"), "answers end with a newline");
 
     let letters = ordermill(&["dlq", "list"], &demo.url);
     assert_eq!(text(&letters.stdout), "no dead letters\n");
@@ -96,17 +100,90 @@ fn a_demo_runs_takes_commands_and_ends_with_a_summary_leaving_nothing_behind() {
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the data is gone");
 }
 
+/// The text of a GET; the test knows no HTTP library.
+fn get(url: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    std::io::Write::write_all(&mut stream, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+/// Every sample belongs to a family that has its HELP and TYPE, and the database's numbers are there.
+fn check_metrics(demo: &mut Demo) {
+    let mut metrics = get(&demo.url, "/metrics");
+    while !metrics.contains("\nordermill_orders_total{event=\"confirmed\"}")
+        || metrics.contains("\nordermill_orders_total{event=\"confirmed\"} 0\n")
+    {
+        demo.wait_for("CONFIRMED");
+        metrics = get(&demo.url, "/metrics");
+    }
+    let told = |mark: &str| {
+        metrics.lines().filter_map(|line| line.strip_prefix(mark)?.split(' ').next()).collect::<std::collections::HashSet<_>>()
+    };
+    let (help, types) = (told("# HELP "), told("# TYPE "));
+    assert_eq!(help, types, "{metrics}");
+    for line in metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end).filter(|family| help.contains(family)));
+        assert!(help.contains(family.unwrap_or(name)), "{line} has no HELP");
+    }
+    for name in [
+        "ordermill_orders_open{status=\"PENDING\"}",
+        "ordermill_orders_open_oldest_age_seconds{status=\"INVENTORY_RESERVED\"}",
+        "ordermill_dead_letters_oldest_age_seconds",
+        "ordermill_shards_free{role=\"order\"} 0",
+        "ordermill_sqlite_bytes{file=\"log\"}",
+        "ordermill_build_info{",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+    ] {
+        assert!(metrics.lines().any(|line| line.starts_with(name)), "{name} is missing: {metrics}");
+    }
+}
+
+#[test]
+fn an_error_at_the_start_is_told_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", folder.path().join("x.db").display());
+    let output = command(&["serve", "--listen", &address, "--database", &database]).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!((told.matches("cannot listen on").count(), told.matches("in use").count()), (1, 1), "{told}");
+    std::fs::write(folder.path().join("x.db"), "no database at all, but long enough to be looked at").unwrap();
+    let output = command(&["serve", "--listen", "127.0.0.1:0", "--database", &database]).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(told.matches("damaged").count(), 1, "{told}");
+}
+
 #[test]
 fn exit_codes_tell_a_failure_from_a_wrong_usage() {
     // Nobody listens on port 1.
     let away = ordermill(&["orders", "list"], "http://127.0.0.1:1");
     assert_eq!(away.status.code(), Some(1));
     assert!(text(&away.stderr).contains("hint: is the node running?"), "{}", text(&away.stderr));
-    for wrong in
-        [&["orders"][..], &["load", "--connections", "0"], &["dlq", "skip"], &["orders", "list", "--status", "DONE"], &["nonsense"]]
-    {
+    for wrong in [
+        &["orders"][..],
+        &["load", "--connections", "0"],
+        &["dlq", "skip"],
+        &["orders", "list", "--status", "DONE"],
+        &["orders", "list", "--since", "soon"],
+        &["orders", "show", "one"],
+        &["orders", "--url", "ftp://x", "list"],
+        &["--url", "127.0.0.1:1", "serve"],
+        &["migrate", "--login", "nobody"],
+        &["config", "--kafka", "nonsense", "--roles", "baker"],
+        &["nonsense"],
+    ] {
         assert_eq!(ordermill(wrong, "http://127.0.0.1:1").status.code(), Some(2), "{wrong:?}");
     }
+    let without_scheme = command(&["--url", "127.0.0.1:1", "orders", "list", "--since", "1h"]).output().unwrap();
+    assert_eq!(without_scheme.status.code(), Some(1), "{}", text(&without_scheme.stderr));
+    assert!(text(&without_scheme.stderr).contains("cannot reach http://127.0.0.1:1"), "{}", text(&without_scheme.stderr));
     assert_eq!(ordermill(&["load", "--help"], "http://127.0.0.1:1").status.code(), Some(0));
 }
 

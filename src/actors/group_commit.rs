@@ -179,7 +179,7 @@ impl Running {
                 Settled::Bad(error) if batch.writes.len() == 1 => {
                     // Refused, but by a database that is there.
                     self.node.counters.set_not_ready("database", None);
-                    tracing::error!(error = %error, write = ?batch.writes.first().map(std::mem::discriminant), "a write was refused");
+                    tracing::error!(error = %error, write = batch.writes.first().map_or("none", Write::name), "a write was refused");
                     let refused = Outcome::Refused(error.to_string().into());
                     self.report_all(origins, &refused);
                 }

@@ -46,6 +46,12 @@ impl Front {
         }
     }
 
+    /// Whether this node has looked at who owns what since it started.
+    #[must_use]
+    pub fn knows_the_others(&self) -> bool {
+        self.cluster().me.is_some()
+    }
+
     /// The id of an order that another node will place, and that node's address; none when nobody else takes orders.
     #[must_use]
     pub fn promise(&self) -> Option<(OrderId, String)> {

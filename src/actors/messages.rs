@@ -22,7 +22,7 @@ impl EventRef {
     }
 
     pub(crate) fn alone(event: Event) -> Self {
-        Self { list: Arc::new(vec![LoggedEvent { seq: 0, event }]), index: 0 }
+        Self { list: Arc::new(vec![LoggedEvent { seq: 0, event, sale: None }]), index: 0 }
     }
 
     #[expect(clippy::indexing_slicing, reason = "both constructors check the index, and the list never changes")]

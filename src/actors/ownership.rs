@@ -196,7 +196,7 @@ async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
         return load(node, slices, epoch);
     }
     let outcome = node.journal.ask_in(epoch, Write::ReleaseShards { roles, shards }).await;
-    tracing::info!(slices = slices.iter().count(), outcome = ?outcome.map(|outcome| std::mem::discriminant(&outcome)), "shards were given back");
+    tracing::info!(slices = slices.iter().count(), outcome = outcome.map_or("none", |outcome| outcome.name()), "shards were given back");
 }
 
 /// Has the actors of these slices end, and waits until nothing is under way for them. `false`: something still is.

@@ -20,7 +20,7 @@ pub enum EdgeError {
     #[error("{0}")]
     Settings(String),
     /// A thread.
-    #[error("no thread: {0}")]
+    #[error("no thread")]
     Thread(#[source] std::io::Error),
 }
 

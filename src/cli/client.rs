@@ -19,7 +19,7 @@ const MAX_EVENT_BYTES: usize = 1024 * 1024;
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KeyArg {
     /// Access key, sent as a bearer token; a node without configured keys wants none
-    #[arg(long, env = "ORDERMILL_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(long, global = true, env = "ORDERMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
 }
 
@@ -27,10 +27,21 @@ pub(crate) struct KeyArg {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ApiArgs {
     /// The node to talk to; of several (repeated or separated by commas) the first that can be reached
-    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',')]
+    #[arg(long, global = true, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',',
+        value_parser = base_url)]
     pub(crate) url: Vec<String>,
     #[command(flatten)]
     pub(crate) access: KeyArg,
+}
+
+/// The address of a node: `https://mill.example/shop`, `10.0.0.7:8080` or `mill.example`; without a scheme it is http.
+pub(crate) fn base_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let parsed = reqwest::Url::parse(&whole).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    parsed
+        .map(|_| whole.trim_end_matches('/').to_owned())
+        .ok_or_else(|| "must be the address of a node, such as http://127.0.0.1:8080 or 127.0.0.1:8080".to_owned())
 }
 
 /// Why a call came to nothing.
@@ -76,7 +87,7 @@ impl Client {
             || reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).user_agent(concat!("ordermill/", env!("CARGO_PKG_VERSION")));
         // A machine without root certificates can still speak plain HTTP.
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build()).context("the HTTP client cannot be made")?;
-        let bases: Vec<String> = args.url.iter().map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+        let bases = args.url.iter().map(|url| base_url(url)).collect::<Result<Vec<String>, String>>().map_err(anyhow::Error::msg)?;
         anyhow::ensure!(!bases.is_empty(), "give the address of a node by --url");
         Ok(Self { http, bases, present: Arc::default(), key: args.access.key.clone() })
     }
@@ -222,7 +233,7 @@ impl fmt::Display for Problem {
         }
         match self.status {
             401 => write!(f, "\nhint: the node wants a key: give --key or set ORDERMILL_KEY"),
-            403 => write!(f, "\nhint: the key's role does not allow this; use one with the role operator or admin"),
+            403 => write!(f, "\nhint: the key's role does not allow this; a key with the role operator may do all but set what is logged"),
             _ => Ok(()),
         }
     }
@@ -364,6 +375,24 @@ mod tests {
         assert_eq!(client.url(), here);
         let nobody = Client::new(&ApiArgs { url: vec![away], access: KeyArg::default() }).unwrap();
         assert!(matches!(nobody.get("/x").await, Err(ApiError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn an_address_may_lack_its_scheme() {
+        let cases = [
+            ("127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("localhost:8080/", Some("http://localhost:8080")),
+            (" mill.example/shop/ ", Some("http://mill.example/shop")),
+            ("https://mill.example", Some("https://mill.example")),
+            ("[::1]:8080", Some("http://[::1]:8080")),
+            ("ftp://mill.example", None),
+            ("http://", None),
+            ("", None),
+            ("a b", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(base_url(text).ok().as_deref(), want, "{text}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod table;
 
 pub use node::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -35,12 +36,31 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMI
     after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
         Settings: defaults < --config FILE < ORDERMILL_… environment < flags.\n\
         ORDERMILL_URL and ORDERMILL_KEY name the node, and the access key, that orders, dlq, products and load talk to.\n\
-        Exit codes: 0 done; 1 failed; 2 wrong usage."
+        Each takes --url, --key and --json at any place of the line; a URL may lack its http://.\n\
+        Exit codes: 0 done; 1 failed; 2 wrong usage, wrong settings included."
 )]
 struct Cli {
+    #[command(flatten)]
+    anywhere: Anywhere,
     #[command(subcommand)]
     command: Command,
 }
+
+/// What may stand before the command as well; the commands that take it have it under the same names.
+#[derive(clap::Args, Clone, Debug)]
+struct Anywhere {
+    #[arg(long, global = true, hide = true, value_name = "URL", value_delimiter = ',', value_parser = client::base_url)]
+    url: Vec<String>,
+    #[arg(long, global = true, hide = true, value_name = "KEY")]
+    key: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    json: bool,
+}
+
+/// A wrong usage that only showed when the command was begun: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
@@ -77,13 +97,33 @@ pub fn main(node: &dyn Node) -> ExitCode {
     end_with_the_reader();
     // A wrong usage or a request for help ends the process here, with exit code 2 or 0.
     let cli = Cli::parse();
+    if let Some(name) = cli.command.takes_no(&cli.anywhere) {
+        Cli::command().error(ErrorKind::ArgumentConflict, format!("{name} means nothing to this command")).exit();
+    }
     match run(cli.command, node) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+impl Command {
+    /// The name of an option that was given and that this command does not take.
+    fn takes_no(&self, given: &Anywhere) -> Option<&'static str> {
+        let (url, key, json) = match self {
+            Self::Orders(_) | Self::Dlq(_) | Self::Breakers(_) | Self::Products(_) | Self::Load(_) => (true, true, true),
+            Self::Demo(_) => (true, false, false),
+            Self::Verify(_) => (false, false, true),
+            Self::Serve(_) | Self::Migrate(_) | Self::Sandbox(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => {
+                (false, false, false)
+            }
+        };
+        [(url, !given.url.is_empty(), "--url"), (key, given.key.is_some(), "--key"), (json, given.json, "--json")]
+            .into_iter()
+            .find_map(|(takes, is_given, name)| (is_given && !takes).then_some(name))
     }
 }
 
@@ -141,6 +181,31 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_node_the_key_and_json_may_be_told_at_any_place() {
+        let lines = [
+            "ordermill --url a:1 --key k --json orders list",
+            "ordermill orders --url a:1 --key k --json list",
+            "ordermill orders list --url a:1 --key k --json",
+            "ordermill --json orders --key k list --url http://a:1/",
+        ];
+        for line in lines {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let told = format!("{:?}", cli.command);
+            for want in ["url: [\"http://a:1\"]", "key: Some(\"k\")", "json: true"] {
+                assert!(told.contains(want), "{line}: {told}");
+            }
+        }
+        for line in ["ordermill --json dlq list", "ordermill --json load", "ordermill --json products import x", "ordermill verify --json"]
+        {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(format!("{:?}", cli.command).contains("json: true"), "{line}");
+            assert_eq!(cli.command.takes_no(&cli.anywhere), None);
+        }
+        let cli = Cli::try_parse_from(["ordermill", "--url", "a:1", "serve"]).unwrap();
+        assert_eq!(cli.command.takes_no(&cli.anywhere), Some("--url"));
+    }
 
     #[test]
     fn the_options_are_consistent() {

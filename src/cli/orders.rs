@@ -31,17 +31,17 @@ enum OrdersCommand {
     /// List orders, newest first
     List {
         /// Only this customer's
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = id)]
         customer: Option<String>,
         /// Only those of this status: PENDING, INVENTORY_RESERVED, CONFIRMED, SHIPPED, PAYMENT_FAILED, FAILED, CANCELLING,
         /// REFUNDING or CANCELLED
         #[arg(long, value_name = "STATUS", value_parser = status)]
         status: Option<String>,
-        /// Only those accepted at or after this time (2026-11-23T17:10:00Z)
-        #[arg(long, value_name = "TIME")]
+        /// Only those accepted at or after this time: 2026-11-23T17:10:00Z, a date (2026-11-23, UTC) or before now (90s, 30m, 1h, 7d)
+        #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
         from: Option<String>,
         /// Only those accepted before this time
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, visible_alias = "until", value_name = "TIME", value_parser = when)]
         to: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 50, value_name = "N")]
@@ -50,21 +50,25 @@ enum OrdersCommand {
     /// Show an order: items, payment, stock, notices and what has happened
     Show {
         /// The order
+        #[arg(value_parser = id)]
         id: String,
     },
     /// Follow an order until nothing more can happen to it (shipped, failed or cancelled) or Ctrl-C
     Watch {
         /// The order
+        #[arg(value_parser = id)]
         id: String,
     },
     /// Cancel an order; its stock and money are given back
     Cancel {
         /// The order
+        #[arg(value_parser = id)]
         id: String,
     },
     /// Tell that an order's goods have left
     Ship {
         /// The order
+        #[arg(value_parser = id)]
         id: String,
         /// Who carries them
         #[arg(long, value_name = "NAME")]
@@ -73,6 +77,16 @@ enum OrdersCommand {
         #[arg(long, value_name = "NUMBER")]
         tracking: Option<String>,
     },
+}
+
+/// The node reads the times; here they are only looked at, so that a wrong one is a wrong usage.
+fn when(text: &str) -> Result<String, String> {
+    let now = crate::domain::Timestamp::from(chrono::Utc::now());
+    crate::domain::When::parse(text, now).map(|_| text.to_owned()).ok_or_else(|| crate::domain::When::FORMS.to_owned())
+}
+
+fn id(text: &str) -> Result<String, String> {
+    uuid::Uuid::parse_str(text).map(|id| id.to_string()).map_err(|_| "must be a UUID".to_owned())
 }
 
 fn status(name: &str) -> Result<String, String> {

@@ -179,6 +179,8 @@ pub struct TelemetrySettings {
     pub service_name: String,
     /// Share of orders that are traced, 0 to 1.
     pub trace_ratio: f64,
+    /// Milliseconds between two readings of what the metrics tell of the database.
+    pub sample_ms: u64,
 }
 
 impl Default for TelemetrySettings {
@@ -189,6 +191,7 @@ impl Default for TelemetrySettings {
             otlp_endpoint: String::new(),
             service_name: "ordermill".to_owned(),
             trace_ratio: 0.0,
+            sample_ms: 15_000,
         }
     }
 }
@@ -216,6 +219,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(order.redrive_first_ms > 0, "order.redrive_first_ms must be at least 1");
     need(order.redrive_first_ms <= order.redrive_most_ms, "order.redrive_first_ms must not be above order.redrive_most_ms");
     need(order.expiry_ms > 0 && order.payment_deadline_ms > 0, "order.expiry_ms and order.payment_deadline_ms must be at least 1");
+    need(telemetry.sample_ms > 0, "telemetry.sample_ms must be at least 1");
     need(journal.max_batch > 0, "journal.max_batch must be at least 1");
     need(journal.slow_commit_ms > 0, "journal.slow_commit_ms must be at least 1");
     need(journal.stuck_commit_ms >= journal.slow_commit_ms, "journal.stuck_commit_ms must not be below journal.slow_commit_ms");

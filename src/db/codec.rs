@@ -5,7 +5,7 @@ use super::write::Answer;
 use crate::domain::{
     CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp,
 };
-use crate::saga::{Facts, HistoryEntry, Record};
+use crate::saga::{Facts, HistoryEntry, Record, sale};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -195,6 +195,16 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, CodecError> {
     blob.push(VERSION);
     let blob = postcard::to_extend(&event.correlation, blob)?;
     Ok(postcard::to_extend(&event.body, blob)?)
+}
+
+/// What an event in the log tells of a sale; the blobs are those of its order's row, where they were read.
+///
+/// # Errors
+/// See [`decode`].
+pub fn decode_sale(kind: EventKind, placed: Option<&[u8]>, record: Option<&[u8]>) -> Result<Option<Arc<Order>>, CodecError> {
+    let (Some(placed), Some(record)) = (placed, record) else { return Ok(None) };
+    let (order, record) = (decode_order(placed)?, decode_record(record)?);
+    Ok(sale(&order, &record, kind))
 }
 
 /// The columns of an event's row.

@@ -199,6 +199,17 @@ impl LogEntry {
     }
 }
 
+/// The open orders of one status, whoever owns their shards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenCount {
+    /// The status.
+    pub status: OrderStatus,
+    /// How many.
+    pub count: u64,
+    /// When the oldest was placed.
+    pub oldest: Timestamp,
+}
+
 /// A shard's row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ShardRow {
@@ -245,6 +256,8 @@ pub trait Reads: Send + Sync {
     fn known_order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<Arc<Order>>, StoreError>>;
     /// A page of orders, newest first (by id, which is time-ordered).
     fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>>;
+    /// The open orders of all shards, also of those that nobody owns, by status; in no order. Reads each open order's row.
+    fn open_by_status(&self) -> BoxFuture<'static, Result<Vec<OpenCount>, StoreError>>;
     /// A page of the open orders of `shards`, by id, after `after`.
     fn open_orders(
         &self,

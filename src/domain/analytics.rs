@@ -10,6 +10,13 @@
 //! | [`DAYS`] + day since 1970 | products, by the day: by the minute they would be as many as the order lines |
 //! | [`TOTAL`] | everything but products, of all time |
 //! | [`PRODUCT_TOTAL`] | products, of all time |
+//! | [`SINCE`] | since when a metric is counted, where that is not all time |
+//!
+//! **A sale** is an order that was confirmed, which is when it is paid and its stock is not refused. Its total counts in full
+//! (gross) in the minute of `OrderConfirmed`. A confirmed order that is cancelled later is a refunded sale, and its total counts as
+//! refunded in the minute of `OrderCancelled`; net is gross less refunded. Orders that are pending, declined, cancelled before they
+//! were paid, or that could not be had are placed orders and no sales. All of this is told by the order role's own events, so it
+//! is the same whoever runs the other roles.
 //!
 //! The status of an order is not counted: it is a function of facts that no single event tells (a payment that fails after a
 //! cancel request changes nothing). What an order has *entered* is: placed, confirmed, shipped, failed, cancelled, each told by
@@ -18,7 +25,7 @@
 mod report;
 mod tally;
 
-pub use report::{Bucket, Numbers, Period, ProductSales, by_status, hours_of, report, top_products};
+pub use report::{Bucket, Numbers, Period, ProductSales, Span, by_status, report, top_products};
 pub use tally::Tally;
 
 use super::{CancelledBy, OrderId, Shortage, Timestamp};
@@ -41,12 +48,16 @@ pub struct AnalyticsRow {
 pub const TOTAL: i64 = -1;
 /// The `minute` of the products' sums of all time.
 pub const PRODUCT_TOTAL: i64 = -2;
+/// The `minute` of rows whose value is not a sum, but since when their metric is counted, in microseconds since 1970. A database that
+/// was made by an older version and whose log no longer held all has one for [`Metric::Sales`], which stands for all of a sale.
+pub const SINCE: i64 = -3;
 /// `minute` = this + the hour since 1970: the sums of an hour.
 pub const HOURS: i64 = -1_000_000_000;
 /// `minute` = this + the day since 1970: the products' sums of a day.
 pub const DAYS: i64 = -2_000_000_000;
 
-/// What is counted. The codes are stored and never change; none is above 31.
+/// What is counted. The codes are stored and never change; none is above 31. 23 and 24 were units and value of what was ordered of a
+/// product, sold or not, and are not used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Metric {
@@ -94,10 +105,18 @@ pub enum Metric {
     NoticesGivenUp = 21,
     /// Shipments held because they left before payment: `ShipmentHeld`.
     ShipmentsHeld = 22,
-    /// Units ordered of a product: the lines of `OrderCreated`.
-    UnitsOrdered = 23,
-    /// Price times quantity of a product's lines, in minor units: the lines of `OrderCreated`.
-    ProductValue = 24,
+    /// Sales: `OrderConfirmed`.
+    Sales = 25,
+    /// Their totals in minor units.
+    SaleValue = 26,
+    /// Sales that were undone: `OrderCancelled` of an order that had been confirmed.
+    SalesRefunded = 27,
+    /// Their totals in minor units.
+    RefundValue = 28,
+    /// Units of a product in the lines of sales, less those of sales that were undone.
+    UnitsSold = 29,
+    /// Price times quantity of the same lines, in minor units, less those of sales that were undone.
+    ProductSales = 30,
 }
 
 /// What the key of a metric's rows is.
@@ -115,7 +134,7 @@ pub enum MetricKey {
 
 impl Metric {
     /// All.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::OrdersPlaced,
         Self::OrderValue,
         Self::OrdersConfirmed,
@@ -138,8 +157,12 @@ impl Metric {
         Self::NoticeTriesFailed,
         Self::NoticesGivenUp,
         Self::ShipmentsHeld,
-        Self::UnitsOrdered,
-        Self::ProductValue,
+        Self::Sales,
+        Self::SaleValue,
+        Self::SalesRefunded,
+        Self::RefundValue,
+        Self::UnitsSold,
+        Self::ProductSales,
     ];
 
     /// The stored number.
@@ -160,7 +183,7 @@ impl Metric {
         match self {
             Self::OrdersCancelled | Self::CancelsRequested | Self::StockInsufficient => MetricKey::Reason,
             Self::NoticesSent | Self::NoticeTriesFailed | Self::NoticesGivenUp => MetricKey::Channel,
-            Self::UnitsOrdered | Self::ProductValue => MetricKey::Product,
+            Self::UnitsSold | Self::ProductSales => MetricKey::Product,
             Self::OrdersPlaced
             | Self::OrderValue
             | Self::OrdersConfirmed
@@ -176,7 +199,11 @@ impl Metric {
             | Self::PaymentsCancelled
             | Self::PaymentsRefunded
             | Self::AmountRefunded
-            | Self::ShipmentsHeld => MetricKey::Nothing,
+            | Self::ShipmentsHeld
+            | Self::Sales
+            | Self::SaleValue
+            | Self::SalesRefunded
+            | Self::RefundValue => MetricKey::Nothing,
         }
     }
 }

@@ -497,4 +497,7 @@ pub struct LoggedEvent {
     pub seq: i64,
     /// The event.
     pub event: Event,
+    /// The sale that it makes or undoes: the order as it was placed, with `OrderConfirmed`, and with `OrderCancelled` of an order that
+    /// had been confirmed. None with every other event.
+    pub sale: Option<Arc<Order>>,
 }

@@ -32,5 +32,5 @@ pub use role::{Role, Roles, Slices};
 pub use shard::{Shard, Shards, murmur2};
 pub use stock::{Condition, IfMissing, Pricing, Product, ProductChange, ReserveDecision, Revision, StockChange, StockError, reserve};
 pub use text::{Text, TextError};
-pub use time::Timestamp;
+pub use time::{Timestamp, When};
 pub use topic::Topic;

@@ -85,8 +85,9 @@ pub(super) struct WriterView {
     pub commits: i64,
     /// The end of its log.
     pub last_seq: i64,
-    /// Events of its log that are not in Kafka yet.
-    pub unpublished: i64,
+    /// Events of its log that are not in Kafka yet; absent where there is no Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpublished: Option<i64>,
     /// The writer that publishes its log in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_by: Option<i64>,
@@ -174,6 +175,7 @@ pub(super) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
         Role::ALL.into_iter().filter_map(of_role).collect()
     };
     let free = rows.iter().filter(|row| row.writer.is_none()).count();
+    let has_kafka = call.state.settings.kafka.is_on();
     let views = writers.into_iter().map(|row| WriterView {
         owns: owned_by(row.writer),
         writer: row.writer.0,
@@ -185,7 +187,7 @@ pub(super) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
         lease_left_ms: row.lease_left_ms,
         commits: row.commits,
         last_seq: row.last_seq,
-        unpublished: row.last_seq.saturating_sub(row.published_seq),
+        unpublished: has_kafka.then(|| row.last_seq.saturating_sub(row.published_seq)),
         published_by: row.publisher.map(|writer| writer.0),
     });
     let view = ClusterView {

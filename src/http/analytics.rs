@@ -16,7 +16,7 @@ use super::problem::{Problem, ProblemKind};
 use super::query::Params;
 use super::wire::Place;
 use crate::domain::Timestamp;
-use crate::domain::analytics::{Bucket, hours_of};
+use crate::domain::analytics::{Bucket, Span, minute_of};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -29,8 +29,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use wire::{Dashboard, Report, SystemMetrics};
 
-/// The longest report, in hours: a year and a month.
-const REPORT_HOURS_MAX: i64 = 400 * 24;
+/// The longest report, in minutes: a year and a month.
+const REPORT_MINUTES_MAX: i64 = 400 * 24 * 60;
 /// How often a stream looks for new numbers.
 const STREAM_EVERY: Duration = Duration::from_secs(1);
 
@@ -50,14 +50,14 @@ pub(super) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
 /// What happened in a time, by the hour, day or week.
 #[utoipa::path(get, path = "/api/v1/analytics/reports", tag = "analytics",
     params(
-        ("from" = Option<String>, Query, description = "RFC 3339 or a date (UTC), rounded down to the hour; default: 24 hours, 30 days or 12 weeks before `to`"),
-        ("to" = Option<String>, Query, description = "the end, exclusive, rounded up to the hour; default: now; at most 400 days after `from`"),
-        ("bucket" = Option<String>, Query, description = "`hour`, `day` (UTC; default) or `week` (UTC, from Monday)"),
+        ("from" = Option<String>, Query, description = "RFC 3339, a date (UTC), or before now as `1h` or `7d`; seconds are cut off; default: 24 hours, 30 days or 12 weeks before `to`"),
+        ("to" = Option<String>, Query, description = "the end, exclusive, given as `from`; default: now; at most 400 days after `from`"),
+        ("bucket" = Option<String>, Query, description = "`hour` (UTC), `day` (default) or `week` (from Monday); days and weeks begin by the offset of `from`, and of the first and last one only what lies in the range is counted"),
         ("format" = Option<String>, Query, description = "`json` (default) or `csv`")),
     responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
 pub(super) async fn reports(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let wanted = Wanted::of(&request, super::now())?;
-    let report = call.state.analytics.report(wanted.from, wanted.to, wanted.bucket).await?;
+    let report = call.state.analytics.report(&wanted.span).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, "no-store"));
     match wanted.format {
@@ -144,12 +144,10 @@ enum Format {
     Csv,
 }
 
-/// A report as a client wants it; hours since 1970.
+/// A report as a client wants it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Wanted {
-    from: i64,
-    to: i64,
-    bucket: Bucket,
+    span: Span,
     format: Format,
 }
 
@@ -163,29 +161,23 @@ impl Wanted {
             "csv" => Ok(Format::Csv),
             _ => Err("must be json or csv".to_owned()),
         });
-        let to = params.take("to", time).unwrap_or(now);
-        let back_hours = match bucket {
-            Bucket::Hour => 24,
-            Bucket::Day => 30 * 24,
-            Bucket::Week => 12 * 7 * 24,
+        let (to, from) = (params.when("to", now), params.when("from", now));
+        let offset = from.or(to).map_or(0, |when| i64::from(when.offset_minutes));
+        // Both ends are cut off alike, so that reports that follow each other neither overlap nor leave a gap; the minute that is
+        // running is in a report up to now.
+        let to = to.map_or(minute_of(now) + 1, |to| minute_of(to.at));
+        let back = match bucket {
+            Bucket::Hour => 24 * 60,
+            Bucket::Day => 30 * 24 * 60,
+            Bucket::Week => 12 * 7 * 24 * 60,
         };
-        let from = params.take("from", time).unwrap_or(Timestamp(to.0.saturating_sub(back_hours * 3_600_000_000)));
-        let (from, to) = hours_of(from, to);
+        let from = from.map_or((to - back).max(0), |from| minute_of(from.at));
         if params.errors.is_empty() && from >= to {
-            params.errors.add(Place::Query, "/to".to_owned(), "must be after from");
+            params.errors.add(Place::Query, "/to".to_owned(), "must be at least a minute after from");
         }
-        if params.errors.is_empty() && to - from > REPORT_HOURS_MAX {
+        if params.errors.is_empty() && to - from > REPORT_MINUTES_MAX {
             params.errors.add(Place::Query, "/from".to_owned(), "must be at most 400 days before to");
         }
-        params.done(Self { from, to, bucket, format: format.unwrap_or(Format::Json) })
+        params.done(Self { span: Span { from, to, bucket, offset }, format: format.unwrap_or(Format::Json) })
     }
-}
-
-/// RFC 3339, or a date as its first moment in UTC; in years that reports can have.
-fn time(text: &str) -> Result<Timestamp, String> {
-    // An unescaped + of an offset arrives as a space.
-    let text = text.replace(' ', "+");
-    let parsed = Timestamp::parse(&text).or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")));
-    let in_range = |at: &Timestamp| (0..=253_402_300_799_999_999).contains(&at.0);
-    parsed.ok().filter(in_range).ok_or_else(|| "must be a time such as 2026-01-31T00:00:00Z or a date such as 2026-01-31".to_owned())
 }

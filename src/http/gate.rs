@@ -7,9 +7,11 @@ use super::problem::{Problem, ProblemKind};
 use super::routes::Entry;
 use super::{HttpState, correlation, forward};
 use crate::domain::{CorrelationId, Role};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
+use actix_web::web::Bytes;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Ready, ready};
@@ -170,6 +172,7 @@ impl Door {
         if let Some(problem) = problem {
             answer = problem.to_response(correlation, request.path(), self.state.settings.server.retry_after_s);
         }
+        answer = ended(answer);
         let headers = answer.headers_mut();
         headers.insert(correlation::X_CORRELATION_ID, correlation::header(correlation));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -191,6 +194,20 @@ impl Door {
             times.push((method.clone(), status, histogram));
         }
     }
+}
+
+/// JSON ends with a newline: whoever reads it in a shell has the prompt on a line of its own.
+fn ended(answer: HttpResponse) -> HttpResponse {
+    let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.split(';').next().is_some_and(|kind| kind.ends_with("json"))) {
+        return answer;
+    }
+    answer.map_body(|_, body| match body.try_into_bytes() {
+        Ok(text) if text.is_empty() || text.ends_with(b"\n") => BoxBody::new(text),
+        Ok(text) => BoxBody::new(Bytes::from([&text, &b"\n"[..]].concat())),
+        // A stream says itself how it ends.
+        Err(stream) => stream,
+    })
 }
 
 fn method_name(method: &Method) -> &'static str {

@@ -15,7 +15,7 @@ pub(super) fn connections(wanted: usize) -> usize {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum });
     let files = if raised.is_ok() { reachable } else { current };
     let connections = fitting(files, wanted);
-    if connections < wanted {
+    if is_few(connections, wanted) {
         tracing::warn!(
             connections,
             wanted,
@@ -24,6 +24,11 @@ pub(super) fn connections(wanted: usize) -> usize {
         );
     }
     connections
+}
+
+/// A little less than wanted is nothing to trouble anybody with at each start.
+fn is_few(connections: usize, wanted: usize) -> bool {
+    connections < wanted / 4 * 3
 }
 
 /// How many of `wanted` connections fit into a limit of `files`; the rest is kept for the others, half of it where it is small.
@@ -41,6 +46,7 @@ mod tests {
         let cases = [(20_000, 20_000, 19_488), (100_000, 20_000, 20_000), (1024, 20_000, 512), (256, 20_000, 128), (1, 5, 1)];
         for (files, wanted, want) in cases {
             assert_eq!(fitting(files, wanted), want, "{files} files, {wanted} connections");
+            assert_eq!(is_few(want, wanted), want < 15_000 && wanted == 20_000 || want == 1, "{want} of {wanted}");
         }
     }
 

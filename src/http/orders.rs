@@ -16,7 +16,7 @@ use super::{HttpState, body, forward, now};
 use crate::actors::{Command, CommandError, NewOrder, PlaceError, Placed};
 use crate::config::AccessRole;
 use crate::db::{IdempotencyKey, OrderFilter, StoredOrder};
-use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Role, Timestamp};
+use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Role};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, HeaderName, LOCATION};
 use actix_web::web::{Bytes, Payload};
@@ -139,20 +139,20 @@ fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
 /// Lists orders, newest first.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "orders",
     params(("customerId" = Option<Uuid>, Query), ("status" = Option<Status>, Query),
-        ("from" = Option<String>, Query, description = "accepted at or after (RFC 3339)"),
-        ("to" = Option<String>, Query, description = "accepted before (RFC 3339)"),
+        ("from" = Option<String>, Query, description = "accepted at or after: RFC 3339, a date (UTC), or before now as `1h` or `7d`"),
+        ("to" = Option<String>, Query, description = "accepted before; as `from`"),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = OrderPage)))]
 pub(super) async fn list(call: Call, request: HttpRequest) -> Answer {
     let mut params = Params::of(&request, &["customerId", "status", "from", "to", "limit", "cursor"]);
-    let time = |text: &str| Timestamp::parse(text).map_err(|_| "must be a time such as 2026-11-23T17:10:00Z".to_owned());
+    let now = now();
     let limit = params.limit();
     let customer = params.uuid("customerId").map(CustomerId);
     let filter = OrderFilter {
         customer: customer.or(call.caller.customer),
         status: params.take("status", |text| OrderStatus::from_name(text).ok_or_else(|| format!("must be one of {}", status_names()))),
-        from: params.take("from", time),
-        to: params.take("to", time),
+        from: params.when("from", now).map(|when| when.at),
+        to: params.when("to", now).map(|when| when.at),
         before: params.cursor(ORDERS).map(|bytes| OrderId(Uuid::from_bytes(bytes))),
         // One more than is shown tells whether there is a next page.
         limit: limit + 1,

@@ -3,6 +3,7 @@
 use super::json::{NOT_A_UUID, parse_uuid};
 use super::problem::{FieldErrors, Problem};
 use super::wire::Place;
+use crate::domain::{Timestamp, When};
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::web::Query;
@@ -66,6 +67,11 @@ impl Params {
     /// An id.
     pub(super) fn uuid(&mut self, name: &str) -> Option<Uuid> {
         self.take(name, |text| parse_uuid(text).ok_or_else(|| NOT_A_UUID.to_owned()))
+    }
+
+    /// A time; see [`When::parse`].
+    pub(super) fn when(&mut self, name: &str, now: Timestamp) -> Option<When> {
+        self.take(name, |text| When::parse(text, now).ok_or_else(|| When::FORMS.to_owned()))
     }
 
     /// The size of a page.

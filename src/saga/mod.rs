@@ -19,6 +19,6 @@ pub mod step;
 pub mod table;
 
 pub use facts::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
-pub use recount::recount;
+pub use recount::{recount, sale};
 pub use step::{Effects, Rejection};
 pub use table::{Owed, owed, settled, status};

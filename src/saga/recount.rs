@@ -4,8 +4,36 @@
 //! order can be told again from the record alone, as far as they are counted. `verify` counts them and compares.
 
 use super::{PaymentFact, Record, StockFact, step, table};
-use crate::domain::{CancelledBy, Event, EventBody, EventKind, Order, Tally, Text};
+use crate::domain::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Order, Tally, Text};
 use std::sync::Arc;
+
+/// The sale that an event of the order role makes or undoes ([`LoggedEvent::sale`]); `record` is the order's, of that moment or later.
+#[must_use]
+pub fn sale(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<Arc<Order>> {
+    let tells = match kind {
+        EventKind::OrderConfirmed => true,
+        EventKind::OrderCancelled => record.history.iter().any(|entry| entry.event() == Some(EventKind::OrderConfirmed)),
+        EventKind::OrderCreated
+        | EventKind::InventoryReserved
+        | EventKind::InventoryInsufficient
+        | EventKind::InventoryReleased
+        | EventKind::InventoryShipped
+        | EventKind::PaymentProcessed
+        | EventKind::PaymentFailed
+        | EventKind::PaymentCancelled
+        | EventKind::PaymentRefunded
+        | EventKind::OrderCancelRequested
+        | EventKind::OrderFailed
+        | EventKind::ShipmentHeld
+        | EventKind::OrderShipped
+        | EventKind::NotificationSent
+        | EventKind::NotificationFailed
+        | EventKind::AnswerAccepted
+        | EventKind::PaymentParked
+        | EventKind::InventoryParked => false,
+    };
+    tells.then(|| order.clone())
+}
 
 /// Counts what the record of `order` tells. Not counted, because the record does not tell it: notices (their rows do), and answers
 /// that contradicted the first (each has its dead letter).
@@ -18,7 +46,7 @@ pub fn recount(order: &Arc<Order>, record: &Record, tally: &mut Tally) {
             continue;
         }
         if let Some(body) = body(order, record, kind) {
-            tally.count(&Event::of(order, entry.at, body));
+            tally.count(&LoggedEvent { seq: 0, event: Event::of(order, entry.at, body), sale: sale(order, record, kind) });
         }
     }
 }
@@ -80,7 +108,10 @@ mod tests {
         let order = order();
         let mut record = step::placed(&order);
         let mut log = Tally::default();
-        log.count(&Event::of(&order, order.created_at, EventBody::OrderCreated(order.clone())));
+        let count = |log: &mut Tally, record: &Record, event: &Event| {
+            log.count(&LoggedEvent { seq: 0, event: event.clone(), sale: sale(&order, record, event.kind()) });
+        };
+        count(&mut log, &record, &Event::of(&order, order.created_at, EventBody::OrderCreated(order.clone())));
         let mut now = order.created_at;
         for turn in turns {
             now = now.plus_ms(40_000);
@@ -88,13 +119,13 @@ mod tests {
             match turn {
                 Turn::Answer(body) => {
                     let event = Event::of(&order, now, body.clone());
-                    log.count(&event);
+                    count(&mut log, &record, &event);
                     step::answer(&order, &mut record, &event, now.plus_ms(25_000), &mut effects);
                 }
                 Turn::Cancel => drop(step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut effects)),
                 Turn::Ship => drop(step::ship(&order, &mut record, Shipment::default(), now, &mut effects)),
             }
-            effects.events.iter().for_each(|event| log.count(event));
+            effects.events.iter().for_each(|event| count(&mut log, &record, event));
         }
         let mut tables = Tally::default();
         recount(&order, &record, &mut tables);

@@ -1,5 +1,6 @@
 //! Checks of the event log: in itself while it is read, and against each order's states after that.
 
+use super::numbers::Totals;
 use super::{Check, Options, Report};
 use crate::db::{OrderAudit, Snapshot, StoreError};
 use crate::domain::{
@@ -15,6 +16,8 @@ pub(super) struct Log {
     pub(super) numbers: BTreeMap<(i64, u8, Vec<u8>), i64>,
     /// The ends of the logs and how far they are counted.
     pub(super) ends: BTreeMap<WriterId, i64>,
+    /// Sums of all time of what is in the log and not counted yet.
+    pub(super) pending: Totals,
     tally: Tally,
 }
 
@@ -81,7 +84,9 @@ pub(super) async fn read(snapshot: &mut dyn Snapshot, options: &Options, log: &m
                 let place = || format!("writer {} number {}", row.writer.0, logged.seq);
                 log.take(row.writer, &logged.event, &place, report);
                 if logged.seq <= counted {
-                    log.tally.count(&logged.event);
+                    log.tally.count(logged);
+                } else {
+                    log.pending.count(logged);
                 }
             }
             if log.tally.weight() > TALLY_ROWS {

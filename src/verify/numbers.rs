@@ -1,13 +1,69 @@
-//! The analytics numbers against what is counted anew from the log.
+//! The analytics numbers against what is counted anew from the log, and against what the orders' records tell.
 
 use super::log::Log;
 use super::{Check, Options, Report};
 use crate::db::{Snapshot, StoreError};
+use crate::domain::analytics::{PRODUCT_TOTAL, SINCE, TOTAL};
+use crate::domain::{AnalyticsRow, LoggedEvent, Metric, Order, Role, Tally};
+use crate::saga::{Record, recount};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// So many increments may gather before they are summed.
+const TALLY_ROWS: usize = 50_000;
+
+/// Sums of all time, by metric and by product.
+#[derive(Default)]
+pub(super) struct Totals {
+    tally: Tally,
+    sums: BTreeMap<(u8, Vec<u8>), i64>,
+}
+
+impl Totals {
+    /// Counts an event of the log.
+    pub(super) fn count(&mut self, logged: &LoggedEvent) {
+        self.tally.count(logged);
+        self.sum_up(TALLY_ROWS);
+    }
+
+    /// Counts what an order's record tells.
+    pub(super) fn tell(&mut self, order: &Arc<Order>, record: &Record) {
+        recount(order, record, &mut self.tally);
+        self.sum_up(TALLY_ROWS);
+    }
+
+    fn sum_up(&mut self, at_least: usize) {
+        if self.tally.weight() >= at_least {
+            self.tally.take().iter().for_each(|row| add(&mut self.sums, row));
+        }
+    }
+}
+
+/// Adds a row of all time. Reasons are not told apart: who asked first for an order's end may be recorded after the end was begun.
+fn add(sums: &mut BTreeMap<(u8, Vec<u8>), i64>, row: &AnalyticsRow) {
+    let key = match row.minute {
+        TOTAL => Vec::new(),
+        PRODUCT_TOTAL => row.key.clone(),
+        _ => return,
+    };
+    let sum = sums.entry((row.metric, key)).or_insert(0);
+    *sum = sum.saturating_add(row.value);
+}
 
 /// What is stored counts each log up to its position; the rest of the log is not counted yet. Where retention has deleted
-/// events, the stored numbers can only be compared from below: none is less than what is left makes.
-pub(super) async fn check(snapshot: &mut dyn Snapshot, log: &mut Log, options: &Options, report: &mut Report) -> Result<(), StoreError> {
-    for (writer, position) in snapshot.analytics_positions().await? {
+/// events, the stored numbers can be compared with the log only from below: none is less than what is left makes. The orders are
+/// all there, so what they tell must always be what is stored and what the rest of the log adds.
+pub(super) async fn check(
+    snapshot: &mut dyn Snapshot,
+    log: &mut Log,
+    told: Totals,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let positions = snapshot.analytics_positions().await?;
+    // Nobody has counted yet: there are no numbers that could be wrong.
+    let is_counted = !positions.is_empty();
+    for (writer, position) in positions {
         report.examine(Check::Analytics);
         let end = log.ends.get(&writer).copied().unwrap_or(0);
         if position > end {
@@ -15,8 +71,16 @@ pub(super) async fn check(snapshot: &mut dyn Snapshot, log: &mut Log, options: &
         }
     }
     let is_whole = options.log_since.is_none();
+    let mut pending = std::mem::take(&mut log.pending);
+    pending.sum_up(0);
+    let (mut stored, mut since) = (pending.sums, None);
     for row in snapshot.analytics().await? {
         report.examine(Check::Analytics);
+        if row.minute == SINCE {
+            since = Some(row.value);
+            continue;
+        }
+        add(&mut stored, &row);
         let (minute, metric, value) = (row.minute, row.metric, row.value);
         let counted = log.numbers.remove(&(minute, metric, row.key.clone())).unwrap_or(0);
         if (is_whole && value != counted) || value < counted {
@@ -33,5 +97,60 @@ pub(super) async fn check(snapshot: &mut dyn Snapshot, log: &mut Log, options: &
             });
         }
     }
+    if is_counted && !options.external.contains(&Role::Order) {
+        compare(stored, told, since, report);
+    }
     Ok(())
+}
+
+/// What is stored or still in the log, against the orders.
+fn compare(mut stored: BTreeMap<(u8, Vec<u8>), i64>, mut told: Totals, sales_since: Option<i64>, report: &mut Report) {
+    told.sum_up(0);
+    for ((metric, key), told) in told.sums {
+        let counted = stored.remove(&(metric, key.clone())).unwrap_or(0);
+        judge(metric, &key, counted, told, sales_since, report);
+    }
+    for ((metric, key), counted) in stored {
+        judge(metric, &key, counted, 0, sales_since, report);
+    }
+}
+
+fn judge(metric: u8, key: &[u8], counted: i64, told: i64, sales_since: Option<i64>, report: &mut Report) {
+    let Some(metric) = Metric::from_code(metric).filter(|metric| is_told_by_orders(*metric, sales_since)) else { return };
+    report.examine(Check::Analytics);
+    if counted != told {
+        report.violate(Check::Analytics, || format!("{metric:?} of {key:02x?}: {counted} is counted, the orders tell {told}"));
+    }
+}
+
+/// What only the order role's own events move: those are stored with the record. What other roles' events move is checked event by
+/// event against the roles' rows. Sales are not told where some were made before they were counted.
+fn is_told_by_orders(metric: Metric, sales_since: Option<i64>) -> bool {
+    match metric {
+        Metric::OrdersPlaced
+        | Metric::OrderValue
+        | Metric::OrdersConfirmed
+        | Metric::ConfirmMillis
+        | Metric::OrdersShipped
+        | Metric::OrdersFailed
+        | Metric::OrdersCancelled
+        | Metric::CancelsRequested => true,
+        Metric::Sales | Metric::SaleValue | Metric::SalesRefunded | Metric::RefundValue | Metric::UnitsSold | Metric::ProductSales => {
+            sales_since.is_none()
+        }
+        Metric::StockReserved
+        | Metric::StockInsufficient
+        | Metric::StockReleased
+        | Metric::StockShipped
+        | Metric::PaymentsCharged
+        | Metric::AmountCharged
+        | Metric::PaymentsFailed
+        | Metric::PaymentsCancelled
+        | Metric::PaymentsRefunded
+        | Metric::AmountRefunded
+        | Metric::NoticesSent
+        | Metric::NoticeTriesFailed
+        | Metric::NoticesGivenUp
+        | Metric::ShipmentsHeld => false,
+    }
 }

@@ -41,7 +41,7 @@ pub enum Check {
     LogStates,
     /// No row of a role is without its order.
     Orphans,
-    /// The analytics numbers are what is counted from the log.
+    /// The analytics numbers are what is counted from the log, and with what is not counted yet what the orders tell.
     Analytics,
 }
 
@@ -114,7 +114,7 @@ impl Check {
             Self::LogOrder => "of one order no event is before its cause",
             Self::LogStates => "each state has its event and each event its state",
             Self::Orphans => "no row of a role is without its order",
-            Self::Analytics => "the analytics numbers are what is counted from the log",
+            Self::Analytics => "the analytics numbers are what is counted from the log, and what the orders tell",
         }
     }
 }

@@ -4,8 +4,9 @@ use crate::Case;
 use crate::fixture::{Fixture, kinds};
 use crate::sample::{at, letter, order, place, place_with, save};
 use ordermill::db::{IdempotencyKey, Outcome, Write};
-use ordermill::domain::{EventBody, EventKind, LetterState, OrderStatus};
-use ordermill::saga;
+use ordermill::domain::{EventBody, EventKind, LetterState, LoggedEvent, Order, OrderStatus};
+use ordermill::saga::{self, HistoryEntry};
+use std::sync::Arc;
 
 pub(crate) const CASES: &[Case] = &[
     ("a placed order is stored with its record and told once", |f| Box::pin(placed(f))),
@@ -16,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("an expired key is free again", |f| Box::pin(key_expired(f))),
     ("a save replaces record, status and debt and logs its events in order", |f| Box::pin(saved(f))),
     ("a save of an order that does not exist is missing and writes nothing", |f| Box::pin(saved_missing(f))),
+    ("what is sold is told with its event, in the commit and in the log", |f| Box::pin(sold(f))),
     ("events are numbered without gaps across batches", |f| Box::pin(numbered(f))),
     ("an empty batch moves the writer by one commit", |f| Box::pin(empty(f))),
     ("every part of an order and its record comes back as it was", |f| Box::pin(comes_back(f))),
@@ -97,6 +99,33 @@ async fn saved(f: &mut Fixture) {
     f.write(save(&order, OrderStatus::Cancelled, Vec::new(), Vec::new())).await;
     let stored = f.reads.order(order.id).await.unwrap().unwrap();
     assert_eq!((stored.status, stored.open), (OrderStatus::Cancelled, false));
+}
+
+/// Confirmed and then cancelled is a sale and its undoing; cancelled without having been confirmed is neither.
+async fn sold(f: &mut Fixture) {
+    let (sale, never) = (order(1), order(2));
+    let cancelled = || EventBody::OrderCancelled { reason: crate::sample::text("expired"), was_paid: true };
+    f.commit(vec![place(&sale), place(&never)]).await;
+    let confirm = save(&sale, OrderStatus::Confirmed, vec![EventBody::OrderConfirmed], vec![]);
+    let Write::Save { record: confirmed, .. } = confirm.clone() else { unreachable!() };
+    let with_history = |order: &Arc<Order>, kinds: &[EventKind], body: EventBody| {
+        let mut write = save(order, OrderStatus::Cancelled, vec![body], vec![]);
+        let Write::Save { record, .. } = &mut write else { unreachable!() };
+        *record = confirmed.clone();
+        record.history = kinds.iter().map(|kind| HistoryEntry::new(OrderStatus::Cancelled, *kind, at(1))).collect();
+        write
+    };
+    let told = f
+        .commit(vec![
+            with_history(&sale, &[EventKind::OrderCreated, EventKind::OrderConfirmed], EventBody::OrderConfirmed),
+            with_history(&sale, &[EventKind::OrderCreated, EventKind::OrderConfirmed, EventKind::OrderCancelled], cancelled()),
+            with_history(&never, &[EventKind::OrderCreated, EventKind::OrderCancelled], cancelled()),
+        ])
+        .await;
+    let sales = |events: &[LoggedEvent]| events.iter().map(|logged| logged.sale.as_ref().map(|order| order.id)).collect::<Vec<_>>();
+    assert_eq!(sales(&told.events), [Some(sale.id), Some(sale.id), None]);
+    assert_eq!(sales(&f.log().await), [None, None, Some(sale.id), Some(sale.id), None]);
+    assert_eq!(f.log().await.get(3).and_then(|logged| logged.sale.clone()), Some(sale));
 }
 
 async fn saved_missing(f: &mut Fixture) {

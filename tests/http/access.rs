@@ -92,6 +92,23 @@ fn a_customers_key_sees_its_own_orders_only() {
 }
 
 #[test]
+fn an_operators_key_works_dead_letters_and_sets_no_log_level() {
+    run(|| async {
+        let app = app(with_keys()).await;
+        for path in ["dlq", "dlq/groups", "breakers", "cluster", "actors", "log-level"] {
+            let uri = format!("/api/v1/admin/{path}");
+            assert_eq!(app.get_as(OPERATOR_KEY, &uri).await.status, 200, "{uri}");
+            assert_eq!(app.get_as(CUSTOMER_KEY, &uri).await.status, 403, "{uri}");
+        }
+        let headers = [("content-type", "application/json"), ("authorization", &*format!("Bearer {OPERATOR_KEY}"))];
+        let letter = format!("/api/v1/admin/dlq/{}", Uuid::from_u128(1));
+        assert_eq!(app.send(Method::POST, &letter, &headers, b"{\"action\":\"skip\"}").await.status, 404, "there is no such letter");
+        let set = app.send(Method::PUT, "/api/v1/admin/log-level", &headers, b"{\"filter\":\"debug\"}").await;
+        assert_eq!(set.status, 403);
+    });
+}
+
+#[test]
 fn an_idempotency_key_belongs_to_its_holder() {
     run(|| async {
         let app = app(with_keys()).await;

@@ -34,6 +34,8 @@ fn the_administration_shows_the_node() {
         let cluster = app.get("/api/v1/admin/cluster").await;
         assert_eq!((cluster.at("/shards"), cluster.at("/writers/0/alive")), ("24".to_owned(), "true".to_owned()), "{}", cluster.text);
         assert_eq!(cluster.body["writers"][0]["owns"][0]["shards"].as_array().map(Vec::len), Some(24), "{}", cluster.text);
+        assert_eq!(cluster.body["writers"][0].get("unpublished"), None, "there is no Kafka: {}", cluster.text);
+        assert!(cluster.text.ends_with("}\n"), "{}", cluster.text);
         let set = app.json(Method::PUT, "/api/v1/admin/log-level", &json!({"filter": "debug"})).await;
         assert_eq!((set.status, app.get("/api/v1/admin/log-level").await.at("/filter")), (200, "debug".to_owned()));
     });

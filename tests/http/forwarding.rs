@@ -322,7 +322,7 @@ fn who_waits_is_answered_by_the_owner() {
         let (has, has_not) = has_and_has_not(Some(&neighbour.url), Settings::default()).await;
         let id = has.place().await;
         let path = format!("/api/v1/orders/{id}/status?wait=30s");
-        assert_eq!(has_not.get(&path).await.text().await.unwrap(), "{\"from\":\"far\"}");
+        assert_eq!(has_not.get(&path).await.text().await.unwrap().trim_end(), "{\"from\":\"far\"}");
         assert!(neighbour.seen()[0].starts_with(&format!("GET {path} HTTP/1.1\r\n")));
     });
 }

@@ -139,6 +139,12 @@ fn pages_are_stable_under_inserts() {
             }
         }
         assert_eq!(seen, placed);
+        for (query, wanted) in [("from=2020-01-01", true), ("to=2020-01-01", false), ("from=2000w", true), ("from=2000w&to=1999w", false)] {
+            let page = app.get(&format!("/api/v1/orders?{query}")).await;
+            assert_eq!(!page.body["items"].as_array().unwrap().is_empty(), wanted, "{query}: {}", page.text);
+        }
+        let wrong = app.get("/api/v1/orders?from=soon").await;
+        assert!(wrong.status == 400 && wrong.text.contains("2026-01-31 (UTC)"), "{}", wrong.text);
         let filtered = app.get("/api/v1/orders?status=SHIPPED").await;
         assert_eq!(filtered.body, json!({"items": [], "nextCursor": null}));
     });

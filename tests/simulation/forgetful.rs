@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads,
-    ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter,
+    OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use ordermill::domain::{
     Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
@@ -18,6 +18,10 @@ pub struct Forgetful(pub MemoryDatabase);
 type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 impl Reads for Forgetful {
+    fn open_by_status(&self) -> Answer<Vec<OpenCount>> {
+        self.0.open_by_status()
+    }
+
     fn open_orders(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Answer<Vec<StoredOrder>> {
         let found = self.0.open_orders(shards, after, limit);
         async move {

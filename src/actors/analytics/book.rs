@@ -252,7 +252,7 @@ impl Source {
     /// Counts those of `events` that are not counted yet.
     fn count(&mut self, events: &[LoggedEvent]) {
         for logged in events.iter().filter(|logged| logged.seq > self.counted) {
-            self.tally.count(&logged.event);
+            self.tally.count(logged);
         }
     }
 }

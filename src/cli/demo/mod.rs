@@ -36,7 +36,7 @@ pub(crate) struct DemoArgs {
     #[command(flatten)]
     database: DatabaseArgs,
     /// Customers of nodes that run already, instead of starting one (repeated or separated by commas: those that can be reached)
-    #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["listen", "database", "config"])]
+    #[arg(long, value_parser = super::client::base_url, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["listen", "database", "config"])]
     url: Vec<String>,
     /// Orders a second
     #[arg(long, default_value_t = 3.0, value_name = "R", value_parser = rate)]

@@ -17,7 +17,8 @@ pub(super) const DEFAULT_ORDERS: u64 = 10_000;
 pub(in crate::cli) struct LoadArgs {
     /// Node to load (http://HOST:PORT); several (repeated or separated by commas) share the connections, and one that dies leaves
     /// its connections to the others
-    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',')]
+    #[arg(long, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',',
+        value_parser = crate::cli::client::base_url)]
     pub(super) url: Vec<String>,
     #[command(flatten)]
     pub(super) api: KeyArg,

@@ -8,7 +8,7 @@ use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LetterState, LoggedEvent, Marker, NoticeTask, Order, OrderStatus, Payment,
     Shard, Shards, StockChange, Text, Timestamp, WriterId,
 };
-use crate::saga::Record;
+use crate::saga::{Record, sale};
 use std::collections::btree_map;
 use std::sync::Arc;
 
@@ -132,8 +132,9 @@ impl Transaction<'_> {
     /// Gives the event the log's next number.
     pub(super) fn log(&mut self, event: Event) {
         self.seq += 1;
+        let sale = self.tables.orders.get(&event.order).and_then(|stored| sale(&stored.order, &stored.record, event.kind()));
         self.tables.log.insert((self.writer, self.seq), Entry::Event(event.clone()));
-        self.events.push(LoggedEvent { seq: self.seq, event });
+        self.events.push(LoggedEvent { seq: self.seq, event, sale });
     }
 
     fn place(&mut self, order: &Arc<Order>, record: &Record, key: Option<&IdempotencyKey>) -> Outcome {

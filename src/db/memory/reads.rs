@@ -4,13 +4,14 @@ use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::write::STOCK_ACTION;
 use crate::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads,
-    ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter,
+    OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    Channel, DeadLetter, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards,
-    WriterId,
+    Channel, DeadLetter, Event, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId,
+    Shard, Shards, WriterId,
 };
+use crate::saga::sale;
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
@@ -48,6 +49,19 @@ impl Reads for MemoryDatabase {
             let end = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
             let newest_first = tables.orders.range((Bound::Unbounded, end)).rev().map(|(_, row)| row);
             newest_first.filter(|row| is_wanted(row, &filter)).take(count(filter.limit)).map(order_row).collect()
+        })
+    }
+
+    fn open_by_status(&self) -> Reading<Vec<OpenCount>> {
+        self.ask(|tables| {
+            let mut found: BTreeMap<OrderStatus, OpenCount> = BTreeMap::new();
+            for row in tables.orders.values().filter(|row| row.open) {
+                let first = OpenCount { status: row.status, count: 0, oldest: row.order.created_at };
+                let open = found.entry(row.status).or_insert(first);
+                open.count += 1;
+                open.oldest = open.oldest.min(row.order.created_at);
+            }
+            found.into_values().collect()
         })
     }
 
@@ -145,7 +159,7 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| {
             let rows = tables.log.range((Bound::Excluded((writer, after)), Bound::Included((writer, i64::MAX))));
             let entry = |((_, seq), entry): (&(WriterId, i64), &Entry)| match entry {
-                Entry::Event(event) => LogEntry::Event(LoggedEvent { seq: *seq, event: event.clone() }),
+                Entry::Event(event) => LogEntry::Event(logged(tables, *seq, event)),
                 Entry::Marker(marker) => LogEntry::Marker { seq: *seq, marker: *marker },
             };
             rows.map(entry).take(count(limit)).collect()
@@ -207,11 +221,16 @@ pub(super) fn notices_of(tables: &Tables, order: OrderId) -> Vec<NoticeTask> {
 pub(super) fn events_of(tables: &Tables, writer: WriterId, after: i64, limit: u32) -> Vec<LoggedEvent> {
     let rows = tables.log.range((Bound::Excluded((writer, after)), Bound::Included((writer, i64::MAX))));
     rows.filter_map(|((_, seq), entry)| match entry {
-        Entry::Event(event) => Some(LoggedEvent { seq: *seq, event: event.clone() }),
+        Entry::Event(event) => Some(logged(tables, *seq, event)),
         Entry::Marker(_) => None,
     })
     .take(count(limit))
     .collect()
+}
+
+fn logged(tables: &Tables, seq: i64, event: &Event) -> LoggedEvent {
+    let sale = tables.orders.get(&event.order).and_then(|stored| sale(&stored.order, &stored.record, event.kind()));
+    LoggedEvent { seq, event: event.clone(), sale }
 }
 
 pub(super) fn analytics_of(tables: &Tables) -> Vec<AnalyticsRow> {

@@ -22,7 +22,7 @@ use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, LetterId, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
     Shard, Shards, Timestamp, WriterId,
 };
-use crate::saga::{Record, settled, status};
+use crate::saga::{Record, sale, settled, status};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use stock::Answer;
@@ -65,7 +65,7 @@ pub(super) struct NoShard(pub(super) u16);
 
 /// An order as the batch leaves it.
 pub(super) struct OrderState<'a> {
-    pub(super) order: &'a Order,
+    pub(super) order: &'a Arc<Order>,
     pub(super) status: OrderStatus,
     pub(super) open: bool,
     pub(super) record: &'a Record,
@@ -96,7 +96,13 @@ pub(super) struct Log {
 impl Log {
     fn add(&mut self, event: Event) {
         self.last_seq += 1;
-        self.events.push(LoggedEvent { seq: self.last_seq, event });
+        self.events.push(LoggedEvent { seq: self.last_seq, event, sale: None });
+    }
+
+    /// An event of the order role; `saved` is the order as this write leaves it.
+    fn add_told(&mut self, event: &Event, order: &Arc<Order>, record: &Record) {
+        self.last_seq += 1;
+        self.events.push(LoggedEvent { seq: self.last_seq, event: event.clone(), sale: sale(order, record, event.kind()) });
     }
 
     fn mark(&mut self, marker: Marker) {
@@ -286,7 +292,7 @@ impl<'a> Plan<'a> {
     }
 
     fn save(&mut self, saved: OrderState<'a>, events: &'a [Event], letters: &'a [DeadLetter]) -> Outcome {
-        let id = saved.order.id;
+        let (id, order, record) = (saved.order.id, saved.order, saved.record);
         if let Some(new) = self.placed.get(&id).and_then(|index| self.orders.get_mut(*index)) {
             *new = saved;
         } else if self.stored.orders.contains(&id) {
@@ -295,7 +301,7 @@ impl<'a> Plan<'a> {
             return Outcome::Missing;
         }
         for event in events {
-            self.log.add(event.clone());
+            self.log.add_told(event, order, record);
         }
         for letter in letters {
             self.desk.add_letter(letter);

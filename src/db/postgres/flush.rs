@@ -221,7 +221,7 @@ fn log(script: &mut Script, plan: &Plan<'_>, writer: i64) -> Result<(), Failure>
     let (mut seqs, mut ats, mut orders) = (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
     let (mut topics, mut kinds) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
     let (mut shards, mut data) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-    for LoggedEvent { seq, event } in &plan.log.events {
+    for LoggedEvent { seq, event, sale: _ } in &plan.log.events {
         let kind = event.kind();
         seqs.push(*seq);
         ats.push(time(event.at));

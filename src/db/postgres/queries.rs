@@ -7,7 +7,7 @@ use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, Produc
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
 use crate::db::codec;
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
 };
 use crate::db::write::KeptAnswer;
 use crate::domain::{
@@ -85,6 +85,22 @@ pub(super) async fn open_orders(
     let values = [after_id(after.map(|id| id.0)), shard_numbers(&shards), limit(most)];
     let rows: Vec<StoredRow> = select(conn, OpenOrders, values).await?;
     rows.into_iter().map(stored).collect()
+}
+
+sql!(
+    OpenByStatus,
+    "SELECT o.status, count(*), min(o.created_at) FROM open_orders p JOIN orders o ON o.id = p.id GROUP BY o.status"
+        => (Text, BigInt, SqlTimestamp)
+);
+
+pub(super) async fn open_by_status(conn: &AsyncPgConnection) -> Result<Vec<OpenCount>, Failure> {
+    let rows: Vec<(String, i64, Time)> = select(conn, OpenByStatus, []).await?;
+    rows.into_iter()
+        .map(|(status, count, oldest)| {
+            let status = OrderStatus::from_name(&status).ok_or(Failure::Column("an order's status"))?;
+            Ok(OpenCount { status, count: u64::try_from(count).unwrap_or(0), oldest: timestamp(oldest) })
+        })
+        .collect()
 }
 
 pub(super) async fn all_orders(conn: &AsyncPgConnection, after: Option<OrderId>, most: u32) -> Result<Vec<StoredOrder>, Failure> {
@@ -299,16 +315,19 @@ pub(super) async fn audit(conn: &AsyncPgConnection, subject: String) -> Result<V
     Ok(rows.into_iter().map(entry).collect())
 }
 
-type EventTypes = (BigInt, SmallInt, SmallInt, Nullable<SqlUuid>, Timestamptz, Binary, Nullable<Binary>);
-type EventRow = (i64, i16, i16, Option<Uuid>, Time, Vec<u8>, Option<Vec<u8>>);
-/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row.
+type EventTypes = (BigInt, SmallInt, SmallInt, Nullable<SqlUuid>, Timestamptz, Binary, Nullable<Binary>, Nullable<Binary>);
+type EventRow = (i64, i16, i16, Option<Uuid>, Time, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row. Where sales are wanted,
+/// so does what `OrderConfirmed` (9) and `OrderCancelled` (11) tell of one.
 macro_rules! log_list {
-    ($name:ident, $where:literal) => {
+    ($name:ident, $of_orders:literal, $where:literal) => {
         sql!(
             $name,
             concat!(
-                "SELECT e.seq, e.topic, e.shard, e.order_id, e.at, e.data, o.details FROM events e \
-                 LEFT JOIN orders o ON o.id = CASE WHEN e.kind = 0 THEN e.order_id END \
+                "SELECT e.seq, e.topic, e.shard, e.order_id, e.at, e.data, o.details, CASE WHEN e.kind <> 0 THEN o.record END FROM events e \
+                 LEFT JOIN orders o ON o.id = CASE WHEN e.kind IN (",
+                $of_orders,
+                ") THEN e.order_id END \
                  WHERE e.writer = ? AND e.seq > ?",
                 $where,
                 " ORDER BY e.seq LIMIT ?"
@@ -316,17 +335,18 @@ macro_rules! log_list {
         );
     };
 }
-log_list!(Events, " AND e.topic <> 255");
-log_list!(Log, "");
+log_list!(Events, "0, 9, 11", " AND e.topic <> 255");
+log_list!(Log, "0", "");
 
-fn entry((seq, topic, shard, order, at, data, placed): EventRow) -> Result<LogEntry, Failure> {
+fn entry((seq, topic, shard, order, at, data, placed, record): EventRow) -> Result<LogEntry, Failure> {
     if topic == MARKER {
         let marker = codec::decode_marker(&data).map_err(Failure::codec("a marker"))?;
         return Ok(LogEntry::Marker { seq, marker });
     }
     let order = order.ok_or(Failure::Column("an event's order"))?;
     let event = rows::event(order, shard, at, &data, placed.as_deref())?;
-    Ok(LogEntry::Event(LoggedEvent { seq, event }))
+    let sale = codec::decode_sale(event.kind(), placed.as_deref(), record.as_deref()).map_err(Failure::codec("a sale's order"))?;
+    Ok(LogEntry::Event(LoggedEvent { seq, event, sale }))
 }
 
 pub(super) async fn log(conn: &AsyncPgConnection, writer: WriterId, after: i64, most: u32) -> Result<Vec<LogEntry>, Failure> {

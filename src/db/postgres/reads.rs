@@ -7,8 +7,8 @@ use super::snapshot::PgSnapshot;
 use super::store::on;
 use super::{letters, queries};
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow,
-    Snapshot, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads,
+    ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::store::StoreError;
 use crate::db::write::KeptAnswer;
@@ -109,6 +109,10 @@ impl Reads for PgReads {
 
     fn orders(&self, filter: OrderFilter) -> Reading<Vec<OrderRow>> {
         self.read(move |conn| Box::pin(queries::orders(conn, filter)))
+    }
+
+    fn open_by_status(&self) -> Reading<Vec<OpenCount>> {
+        self.read(|conn| Box::pin(queries::open_by_status(conn)))
     }
 
     fn open_orders(&self, shards: Vec<Shard>, after: Option<OrderId>, limit: u32) -> Reading<Vec<StoredOrder>> {

@@ -201,7 +201,7 @@ fn flush_notices(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Fai
 
 fn flush_log(conn: &mut SqliteConnection, plan: &Plan<'_>, writer: i64) -> Result<(), Failure> {
     let mut rows = Vec::with_capacity(plan.log.events.len() + plan.log.markers.len());
-    for LoggedEvent { seq, event } in &plan.log.events {
+    for LoggedEvent { seq, event, sale: _ } in &plan.log.events {
         let kind = event.kind();
         rows.push([
             Value::Int(writer),

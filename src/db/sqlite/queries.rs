@@ -6,7 +6,7 @@ use super::rows::{self, ProductRow, ProductTypes};
 use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::codec::{self, EventColumns};
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
 };
 use crate::domain::{
     Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
@@ -77,6 +77,20 @@ pub(super) fn open_orders(
 pub(super) fn all_orders(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Result<Vec<StoredOrder>, Failure> {
     let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Int(i64::from(limit))];
     select::<_, StoredRow, 2>(conn, AllOrders, values)?.into_iter().map(stored).collect()
+}
+
+sql!(
+    OpenByStatus,
+    "SELECT status, count(*), min(created_at) FROM orders INDEXED BY orders_open WHERE open = 1 GROUP BY status" => (Text, BigInt, BigInt)
+);
+
+pub(super) fn open_by_status(conn: &mut SqliteConnection) -> Result<Vec<OpenCount>, Failure> {
+    let rows = select::<_, (String, i64, i64), 0>(conn, OpenByStatus, [])?.into_iter();
+    rows.map(|(status, count, oldest)| {
+        let status = OrderStatus::from_name(&status).ok_or(Failure::Column("an order's status"))?;
+        Ok(OpenCount { status, count: u64::try_from(count).unwrap_or(0), oldest: Timestamp(oldest) })
+    })
+    .collect()
 }
 
 /// Shards as a JSON list.
@@ -309,16 +323,19 @@ pub(super) fn audit(conn: &mut SqliteConnection, subject: &str) -> Result<Vec<Au
     Ok(rows.into_iter().map(entry).collect())
 }
 
-type EventTypes = (BigInt, BigInt, BigInt, Nullable<Binary>, BigInt, Binary, Nullable<Binary>);
-type EventRow = (i64, i64, i64, Option<Id>, i64, Vec<u8>, Option<Vec<u8>>);
-/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row.
+type EventTypes = (BigInt, BigInt, BigInt, Nullable<Binary>, BigInt, Binary, Nullable<Binary>, Nullable<Binary>);
+type EventRow = (i64, i64, i64, Option<Id>, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row. Where sales are wanted,
+/// so does what `OrderConfirmed` (9) and `OrderCancelled` (11) tell of one.
 macro_rules! log_list {
-    ($name:ident, $where:literal) => {
+    ($name:ident, $of_orders:literal, $where:literal) => {
         sql!(
             $name,
             concat!(
-                "SELECT e.seq, e.topic, e.shard, e.order_id, e.at, e.data, o.details FROM events e \
-                 LEFT JOIN orders o ON e.kind = 0 AND o.id = e.order_id \
+                "SELECT e.seq, e.topic, e.shard, e.order_id, e.at, e.data, o.details, CASE WHEN e.kind <> 0 THEN o.record END FROM events e \
+                 LEFT JOIN orders o ON e.kind IN (",
+                $of_orders,
+                ") AND o.id = e.order_id \
                  WHERE e.writer = ? AND e.seq > ?",
                 $where,
                 " ORDER BY e.seq LIMIT ?"
@@ -326,10 +343,10 @@ macro_rules! log_list {
         );
     };
 }
-log_list!(Events, " AND e.topic <> 255");
-log_list!(Log, "");
+log_list!(Events, "0, 9, 11", " AND e.topic <> 255");
+log_list!(Log, "0", "");
 
-fn entry((seq, topic, shard, order, at, data, placed): EventRow) -> Result<LogEntry, Failure> {
+fn entry((seq, topic, shard, order, at, data, placed, record): EventRow) -> Result<LogEntry, Failure> {
     if topic == MARKER {
         let marker = codec::decode_marker(&data).map_err(Failure::codec("a marker"))?;
         return Ok(LogEntry::Marker { seq, marker });
@@ -337,7 +354,8 @@ fn entry((seq, topic, shard, order, at, data, placed): EventRow) -> Result<LogEn
     let Some(Id(order)) = order else { return Err(Failure::Column("an event's order")) };
     let columns = EventColumns { order: OrderId(order), shard: rows::shard(shard)?, at: Timestamp(at) };
     let event = codec::decode_event(columns, &data, placed.as_deref()).map_err(Failure::codec("an event"))?;
-    Ok(LogEntry::Event(LoggedEvent { seq, event }))
+    let sale = codec::decode_sale(event.kind(), placed.as_deref(), record.as_deref()).map_err(Failure::codec("a sale's order"))?;
+    Ok(LogEntry::Event(LoggedEvent { seq, event, sale }))
 }
 
 pub(super) fn log(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LogEntry>, Failure> {

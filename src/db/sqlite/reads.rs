@@ -6,8 +6,8 @@ use super::open::{SqliteOptions, stored_shards};
 use super::snapshot::SqliteSnapshot;
 use super::{cluster, desk, letters, queries, rows};
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OrderFilter, OrderRow, Reads, ShardRow,
-    Snapshot, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads,
+    ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::store::StoreError;
 use crate::db::write::KeptAnswer;
@@ -112,6 +112,10 @@ impl Reads for SqliteReads {
 
     fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>> {
         self.read(move |conn| queries::orders(conn, &filter))
+    }
+
+    fn open_by_status(&self) -> BoxFuture<'static, Result<Vec<OpenCount>, StoreError>> {
+        self.read(queries::open_by_status)
     }
 
     fn open_orders(

@@ -439,3 +439,36 @@ async fn old_rows_are_deleted_when_nobody_needs_them() {
     assert!(reads.letter(letter(2).id).await.unwrap().is_some(), "open letters stay");
     desk.goes_on_with(vec![place(4)]);
 }
+
+const SALES: &str = include_str!("../../../migrations/sqlite/00000000000040_sales/up.sql");
+
+/// A database of the first version: numbers of two writers' logs, with what was ordered of a product.
+fn counted_before_sales(first_seq: i64) -> Desk {
+    let mut desk = Desk::new();
+    desk.execute("DELETE FROM events");
+    desk.execute(&format!(
+        "INSERT INTO analytics_positions VALUES (1, 2), (7, {first_seq}); \
+         INSERT INTO events VALUES (1, 1, 255, 255, 0, NULL, 0, x''), (7, {first_seq}, 255, 255, 0, NULL, 0, x''); \
+         INSERT INTO analytics VALUES (5, 1, x'', 3), (-1, 1, x'', 3), (-2, 23, x'07', 9), (-2, 24, x'07', 9)"
+    ));
+    desk.execute(SALES);
+    desk
+}
+
+#[test]
+fn the_numbers_are_counted_anew_where_the_log_holds_all() {
+    let mut desk = counted_before_sales(1);
+    let conn = desk.store.conn().unwrap();
+    assert_eq!(number(conn, "SELECT count(*) AS value FROM analytics"), 0);
+    assert_eq!(number(conn, "SELECT count(*) AS value FROM analytics_positions"), 0);
+}
+
+#[test]
+fn where_the_log_was_shortened_the_numbers_stay_and_say_since_when_sales_are_counted() {
+    let mut desk = counted_before_sales(2);
+    let conn = desk.store.conn().unwrap();
+    assert_eq!(number(conn, "SELECT sum(value) AS value FROM analytics WHERE metric = 1"), 6);
+    assert_eq!(number(conn, "SELECT count(*) AS value FROM analytics_positions"), 2);
+    assert_eq!(number(conn, "SELECT count(*) AS value FROM analytics WHERE metric IN (23, 24)"), 0);
+    assert!(number(conn, "SELECT value FROM analytics WHERE minute = -3 AND metric = 25") > 1_700_000_000_000_000);
+}

@@ -3,10 +3,10 @@
 use super::tally::{Slots, slot};
 use super::{AnalyticsRow, HOURS, Metric, MetricKey};
 use crate::domain::{OrderStatus, ProductId, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-const HOUR_US: i64 = 3_600_000_000;
+const MINUTE_US: i64 = 60_000_000;
 
 /// Sums of everything but products over some time.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Numbers(Box<Slots>);
 
 impl Default for Numbers {
     fn default() -> Self {
-        Self(Box::new([0; 256]))
+        Self(Box::new([0; 512]))
     }
 }
 
@@ -47,7 +47,7 @@ impl Numbers {
     /// The sum of a metric over all its keys.
     #[must_use]
     pub fn of(&self, metric: Metric) -> i64 {
-        (0..8).map(|key| self.part(metric, key)).fold(0, i64::saturating_add)
+        (0..16).map(|key| self.part(metric, key)).fold(0, i64::saturating_add)
     }
 
     /// The sum of a metric for one key.
@@ -56,17 +56,17 @@ impl Numbers {
         self.0.get(slot(metric, key)).copied().unwrap_or(0)
     }
 
-    /// Charged less refunded, in minor units.
+    /// Net sales: their totals less those of the ones that were undone, in minor units.
     #[must_use]
     pub fn revenue(&self) -> i64 {
-        self.of(Metric::AmountCharged).saturating_sub(self.of(Metric::AmountRefunded))
+        self.of(Metric::SaleValue).saturating_sub(self.of(Metric::RefundValue))
     }
 
-    /// The mean total of the placed orders in minor units, rounded half up; none without orders.
+    /// The mean total of the sales in minor units, those undone later too, rounded half up; none without sales.
     #[must_use]
     pub fn average_order_value(&self) -> Option<i64> {
-        let placed = self.of(Metric::OrdersPlaced);
-        (placed > 0).then(|| self.of(Metric::OrderValue).saturating_add(placed / 2) / placed)
+        let sales = self.of(Metric::Sales);
+        (sales > 0).then(|| self.of(Metric::SaleValue).saturating_add(sales / 2) / sales)
     }
 
     /// Confirmed of placed.
@@ -100,18 +100,18 @@ impl Numbers {
 ///
 /// SHIPPED, FAILED and CANCELLED are what was entered: no order leaves them. PENDING, INVENTORY_RESERVED, PAYMENT_FAILED,
 /// CANCELLING and REFUNDING always owe something, so they are among the open orders, which are few: `in_progress` is their count
-/// in the database. CONFIRMED is the rest. Without `in_progress` CONFIRMED is the charges that are neither refunded nor shipped
-/// (each paid order has exactly one), and the five others are told as their sum under PENDING.
+/// in the database. CONFIRMED is the rest. Without `in_progress` CONFIRMED is what was confirmed and neither cancelled nor
+/// shipped, and the five others are told as their sum under PENDING.
 #[must_use]
 pub fn by_status(totals: &Numbers, in_progress: Option<&[(OrderStatus, u64)]>) -> Vec<(OrderStatus, u64)> {
     let shipped = totals.of(Metric::OrdersShipped);
     let ended = shipped + totals.of(Metric::OrdersFailed) + totals.of(Metric::OrdersCancelled);
     let not_ended = totals.of(Metric::OrdersPlaced).saturating_sub(ended).max(0);
     let counted = |status| in_progress.map(|counts| counts.iter().filter(|(of, _)| *of == status).map(|(_, count)| *count).sum::<u64>());
-    let held_charges = totals.of(Metric::PaymentsCharged) - totals.of(Metric::PaymentsRefunded) - shipped;
+    let confirmed = totals.of(Metric::OrdersConfirmed) - totals.of(Metric::SalesRefunded) - shipped;
     let all_in_progress = match in_progress {
         Some(counts) => counts.iter().filter(|(status, _)| is_in_progress(*status)).map(|(_, count)| *count).sum::<u64>(),
-        None => count(not_ended - held_charges.clamp(0, not_ended)),
+        None => count(not_ended - confirmed.clamp(0, not_ended)),
     };
     let of = |status| match status {
         OrderStatus::Pending => counted(status).unwrap_or(all_in_progress),
@@ -149,11 +149,11 @@ fn share(part: i64, whole: i64) -> Option<f64> {
 /// The steps of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bucket {
-    /// Full hours.
+    /// Full hours, UTC.
     Hour,
-    /// UTC days.
+    /// Days.
     Day,
-    /// UTC weeks, from Monday.
+    /// Weeks, from Monday.
     Week,
 }
 
@@ -177,23 +177,40 @@ impl Bucket {
         Self::ALL.into_iter().find(|bucket| bucket.name() == name)
     }
 
-    /// How many hours it has.
+    /// How many minutes it has.
     #[must_use]
-    pub fn hours(self) -> i64 {
+    pub fn minutes(self) -> i64 {
         match self {
-            Self::Hour => 1,
-            Self::Day => 24,
-            Self::Week => 7 * 24,
+            Self::Hour => 60,
+            Self::Day => 24 * 60,
+            Self::Week => 7 * 24 * 60,
         }
     }
 
-    /// The first hour of the bucket that `hour` (since 1970) is in.
+    /// The first minute of the bucket that `minute` (since 1970) is in, where days begin `offset` minutes before those of UTC.
     #[must_use]
-    pub fn start_of(self, hour: i64) -> i64 {
-        // 1970-01-01 was a Thursday: the Monday of its week lies three days before.
-        let shift = if self == Self::Week { 3 * 24 } else { 0 };
-        (hour + shift).div_euclid(self.hours()) * self.hours() - shift
+    pub fn start_of(self, minute: i64, offset: i64) -> i64 {
+        let shift = match self {
+            Self::Hour => 0,
+            Self::Day => offset,
+            // 1970-01-01 was a Thursday: the Monday of its week lies three days before.
+            Self::Week => offset + 3 * 24 * 60,
+        };
+        (minute + shift).div_euclid(self.minutes()) * self.minutes() - shift
     }
+}
+
+/// The time of a report, and its steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The first minute since 1970.
+    pub from: i64,
+    /// The end, exclusive.
+    pub to: i64,
+    /// The steps.
+    pub bucket: Bucket,
+    /// So many minutes before UTC's do days and weeks begin: the offset of their time zone.
+    pub offset: i64,
 }
 
 /// One line of a report.
@@ -205,34 +222,55 @@ pub struct Period {
     pub numbers: Numbers,
 }
 
-/// The hours (since 1970) that a report from `from` to `to` (exclusive) covers: whole ones, the first and last included.
-#[must_use]
-pub fn hours_of(from: Timestamp, to: Timestamp) -> (i64, i64) {
-    (from.0.div_euclid(HOUR_US), (to.0.saturating_add(HOUR_US - 1)).div_euclid(HOUR_US))
+impl Span {
+    /// The hours (since 1970) that it covers, in part or whole.
+    #[must_use]
+    pub fn hours(&self) -> std::ops::Range<i64> {
+        self.from.div_euclid(60)..(self.to + 59).div_euclid(60)
+    }
+
+    /// The hours of it that are not all in one bucket and in the span: their minutes must be read. At most two more than it has
+    /// buckets of days or weeks.
+    #[must_use]
+    pub fn cut_hours(&self) -> BTreeSet<i64> {
+        let mut cuts: Vec<i64> = vec![self.from, self.to];
+        if self.bucket != Bucket::Hour {
+            cuts.extend(self.starts().filter(|start| (self.from..self.to).contains(start)));
+        }
+        cuts.retain(|minute| minute % 60 != 0);
+        cuts.into_iter().map(|minute| minute.div_euclid(60)).collect()
+    }
+
+    fn starts(&self) -> impl Iterator<Item = i64> {
+        let first = self.bucket.start_of(self.from, self.offset);
+        let to = self.to;
+        (0..).map(move |nth| first + nth * self.bucket.minutes()).take_while(move |start| *start < to)
+    }
 }
 
-/// The hours from `from` to `to` (exclusive) in buckets, those in which nothing happened too. `rows` are rows of hours; others are
-/// passed over. The first and last bucket hold only what lies in the range.
+/// The buckets of `span`, those in which nothing happened too. `rows` are rows of its hours, and of the minutes of its
+/// [`Span::cut_hours`]; others are passed over. The first and last bucket hold only what lies in the span.
 #[must_use]
-pub fn report(rows: &[AnalyticsRow], from: i64, to: i64, bucket: Bucket) -> Vec<Period> {
-    let mut periods = BTreeMap::new();
-    let mut start = bucket.start_of(from);
-    while start < to {
-        periods.insert(start, Numbers::default());
-        start += bucket.hours();
-    }
+pub fn report(rows: &[AnalyticsRow], span: &Span) -> Vec<Period> {
+    let mut periods: BTreeMap<i64, Numbers> = span.starts().map(|start| (start, Numbers::default())).collect();
+    let cut = span.cut_hours();
     for row in rows {
-        let hour = row.minute.saturating_sub(HOURS);
-        if (from..to).contains(&hour)
-            && let Some(numbers) = periods.get_mut(&bucket.start_of(hour))
+        let minute = if row.minute >= 0 {
+            if cut.contains(&row.minute.div_euclid(60)) { row.minute } else { continue }
+        } else {
+            let hour = row.minute.saturating_sub(HOURS);
+            if cut.contains(&hour) { continue } else { hour.saturating_mul(60) }
+        };
+        if (span.from..span.to).contains(&minute)
+            && let Some(numbers) = periods.get_mut(&span.bucket.start_of(minute, span.offset))
         {
             numbers.add(row);
         }
     }
-    periods.into_iter().map(|(hour, numbers)| Period { start: Timestamp(hour.saturating_mul(HOUR_US)), numbers }).collect()
+    periods.into_iter().map(|(minute, numbers)| Period { start: Timestamp(minute.saturating_mul(MINUTE_US)), numbers }).collect()
 }
 
-/// What was ordered of a product.
+/// What was sold of a product, less what was refunded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProductSales {
     /// Which.
@@ -243,14 +281,14 @@ pub struct ProductSales {
     pub value: i64,
 }
 
-/// The products of `rows` that were ordered for the most, at most `limit`.
+/// The products of `rows` that were sold for the most, at most `limit`.
 #[must_use]
 pub fn top_products(rows: &[AnalyticsRow], limit: usize) -> Vec<ProductSales> {
     let mut sales: BTreeMap<&[u8], (i64, i64)> = BTreeMap::new();
     for row in rows {
         let (units, value) = match Metric::from_code(row.metric) {
-            Some(Metric::UnitsOrdered) => (row.value, 0),
-            Some(Metric::ProductValue) => (0, row.value),
+            Some(Metric::UnitsSold) => (row.value, 0),
+            Some(Metric::ProductSales) => (0, row.value),
             Some(_) | None => continue,
         };
         let sum = sales.entry(row.key.as_slice()).or_default();
@@ -268,46 +306,76 @@ pub fn top_products(rows: &[AnalyticsRow], limit: usize) -> Vec<ProductSales> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::analytics::TOTAL;
+    use crate::domain::analytics::{TOTAL, minute_of};
 
     fn row(minute: i64, metric: Metric, key: &[u8], value: i64) -> AnalyticsRow {
         AnalyticsRow { minute, metric: metric.code(), key: key.to_vec(), value }
     }
 
-    fn hour(text: &str) -> i64 {
-        Timestamp::parse(text).unwrap().0 / HOUR_US
+    fn minute(text: &str) -> i64 {
+        minute_of(Timestamp::parse(text).unwrap())
     }
 
-    fn check(from: &str, to: &str, bucket: Bucket, placed_at: &[&str], want: &[(&str, i64)]) {
-        let rows: Vec<_> = placed_at.iter().map(|at| row(HOURS + hour(at), Metric::OrdersPlaced, &[], 1)).collect();
-        let (from, to) = hours_of(Timestamp::parse(from).unwrap(), Timestamp::parse(to).unwrap());
-        let got: Vec<_> = report(&rows, from, to, bucket)
+    /// Rows of all hours and all minutes, as they are stored; which of them count is the report's business.
+    fn check(from: &str, to: &str, offset: i64, bucket: Bucket, placed_at: &[&str], want: &[(&str, i64)]) {
+        let minutes = placed_at.iter().map(|at| minute(at));
+        let rows = minutes.flat_map(|minute| [minute, HOURS + minute / 60].map(|time| row(time, Metric::OrdersPlaced, &[], 1)));
+        let rows: Vec<_> = rows.collect();
+        let span = Span { from: minute(from), to: minute(to), bucket, offset };
+        let got: Vec<_> = report(&rows, &span)
             .into_iter()
-            .map(|period| (period.start.to_string()[..13].to_owned(), period.numbers.of(Metric::OrdersPlaced)))
+            .map(|period| (period.start.to_string()[..16].to_owned(), period.numbers.of(Metric::OrdersPlaced)))
             .collect();
         let want: Vec<_> = want.iter().map(|(start, count)| ((*start).to_owned(), *count)).collect();
         assert_eq!(got, want);
     }
 
     #[test]
-    fn hours_include_the_first_and_last_and_the_empty_ones() {
-        let placed = ["2024-02-29T22:59:59Z", "2024-02-29T23:00:00Z", "2024-03-01T01:30:00Z", "2024-03-01T02:00:00Z"];
-        let want = [("2024-02-29T23", 1), ("2024-03-01T00", 0), ("2024-03-01T01", 1)];
-        check("2024-02-29T23:10:00Z", "2024-03-01T01:00:01Z", Bucket::Hour, &placed, &want);
+    fn hours_include_the_empty_ones_and_of_the_first_and_last_what_lies_in_the_range() {
+        let placed = [
+            "2024-02-29T22:59:59Z",
+            "2024-02-29T23:09:59Z",
+            "2024-02-29T23:10:00Z",
+            "2024-03-01T01:00:30Z",
+            "2024-03-01T01:01:00Z",
+            "2024-03-01T01:30:00Z",
+        ];
+        let want = [("2024-02-29T23:00", 1), ("2024-03-01T00:00", 0), ("2024-03-01T01:00", 1)];
+        check("2024-02-29T23:10:00Z", "2024-03-01T01:01:00Z", 0, Bucket::Hour, &placed, &want);
     }
 
     #[test]
     fn days_are_utc_days() {
         let placed = ["2024-03-30T23:59:59Z", "2024-03-31T00:00:00Z", "2024-03-31T23:00:00Z", "2024-04-01T00:00:00Z"];
-        let want = [("2024-03-30T00", 1), ("2024-03-31T00", 2)];
-        check("2024-03-30T00:00:00Z", "2024-04-01T00:00:00Z", Bucket::Day, &placed, &want);
+        let want = [("2024-03-30T00:00", 1), ("2024-03-31T00:00", 2)];
+        check("2024-03-30T00:00:00Z", "2024-04-01T00:00:00Z", 0, Bucket::Day, &placed, &want);
+    }
+
+    #[test]
+    fn days_of_an_offset_of_half_an_hour_are_whole_and_do_not_overlap() {
+        let placed = [
+            "2024-03-30T18:29:59Z",
+            "2024-03-30T18:30:00Z",
+            "2024-03-30T23:00:00Z",
+            "2024-03-31T18:29:59Z",
+            "2024-03-31T18:30:00Z",
+            "2024-04-01T18:29:59Z",
+            "2024-04-01T18:30:00Z",
+        ];
+        let (first, second, end) = ("2024-03-31T00:00:00+05:30", "2024-04-01T00:00:00+05:30", "2024-04-02T00:00:00+05:30");
+        let days = [("2024-03-30T18:30", 3), ("2024-03-31T18:30", 2)];
+        check(first, end, 330, Bucket::Day, &placed, &days);
+        check(first, second, 330, Bucket::Day, &placed, &days[..1]);
+        check(second, end, 330, Bucket::Day, &placed, &days[1..]);
     }
 
     #[test]
     fn weeks_begin_on_monday() {
         let placed = ["2025-12-28T23:00:00Z", "2025-12-29T00:00:00Z", "2026-01-04T23:59:00Z", "2026-01-05T00:00:00Z"];
-        let want = [("2025-12-22T00", 1), ("2025-12-29T00", 2), ("2026-01-05T00", 1)];
-        check("2025-12-28T00:00:00Z", "2026-01-06T00:00:00Z", Bucket::Week, &placed, &want);
+        let want = [("2025-12-22T00:00", 1), ("2025-12-29T00:00", 2), ("2026-01-05T00:00", 1)];
+        check("2025-12-28T00:00:00Z", "2026-01-06T00:00:00Z", 0, Bucket::Week, &placed, &want);
+        let want = [("2025-12-21T23:00", 0), ("2025-12-28T23:00", 2), ("2026-01-04T23:00", 2)];
+        check("2025-12-28T00:00:00+01:00", "2026-01-06T00:00:00+01:00", 60, Bucket::Week, &placed, &want);
     }
 
     #[test]
@@ -316,7 +384,11 @@ mod tests {
         assert_eq!((none.average_order_value(), none.conversion(), none.payment_success()), (None, None, None));
         let rows = [
             row(TOTAL, Metric::OrdersPlaced, &[], 4),
-            row(TOTAL, Metric::OrderValue, &[], 1002),
+            row(TOTAL, Metric::OrderValue, &[], 9_999_999_999),
+            row(TOTAL, Metric::Sales, &[], 2),
+            row(TOTAL, Metric::SaleValue, &[], 501),
+            row(TOTAL, Metric::SalesRefunded, &[], 1),
+            row(TOTAL, Metric::RefundValue, &[], 200),
             row(TOTAL, Metric::OrdersConfirmed, &[], 3),
             row(TOTAL, Metric::PaymentsCharged, &[], 3),
             row(TOTAL, Metric::PaymentsFailed, &[], 1),
@@ -331,7 +403,7 @@ mod tests {
         assert_eq!(numbers.conversion(), Some(0.75));
         assert_eq!(numbers.payment_success(), Some(0.75));
         assert_eq!(numbers.notification_success(), Some(0.75));
-        assert_eq!(numbers.revenue(), 600);
+        assert_eq!(numbers.revenue(), 301);
     }
 
     #[test]
@@ -342,8 +414,8 @@ mod tests {
             row(TOTAL, Metric::OrdersFailed, &[], 2),
             row(TOTAL, Metric::OrdersCancelled, &[1], 1),
             row(TOTAL, Metric::OrdersCancelled, &[4], 3),
-            row(TOTAL, Metric::PaymentsCharged, &[], 10),
-            row(TOTAL, Metric::PaymentsRefunded, &[], 2),
+            row(TOTAL, Metric::OrdersConfirmed, &[], 10),
+            row(TOTAL, Metric::SalesRefunded, &[], 2),
         ];
         let totals: Numbers = rows.iter().collect();
         let counted =
@@ -358,7 +430,7 @@ mod tests {
         let key = |n: u128| uuid::Uuid::from_u128(n).as_bytes().to_vec();
         let rows: Vec<_> = [(1, 5, 500), (2, 1, 900), (3, 9, 900)]
             .into_iter()
-            .flat_map(|(id, units, value)| [row(-2, Metric::UnitsOrdered, &key(id), units), row(-2, Metric::ProductValue, &key(id), value)])
+            .flat_map(|(id, units, value)| [row(-2, Metric::UnitsSold, &key(id), units), row(-2, Metric::ProductSales, &key(id), value)])
             .collect();
         let top: Vec<_> = top_products(&rows, 2).into_iter().map(|sale| (sale.product.0.as_u128(), sale.units, sale.value)).collect();
         assert_eq!(top, [(3, 9, 900), (2, 1, 900)]);

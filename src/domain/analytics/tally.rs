@@ -2,15 +2,15 @@
 
 use super::{AnalyticsRow, DAYS, HOURS, Metric, MetricKey, PRODUCT_TOTAL, TOTAL};
 use super::{asker_code, millis_since_placed, minute_of, reason_code, shortage_code};
-use crate::domain::{Event, EventBody, Line, Order, ProductId};
+use crate::domain::{EventBody, Line, LoggedEvent, Order, ProductId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The numbers of one minute that have no product: a place for every (metric, one-byte key).
-pub(super) type Slots = [i64; 256];
+pub(super) type Slots = [i64; 512];
 
-/// The place of a number among the [`Slots`]; codes are below 32, keys below 8.
+/// The place of a number among the [`Slots`]; codes are below 32, keys below 16.
 pub(super) fn slot(metric: Metric, key: u8) -> usize {
-    usize::from((metric.code() << 3) | (key & 7))
+    (usize::from(metric.code()) << 4) | usize::from(key & 15)
 }
 
 #[derive(Clone, Copy, Default, Debug)]
@@ -20,7 +20,7 @@ struct Sales {
 }
 
 /// Increments that were counted and not taken yet. Counting costs an addition or two an event: nothing is looked up while the
-/// minute stays the same, and products only for `OrderCreated`.
+/// minute stays the same, and products only for sales.
 #[derive(Debug)]
 pub struct Tally {
     minute: i64,
@@ -32,13 +32,14 @@ pub struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { minute: 0, slots: Box::new([0; 256]), is_used: false, others: HashMap::new(), products: HashMap::new() }
+        Self { minute: 0, slots: Box::new([0; 512]), is_used: false, others: HashMap::new(), products: HashMap::new() }
     }
 }
 
 impl Tally {
     /// Counts one event. Who calls sees to it that each event is counted once.
-    pub fn count(&mut self, event: &Event) {
+    pub fn count(&mut self, logged: &LoggedEvent) {
+        let event = &logged.event;
         let minute = minute_of(event.at);
         if minute != self.minute {
             self.turn_to(minute);
@@ -46,7 +47,10 @@ impl Tally {
         self.is_used = true;
         // Another team's answer is counted when its order has accepted it.
         match event.body.content() {
-            EventBody::OrderCreated(order) => self.count_order(minute, order),
+            EventBody::OrderCreated(order) => {
+                self.add(Metric::OrdersPlaced, 0, 1);
+                self.add(Metric::OrderValue, 0, order.total.minor());
+            }
             EventBody::InventoryReserved { .. } => self.add(Metric::StockReserved, 0, 1),
             EventBody::InventoryInsufficient { shortages } => {
                 self.add(Metric::StockInsufficient, shortages.first().map_or(0, shortage_code), 1);
@@ -66,9 +70,21 @@ impl Tally {
             EventBody::OrderConfirmed => {
                 self.add(Metric::OrdersConfirmed, 0, 1);
                 self.add(Metric::ConfirmMillis, 0, millis_since_placed(event.order, event.at));
+                if let Some(order) = &logged.sale {
+                    self.add(Metric::Sales, 0, 1);
+                    self.add(Metric::SaleValue, 0, order.total.minor());
+                    self.add_lines(minute, order, 1);
+                }
             }
             EventBody::OrderCancelRequested { by } => self.add(Metric::CancelsRequested, asker_code(*by), 1),
-            EventBody::OrderCancelled { reason, .. } => self.add(Metric::OrdersCancelled, reason_code(reason.as_str()), 1),
+            EventBody::OrderCancelled { reason, .. } => {
+                self.add(Metric::OrdersCancelled, reason_code(reason.as_str()), 1);
+                if let Some(order) = &logged.sale {
+                    self.add(Metric::SalesRefunded, 0, 1);
+                    self.add(Metric::RefundValue, 0, order.total.minor());
+                    self.add_lines(minute, order, -1);
+                }
+            }
             EventBody::OrderFailed { .. } => self.add(Metric::OrdersFailed, 0, 1),
             EventBody::ShipmentHeld => self.add(Metric::ShipmentsHeld, 0, 1),
             EventBody::OrderShipped { .. } => self.add(Metric::OrdersShipped, 0, 1),
@@ -124,11 +140,9 @@ impl Tally {
         }
     }
 
-    fn count_order(&mut self, minute: i64, order: &Order) {
-        self.add(Metric::OrdersPlaced, 0, 1);
-        self.add(Metric::OrderValue, 0, order.total.minor());
+    fn add_lines(&mut self, minute: i64, order: &Order, sign: i64) {
         for line in &order.lines {
-            self.products.entry((minute / 1440, line.product)).or_default().add(Sales::of(line));
+            self.products.entry((minute / 1440, line.product)).or_default().add(Sales::of(line, sign));
         }
     }
 
@@ -136,7 +150,7 @@ impl Tally {
     fn turn_to(&mut self, minute: i64) {
         let slots = self.others.remove(&minute);
         let is_used = slots.is_some();
-        let left = std::mem::replace(&mut self.slots, slots.unwrap_or_else(|| Box::new([0; 256])));
+        let left = std::mem::replace(&mut self.slots, slots.unwrap_or_else(|| Box::new([0; 512])));
         if self.is_used {
             self.others.insert(self.minute, left);
         }
@@ -146,8 +160,8 @@ impl Tally {
 }
 
 impl Sales {
-    fn of(line: &Line) -> Self {
-        let units = i64::from(line.quantity.get());
+    fn of(line: &Line, sign: i64) -> Self {
+        let units = i64::from(line.quantity.get()).saturating_mul(sign);
         Self { units, value: line.price.minor().saturating_mul(units) }
     }
 
@@ -158,10 +172,9 @@ impl Sales {
 }
 
 fn fixed_row(minute: i64, place: usize, value: i64) -> Option<AnalyticsRow> {
-    let place = u8::try_from(place).ok()?;
-    let metric = Metric::from_code(place >> 3)?;
+    let metric = Metric::from_code(u8::try_from(place >> 4).ok()?)?;
     let key = match metric.key() {
-        MetricKey::Reason | MetricKey::Channel => vec![place & 7],
+        MetricKey::Reason | MetricKey::Channel => vec![u8::try_from(place & 15).unwrap_or(0)],
         MetricKey::Nothing | MetricKey::Product => Vec::new(),
     };
     Some(AnalyticsRow { minute, metric: metric.code(), key, value })
@@ -169,13 +182,15 @@ fn fixed_row(minute: i64, place: usize, value: i64) -> Option<AnalyticsRow> {
 
 fn product_rows(minute: i64, product: ProductId, sales: Sales) -> [AnalyticsRow; 2] {
     let row = |metric: Metric, value| AnalyticsRow { minute, metric: metric.code(), key: product.0.as_bytes().to_vec(), value };
-    [row(Metric::UnitsOrdered, sales.units), row(Metric::ProductValue, sales.value)]
+    [row(Metric::UnitsSold, sales.units), row(Metric::ProductSales, sales.value)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CancelledBy, Channel, CorrelationId, CustomerId, Money, NoticeKind, OrderId, Quantity, Shard, Text, Timestamp};
+    use crate::domain::{
+        CancelledBy, Channel, CorrelationId, CustomerId, Event, Money, NoticeKind, OrderId, Quantity, Shard, Text, Timestamp,
+    };
     use std::sync::Arc;
     use uuid::Uuid;
 
@@ -212,6 +227,12 @@ mod tests {
         })
     }
 
+    /// In these tests every order that is cancelled was a sale if it was paid.
+    fn logged(order: &Arc<Order>, at: Timestamp, body: EventBody) -> LoggedEvent {
+        let is_sale = matches!(&body, EventBody::OrderConfirmed | EventBody::OrderCancelled { was_paid: true, .. });
+        LoggedEvent { seq: 1, event: Event::of(order, at, body), sale: is_sale.then(|| order.clone()) }
+    }
+
     fn totals(rows: &[AnalyticsRow]) -> Vec<(Metric, Vec<u8>, i64)> {
         rows.iter()
             .filter(|row| row.minute == TOTAL)
@@ -223,7 +244,7 @@ mod tests {
         let order = order(&[(1, 2, 500)]);
         let mut tally = Tally::default();
         for (nth, body) in (0..).zip(bodies) {
-            tally.count(&Event::of(&order, at(nth * 10), body));
+            tally.count(&logged(&order, at(nth * 10), body));
         }
         let want: Vec<_> = want.iter().map(|(metric, key, value)| (*metric, key.to_vec(), *value)).collect();
         assert_eq!(totals(&tally.take()), want);
@@ -252,6 +273,8 @@ mod tests {
                 (Metric::PaymentsCharged, &[], 1),
                 (Metric::AmountCharged, &[], 1000),
                 (Metric::NoticesSent, &[1], 1),
+                (Metric::Sales, &[], 1),
+                (Metric::SaleValue, &[], 1000),
             ],
         );
     }
@@ -261,12 +284,15 @@ mod tests {
         check(
             vec![
                 paid(),
+                EventBody::OrderConfirmed,
                 EventBody::OrderCancelRequested { by: CancelledBy::Customer },
                 EventBody::PaymentRefunded { amount: Money::from_minor(1000).unwrap() },
                 EventBody::InventoryReleased { lines: vec![] },
                 EventBody::OrderCancelled { reason: Text::lossy("cancelled-by-customer"), was_paid: true },
             ],
             &[
+                (Metric::OrdersConfirmed, &[], 1),
+                (Metric::ConfirmMillis, &[], 10),
                 (Metric::OrdersCancelled, &[4], 1),
                 (Metric::CancelsRequested, &[4], 1),
                 (Metric::StockReleased, &[], 1),
@@ -274,8 +300,32 @@ mod tests {
                 (Metric::AmountCharged, &[], 1000),
                 (Metric::PaymentsRefunded, &[], 1),
                 (Metric::AmountRefunded, &[], 1000),
+                (Metric::Sales, &[], 1),
+                (Metric::SaleValue, &[], 1000),
+                (Metric::SalesRefunded, &[], 1),
+                (Metric::RefundValue, &[], 1000),
             ],
         );
+    }
+
+    #[test]
+    fn a_bogus_order_that_cannot_be_had_is_no_sale() {
+        let (bogus, real) = (order(&[(9, 1, 9_999_999_999)]), order(&[(1, 2, 500)]));
+        let mut tally = Tally::default();
+        for (order, end) in [
+            (&bogus, EventBody::OrderCancelled { reason: Text::lossy("unknown-product"), was_paid: false }),
+            (&bogus, EventBody::OrderFailed { reason: Text::lossy("declined") }),
+            (&real, EventBody::OrderConfirmed),
+        ] {
+            tally.count(&logged(order, at(0), EventBody::OrderCreated(order.clone())));
+            tally.count(&logged(order, at(1), end));
+        }
+        let rows = tally.take();
+        let numbers: super::super::Numbers = rows.iter().filter(|row| row.minute == TOTAL).collect();
+        assert_eq!((numbers.of(Metric::OrdersPlaced), numbers.average_order_value(), numbers.revenue()), (3, Some(1000), 1000));
+        let products: Vec<AnalyticsRow> = rows.into_iter().filter(|row| row.minute == PRODUCT_TOTAL).collect();
+        let top: Vec<_> = super::super::top_products(&products, 5).into_iter().map(|sold| (sold.product, sold.units, sold.value)).collect();
+        assert_eq!(top, [(product(1), 2, 1000)]);
     }
 
     #[test]
@@ -292,6 +342,7 @@ mod tests {
                 EventBody::InventoryInsufficient { shortages: vec![crate::domain::Shortage::UnknownProduct { product: product(1) }] },
                 EventBody::OrderCancelled { reason: Text::lossy("unknown-product"), was_paid: false },
                 EventBody::OrderCancelled { reason: Text::lossy("another team's words"), was_paid: false },
+                EventBody::OrderCancelled { reason: Text::lossy("discontinued"), was_paid: false },
                 EventBody::PaymentFailed { reason: Text::lossy("declined") },
                 EventBody::PaymentCancelled,
                 EventBody::OrderFailed { reason: Text::lossy("declined") },
@@ -306,6 +357,7 @@ mod tests {
                 (Metric::OrdersFailed, &[], 1),
                 (Metric::OrdersCancelled, &[0], 1),
                 (Metric::OrdersCancelled, &[3], 1),
+                (Metric::OrdersCancelled, &[8], 1),
                 (Metric::StockInsufficient, &[3], 1),
                 (Metric::StockShipped, &[], 1),
                 (Metric::PaymentsFailed, &[], 1),
@@ -323,7 +375,8 @@ mod tests {
         let times = [0, 59_000, 60_000, 30_000, 3_600_000, 61_000];
         let mut tally = Tally::default();
         for time in times {
-            tally.count(&Event::of(&order, at(time), EventBody::OrderCreated(order.clone())));
+            tally.count(&logged(&order, at(time), EventBody::OrderCreated(order.clone())));
+            tally.count(&logged(&order, at(time), EventBody::OrderConfirmed));
         }
         assert!(!tally.is_empty());
         let rows = tally.take();
@@ -336,11 +389,11 @@ mod tests {
         for range in [minutes, hours, TOTAL..TOTAL + 1] {
             assert_eq!(sum(Metric::OrdersPlaced, range.clone()), 6);
             assert_eq!(sum(Metric::OrderValue, range.clone()), 6 * 1001);
-            assert_eq!(sum(Metric::UnitsOrdered, range), 0);
+            assert_eq!(sum(Metric::UnitsSold, range), 0);
         }
         for range in [DAYS..DAYS + 1_000_000, PRODUCT_TOTAL..PRODUCT_TOTAL + 1] {
-            assert_eq!(sum(Metric::UnitsOrdered, range.clone()), 18);
-            assert_eq!(sum(Metric::ProductValue, range.clone()), 6 * 1001);
+            assert_eq!(sum(Metric::UnitsSold, range.clone()), 18);
+            assert_eq!(sum(Metric::ProductSales, range.clone()), 6 * 1001);
             assert_eq!(sum(Metric::OrdersPlaced, range), 0);
         }
         assert!(rows.is_sorted());

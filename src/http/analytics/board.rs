@@ -5,8 +5,8 @@ use super::wire::{Dashboard, DashboardNumbers, LowStock, Point, QueueDepth, Repo
 use crate::actors::{ActorCount, ActorsReport, Front, StepSummary};
 use crate::config::Settings;
 use crate::db::{Reads, StoreError};
-use crate::domain::analytics::{Bucket, HOURS, Numbers, PRODUCT_TOTAL, TOTAL, minute_of, report, top_products};
-use crate::domain::{AnalyticsRow, OrderStatus, Timestamp};
+use crate::domain::analytics::{HOURS, Numbers, PRODUCT_TOTAL, SINCE, Span, TOTAL, minute_of, report, top_products};
+use crate::domain::{AnalyticsRow, Metric, OrderStatus, Timestamp};
 use crate::http::now;
 use crate::http::problem::{Problem, ProblemKind};
 use actix_web::web::Bytes;
@@ -106,6 +106,7 @@ impl Board {
         let low_stock = self.reads.low_stock(self.low_stock, self.top).await?;
         let in_progress = self.in_progress().await?;
         let mut numbers = view::dashboard(&totals, in_progress.as_deref());
+        numbers.sales.since = self.sales_since().await?;
         numbers.time_series = series(&minutes, minute);
         numbers.low_stock = low_stock
             .into_iter()
@@ -172,17 +173,27 @@ impl Board {
         })
     }
 
-    /// The hours from `from` to `to` (exclusive) in buckets.
-    pub(super) async fn report(&self, from: i64, to: i64, bucket: Bucket) -> Result<Report, Problem> {
-        let rows = self.reads.analytics(HOURS + from, HOURS + to).await?;
-        let periods = report(&rows, from, to, bucket);
-        let hour = |hour: i64| Timestamp(hour.saturating_mul(3_600_000_000)).to_string();
+    /// What was counted in a time, in buckets.
+    pub(super) async fn report(&self, span: &Span) -> Result<Report, Problem> {
+        let hours = span.hours();
+        let mut rows = self.reads.analytics(HOURS + hours.start, HOURS + hours.end).await?;
+        for hour in span.cut_hours() {
+            rows.extend(self.reads.analytics(hour * 60, hour * 60 + 60).await?);
+        }
+        let time = |minute: i64| Timestamp(minute.saturating_mul(60_000_000)).to_string();
         Ok(Report {
-            from: hour(from),
-            to: hour(to),
-            bucket: bucket.name().to_owned(),
-            rows: periods.iter().map(|period| view::point(period.start, &period.numbers)).collect(),
+            from: time(span.from),
+            to: time(span.to),
+            bucket: span.bucket.name().to_owned(),
+            rows: report(&rows, span).iter().map(|period| view::point(period.start, &period.numbers)).collect(),
         })
+    }
+
+    /// Since when sales are counted, where that is not all time.
+    async fn sales_since(&self) -> Result<Option<String>, StoreError> {
+        let rows = self.reads.analytics(SINCE, SINCE + 1).await?;
+        let since = rows.iter().find(|row| row.metric == Metric::Sales.code()).map(|row| Timestamp(row.value).to_string());
+        Ok(since)
     }
 }
 

@@ -5,7 +5,8 @@ use crate::actors::{ActorCount, ActorsReport, Step, StepTimes};
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use crate::db::{Batch, NewWriter, Store, Write, WriterState};
 use crate::domain::{
-    CorrelationId, CustomerId, Event, EventBody, Line, Money, Order, OrderId, ProductId, Quantity, Shard, Shards, Tally, Text, WriterId,
+    CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Money, Order, OrderId, ProductId, Quantity, Shard, Shards, Tally, Text,
+    WriterId,
 };
 use actix_web::test::TestRequest;
 use serde_json::Value;
@@ -43,7 +44,7 @@ impl Node {
         self.state.last_seq = committed.last_seq;
     }
 
-    async fn count(&mut self, events: &[Event]) {
+    async fn count(&mut self, events: &[LoggedEvent]) {
         let mut tally = Tally::default();
         events.iter().for_each(|event| tally.count(event));
         self.counted += 1;
@@ -61,7 +62,7 @@ impl Node {
 
     async fn report(&self, query: &str) -> Report {
         let wanted = wanted(query).unwrap();
-        self.board.report(wanted.from, wanted.to, wanted.bucket).await.unwrap()
+        self.board.report(&wanted.span).await.unwrap()
     }
 }
 
@@ -74,7 +75,7 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
 }
 
 /// A confirmed order of two teapots that was placed at `at`.
-fn confirmed(at: Timestamp) -> Vec<Event> {
+fn confirmed(at: Timestamp) -> Vec<LoggedEvent> {
     let lines =
         vec![Line { product: ProductId(Uuid::from_u128(7)), quantity: Quantity::new(2).unwrap(), price: Money::from_minor(1999).unwrap() }];
     let order = Arc::new(Order {
@@ -93,6 +94,7 @@ fn confirmed(at: Timestamp) -> Vec<Event> {
     [EventBody::OrderCreated(order.clone()), EventBody::InventoryReserved { lines: Vec::new() }, paid, EventBody::OrderConfirmed]
         .into_iter()
         .map(|body| Event::of(&order, at, body))
+        .map(|event| LoggedEvent { seq: 1, sale: (event.body == EventBody::OrderConfirmed).then(|| order.clone()), event })
         .collect()
 }
 
@@ -149,9 +151,9 @@ async fn a_report_has_the_same_rows_as_json_and_as_csv() {
     assert_eq!((report.from.as_str(), report.to.as_str()), ("2026-01-05T00:00:00.000000Z", "2026-01-07T00:00:00.000000Z"));
     let csv = String::from_utf8(view::csv(&report.rows).unwrap()).unwrap();
     insta::assert_snapshot!(csv.replace('\r', ""), @r"
-    start,placed,confirmed,shipped,failed,cancelled,revenue,orderValue,averageOrderValue,conversion,paymentsCharged,paymentsFailed,paymentsRefunded,noticesSent,noticesGivenUp
-    2026-01-05T00:00:00.000000Z,1,1,0,0,0,39.98,39.98,39.98,1,1,0,0,0,0
-    2026-01-06T00:00:00.000000Z,0,0,0,0,0,0.00,0.00,,,0,0,0,0,0
+    start,placed,confirmed,shipped,failed,cancelled,revenue,orderValue,averageOrderValue,conversion,paymentsCharged,paymentsFailed,paymentsRefunded,noticesSent,noticesGivenUp,grossSales,refunds
+    2026-01-05T00:00:00.000000Z,1,1,0,0,0,39.98,39.98,39.98,1,1,0,0,0,0,39.98,0.00
+    2026-01-06T00:00:00.000000Z,0,0,0,0,0,0.00,0.00,,,0,0,0,0,0,0.00,0.00
     ");
 }
 
@@ -184,11 +186,29 @@ fn a_broken_query_names_every_parameter() {
 
 #[test]
 fn a_report_reaches_back_from_now_unless_told() {
-    let hours = |query: &str| wanted(query).map(|wanted| (wanted.to - wanted.from, wanted.format)).unwrap();
-    assert!((720..=721).contains(&hours("").0));
-    assert!((24..=25).contains(&hours("bucket=hour").0));
-    assert_eq!(hours("bucket=week&to=2026-01-05&format=csv"), (12 * 7 * 24, Format::Csv));
-    assert_eq!(hours("from=2026-01-05T00:00:00+01:00&to=2026-01-05"), (1, Format::Json));
+    let minutes = |query: &str| wanted(query).map(|wanted| (wanted.span.to - wanted.span.from, wanted.format)).unwrap();
+    assert_eq!(minutes(""), (720 * 60, Format::Json));
+    assert_eq!(minutes("bucket=hour"), (24 * 60, Format::Json));
+    assert_eq!(minutes("from=7d"), (7 * 24 * 60 + 1, Format::Json), "with the minute that is running");
+    assert_eq!(minutes("from=2h&to=1h"), (60, Format::Json));
+    assert_eq!(minutes("bucket=week&to=2026-01-05&format=csv"), (12 * 7 * 24 * 60, Format::Csv));
+    assert_eq!(minutes("from=2026-01-05T00:00:00+01:00&to=2026-01-05"), (60, Format::Json));
+}
+
+#[actix_rt::test]
+async fn days_of_half_an_hours_offset_are_24_hours_and_follow_each_other() {
+    let mut node = Node::new().await;
+    for at in ["2026-01-04T18:29:00Z", "2026-01-04T18:31:00Z", "2026-01-05T18:29:00Z", "2026-01-05T18:31:00Z"] {
+        node.count(&confirmed(Timestamp::parse(at).unwrap())).await;
+    }
+    let day = |from: &str, to: &str| format!("from={from}T00:00:00%2B05:30&to={to}T00:00:00%2B05:30");
+    let placed = |report: &Report| report.rows.iter().map(|row| (row.start[..16].to_owned(), row.placed)).collect::<Vec<_>>();
+    let both = node.report(&day("2026-01-05", "2026-01-07")).await;
+    assert_eq!(placed(&both), [("2026-01-04T18:30".to_owned(), 2), ("2026-01-05T18:30".to_owned(), 1)]);
+    let first = node.report(&day("2026-01-05", "2026-01-06")).await;
+    assert_eq!((first.from.as_str(), first.to.as_str()), ("2026-01-04T18:30:00.000000Z", "2026-01-05T18:30:00.000000Z"));
+    assert_eq!(placed(&first), placed(&both)[..1]);
+    assert_eq!(placed(&node.report(&day("2026-01-06", "2026-01-07")).await), placed(&both)[1..]);
 }
 
 #[actix_rt::test]

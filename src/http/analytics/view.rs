@@ -1,8 +1,8 @@
 //! From numbers to what is shown.
 
 use super::wire::{
-    ChannelNumbers, DashboardNumbers, ErrorRates, Latency, NotificationNumbers, OrderNumbers, PaymentNumbers, Point, StockNumbers,
-    Throughput,
+    ChannelNumbers, DashboardNumbers, ErrorRates, Latency, NotificationNumbers, OrderNumbers, PaymentNumbers, Point, SalesNumbers,
+    StockNumbers, Throughput,
 };
 use crate::actors::StepSummary;
 use crate::domain::analytics::{Numbers, REASONS, by_status};
@@ -24,6 +24,14 @@ pub(super) fn rounded(value: f64) -> f64 {
 pub(super) fn dashboard(totals: &Numbers, in_progress: Option<&[(OrderStatus, u64)]>) -> DashboardNumbers {
     DashboardNumbers {
         orders: orders(totals, in_progress),
+        sales: SalesNumbers {
+            count: totals.of(Metric::Sales),
+            gross: amount(totals.of(Metric::SaleValue)),
+            refunded_count: totals.of(Metric::SalesRefunded),
+            refunded: amount(totals.of(Metric::RefundValue)),
+            net: amount(totals.revenue()),
+            since: None,
+        },
         revenue: amount(totals.revenue()),
         order_value: amount(totals.of(Metric::OrderValue)),
         average_order_value: totals.average_order_value().map(amount),
@@ -102,6 +110,8 @@ pub(super) fn point(start: Timestamp, numbers: &Numbers) -> Point {
         payments_refunded: numbers.of(Metric::PaymentsRefunded),
         notices_sent: numbers.of(Metric::NoticesSent),
         notices_given_up: numbers.of(Metric::NoticesGivenUp),
+        gross_sales: amount(numbers.of(Metric::SaleValue)),
+        refunds: amount(numbers.of(Metric::RefundValue)),
     }
 }
 
@@ -149,7 +159,7 @@ pub(super) fn latency(summary: &StepSummary) -> Latency {
 }
 
 /// The columns of a report as CSV, in order.
-pub(super) const CSV_COLUMNS: [&str; 15] = [
+pub(super) const CSV_COLUMNS: [&str; 17] = [
     "start",
     "placed",
     "confirmed",
@@ -165,6 +175,8 @@ pub(super) const CSV_COLUMNS: [&str; 15] = [
     "paymentsRefunded",
     "noticesSent",
     "noticesGivenUp",
+    "grossSales",
+    "refunds",
 ];
 
 /// A report as CSV (RFC 4180) with a header; what has no value is empty.
@@ -191,6 +203,8 @@ pub(super) fn csv(points: &[Point]) -> Result<Vec<u8>, csv::Error> {
             point.payments_refunded.to_string(),
             point.notices_sent.to_string(),
             point.notices_given_up.to_string(),
+            point.gross_sales.clone(),
+            point.refunds.clone(),
         ])?;
     }
     writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))

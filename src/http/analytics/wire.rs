@@ -23,13 +23,15 @@ pub(in crate::http) struct Dashboard {
 pub(in crate::http) struct DashboardNumbers {
     /// The orders.
     pub(in crate::http) orders: OrderNumbers,
-    /// Charged less refunded.
+    /// The sales.
+    pub(in crate::http) sales: SalesNumbers,
+    /// Net sales: `sales.gross` less `sales.refunded`.
     #[schema(example = "1234.50")]
     pub(in crate::http) revenue: String,
-    /// The sum of all orders' totals.
+    /// The sum of the totals of all placed orders, also of those that were never paid.
     #[schema(example = "1500.00")]
     pub(in crate::http) order_value: String,
-    /// The mean total of an order.
+    /// The mean total of a sale, those refunded later too.
     #[schema(example = "19.99")]
     pub(in crate::http) average_order_value: Option<String>,
     /// Confirmed orders of all placed.
@@ -43,12 +45,34 @@ pub(in crate::http) struct DashboardNumbers {
     pub(in crate::http) notifications: NotificationNumbers,
     /// The stock's answers.
     pub(in crate::http) stock: StockNumbers,
-    /// The products that were ordered for the most; renewed every few seconds.
+    /// The products that were sold for the most, refunded sales taken off; renewed every few seconds.
     pub(in crate::http) top_products: Vec<TopProduct>,
     /// The scarcest products.
     pub(in crate::http) low_stock: Vec<LowStock>,
     /// The last hour, by the minute; the last point is still growing.
     pub(in crate::http) time_series: Vec<Point>,
+}
+
+/// Sales of all time. A sale is an order that was confirmed: it is paid, and its stock was not refused. Orders that are pending,
+/// declined, cancelled before they were paid, or that could not be had are none.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct SalesNumbers {
+    /// How many.
+    pub(in crate::http) count: i64,
+    /// The sum of their totals.
+    pub(in crate::http) gross: String,
+    /// How many of them were cancelled later and given back.
+    pub(in crate::http) refunded_count: i64,
+    /// The sum of the totals of those.
+    pub(in crate::http) refunded: String,
+    /// `gross` less `refunded`.
+    pub(in crate::http) net: String,
+    /// Since when sales are counted; absent when that is all time. A database of an older version whose log no longer held all
+    /// events counts them from its first start with this one.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) since: Option<String>,
 }
 
 /// Orders of all time.
@@ -145,9 +169,9 @@ pub(in crate::http) struct TopProduct {
     pub(in crate::http) product_id: Uuid,
     /// Its name, if it is in the catalogue.
     pub(in crate::http) name: Option<String>,
-    /// Units ordered.
+    /// Units sold, less those refunded.
     pub(in crate::http) units: i64,
-    /// For how much.
+    /// For how much, less what was refunded.
     pub(in crate::http) value: String,
 }
 
@@ -182,11 +206,11 @@ pub(in crate::http) struct Point {
     pub(in crate::http) failed: i64,
     /// Orders cancelled.
     pub(in crate::http) cancelled: i64,
-    /// Charged less refunded.
+    /// Net sales: `grossSales` less `refunds`; below zero where more was given back than sold.
     pub(in crate::http) revenue: String,
-    /// The sum of the orders' totals.
+    /// The sum of the totals of the placed orders, also of those that were never paid.
     pub(in crate::http) order_value: String,
-    /// The mean total of an order.
+    /// The mean total of the sales.
     pub(in crate::http) average_order_value: Option<String>,
     /// Confirmed of placed; above 1 where orders of an earlier time are confirmed.
     pub(in crate::http) conversion: Option<f64>,
@@ -200,13 +224,17 @@ pub(in crate::http) struct Point {
     pub(in crate::http) notices_sent: i64,
     /// Notices given up.
     pub(in crate::http) notices_given_up: i64,
+    /// The sum of the totals of the orders that were confirmed in this time.
+    pub(in crate::http) gross_sales: String,
+    /// The sum of the totals of confirmed orders that were cancelled in this time.
+    pub(in crate::http) refunds: String,
 }
 
 /// A report.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Report {
-    /// The first hour in it.
+    /// The first minute in it.
     #[schema(format = DateTime)]
     pub(in crate::http) from: String,
     /// Its end, exclusive.

@@ -119,8 +119,10 @@ async function showNumbers() {
   byId("business").hidden = false;
   byId("numbers").replaceChildren(
     tile("orders placed", board.orders.placed),
-    tile("revenue", board.revenue),
-    tile("average order", board.averageOrderValue),
+    tile("sales, gross", board.sales.gross),
+    tile("refunded", board.sales.refunded),
+    tile("revenue, net", board.revenue),
+    tile("average sale", board.averageOrderValue),
     tile("conversion", percent(board.conversion)),
     tile("payments charged", percent(board.payments.successRate)),
     tile("notices sent", percent(board.notifications.successRate)),
@@ -130,6 +132,8 @@ async function showNumbers() {
   byId("statuses").replaceChildren(...statuses.map(([name, count]) => element("li", `${count} ${name}`, name)));
   showChart(board.timeSeries);
   const named = (product) => product.name || product.productId;
+  const since = board.sales.since ? ` since ${new Date(board.sales.since).toLocaleString()}` : "";
+  byId("sales-note").textContent = `Sales are orders that were confirmed${since}; cancelled later, they are refunded. Best sellers are net.`;
   byId("top").replaceChildren(...board.topProducts.map((product) => row(named(product), product.units, product.value)));
   byId("low").replaceChildren(...board.lowStock.map((product) => row(named(product), product.availableQuantity)));
 }

@@ -132,6 +132,9 @@ pub(super) async fn place(call: &Call, request: &HttpRequest, body: Bytes) -> Re
             Err(Lost::Loop) => return Err(looped()),
         }
     }
+    if !call.state.front.knows_the_others() {
+        return Err(not_taken("this node has just started and does not know yet which nodes take orders; nothing was stored".to_owned()));
+    }
     Err(not_taken("no node takes orders at the moment; nothing was stored".to_owned()))
 }
 

@@ -151,7 +151,7 @@ impl World {
         let source = self.writer.writer;
         for logged in self.database.events(source, 0, 10_000).await.unwrap() {
             if logged.seq <= seq {
-                tally.count(&logged.event);
+                tally.count(&logged);
             }
         }
         self.write(Write::SaveAnalytics { add: tally.take(), source, after: 0, seq }).await;
