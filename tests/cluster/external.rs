@@ -2,10 +2,11 @@
 
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, product, put_product, run, settled, stored, until};
-use ordermill::actors::{Command, LetterAction};
+use ordermill::actors::{Command, Front, LetterAction};
 use ordermill::db::{LetterFilter, Reads};
+use ordermill::domain::analytics::{Numbers, TOTAL};
 use ordermill::domain::{
-    CancelledBy, DeadLetter, Event, EventBody, LetterState, Money, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles, Text,
+    CancelledBy, DeadLetter, Event, EventBody, LetterState, Metric, Money, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles, Text,
 };
 use ordermill::saga::PaymentFact;
 use std::rc::Rc;
@@ -248,5 +249,34 @@ fn a_cancelled_order_whose_payment_nobody_answers_is_a_letter_and_holds_no_place
             settled(&node.front, id, OrderStatus::Cancelled).await;
         }
         cluster.settles().await;
+    });
+}
+
+#[test]
+fn another_teams_payment_is_revenue_and_its_refund_is_taken_off() {
+    run(|| async {
+        let (cluster, node) = begin(29).await;
+        let totals = || async { cluster.world.database.analytics(TOTAL, TOTAL + 1).await.unwrap().iter().collect::<Numbers>() };
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            pays(&node, id).await;
+            settled(&node.front, id, OrderStatus::Confirmed).await;
+            ids.push(id);
+        }
+        until("both are sales", || async { totals().await.of(Metric::SaleValue) == 2000 }).await;
+        let numbers = totals().await;
+        assert_eq!((numbers.revenue(), numbers.of(Metric::StockReserved), numbers.of(Metric::PaymentsCharged)), (2000, 2, 2));
+        let (id, cancel) = (ids[0], Command::Cancel { by: CancelledBy::Customer });
+        node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let filter = || LetterFilter { state: Some(LetterState::Open), limit: 10, ..LetterFilter::default() };
+        until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().is_empty() }).await;
+        let letter = cluster.world.database.letters(filter()).await.unwrap().remove(0).id;
+        let skip = move |front: Front| async move { front.act(letter, LetterAction::Skip, Text::lossy("ann"), None, LIMIT).await };
+        node.ask(skip).await.unwrap().unwrap();
+        settled(&node.front, id, OrderStatus::Cancelled).await;
+        until("one is refunded", || async { totals().await.of(Metric::SalesRefunded) == 1 }).await;
+        let numbers = totals().await;
+        assert_eq!((numbers.of(Metric::SaleValue), numbers.revenue(), numbers.average_order_value()), (2000, 1000, Some(1000)));
     });
 }
