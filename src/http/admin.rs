@@ -3,10 +3,12 @@
 use super::body;
 use super::gate::Call;
 use super::json::{At, Reader};
+use super::once::Once;
 use super::problem::Problem;
 use super::wire::{Place, Time};
 use crate::actors::{ActorsReport, BreakerTurn};
 use crate::domain::Role;
+use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -139,6 +141,12 @@ pub(super) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
     let part = |name| request.match_info().get(name).unwrap_or_default().to_owned();
     let turn = BreakerTurn::from_name(&part("turn")).ok_or_else(|| Problem::not_found("a breaker is turned by close, open or trial"))?;
     let bytes = body::json(&call.state, &request, payload).await?;
+    let once = Once::of(&call, &request, &bytes)?;
+    if let Some(once) = &once
+        && let Some(answered) = once.answered(&call).await?
+    {
+        return Ok(answered);
+    }
     let mut reader = Reader::default();
     let at = At::Field(&At::Root, "note");
     let note = reader.body(&bytes, &["note"])?.map(|[note]| note.and_then(|raw| reader.text::<200>(raw, &at)));
@@ -148,7 +156,7 @@ pub(super) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
     if !is_known {
         return Err(Problem::not_found("there is no such breaker; they are payment, email and sms"));
     }
-    Ok(HttpResponse::Ok().json(breakers_view(&call)))
+    Ok(Once::keep(once, &call, StatusCode::OK, &breakers_view(&call)).await)
 }
 
 /// The actors of this node.

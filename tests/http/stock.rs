@@ -140,8 +140,15 @@ fn every_post_that_changes_something_is_done_once_under_its_key() {
         let (bulk, _) = post("/api/v1/admin/dlq".to_owned(), "application/json", bulk).await;
         assert_eq!(bulk.status, 200);
 
+        let (turned, _) = post("/api/v1/admin/breakers/payment/trial".to_owned(), "application/json", "{}").await;
+        assert_eq!(turned.status, 200);
+
         let tried = ["/api/v1/orders", "/api/v1/orders/{id}/cancel", "/api/v1/orders/{id}/ship", "/api/v1/products/import"];
-        let tried = [&tried[..], &["/api/v1/products/{id}/stock", "/api/v1/admin/dlq", "/api/v1/admin/dlq/{id}"]].concat();
+        let tried = [
+            &tried[..],
+            &["/api/v1/products/{id}/stock", "/api/v1/admin/dlq", "/api/v1/admin/dlq/{id}", "/api/v1/admin/breakers/{name}/{turn}"],
+        ]
+        .concat();
         for entry in routes::ROUTES.iter().filter(|entry| entry.method == Method::POST) {
             assert!(tried.contains(&entry.path), "{} changes something: does it honour Idempotency-Key?", entry.path);
         }
