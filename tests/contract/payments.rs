@@ -144,7 +144,15 @@ async fn notice_revived(f: &mut Fixture) {
     let order = placed(f, 1).await;
     let make = |status, attempt| notice(&order, NoticeKind::Shipping, Channel::Email, status, attempt);
     f.write(make(NoticeStatus::GivenUp, 4)).await;
-    assert_eq!(f.write(make(NoticeStatus::Pending, 0)).await.0, Outcome::Done);
+    // A notice that is put off untried (asked for twice, say) takes the place of nothing that is known …
+    let Outcome::Repeated(events) = f.write(make(NoticeStatus::Pending, 0)).await.0 else { panic!("it was revived by nobody") };
+    assert_eq!(events.iter().map(ordermill::domain::Event::kind).collect::<Vec<_>>(), [EventKind::NotificationFailed]);
+    // … but one that a person asked for has tried, and says why it waits.
+    let mut asked_for = make(NoticeStatus::Pending, 0);
+    if let Write::SaveNotice { task, .. } = &mut asked_for {
+        task.reason = Some(ordermill::domain::Text::lossy("circuit breaker open"));
+    }
+    assert_eq!(f.write(asked_for).await.0, Outcome::Done);
     assert_eq!(f.write(make(NoticeStatus::Sent, 1)).await, (Outcome::Done, vec![EventKind::NotificationSent]));
 }
 
