@@ -205,8 +205,6 @@ pub struct SmsSettings {
     pub max_calls: usize,
     /// Messages begun in a second; 0: as many as there are.
     pub per_second: u32,
-    /// Whether letters that would make a message twice as long are replaced by the nearest that do not.
-    pub transliterate: bool,
 }
 
 impl Default for SmsSettings {
@@ -218,7 +216,6 @@ impl Default for SmsSettings {
             api_key: None,
             max_calls: 32,
             per_second: 0,
-            transliterate: true,
         }
     }
 }

@@ -85,7 +85,7 @@ fn a_seed_repeats_itself() {
 }
 
 /// How many seeds it takes at most.
-const WITHIN: u64 = 40;
+const WITHIN: u64 = 200;
 
 #[track_caller]
 fn finds(bug: Bug) {
