@@ -77,7 +77,10 @@ impl Nodes {
                 "a node is put to sleep"
             }
             (4, _) if awake.len() > 1 => {
-                self.running[victim].take().unwrap().stop();
+                let mut served = self.running[victim].take().unwrap();
+                // One that has just been started may not hear the signal yet.
+                served.wait_ready();
+                served.stop();
                 "a node is stopped in order"
             }
             _ => "nothing",
