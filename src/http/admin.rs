@@ -142,10 +142,8 @@ pub(super) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
     let turn = BreakerTurn::from_name(&part("turn")).ok_or_else(|| Problem::not_found("a breaker is turned by close, open or trial"))?;
     let bytes = body::json(&call.state, &request, payload).await?;
     let once = Once::of(&call, &request, &bytes)?;
-    if let Some(once) = &once
-        && let Some(answered) = once.answered(&call).await?
-    {
-        return Ok(answered);
+    if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
+        return Ok(answer);
     }
     let mut reader = Reader::default();
     let at = At::Field(&At::Root, "note");

@@ -99,9 +99,7 @@ pub(super) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
     let decision = fields.and_then(|[action, note]| read_decision(&mut reader, action, note));
     let (action, note) = reader.errors.none_or(decision)?;
     let once = Once::of(&call, &request, &bytes)?;
-    if let Some(once) = &once
-        && let Some(answer) = once.answered(&call).await?
-    {
+    if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
         return Ok(answer);
     }
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
@@ -122,9 +120,7 @@ pub(super) async fn act_on_many(call: Call, request: HttpRequest, payload: Paylo
     let bytes = body::json(&call.state, &request, payload).await?;
     let bulk = read_bulk(&bytes)?;
     let once = Once::of(&call, &request, &bytes)?;
-    if let Some(once) = &once
-        && let Some(answer) = once.answered(&call).await?
-    {
+    if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
         return Ok(answer);
     }
     let ids = matching(&call, &bulk).await?;

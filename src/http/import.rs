@@ -54,9 +54,7 @@ pub(super) async fn products(call: Call, request: HttpRequest, payload: Payload)
     params.done(())?;
     let bytes = body::csv(&call.state, &request, payload).await?;
     let once = Once::of(&call, &request, &bytes)?;
-    if let Some(once) = &once
-        && let Some(answer) = once.answered(&call).await?
-    {
+    if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
         return Ok(answer);
     }
     let rows = web::block(move || read(&bytes)).await.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many files are read"))??;

@@ -41,14 +41,15 @@ impl Once {
         }))
     }
 
-    /// The answer to the first request with this key; none where this is the first.
+    /// The answer to the first request with this key; none where this is the first, or has no key.
     ///
     /// # Errors
     /// 422: the first one had another body; 503.
-    pub(super) async fn answered(&self, call: &Call) -> Result<Option<HttpResponse>, Problem> {
-        let kept = call.state.front.reads().answer(self.key.key).await?;
+    pub(super) async fn answered(once: Option<&Self>, call: &Call) -> Result<Option<HttpResponse>, Problem> {
+        let Some(Self { key }) = once else { return Ok(None) };
+        let kept = call.state.front.reads().answer(key.key).await?;
         let Some(kept) = kept.filter(|kept| kept.expires_at > now()) else { return Ok(None) };
-        replay(&kept.answer, kept.body == self.key.body).map(Some)
+        replay(&kept.answer, kept.body == key.body).map(Some)
     }
 
     /// Keeps an answer and gives it. One that cannot be kept is given all the same: what it tells is done.

@@ -215,9 +215,7 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
     }
     let seen = precondition::seen(request)?;
     let once = Once::of(call, request, &body)?;
-    if let Some(once) = &once
-        && let Some(answer) = once.answered(call).await?
-    {
+    if let Some(answer) = Once::answered(once.as_ref(), call).await? {
         return Ok(answer);
     }
     let status: Status = match call.state.front.command_if(id, command, seen, request_limit(&call.state)).await {
