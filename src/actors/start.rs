@@ -1,16 +1,21 @@
 //! Starts a node's actors and stops them.
 
-use super::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress};
-use super::death;
-use super::faults::Faults;
-use super::front::Front;
-use super::group_commit::{Counter, Running};
-use super::inbox::Inbox;
-use super::journal::Journal;
-use super::keeper::Health;
-use super::node::{ActorKind, ActorSettings, Counters, Node, World};
-use super::{Live, Repeats, StepTimes};
-use crate::db::{Outcome, Reads, Store, StoreError, Write};
+use crate::actors::api::front::Front;
+use crate::actors::journal::Journal;
+use crate::actors::node::{ActorSettings, Counters, Node, World};
+use crate::actors::protocol::hooks::Counter;
+use crate::actors::protocol::hooks::Logged;
+use crate::actors::protocol::hooks::Repeats;
+use crate::actors::protocol::kind::ActorKind;
+use crate::actors::roles::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Progress};
+use crate::actors::runtime::death;
+use crate::actors::runtime::faults::Faults;
+use crate::actors::runtime::inbox::Inbox;
+use crate::actors::runtime::live::Live;
+use crate::actors::runtime::step_times::StepTimes;
+use crate::actors::supervision::health::Health;
+use crate::actors::writer::Running;
+use crate::db::{Reads, Store, StoreError};
 use crate::domain::{Role, Roles};
 use crate::providers::Providers;
 use actix::{Addr, Arbiter, AsyncContext, Context};
@@ -97,7 +102,7 @@ impl Actors {
             routed: AtomicU64::new(0),
             beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
             courses: (0..count).map(|_| Default::default()).collect(),
-            retries: super::node::Retries::default(),
+            retries: crate::actors::node::Retries::default(),
             url: parts.url.clone(),
             halted: watch::Sender::default(),
         });
@@ -113,12 +118,12 @@ impl Actors {
             Where::Threads => spawn_thread("journal", journal)?,
         }
         start_of_journal.await.map_err(|_| StoreError::Unavailable("the journal ended".to_owned()))??;
-        let counting = AnalyticsParts::new(node.reads.clone(), submit(&node), node.journal.writers(), parts.analytics);
+        let counting = AnalyticsParts::new(node.reads.clone(), node.submitter(), node.journal.writers(), parts.analytics);
         let counting = counting.failing(node.faults.clone());
         let progress = counting.progress();
         for index in 0..count {
             let kept = node.clone();
-            let keeping = move || drop(actix::spawn(super::keeper::keep(index, kept)));
+            let keeping = move || drop(actix::spawn(crate::actors::supervision::keeper::keep(index, kept)));
             match place {
                 Where::Here => keeping(),
                 Where::Threads => {
@@ -131,8 +136,8 @@ impl Actors {
         let (owner, slot, counter_node, watched) = (node.clone(), analytics.clone(), node.clone(), node.clone());
         let others = move || {
             actix::spawn(keep_analytics(counter_node, counting, slot));
-            actix::spawn(super::ownership::own(owner));
-            actix::spawn(super::slow_commit::watch(watched));
+            actix::spawn(crate::actors::supervision::ownership::own(owner));
+            actix::spawn(crate::actors::writer::slow_commit::watch(watched));
         };
         match arbiters.first() {
             Some(arbiter) => drop(arbiter.spawn_fn(others)),
@@ -165,7 +170,7 @@ impl Actors {
     pub async fn stop(mut self, limit: Duration) {
         self.node.counters.stopping.store(true, Ordering::Release);
         let deadline = tokio::time::Instant::now() + limit;
-        drop(tokio::time::timeout_at(deadline - limit / 2, super::ownership::leave(&self.node)).await);
+        drop(tokio::time::timeout_at(deadline - limit / 2, crate::actors::supervision::ownership::leave(&self.node)).await);
         self.flush_counting();
         // Counting goes on at the next start where this one stops; half of the time is enough to try.
         let saved = self.progress.wait_for(|progress| progress.is_complete);
@@ -224,14 +229,6 @@ fn counter(node: &Arc<Node>, analytics: &Slot) -> Counter {
     })
 }
 
-pub(super) fn submit(node: &Arc<Node>) -> super::Submit {
-    let node = node.clone();
-    Arc::new(move |write: Write| {
-        let outcome = node.journal.ask(write, None);
-        async move { outcome.await.unwrap_or(Outcome::Recorded) }.boxed()
-    })
-}
-
 /// Runs the analytics actor, and a new one when it dies.
 async fn keep_analytics(node: Arc<Node>, parts: AnalyticsParts, slot: Slot) {
     let fare = node.counters.fare(ActorKind::Analytics);
@@ -256,6 +253,6 @@ async fn keep_analytics(node: Arc<Node>, parts: AnalyticsParts, slot: Slot) {
         let cause = death::take_cause();
         fare.restarted(&cause);
         tracing::error!(actor = "analytics", cause = %cause, "an actor panicked; it counts on from what is stored");
-        super::cell::pause(health.died(&cause)).await;
+        crate::actors::runtime::pause::pause(health.died(&cause)).await;
     }
 }

@@ -1,0 +1,347 @@
+//! The front of a node's actors: what HTTP, the consumer and the command line may ask of them.
+
+use crate::actors::node::Node;
+use crate::actors::protocol::command::CommandError;
+use crate::actors::protocol::command::{Ask, OrderCommand};
+use crate::actors::protocol::inbound::{Inbound, NewPlace};
+use crate::actors::protocol::ticket::Ticket;
+use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};
+use crate::domain::{
+    Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Revision, Role, Text, Timestamp,
+};
+use crate::saga::policy::Backoff;
+use crate::saga::{Rejection, Shipment};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Ids tried until one lies in a shard of this node. It has at least one of 1024, or none.
+pub(super) const MOST_IDS: usize = 20_000;
+
+/// An order as a client wants it; every part is within its bounds, `total` is [`Order::total_of`] the lines.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// Who orders.
+    pub customer: CustomerId,
+    /// What.
+    pub lines: Vec<Line>,
+    /// The sum.
+    pub total: Money,
+    /// How the customer pays.
+    pub payment_method: Text<50>,
+    /// Where to send notices.
+    pub contact: Option<Box<Contact>>,
+    /// Where to send the goods.
+    pub address: Option<Box<Address>>,
+    /// The request.
+    pub correlation: CorrelationId,
+}
+
+/// A placed order.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The order; of a replay the one that the key's first request placed.
+    pub order: Arc<Order>,
+    /// Whether the idempotency key's first request had placed it.
+    pub replayed: bool,
+}
+
+/// Why an order was not placed, by what the client does next.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// Too many orders are under way, or the node is stopping: 503.
+    #[error("too many orders are under way")]
+    Overloaded,
+    /// The database takes no writes now; the order is known not to be stored: 503.
+    #[error("the order could not be stored")]
+    NotStored,
+    /// The order was sent to the database but its outcome is not known at the request limit: 504 with the id.
+    #[error("the order's outcome is not known yet")]
+    Unknown(OrderId),
+    /// The database refuses this very order: 500, and no use in coming again.
+    #[error("the order was refused by the database")]
+    Refused,
+    /// No shard is this node's: another node takes orders, or 503.
+    #[error("no shard is this node's at the moment")]
+    NotHere,
+    /// The idempotency key was used with another body: 422.
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// The key's first request is still in progress at the request limit: 409.
+    #[error("the first request with this idempotency key is still in progress")]
+    KeyInProgress,
+}
+
+/// A command to an order.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// End it.
+    Cancel {
+        /// Who asks.
+        by: CancelledBy,
+    },
+    /// The goods have left.
+    Ship(Shipment),
+}
+
+/// Why a write of the catalogue or the desk was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Known not to be stored: 503.
+    #[error("the change could not be stored")]
+    NotStored,
+    /// Sent, outcome unknown at the request limit: 504.
+    #[error("the change's outcome is not known yet")]
+    Unknown,
+    /// The database refuses it: 500, with a log line.
+    #[error("the change was refused: {0}")]
+    Refused(Arc<str>),
+}
+
+/// The handle to a node's actors; cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Front {
+    pub(super) node: Arc<Node>,
+}
+
+impl Front {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    /// Places an order and returns when it is stored, or at `limit`.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>, limit: Duration) -> Result<Placed, PlaceError> {
+        self.place_as(None, new, key, limit).await
+    }
+
+    /// The same, under the id that another node has promised ([`Front::promise`]); none: a new one.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub async fn place_as(
+        &self,
+        promised: Option<OrderId>,
+        new: NewOrder,
+        key: Option<IdempotencyKey>,
+        limit: Duration,
+    ) -> Result<Placed, PlaceError> {
+        if self.is_closed() {
+            return Err(PlaceError::Overloaded);
+        }
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let created_at = self.node.now();
+            let id = match promised {
+                Some(id) if self.owns(Role::Order, self.node.shards().of(id)) => id,
+                Some(_) => return Err(PlaceError::NotHere),
+                None => self.new_id(created_at)?,
+            };
+            let new = new.clone();
+            let order = Arc::new(Order {
+                id,
+                shard: self.node.shards().of(id),
+                customer: new.customer,
+                lines: new.lines,
+                total: new.total,
+                payment_method: new.payment_method,
+                contact: new.contact,
+                address: new.address,
+                correlation: new.correlation,
+                created_at,
+            });
+            let ticket = Arc::new(Ticket::default());
+            let placing = self.place_until_known(&order, key.clone(), &ticket);
+            match tokio::time::timeout_at(deadline, placing).await {
+                // Its shard has just gone to another node; the next id lies in one that is still here.
+                Ok(Err(PlaceError::NotHere)) => crate::actors::runtime::pause::pause(self.node.settings.tick_ms).await,
+                Ok(result) => return result,
+                Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
+                Err(_) => return Err(PlaceError::Unknown(id)),
+            }
+        }
+    }
+
+    /// An id that lies in a shard of this node.
+    fn new_id(&self, now: Timestamp) -> Result<OrderId, PlaceError> {
+        let owned = self.node.owned.borrow();
+        if !owned.iter().any(|(role, _)| role == Role::Order) {
+            return Err(PlaceError::NotHere);
+        }
+        let shards = self.node.shards();
+        let ids = std::iter::repeat_with(|| self.node.world.order_id(now)).take(MOST_IDS);
+        let mut of_ours = ids.filter(|id| owned.has(Role::Order, shards.of(*id)));
+        of_ours.next().ok_or(PlaceError::NotHere)
+    }
+
+    async fn place_until_known(&self, order: &Arc<Order>, key: Option<IdempotencyKey>, ticket: &Arc<Ticket>) -> Result<Placed, PlaceError> {
+        loop {
+            let slot = self.node.counters.open.try_take(self.node.settings.open_limit).ok_or(PlaceError::Overloaded)?;
+            let (reply, outcome) = oneshot::channel();
+            let new = NewPlace { order: order.clone(), key: key.clone(), ticket: ticket.clone(), reply, slot };
+            let inbox = self.node.inbox_of(order.shard).ok_or(PlaceError::NotStored)?;
+            inbox.push(Inbound::Place(new));
+            match outcome.await {
+                Ok(Outcome::Done | Outcome::Repeated(_)) => return Ok(Placed { order: order.clone(), replayed: false }),
+                Ok(Outcome::KeyTaken { order: first, same_body }) => return self.replay(first, same_body).await,
+                Ok(Outcome::NotOurs) => return Err(PlaceError::NotHere),
+                Ok(Outcome::NotStored) => return Err(PlaceError::NotStored),
+                Ok(Outcome::Refused(why)) => {
+                    tracing::error!(order.id = %order.id, error = %why, "an order was refused by the database");
+                    return Err(PlaceError::Refused);
+                }
+                Ok(Outcome::Recorded) => {}
+                Ok(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
+                    crate::actors::runtime::invariant::broken("a placement got another kind's answer", "front");
+                    return Err(PlaceError::Unknown(order.id));
+                }
+                // Its actor died. Unsent it is known not to be stored; else what is stored tells.
+                Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
+                Err(_) => {}
+            }
+            self.node.journal.passed().await;
+            let read = self.node.read_until_ok(|| self.node.reads.order(order.id)).await;
+            if let Some(stored) = read.flatten() {
+                return Ok(Placed { order: stored.order, replayed: false });
+            }
+            // Not there, and nothing is on its way: placed again it is still one order, its id is the same.
+            crate::actors::runtime::pause::pause(self.node.settings.tick_ms).await;
+        }
+    }
+
+    /// The order that the key's first request placed.
+    async fn replay(&self, first: OrderId, same_body: bool) -> Result<Placed, PlaceError> {
+        if !same_body {
+            return Err(PlaceError::KeyReused);
+        }
+        let read = self.node.read_until_ok(|| self.node.reads.order(first)).await;
+        match read.flatten() {
+            Some(stored) => Ok(Placed { order: stored.order, replayed: true }),
+            None => Err(PlaceError::KeyInProgress),
+        }
+    }
+
+    /// Gives a command to an order and returns when it is stored, with the status then, or at `limit`. A settled order is woken.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn command(&self, order: OrderId, command: Command, limit: Duration) -> Result<OrderStatus, CommandError> {
+        self.command_if(order, command, None, limit).await
+    }
+
+    /// The same, done only while the order is in the state `seen` ([`Record::revision`](crate::saga::Record::revision)), if one is
+    /// named.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn command_if(
+        &self,
+        order: OrderId,
+        command: Command,
+        seen: Option<Revision>,
+        limit: Duration,
+    ) -> Result<OrderStatus, CommandError> {
+        let what = match command {
+            Command::Cancel { by } => OrderCommand::Cancel(by),
+            Command::Ship(shipment) => OrderCommand::Ship(shipment),
+        };
+        self.tell_if(order, what, seen, limit).await
+    }
+
+    pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
+        self.tell_if(order, what, None, limit).await
+    }
+
+    /// A command whose actor dies is given again: each is idempotent.
+    /// A command whose actor dies is given again: each is idempotent.
+    async fn tell_if(
+        &self,
+        order: OrderId,
+        what: OrderCommand,
+        seen: Option<Revision>,
+        limit: Duration,
+    ) -> Result<OrderStatus, CommandError> {
+        if self.is_closed() {
+            return Err(CommandError::Unavailable);
+        }
+        let shard = self.node.shards().of(order);
+        if !self.node.owns(Role::Order, shard) {
+            return Err(CommandError::NotHere);
+        }
+        let inbox = self.node.inbox_of(shard).ok_or(CommandError::Unavailable)?;
+        let telling = async {
+            // Its actor may die of the very command: not so fast.
+            let rhythm = Backoff { first_ms: self.node.settings.tick_ms, most_ms: 1000 };
+            let mut tries = 0;
+            loop {
+                let (reply, result) = oneshot::channel();
+                inbox.push(Inbound::Command(order, Ask { what: what.clone(), seen, reply }));
+                match result.await {
+                    Ok(Err(CommandError::Rejected(rejection))) if tries > 0 => return self.done_before(order, &what, rejection).await,
+                    Ok(result) => return result,
+                    Err(_) => {}
+                }
+                tries += 1;
+                crate::actors::runtime::pause::pause(rhythm.after(tries)).await;
+            }
+        };
+        tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
+    }
+
+    /// A command that was given twice may be refused because of its own first time.
+    async fn done_before(&self, order: OrderId, what: &OrderCommand, rejection: Rejection) -> Result<OrderStatus, CommandError> {
+        let by = match what {
+            OrderCommand::Cancel(by) => *by,
+            OrderCommand::Compensate => CancelledBy::Operator,
+            OrderCommand::Ship(_)
+            | OrderCommand::Unpark
+            | OrderCommand::DoneByHand(_)
+            | OrderCommand::Accept(_)
+            | OrderCommand::Hear(_)
+            | OrderCommand::Park { .. } => {
+                return Err(CommandError::Rejected(rejection));
+            }
+        };
+        let read = self.node.read_until_ok(|| self.node.reads.order(order)).await;
+        let was_done = |stored: &StoredOrder| stored.record.facts.cancel.is_some_and(|(asked_by, _)| asked_by == by);
+        read.flatten().filter(was_done).map(|stored| stored.status).ok_or(CommandError::Rejected(rejection))
+    }
+
+    /// Writes something that belongs to no order (catalogue, stock, desk) and returns what became of it.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write(&self, write: Write, limit: Duration) -> Result<Outcome, WriteError> {
+        if self.is_closed() {
+            return Err(WriteError::NotStored);
+        }
+        let ticket = Arc::new(Ticket::default());
+        let outcome = self.node.journal.ask(write, Some(ticket.clone()));
+        match tokio::time::timeout(limit, outcome).await {
+            Ok(Ok(Outcome::NotStored | Outcome::NotOurs)) => Err(WriteError::NotStored),
+            Ok(Ok(Outcome::Refused(why))) => Err(WriteError::Refused(why)),
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) | Err(_) if ticket.withdraw() => Err(WriteError::NotStored),
+            Ok(Err(_)) | Err(_) => Err(WriteError::Unknown),
+        }
+    }
+
+    /// From now on nothing new is taken.
+    pub fn stop_taking(&self) {
+        self.node.counters.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing new is taken any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.node.counters.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing new is taken now: the node is stopping, or the journal is too far behind.
+    fn is_closed(&self) -> bool {
+        self.is_stopping() || self.node.journal.waiting() >= self.node.settings.queue_limit as u64
+    }
+}

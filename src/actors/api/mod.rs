@@ -1,0 +1,7 @@
+//! What the outside calls.
+
+pub(crate) mod breakers;
+pub(crate) mod dead_letters;
+pub(crate) mod front;
+pub(crate) mod inbound;
+pub(crate) mod report;

@@ -1,0 +1,429 @@
+//! A cell: the actors of one arbiter and what they share. Single-threaded; shards do not cross cells.
+
+use crate::actors::node::Node;
+use crate::actors::protocol::command::CommandError;
+use crate::actors::protocol::command::refuse;
+use crate::actors::protocol::inbound::Inbound;
+use crate::actors::protocol::kind::ActorKind;
+use crate::actors::protocol::messages::Alarm;
+use crate::actors::protocol::messages::OrderDied;
+use crate::actors::protocol::messages::Recorded;
+use crate::actors::protocol::messages::RetryNotice;
+use crate::actors::protocol::messages::RoleRestarted;
+use crate::actors::protocol::messages::{Deliver, EventRef, Load, Quit, Wake, WakeWith};
+use crate::actors::protocol::ticket::Origin;
+use crate::actors::runtime::death;
+use crate::actors::runtime::death::Death;
+use crate::actors::runtime::pause::pause;
+use crate::db::Write;
+use crate::domain::{CorrelationId, DeadLetter, Event, EventBody, LetterKind, Order, OrderId, Role, Shard, Slices};
+use actix::Recipient;
+use actix::prelude::SendError;
+use std::cell::{Cell as Slot, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// The orders that have an actor, as the rest of the cell sees them.
+pub(crate) trait LiveOrders {
+    /// The live order's own copy.
+    fn order(&self, id: OrderId) -> Option<Arc<Order>>;
+    /// Tells the order's actor something that it asks for again should it be lost.
+    fn answer(&self, id: OrderId, event: EventRef);
+    /// The actor of this life has ended and is reached by nobody any more.
+    fn remove(&self, id: OrderId, life: u64);
+    /// Ends the actors of these orders.
+    fn quit(&self, which: &dyn Fn(&Order) -> bool);
+}
+
+/// How a cell's supervisor is reached.
+#[derive(Clone)]
+pub(crate) struct SupervisorAddress {
+    pub(crate) wake: Recipient<Wake>,
+    pub(crate) load: Recipient<Load>,
+    pub(crate) order_died: Recipient<OrderDied>,
+    pub(crate) role_restarted: Recipient<RoleRestarted>,
+    pub(crate) quit: Recipient<Quit>,
+}
+
+/// How a cell's notifier is reached.
+#[derive(Clone)]
+pub(crate) struct NotifierAddress {
+    pub(crate) deliver: Recipient<Deliver>,
+    pub(crate) load: Recipient<Load>,
+    pub(crate) retry: Recipient<RetryNotice>,
+    pub(crate) recorded: Recipient<Recorded>,
+}
+
+/// The addresses of the cell's service actors.
+#[derive(Default, Clone)]
+pub(crate) struct Addresses {
+    pub(crate) supervisor: Option<SupervisorAddress>,
+    pub(crate) stock_keeper: Option<Recipient<Deliver>>,
+    pub(crate) payment_gateway: Option<Recipient<Deliver>>,
+    pub(crate) notifier: Option<NotifierAddress>,
+    pub(crate) router: Option<Recipient<Quit>>,
+}
+
+/// Shared by the actors of one arbiter.
+pub(crate) struct Cell {
+    pub(crate) index: usize,
+    pub(crate) node: Arc<Node>,
+    pub(crate) orders: Rc<dyn LiveOrders>,
+    pub(crate) addresses: RefCell<Addresses>,
+    /// The slices of this cell that are this node's.
+    owned: RefCell<Slices>,
+    /// Calls to providers under way of which a second one would be felt, by shard: a shard with one is not given away.
+    sending: RefCell<HashMap<Shard, u32>>,
+    alarms: RefCell<BinaryHeap<Reverse<(u64, OrderId, Alarm)>>>,
+    deaths: mpsc::UnboundedSender<Death>,
+    lives: Slot<u64>,
+    /// Counts the rebuilds of router and supervisor; those of an older one are strangers.
+    pub(crate) era: Slot<u64>,
+    began: Instant,
+    /// The journal's epoch that the cell's orders rest on.
+    epoch: Slot<u64>,
+    /// Readings of stored orders under way, and who has left since the first of them began, and as which.
+    readings: Slot<u32>,
+    departed: RefCell<HashMap<OrderId, u64>>,
+    /// The same of shards: another node may have written there since.
+    left: RefCell<HashMap<Shard, u64>>,
+    departures: Slot<u64>,
+    /// How often slices were lost: what was read before may be older than what is stored.
+    losses: Slot<u64>,
+}
+
+pub(crate) type CellRef = Rc<Cell>;
+
+/// A reading under way, to its end.
+pub(crate) struct Reading {
+    cell: CellRef,
+    since: u64,
+}
+
+impl Reading {
+    /// Whether an actor of this order has ended since the reading began, or its shard was another node's for a while, so that what
+    /// was read may be older than what is stored.
+    pub(crate) fn is_old(&self, order: OrderId) -> bool {
+        let is_later = |departure: Option<&u64>| departure.is_some_and(|departure| *departure > self.since);
+        let shard = self.cell.node.shards().of(order);
+        is_later(self.cell.departed.borrow().get(&order)) || is_later(self.cell.left.borrow().get(&shard))
+    }
+}
+
+/// A call under way that keeps its shard here, to its end.
+pub(crate) struct Sending {
+    cell: CellRef,
+    shard: Shard,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let mut sending = self.cell.sending.borrow_mut();
+        if let Some(count) = sending.get_mut(&self.shard) {
+            *count -= 1;
+            if *count == 0 {
+                sending.remove(&self.shard);
+            }
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let cell = &self.cell;
+        cell.readings.set(cell.readings.get().saturating_sub(1));
+        if cell.readings.get() == 0 {
+            cell.departed.borrow_mut().clear();
+            cell.left.borrow_mut().clear();
+        }
+    }
+}
+
+impl Cell {
+    pub(crate) fn new(index: usize, node: Arc<Node>, orders: Rc<dyn LiveOrders>, deaths: mpsc::UnboundedSender<Death>) -> CellRef {
+        Rc::new(Self {
+            index,
+            node,
+            orders,
+            addresses: RefCell::default(),
+            owned: RefCell::default(),
+            sending: RefCell::default(),
+            alarms: RefCell::default(),
+            deaths,
+            lives: Slot::new(0),
+            era: Slot::new(0),
+            began: Instant::now(),
+            epoch: Slot::new(0),
+            readings: Slot::new(0),
+            departed: RefCell::default(),
+            left: RefCell::default(),
+            departures: Slot::new(0),
+            losses: Slot::new(0),
+        })
+    }
+
+    /// The shards whose orders live here.
+    pub(crate) fn has(&self, shard: Shard) -> bool {
+        self.node.arbiter_of(shard) == self.index
+    }
+
+    /// Milliseconds of the steady clock since the cell began.
+    pub(crate) fn steady_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn next_life(&self) -> u64 {
+        self.lives.set(self.lives.get() + 1);
+        self.lives.get()
+    }
+
+    /// Wakes the order after `delay_ms`, if it still lives then.
+    pub(crate) fn wake_after(&self, delay_ms: u64, order: OrderId, alarm: Alarm) {
+        self.alarms.borrow_mut().push(Reverse((self.steady_ms().saturating_add(delay_ms), order, alarm)));
+    }
+
+    /// Looks after a resting order once more, should a word for it be lost. Only so many: in a long outage millions rest, each of which
+    /// is woken by its notice's end.
+    pub(crate) fn look_after(&self, order: OrderId) {
+        if self.alarms.borrow().len() < self.node.settings.open_limit {
+            self.wake_after(self.node.settings.redrive.most_ms, order, Alarm::Rest);
+        }
+    }
+
+    /// At most `most` alarms that are due.
+    pub(crate) fn due_alarms(&self, most: usize) -> Vec<(OrderId, Alarm)> {
+        let now = self.steady_ms();
+        let mut alarms = self.alarms.borrow_mut();
+        let mut due = Vec::new();
+        while due.len() < most && alarms.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
+            due.extend(alarms.pop().map(|Reverse((_, order, alarm))| (order, alarm)));
+        }
+        due
+    }
+
+    /// The live order's own copy, so that a role need not read it.
+    pub(crate) fn known_order(&self, order: OrderId) -> Option<Arc<Order>> {
+        self.orders.order(order)
+    }
+
+    /// Submits an actor's write.
+    pub(crate) fn submit(&self, origin: Origin, write: Write) {
+        self.node.journal.submit(self.epoch.get(), origin, write);
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// The order's actor has ended and is reached by nobody any more.
+    pub(crate) fn leave(&self, order: OrderId, life: u64) {
+        self.orders.remove(order, life);
+        if self.readings.get() > 0 {
+            self.departures.set(self.departures.get() + 1);
+            self.departed.borrow_mut().insert(order, self.departures.get());
+        }
+    }
+
+    /// How often slices were lost. Who waits for long and finds it changed reads again.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.get()
+    }
+
+    fn note_loss(&self) {
+        self.losses.set(self.losses.get() + 1);
+    }
+
+    /// The shard is not this node's from now on.
+    fn leave_shard(&self, shard: Shard) {
+        if self.readings.get() > 0 {
+            self.departures.set(self.departures.get() + 1);
+            self.left.borrow_mut().insert(shard, self.departures.get());
+        }
+    }
+
+    /// Stored orders are about to be read, to start actors from them.
+    pub(crate) fn begin_reading(self: &Rc<Self>) -> Reading {
+        self.readings.set(self.readings.get() + 1);
+        Reading { cell: self.clone(), since: self.departures.get() }
+    }
+
+    /// Gives something to an order that has no actor.
+    pub(crate) fn wake(&self, order: OrderId, with: WakeWith) {
+        let addresses = self.addresses.borrow();
+        let Some(supervisor) = &addresses.supervisor else { return };
+        match supervisor.wake.try_send(Wake { order, with }) {
+            Ok(()) => {}
+            Err(SendError::Full(Wake { with: WakeWith::Ask(ask), .. })) => refuse(ask, CommandError::Unavailable),
+            // A command whose way is lost is given again; all else comes again by re-drive.
+            Err(SendError::Full(_) | SendError::Closed(_)) => {}
+        }
+    }
+
+    /// Delivers an event again, later in turn, to the roles of this node that take it.
+    pub(crate) fn again(&self, event: Event) {
+        if let Some(inbox) = self.node.inboxes.get(self.index) {
+            inbox.push(Inbound::Again(event));
+        }
+    }
+
+    /// The same of an answer, where there is one.
+    pub(crate) fn tell_again(&self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.again(event);
+        }
+    }
+
+    pub(crate) fn report_death(&self, kind: ActorKind, order: Option<(OrderId, u64)>) {
+        let cause = death::take_cause();
+        self.node.counters.fare(kind).restarted(&cause);
+        // The keeper outlives the cell's actors; when it is gone the arbiter is.
+        let _keeper_gone = self.deaths.send(Death { kind, order, cause });
+    }
+
+    /// Tells the keeper that a service actor ended, if a panic ended it.
+    pub(crate) fn report_end(&self, kind: ActorKind) {
+        if std::thread::panicking() {
+            self.report_death(kind, None);
+        }
+    }
+
+    /// Parks an order whose owner is elsewhere: the role that failed keeps the dead letter, and its event tells the owner. Notices park
+    /// nothing.
+    pub(crate) async fn park_far(
+        &self,
+        (order, correlation): (OrderId, CorrelationId),
+        role: Role,
+        step: &str,
+        (cause, detail, tries): (&str, &str, u32),
+    ) {
+        let (now, shard) = (self.node.now(), self.node.shards().of(order));
+        let letter = DeadLetter::about(order, shard, LetterKind::Step, 0, role, step, now).because(cause, detail, tries);
+        let told = (letter.step.clone(), letter.cause.clone(), letter.detail.clone());
+        let write = if role == Role::Notification {
+            Write::AddLetter(letter)
+        } else {
+            let (step, cause, detail) = told;
+            let event = Event { order, shard, correlation, at: now, body: EventBody::StepParked { role, step, cause, detail, tries } };
+            Write::ParkStep { letter: Box::new(letter), event }
+        };
+        // Where it is not stored, the step is asked for again, and fails again.
+        let _outcome = self.node.journal.ask(write, None).await;
+    }
+
+    /// Whether this node does the work of `role` for the shard's orders.
+    pub(crate) fn owns(&self, role: Role, shard: Shard) -> bool {
+        self.owned.borrow().has(role, shard)
+    }
+
+    /// Whether a notice of the shard may be sent now. A node that was asleep may have lost its shards without knowing: without a lease
+    /// it tells nobody anything, nor while it has heard of its loss and this cell has not.
+    pub(crate) fn may_send(&self, shard: Shard) -> bool {
+        let role = Role::Notification;
+        self.owns(role, shard) && self.node.journal.holds_lease() && self.node.owns(role, shard)
+    }
+
+    /// The shards of this cell in which `role` is this node's.
+    pub(crate) fn shards_of(&self, role: Role) -> Vec<Shard> {
+        self.owned.borrow().shards_of(role)
+    }
+
+    /// From now on these slices, of those that are this cell's, are this node's.
+    pub(crate) fn take_slices(&self, slices: &Slices) {
+        self.owned.borrow_mut().extend(slices.iter().filter(|(_, shard)| self.has(*shard)));
+        self.load(slices);
+    }
+
+    /// From now on these slices are not this node's: their orders' actors end. Returns once no notice of theirs is on its way.
+    pub(crate) async fn give_slices(&self, slices: &Slices) {
+        self.note_loss();
+        for (role, shard) in slices.iter() {
+            self.owned.borrow_mut().remove(role, shard);
+            self.leave_shard(shard);
+        }
+        self.orders.quit(&|order| slices.has(Role::Order, order.shard));
+        while slices.iter().any(|(_, shard)| self.sending.borrow().contains_key(&shard)) {
+            pause(self.node.settings.tick_ms).await;
+        }
+    }
+
+    /// A call begins after which the shard must not change hands before it is recorded.
+    pub(crate) fn begin_sending(self: &Rc<Self>, shard: Shard) -> Sending {
+        *self.sending.borrow_mut().entry(shard).or_insert(0) += 1;
+        Sending { cell: self.clone(), shard }
+    }
+
+    /// Ends every order's actor; what is stored stays, what is not stored was not answered. From now on it is `epoch`.
+    pub(crate) fn drop_orders(&self, epoch: u64) {
+        self.epoch.set(epoch);
+        self.note_loss();
+        let lost = self.owned.replace(Slices::default());
+        lost.iter().for_each(|(_, shard)| self.leave_shard(shard));
+        self.orders.quit(&|_| true);
+        self.alarms.borrow_mut().clear();
+    }
+
+    /// Ends router, supervisor and orders, so that they can begin anew from what is stored. What the roles have under way goes on.
+    pub(crate) fn quit_all(&self) {
+        self.era.set(self.era.get() + 1);
+        // What told these may have died with the router.
+        self.note_loss();
+        self.epoch.set(self.node.journal.epoch());
+        *self.owned.borrow_mut() = self.node.owned.borrow().iter().filter(|(_, shard)| self.has(*shard)).collect();
+        self.orders.quit(&|_| true);
+        self.alarms.borrow_mut().clear();
+        let mut addresses = self.addresses.borrow_mut();
+        // One that is dead already needs no word.
+        if let Some(addr) = addresses.router.take() {
+            drop(addr.try_send(Quit));
+        }
+        if let Some(SupervisorAddress { quit: addr, .. }) = addresses.supervisor.take() {
+            drop(addr.try_send(Quit));
+        }
+    }
+
+    /// Loads the open orders and notices of this cell's shards.
+    pub(crate) fn load_owned(&self) {
+        let owned = self.owned.borrow().clone();
+        self.load(&owned);
+    }
+
+    fn load(&self, slices: &Slices) {
+        let shards = |role| slices.shards_of(role).into_iter().filter(|shard| self.has(*shard)).collect::<Vec<Shard>>();
+        let addresses = self.addresses.borrow();
+        if let Some(supervisor) = &addresses.supervisor {
+            drop(supervisor.load.try_send(Load(shards(Role::Order))));
+        }
+        if let Some(notifier) = &addresses.notifier {
+            drop(notifier.load.try_send(Load(shards(Role::Notification))));
+        }
+    }
+
+    /// An actor of this kind began or ended.
+    pub(crate) fn count(&self, kind: ActorKind, change: i64) {
+        self.node.counters.fare(kind).alive.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Hands an event to the actor of `role`. A full or dead mailbox loses it: re-drive repeats it.
+    pub(crate) fn deliver(&self, role: Role, event: &EventRef, order: Option<Arc<Order>>, repeat: bool) {
+        let addresses = self.addresses.borrow();
+        let order = match role {
+            Role::Payment | Role::Notification => order.or_else(|| self.known_order(event.get().order)),
+            Role::Order | Role::Inventory | Role::Analytics => None,
+        };
+        let message = Deliver { event: event.clone(), order, repeat };
+        let lost = match role {
+            Role::Inventory => addresses.stock_keeper.as_ref().is_some_and(|addr| addr.try_send(message).is_err()),
+            Role::Payment => addresses.payment_gateway.as_ref().is_some_and(|addr| addr.try_send(message).is_err()),
+            Role::Notification => addresses.notifier.as_ref().is_some_and(|addr| addr.deliver.try_send(message).is_err()),
+            Role::Order | Role::Analytics => false,
+        };
+        if lost {
+            metrics::counter!("ordermill_deliveries_left_to_redrive_total", "role" => role.name()).increment(1);
+        }
+    }
+}

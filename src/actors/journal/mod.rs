@@ -1,0 +1,282 @@
+//! The journal's handle: the queue of writes that all actors fill and [`Running`](crate::actors::writer::Running) empties.
+//!
+//! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored, nor is one of a
+//! slice that is not this node's.
+
+use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::Ticket;
+use crate::db::{Outcome, Write};
+use crate::domain::{Roles, Slices, WriterId};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+
+/// A write that waits for its transaction.
+pub(crate) struct Queued {
+    pub(crate) origin: Origin,
+    pub(crate) write: Write,
+    pub(crate) ticket: Option<Arc<Ticket>>,
+    /// The epoch that an actor's write rests on; none where it rests on nothing that a fence makes void.
+    pub(crate) epoch: Option<u64>,
+}
+
+#[derive(Default)]
+struct Queue {
+    list: Vec<Queued>,
+    /// Writes submitted since the start.
+    submitted: u64,
+}
+
+/// The handle to the journal, shared by all who write.
+pub(crate) struct Journal {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    /// Writes whose outcome is known, since the start; they settle in the order of submission.
+    settled: AtomicU64,
+    settling: Notify,
+    /// Counts the fences: what an actor wrote before it heard of the last one must not be stored by the new writer.
+    pub(crate) epoch: AtomicU64,
+    stop: AtomicBool,
+    /// Writes that wait, those being committed not counted.
+    waiting: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    /// Microseconds that the last commit took.
+    pub(crate) last_commit_us: AtomicU64,
+    pub(crate) writer: watch::Sender<WriterId>,
+    /// The slices whose writes are taken: from the commit that takes a slice to the moment that its release is sent.
+    slices: Mutex<Slices>,
+    /// The roles that its writer is to host; another set ends the writer.
+    roles: Mutex<Roles>,
+    lease: Mutex<Lease>,
+    /// When the commit that runs now began; by the steady clock.
+    committing: Mutex<Option<Instant>>,
+}
+
+/// What is known of the writer's lease, on the steady clock.
+struct Lease {
+    /// Until then nobody else ends the writer: from before the call that renewed it.
+    held_until: Instant,
+    /// Since then it is held, and the database was not away.
+    since: Instant,
+    /// The database was there for a call that began then.
+    seen: Instant,
+    /// It has been away since it was there last.
+    is_away: bool,
+}
+
+impl Lease {
+    /// Who has not seen the database for half a lease, for he slept perhaps, does not know: it counts as away. A shorter time leaves
+    /// everybody enough of his lease to renew it.
+    fn may_be_away(&self, lease_ms: u64) -> bool {
+        self.is_away || self.seen.elapsed() > Duration::from_millis(lease_ms / 2)
+    }
+}
+
+impl Journal {
+    pub(crate) fn new(roles: Roles) -> Self {
+        Self {
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            settled: AtomicU64::new(0),
+            settling: Notify::new(),
+            epoch: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            last_commit_us: AtomicU64::new(0),
+            writer: watch::Sender::new(WriterId(0)),
+            slices: Mutex::default(),
+            roles: Mutex::new(roles),
+            lease: Mutex::new(Lease { held_until: Instant::now(), since: Instant::now(), seen: Instant::now(), is_away: false }),
+            committing: Mutex::new(None),
+        }
+    }
+
+    /// A commit begins or has ended.
+    pub(crate) fn set_committing(&self, since: Option<Instant>) {
+        *self.committing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// How long the commit that runs now has been running.
+    pub(crate) fn commit_age(&self) -> Option<Duration> {
+        self.committing.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+    }
+
+    pub(crate) fn slices(&self) -> MutexGuard<'_, Slices> {
+        self.slices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn roles(&self) -> Roles {
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these roles are hosted: the writer ends, and a new one begins with them.
+    pub(crate) fn host(&self, roles: Roles) {
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner) = roles;
+        self.wake.notify_one();
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database was away just now.
+    pub(crate) fn note_trouble(&self) {
+        self.lease().is_away = true;
+    }
+
+    /// The database was there for a call that `began` then.
+    pub(crate) fn note_there(&self, began: Instant, lease_ms: u64) {
+        let mut lease = self.lease();
+        if lease.may_be_away(lease_ms) {
+            lease.since = Instant::now();
+        }
+        lease.is_away = false;
+        lease.seen = lease.seen.max(began);
+    }
+
+    /// The lease was renewed by a call that `began` then.
+    pub(crate) fn renewed(&self, began: Instant, lease_ms: u64) {
+        self.note_there(began, lease_ms);
+        let mut lease = self.lease();
+        // It had ended: this node slept, or was cut off.
+        if lease.held_until < Instant::now() {
+            lease.since = Instant::now();
+        }
+        lease.held_until = began + Duration::from_millis(lease_ms);
+    }
+
+    /// Whether nobody can have ended this node's writer yet for want of a sign of life.
+    pub(crate) fn holds_lease(&self) -> bool {
+        Instant::now() < self.lease().held_until
+    }
+
+    /// How long the lease has been held and the database there without a break.
+    pub(crate) fn untroubled(&self, lease_ms: u64) -> Duration {
+        let lease = self.lease();
+        if lease.may_be_away(lease_ms) || lease.held_until < Instant::now() { Duration::ZERO } else { lease.since.elapsed() }
+    }
+
+    /// Submits what an actor wrote in `epoch`.
+    pub(crate) fn submit(&self, epoch: u64, origin: Origin, write: Write) {
+        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch) });
+    }
+
+    pub(crate) fn submit_with(&self, epoch: u64, origin: Origin, write: Write, ticket: Arc<Ticket>) {
+        self.push(Queued { origin, write, ticket: Some(ticket), epoch: Some(epoch) });
+    }
+
+    /// Submits and returns where the outcome comes.
+    pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
+        self.ask_of(None, write, ticket)
+    }
+
+    /// The same, for a write that rests on what was so in that epoch: a later writer does not store it.
+    pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Outcome> {
+        self.ask_of(Some(epoch), write, None)
+    }
+
+    fn ask_of(&self, epoch: Option<u64>, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch });
+        outcome
+    }
+
+    fn push(&self, queued: Queued) {
+        let was_empty = {
+            let mut queue = self.lock();
+            queue.list.push(queued);
+            queue.submitted += 1;
+            self.waiting.store(queue.list.len() as u64, Ordering::Relaxed);
+            queue.list.len() == 1
+        };
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which fence the journal is past.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Waits until all that was submitted before is known to be stored or not. Who takes over from a dead actor reads only then:
+    /// else a write that the dead one had left in the queue would be stored after the reading, and then overwritten.
+    pub(crate) async fn passed(&self) {
+        let submitted = self.lock().submitted;
+        loop {
+            let mut more = std::pin::pin!(self.settling.notified());
+            more.as_mut().enable();
+            if self.settled.load(Ordering::Acquire) >= submitted {
+                return;
+            }
+            more.await;
+        }
+    }
+
+    pub(crate) fn settle(&self, writes: usize) {
+        self.settled.fetch_add(writes as u64, Ordering::AcqRel);
+        self.settling.notify_waiters();
+    }
+
+    /// Writes that wait for the transaction in flight.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Transactions and writes since the start.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.commits.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
+    }
+
+    /// Whose log is being written now.
+    pub(crate) fn writer(&self) -> WriterId {
+        *self.writer.borrow()
+    }
+
+    /// Tells when a new writer has started.
+    pub(crate) fn writers(&self) -> watch::Receiver<WriterId> {
+        self.writer.subscribe()
+    }
+
+    /// Ends the journal once its queue is empty.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    fn take(&self, most: usize) -> Vec<Queued> {
+        let list = &mut self.lock().list;
+        let taken = if list.len() <= most { std::mem::take(list) } else { list.drain(..most).collect() };
+        self.waiting.store(list.len() as u64, Ordering::Relaxed);
+        taken
+    }
+
+    /// Waits for writes; none when the journal was stopped, an empty list when it is time to renew the lease, or other roles than
+    /// `hosted` are wanted.
+    pub(crate) async fn next(&self, most: usize, renew_at: Instant, hosted: Roles) -> Option<Vec<Queued>> {
+        loop {
+            if self.roles() != hosted {
+                return Some(Vec::new());
+            }
+            let taken = self.take(most);
+            if !taken.is_empty() {
+                return Some(taken);
+            }
+            if self.stop.load(Ordering::Acquire) {
+                return None;
+            }
+            if tokio::time::timeout_at(renew_at, self.wake.notified()).await.is_err() {
+                return Some(Vec::new());
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Whose a write is, and whether it can still be withdrawn.
+
+use crate::db::Outcome;
+use crate::domain::{OrderId, Role, Shard};
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::oneshot;
+
+/// Whether a write may still be withdrawn by who asked for it.
+#[derive(Debug, Default)]
+pub(crate) struct Ticket(AtomicU8);
+
+const WAITING: u8 = 0;
+const SENT: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Ticket {
+    /// Withdraws the write: `true` means that it is known never to be stored.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.0.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub(crate) fn send(&self) -> bool {
+        self.0.compare_exchange(WAITING, SENT, Ordering::AcqRel, Ordering::Acquire).is_ok() || self.0.load(Ordering::Acquire) == SENT
+    }
+}
+
+/// Who wants to know what became of a write.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// An order's actor, in one of its lives.
+    Order(Shard, OrderId, u64),
+    /// A role, about an order.
+    Role(Role, Shard, OrderId),
+    /// Somebody who waits.
+    Ask(oneshot::Sender<Outcome>),
+}

@@ -1,0 +1,74 @@
+//! The stock keeper: turns events into stock steps. It decides nothing: the store does, all orders of a batch in one pass, and
+//! its outcome rows are the deduplication, so the stock keeper has no state to lose.
+
+use crate::actors::cell::CellRef;
+use crate::actors::protocol::kind::ActorKind;
+use crate::actors::protocol::messages::Deliver;
+use crate::actors::protocol::ticket::Origin;
+use crate::actors::runtime::faults::Point;
+use crate::db::{StockStep, Undo, Write};
+use crate::domain::{Event, EventBody, Role};
+use actix::{Actor, Context, Handler};
+
+/// See the module.
+pub(crate) struct StockKeeper {
+    cell: CellRef,
+}
+
+impl StockKeeper {
+    pub(crate) fn new(cell: CellRef) -> Self {
+        Self { cell }
+    }
+
+    fn step(&self, event: &Event) -> Option<Write> {
+        let at = self.cell.node.now();
+        let step = StockStep { order: event.order, shard: event.shard, correlation: event.correlation, at };
+        match event.body.content() {
+            EventBody::OrderCreated(order) => Some(Write::Reserve { order: order.clone(), pricing: self.cell.node.settings.pricing, at }),
+            EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => Some(Write::Release { step, undo: Undo::PaymentFailed }),
+            EventBody::OrderCancelRequested { .. } => Some(Write::Release { step, undo: Undo::Cancelled }),
+            EventBody::ShipmentHeld => Some(Write::HoldStock { step }),
+            EventBody::OrderShipped { .. } => Some(Write::ShipStock { step }),
+            EventBody::InventoryReserved { .. }
+            | EventBody::InventoryInsufficient { .. }
+            | EventBody::InventoryReleased { .. }
+            | EventBody::InventoryShipped { .. }
+            | EventBody::PaymentProcessed { .. }
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::OrderConfirmed
+            | EventBody::OrderCancelled { .. }
+            | EventBody::OrderFailed { .. }
+            | EventBody::NotificationSent { .. }
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => None,
+        }
+    }
+}
+
+impl Actor for StockKeeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        self.cell.count(ActorKind::StockKeeper, 1);
+        self.cell.node.faults.pass(Point::StockKeeperStarted, None);
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::StockKeeper, -1);
+        self.cell.report_end(ActorKind::StockKeeper);
+    }
+}
+
+impl Handler<Deliver> for StockKeeper {
+    type Result = ();
+    fn handle(&mut self, deliver: Deliver, _ctx: &mut Self::Context) {
+        let event = deliver.event.get();
+        self.cell.node.faults.pass(Point::StockKeeperMessage, Some(event.order));
+        if let Some(write) = self.step(event) {
+            self.cell.submit(Origin::Role(Role::Inventory, event.shard, event.order), write);
+        }
+    }
+}

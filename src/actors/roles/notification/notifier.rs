@@ -1,0 +1,329 @@
+//! The notifier: tells the customer, at most once per order, kind and channel. Holds nothing up: what fails is stored, tried
+//! again with growing delays, and given up into a dead letter.
+
+use crate::actors::cell::CellRef;
+use crate::actors::protocol::kind::ActorKind;
+use crate::actors::protocol::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
+use crate::actors::protocol::ticket::Origin;
+use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
+use crate::actors::roles::notification::task::{Begun, Course, Way, message, save, sent};
+use crate::actors::runtime::faults::Point;
+use crate::actors::runtime::recent::Recent;
+use crate::actors::runtime::tasks::{Courses, Ended, Signal, at_once};
+use crate::db::Write;
+use crate::domain::{Channel, CorrelationId, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Key = (OrderId, NoticeKind, Channel);
+
+/// One notice's turn.
+pub(crate) struct Turn {
+    order: Option<Arc<Order>>,
+    way: Way,
+}
+
+/// See the module.
+pub(crate) struct Notifier {
+    cell: CellRef,
+    courses: Courses<Key, Turn>,
+    board: Rc<NoticeBoard>,
+    /// The channels whose stored notices are being read.
+    reading: Vec<Channel>,
+    /// Orders that are being cancelled: their confirmation is not sent any more. A repeat asks the stored rows instead.
+    withdrawn: Recent<OrderId>,
+    /// How many writes of an order are on their way: until they are stored its rows do not tell what was sent.
+    recording: HashMap<OrderId, u8>,
+    /// Orders from before this life may have been told already.
+    born: Timestamp,
+}
+
+impl Notifier {
+    pub(crate) fn new(cell: CellRef) -> Self {
+        let courses = Courses::new(cell.node.settings.notice_calls);
+        let born = cell.node.now();
+        let cell_limit = cell.node.settings.open_limit;
+        let board = Rc::default();
+        Self { cell, courses, board, reading: Vec::new(), withdrawn: Recent::new(cell_limit), recording: HashMap::new(), born }
+    }
+
+    fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
+        let event = deliver.event.get();
+        let (kind, repeat) = match event.body.content() {
+            EventBody::PaymentProcessed { .. } if self.withdrawn.contains(&event.order) => return,
+            EventBody::PaymentProcessed { .. } => (NoticeKind::Confirmation, deliver.repeat),
+            EventBody::PaymentFailed { .. } => (NoticeKind::Failure, deliver.repeat),
+            // The payment's own event has most likely brought it already.
+            EventBody::OrderFailed { .. } => (NoticeKind::Failure, true),
+            EventBody::OrderShipped { .. } => (NoticeKind::Shipping, deliver.repeat),
+            EventBody::OrderCancelRequested { .. } => return self.withdraw(&deliver),
+            EventBody::OrderCancelled { was_paid, .. } => {
+                self.withdrawn.remove(&event.order);
+                if !was_paid {
+                    return;
+                }
+                (NoticeKind::Cancellation, deliver.repeat)
+            }
+            EventBody::OrderCreated(_)
+            | EventBody::InventoryReserved { .. }
+            | EventBody::InventoryInsufficient { .. }
+            | EventBody::InventoryReleased { .. }
+            | EventBody::InventoryShipped { .. }
+            | EventBody::PaymentCancelled
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::OrderConfirmed
+            | EventBody::ShipmentHeld
+            | EventBody::NotificationSent { .. }
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => return,
+        };
+        // It is asked for again after its writes are stored, if it must be.
+        if repeat && self.recording.contains_key(&event.order) {
+            return;
+        }
+        match &deliver.order {
+            Some(order) => {
+                let way = if repeat || order.created_at < self.born { Way::AskFirst } else { Way::Fresh };
+                for channel in order.channels().iter() {
+                    self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way });
+                }
+            }
+            None => self.find_order(deliver.event.clone(), ctx),
+        }
+    }
+
+    /// The order's actor is not here: read the order, then take the event again, as a repeat.
+    fn find_order(&self, event: EventRef, ctx: &mut Context<Self>) {
+        let cell = self.cell.clone();
+        let id = event.get().order;
+        let reading = async move { cell.node.read_until_ok(|| cell.node.reads.known_order(id)).await.flatten() };
+        ctx.spawn(reading.into_actor(self).map(move |found, actor, ctx| {
+            if found.is_some() {
+                actor.take(Deliver { event, order: found, repeat: true }, ctx);
+            }
+        }));
+    }
+
+    /// A confirmation that was not sent yet is not sent any more; its row says so to whoever asks later.
+    fn withdraw(&mut self, deliver: &Deliver) {
+        let event = deliver.event.get();
+        self.withdrawn.insert(event.order);
+        let channels = deliver.order.as_ref().map_or(crate::domain::Channels::BOTH, |order| order.channels());
+        for channel in channels.iter() {
+            let key = (event.order, NoticeKind::Confirmation, channel);
+            if self.courses.raise(&key) {
+                continue;
+            }
+            self.record_withdrawn(key, event.shard, event.correlation);
+        }
+    }
+
+    fn record_withdrawn(&mut self, key: Key, shard: Shard, correlation: CorrelationId) {
+        let task = NoticeTask {
+            order: key.0,
+            kind: key.1,
+            channel: key.2,
+            status: NoticeStatus::Withdrawn,
+            attempt: 0,
+            next_try_at: None,
+            reason: None,
+            created_at: self.cell.node.now(),
+        };
+        self.record((shard, key.0), save(task, shard, correlation, None, None));
+    }
+
+    fn record(&mut self, (shard, order): (Shard, OrderId), write: Write) {
+        *self.recording.entry(order).or_insert(0) += 1;
+        self.cell.submit(Origin::Role(Role::Notification, shard, order), write);
+    }
+
+    fn admit(&mut self, key: Key, turn: Turn) {
+        let must_wait = self.board.is_held(key.2, self.cell.steady_ms()) || self.courses.len() >= self.cell.node.settings.notice_calls;
+        if let Some(order) = turn.order.as_ref().filter(|_| must_wait && !self.courses.has(&key)) {
+            return self.put_off(key, order);
+        }
+        if let Some((turn, signal)) = self.courses.admit(key, turn) {
+            self.begin(key, turn, signal);
+        }
+    }
+
+    /// A provider that takes the notice at once is done with here; the rest is a course.
+    fn begin(&mut self, key: Key, turn: Turn, signal: Signal) {
+        let mut failed = None;
+        let may_send = turn.order.as_ref().is_some_and(|order| self.cell.may_send(order.shard));
+        // It waits, or is another node's to send: then what is stored rules.
+        let turn = if may_send { turn } else { Turn { way: turn.way.later(), ..turn } };
+        if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
+            let mut call = message(&self.cell.node, order, key.1, key.2);
+            match at_once(&mut call) {
+                Some(Ok(())) => {
+                    let write = sent(order, key.1, key.2, 1, self.cell.node.now());
+                    self.cell.node.faults.pass(Point::NotifierAnswered, Some(order.id));
+                    self.record((order.shard, order.id), write);
+                    return self.ended(&key);
+                }
+                Some(Err(error)) => failed = Some(error),
+                None => return self.run(key, turn, Some(Begun::Call(call)), signal),
+            }
+        }
+        self.run(key, turn, failed.map(Begun::Failed), signal);
+    }
+
+    fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal) {
+        let is_under_way = matches!(begun, Some(Begun::Call(_)));
+        let sending = turn.order.as_ref().filter(|_| is_under_way).map(|order| self.cell.begin_sending(order.shard));
+        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, board: self.board.clone(), sending };
+        self.courses.launch(key, course.run(turn.order, turn.way, begun));
+    }
+
+    /// One notice's course has panicked: the others go on, and this one is begun again.
+    fn panicked(&self, key: Key, cause: &str, ctx: &mut Context<Self>) {
+        // Its order may rest by now, so nobody but this actor asks again.
+        let delay = Duration::from_millis(self.cell.node.settings.restart_backoff.most_ms);
+        ctx.run_later(delay, move |actor, _| actor.admit(key, Turn { order: None, way: Way::AskFirst }));
+        self.cell.node.counters.fare(ActorKind::Notifier).restarted(cause);
+        tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; it is begun again");
+    }
+
+    fn ended(&mut self, key: &Key) {
+        if let Some((key, turn, signal)) = self.courses.end(key) {
+            self.run(key, turn, None, signal);
+        }
+        self.cell.node.set_waiting(ActorKind::Notifier, self.cell.index, self.courses.len());
+    }
+
+    /// It waits in the database for its turn, and its order rests.
+    fn put_off(&mut self, key: Key, order: &Order) {
+        let now = self.cell.node.now();
+        let task = NoticeTask { next_try_at: Some(now), ..NoticeTask::new(order, key.1, key.2, now) };
+        self.record((order.shard, order.id), save(task, order.shard, order.correlation, None, None));
+        self.board.note(key.2, self.cell.steady_ms());
+        tell_waiting(&self.cell, order, key.1, key.2);
+    }
+
+    /// Takes up stored notices that are due, as many as there is room for.
+    fn take_up(&mut self, ctx: &mut Context<Self>) {
+        let now_ms = self.cell.steady_ms();
+        for channel in Channel::ALL {
+            let has_room = self.courses.len() < self.cell.node.settings.notice_calls;
+            if !has_room || self.reading.contains(&channel) || !self.board.take_due(channel, now_ms) {
+                continue;
+            }
+            self.reading.push(channel);
+            let (cell, shards) = (self.cell.clone(), self.cell.shards_of(Role::Notification));
+            let page = cell.node.settings.load_page;
+            let reading = async move {
+                if shards.is_empty() {
+                    return Vec::new();
+                }
+                // What was put off just now is on its way to the rows.
+                cell.node.journal.passed().await;
+                let read = cell.node.read_until_ok(|| cell.node.reads.next_notices(shards.clone(), channel, page)).await;
+                read.unwrap_or_default()
+            };
+            ctx.spawn(reading.into_actor(self).map(move |tasks, actor, _| actor.were_read(channel, tasks)));
+        }
+    }
+
+    fn were_read(&mut self, channel: Channel, tasks: Vec<NoticeTask>) {
+        let settings = &self.cell.node.settings;
+        let (most, page, tick_ms) = (settings.notice_calls, settings.load_page as usize, settings.tick_ms);
+        self.reading.retain(|reading| *reading != channel);
+        let (now, now_ms) = (self.cell.node.now(), self.cell.steady_ms());
+        let is_full = tasks.len() >= page;
+        for task in tasks {
+            let wait = task.next_try_at.map_or(0, |at| at.ms_since(now));
+            let key = (task.order, task.kind, channel);
+            // One that is under way says itself when it is due again; it is looked for all the same.
+            if wait > 0 || self.courses.has(&key) || self.courses.len() >= most {
+                self.board.note(channel, now_ms + wait.max(LOOK_AGAIN_MS));
+            } else {
+                self.admit(key, Turn { order: None, way: Way::AskFirst });
+            }
+        }
+        if is_full {
+            self.board.note(channel, now_ms + tick_ms);
+        }
+    }
+
+    /// Looks for all stored notices anew.
+    fn look_anew(&self) {
+        Channel::ALL.into_iter().for_each(|channel| self.board.note(channel, 0));
+    }
+}
+
+/// When notices that were found under way, or for which there was no room, are looked for again.
+const LOOK_AGAIN_MS: u64 = 200;
+
+impl Actor for Notifier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        let ended = self.courses.stream();
+        ctx.add_stream(ended);
+        self.cell.count(ActorKind::Notifier, 1);
+        self.cell.node.faults.pass(Point::NotifierStarted, None);
+        ctx.run_interval(Duration::from_millis(self.cell.node.settings.tick_ms.max(1)), Self::take_up);
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::Notifier, -1);
+        self.cell.report_end(ActorKind::Notifier);
+    }
+}
+
+impl StreamHandler<Ended<Key>> for Notifier {
+    fn handle(&mut self, Ended { key, panic }: Ended<Key>, ctx: &mut Self::Context) {
+        if let Some(cause) = panic {
+            self.panicked(key, &cause, ctx);
+        }
+        // It was told to stop when it had ended already, its notice stored to be sent later.
+        if self.courses.is_raised(&key) {
+            let correlation = self.cell.known_order(key.0).map_or(CorrelationId(key.0.0), |order| order.correlation);
+            self.record_withdrawn(key, self.cell.node.shards().of(key.0), correlation);
+        }
+        self.ended(&key);
+    }
+}
+
+impl Handler<Deliver> for Notifier {
+    type Result = ();
+    fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
+        self.cell.node.faults.pass(Point::NotifierMessage, Some(deliver.event.get().order));
+        self.take(deliver, ctx);
+    }
+}
+
+impl Handler<Recorded> for Notifier {
+    type Result = ();
+    fn handle(&mut self, Recorded(order): Recorded, _ctx: &mut Self::Context) {
+        if let Some(count) = self.recording.get_mut(&order) {
+            *count -= 1;
+            if *count == 0 {
+                self.recording.remove(&order);
+            }
+        }
+    }
+}
+
+impl Handler<RetryNotice> for Notifier {
+    type Result = ();
+    fn handle(&mut self, retry: RetryNotice, _ctx: &mut Self::Context) {
+        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskedFor });
+    }
+}
+
+impl Handler<Load> for Notifier {
+    type Result = ();
+    fn handle(&mut self, Load(_): Load, _ctx: &mut Self::Context) {
+        // What became of writes may have died with a router; orders ask again only after all that is stored.
+        self.recording.clear();
+        self.look_anew();
+    }
+}

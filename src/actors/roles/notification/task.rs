@@ -1,0 +1,263 @@
+//! The long way of one notice: stored tries with growing delays, an open breaker that burns none, and an end.
+
+use crate::actors::cell::{CellRef, Sending};
+use crate::actors::node::Node;
+use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
+use crate::actors::runtime::faults::Point;
+use crate::actors::runtime::tasks::Signal;
+use crate::db::{Outcome, Write};
+use crate::domain::{
+    Channel, CorrelationId, DeadLetter, Event, EventBody, LetterKind, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard,
+    Text, Timestamp,
+};
+use crate::providers::{Call, Email, ProviderError, Sms};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How a notice's turn begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// It was never tried.
+    Fresh,
+    /// It may have been: the stored row rules.
+    AskFirst,
+    /// A person asks for it: also if it was given up.
+    AskedFor,
+}
+
+impl Way {
+    /// The way once it had to wait.
+    pub(crate) fn later(self) -> Self {
+        match self {
+            Self::Fresh | Self::AskFirst => Self::AskFirst,
+            Self::AskedFor => Self::AskedFor,
+        }
+    }
+}
+
+/// A first try that the actor has begun already.
+pub(crate) enum Begun {
+    Call(Call<()>),
+    Failed(ProviderError),
+}
+
+/// One notice's course.
+pub(crate) struct Course {
+    pub(crate) cell: CellRef,
+    pub(crate) id: OrderId,
+    pub(crate) kind: NoticeKind,
+    pub(crate) channel: Channel,
+    pub(crate) signal: Signal,
+    pub(crate) board: Rc<NoticeBoard>,
+    /// Keeps the shard here while a call is under way that began before the course.
+    pub(crate) sending: Option<Sending>,
+}
+
+pub(crate) fn save(task: NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<Event>, letter: Option<DeadLetter>) -> Write {
+    Write::SaveNotice { task, shard, correlation, event, letter }
+}
+
+/// The write that a sent notice makes.
+pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u32, now: Timestamp) -> Write {
+    let task = NoticeTask { status: NoticeStatus::Sent, attempt, ..NoticeTask::new(order, kind, channel, now) };
+    let event = Event::of(order, now, EventBody::NotificationSent { kind, channel });
+    save(task, order.shard, order.correlation, Some(event), None)
+}
+
+/// Hands the notice to its provider.
+pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Channel) -> Call<()> {
+    let id = NoticeTask::new(order, kind, channel, order.created_at).id();
+    let contact = order.contact.as_deref();
+    let body = match kind {
+        NoticeKind::Confirmation => format!("Your order {} is confirmed. Total: {}.", order.id, order.total),
+        NoticeKind::Failure => format!("Your order {} could not be paid, so it will not be sent.", order.id),
+        NoticeKind::Cancellation => format!("Your order {} is cancelled. {} was given back.", order.id, order.total),
+        NoticeKind::Shipping => format!("Your order {} is on its way.", order.id),
+    };
+    match channel {
+        Channel::Email => {
+            let to = contact
+                .and_then(|contact| contact.email.clone())
+                .unwrap_or_else(|| Text::lossy(&format!("{}@{}", order.customer, node.settings.customer_domain)));
+            let subject = match kind {
+                NoticeKind::Confirmation => "Your order is confirmed",
+                NoticeKind::Failure => "Your payment failed",
+                NoticeKind::Cancellation => "Your order is cancelled",
+                NoticeKind::Shipping => "Your order is on its way",
+            };
+            node.providers.email.send(Email { id, to, subject: subject.to_owned(), body, correlation: order.correlation })
+        }
+        Channel::Sms => {
+            let to = contact.and_then(|contact| contact.phone.clone()).unwrap_or_else(|| Text::lossy("-"));
+            node.providers.sms.send(Sms { id, to, body, correlation: order.correlation })
+        }
+    }
+}
+
+impl Course {
+    pub(crate) async fn run(mut self, order: Option<Arc<Order>>, way: Way, begun: Option<Begun>) {
+        self.cell.node.faults.pass(Point::NotifierCourse, Some(self.id));
+        let order = match order {
+            Some(order) => Some(order),
+            None => {
+                let read = self.cell.node.read_until_ok(|| self.cell.node.reads.known_order(self.id)).await;
+                read.flatten()
+            }
+        };
+        if let Some(order) = order {
+            self.tell(&order, way, begun).await;
+        }
+    }
+
+    async fn tell(&mut self, order: &Arc<Order>, way: Way, mut begun: Option<Begun>) {
+        let mut losses = self.cell.losses();
+        let Some(mut task) = self.task(order, way).await else { return };
+        loop {
+            // Else its new owner sends it.
+            if begun.is_none() && !self.cell.owns(Role::Notification, order.shard) {
+                return;
+            }
+            // While it waited, the shard may have been another's, who has sent it.
+            if begun.is_none() && losses != self.cell.losses() {
+                losses = self.cell.losses();
+                let Some(stored) = self.task(order, way.later()).await else { return };
+                task = stored;
+                continue;
+            }
+            if begun.is_none() && !self.cell.may_send(order.shard) {
+                crate::actors::runtime::pause::pause(self.cell.node.settings.tick_ms).await;
+                continue;
+            }
+            if self.sending.is_none() {
+                self.sending = Some(self.cell.begin_sending(order.shard));
+            }
+            if begun.is_none() && self.signal.is_raised() {
+                task.status = NoticeStatus::Withdrawn;
+                task.next_try_at = None;
+                self.store(order, task, None, None).await;
+                return;
+            }
+            let result = match begun.take() {
+                Some(Begun::Call(call)) => call.await,
+                Some(Begun::Failed(error)) => Err(error),
+                None => message(&self.cell.node, order, self.kind, self.channel).await,
+            };
+            let error = match result {
+                Ok(()) => {
+                    self.cell.node.faults.pass(Point::NotifierAnswered, Some(self.id));
+                    let write = sent(order, self.kind, self.channel, task.attempt + 1, self.cell.node.now());
+                    self.submit(write).await;
+                    return;
+                }
+                Err(error @ (ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. })) => {
+                    task = self.put_off(order, task, &error, retry_in_ms.max(1)).await;
+                    self.sending = None;
+                    // A cancel that came meanwhile withdraws it.
+                    if self.signal.is_raised() {
+                        continue;
+                    }
+                    return;
+                }
+                Err(error) => error,
+            };
+            task.attempt += 1;
+            let next = match &error {
+                ProviderError::Failed { .. } | ProviderError::Deferred { .. } => self.cell.node.settings.notice_retry.next(task.attempt),
+                // It may have been sent: a second one would be worse than none. A person may decide otherwise.
+                ProviderError::Unknown { .. }
+                | ProviderError::Rejected { .. }
+                | ProviderError::Busy { .. }
+                | ProviderError::Open { .. } => None,
+            };
+            if !self.failed(order, &mut task, &error, next).await {
+                return;
+            }
+            self.sending = None;
+            if !self.signal.is_raised() {
+                return self.board.note(self.channel, self.cell.steady_ms() + next.unwrap_or(0));
+            }
+        }
+    }
+
+    /// The provider takes nothing for now: the notice waits where it costs no memory, and so do those that come after it.
+    async fn put_off(&self, order: &Order, mut task: NoticeTask, error: &ProviderError, wait_ms: u64) -> NoticeTask {
+        task.status = NoticeStatus::Pending;
+        task.next_try_at = Some(self.cell.node.now().plus_ms(wait_ms));
+        task.reason = Some(Text::lossy(&error.to_string()));
+        self.store(order, task.clone(), None, None).await;
+        self.board.hold(self.channel, self.cell.steady_ms() + wait_ms);
+        tell_waiting(&self.cell, order, self.kind, self.channel);
+        task
+    }
+
+    /// The stored row, or a new one; none when there is nothing to do (the stored answer was told again).
+    async fn task(&self, order: &Arc<Order>, way: Way) -> Option<NoticeTask> {
+        let fresh = NoticeTask::new(order, self.kind, self.channel, self.cell.node.now());
+        if way == Way::Fresh {
+            return Some(fresh);
+        }
+        // What was sent just now may be on its way to the rows.
+        self.cell.node.journal.passed().await;
+        let rows = self.cell.node.read_until_ok(|| self.cell.node.reads.notices(self.id)).await?;
+        let Some(row) = rows.into_iter().find(|row| row.kind == self.kind && row.channel == self.channel) else { return Some(fresh) };
+        match row.status {
+            NoticeStatus::Pending => {
+                let wait = row.next_try_at.map_or(0, |at| at.ms_since(self.cell.node.now()));
+                if wait == 0 || self.signal.is_raised() {
+                    return Some(row);
+                }
+                self.board.note(self.channel, self.cell.steady_ms() + wait);
+                tell_waiting(&self.cell, order, self.kind, self.channel);
+                None
+            }
+            NoticeStatus::GivenUp if way == Way::AskedFor => Some(NoticeTask { attempt: 0, reason: None, ..row }),
+            NoticeStatus::Sent | NoticeStatus::GivenUp | NoticeStatus::Withdrawn => {
+                self.cell.tell_again(row.answer(order.shard, order.correlation, row.created_at));
+                None
+            }
+        }
+    }
+
+    /// Stores a failed try; `false` when it was the last.
+    async fn failed(&self, order: &Arc<Order>, task: &mut NoticeTask, error: &ProviderError, next: Option<u64>) -> bool {
+        let now = self.cell.node.now();
+        let reason: Text<200> = Text::lossy(&error.to_string());
+        task.reason = Some(reason.clone());
+        task.next_try_at = next.map(|delay| now.plus_ms(delay));
+        task.status = if next.is_some() { NoticeStatus::Pending } else { NoticeStatus::GivenUp };
+        let body =
+            EventBody::NotificationFailed { kind: self.kind, channel: self.channel, attempt: task.attempt, last: next.is_none(), reason };
+        let letter = next.is_none().then(|| self.letter(order, error, task.attempt, now));
+        self.store(order, task.clone(), Some(Event::of(order, now, body)), letter).await;
+        next.is_some()
+    }
+
+    fn letter(&self, order: &Order, error: &ProviderError, tries: u32, now: Timestamp) -> DeadLetter {
+        let number = u32::from(self.kind.number()) * 2 + u32::from(self.channel.number());
+        let step = format!("{}/{}", self.kind.name(), self.channel.name());
+        let cause = match error {
+            ProviderError::Unknown { .. } => "notice-outcome-unknown",
+            ProviderError::Rejected { .. } => "notice-rejected",
+            ProviderError::Failed { .. } | ProviderError::Deferred { .. } | ProviderError::Busy { .. } | ProviderError::Open { .. } => {
+                "notice-failed"
+            }
+        };
+        DeadLetter::about(order.id, order.shard, LetterKind::Notice, number, Role::Notification, &step, now).because(
+            cause,
+            &error.to_string(),
+            tries,
+        )
+    }
+
+    async fn store(&self, order: &Order, task: NoticeTask, event: Option<Event>, letter: Option<DeadLetter>) {
+        self.submit(save(task, order.shard, order.correlation, event, letter)).await;
+    }
+
+    async fn submit(&self, write: Write) {
+        if let Ok(Outcome::Repeated(answers)) = self.cell.node.journal.ask(write, None).await {
+            for answer in answers {
+                self.cell.again(answer);
+            }
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! The order actor: the one live owner of one open order. It holds the saga, stores each step before it says or does anything
+//! that rests on it, and asks again for what it is owed.
+//!
+//! One write is in flight at a time; what comes meanwhile waits and is taken in one step after it. It knows no provider and no
+//! product: it only hears answers.
+
+mod due;
+pub(crate) mod live_orders;
+mod redrive;
+
+use crate::actors::cell::CellRef;
+use crate::actors::protocol::command::CommandError;
+use crate::actors::protocol::command::{Ask, OrderCommand};
+use crate::actors::protocol::kind::ActorKind;
+use crate::actors::protocol::messages::Alarm;
+use crate::actors::protocol::messages::{Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
+use crate::actors::protocol::slot::OpenSlot;
+use crate::actors::protocol::ticket::{Origin, Ticket};
+use crate::actors::roles::order::due::{Due, Overdue};
+use crate::actors::runtime::faults::{Plant, Point};
+use crate::actors::runtime::live::Change;
+use crate::actors::runtime::step_times::Step;
+use crate::db::{IdempotencyKey, Outcome, Write};
+use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Timestamp};
+use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, status, step};
+use actix::{Actor, ActorContext, Context, Handler};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How an order's actor begins.
+pub(crate) enum Begin {
+    /// It was just posted.
+    New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Outcome>, slot: OpenSlot },
+    /// From the store.
+    Loaded(Record),
+}
+
+enum Input {
+    Answer(EventRef),
+    Do(Ask),
+}
+
+pub(crate) use crate::saga::step::CHARGE;
+
+type Waiting = oneshot::Sender<Result<OrderStatus, CommandError>>;
+
+/// See the module.
+pub(crate) struct OrderActor {
+    cell: CellRef,
+    order: Arc<Order>,
+    record: Record,
+    /// Boxed, for it is gone when the actor has started, and a hundred thousand may live.
+    begin: Option<Box<Begin>>,
+    placing: Option<oneshot::Sender<Outcome>>,
+    in_flight: bool,
+    /// The record has facts that are not stored yet.
+    dirty: bool,
+    stash: Vec<Input>,
+    /// Commands whose effect is in the write in flight.
+    waiting: Vec<Waiting>,
+    redrives: u32,
+    due: Due,
+    overdue: Overdue,
+    /// When it next asks for what it is owed, by the steady clock.
+    asks_at: u64,
+    /// A deadline before that for which an alarm is set.
+    alarm_at: u64,
+    /// Held while it owes more than a notice.
+    slot: Option<OpenSlot>,
+    /// What the notifier has stored and still has to send.
+    notices_stored: Vec<(NoticeKind, Channel)>,
+    life: u64,
+    done: bool,
+}
+
+impl OrderActor {
+    pub(crate) fn new(cell: CellRef, order: Arc<Order>, begin: Begin, life: u64) -> Self {
+        cell.count(ActorKind::Order, 1);
+        Self {
+            cell,
+            order,
+            record: Record::default(),
+            begin: Some(Box::new(begin)),
+            placing: None,
+            in_flight: false,
+            dirty: false,
+            stash: Vec::new(),
+            waiting: Vec::new(),
+            redrives: 0,
+            due: Due::default(),
+            overdue: Overdue::default(),
+            asks_at: u64::MAX,
+            alarm_at: 0,
+            slot: None,
+            notices_stored: Vec::new(),
+            life,
+            done: false,
+        }
+    }
+
+    fn debts(&self) -> Owed {
+        owed(&self.record.facts, self.order.channels())
+    }
+
+    fn pass(&self, point: Point) {
+        self.cell.node.faults.pass(point, Some(self.order.id));
+    }
+
+    /// Takes all that waits, in one step, unless a write is in flight.
+    fn proceed(&mut self) {
+        if self.in_flight || self.done {
+            return;
+        }
+        let now = self.cell.node.now();
+        let mut effects = Effects::default();
+        let before = awaited::is_overdue(&self.record).then(|| self.record.facts.clone());
+        for input in std::mem::take(&mut self.stash) {
+            match input {
+                Input::Answer(event) => self.take_answer(&event, now, &mut effects),
+                Input::Do(ask) => self.take_command(ask, now, &mut effects),
+            }
+        }
+        if let Some(before) = before {
+            awaited::look(&before, &mut self.record, &mut effects);
+        }
+        self.look_after_external(now, &mut effects);
+        self.dirty |= effects.changed;
+        let debts = self.debts();
+        if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
+            self.save(effects, debts, now);
+        } else if effects.changed {
+            self.cell.wake_after(self.cell.node.settings.lazy_save_ms, self.order.id, Alarm::Save);
+        } else {
+            self.answer_waiting();
+        }
+        // Reckoned as soon as it can be.
+        self.mind_deadlines(now);
+        self.rest_if_done();
+    }
+
+    fn take_answer(&mut self, event: &EventRef, now: Timestamp, effects: &mut Effects) {
+        let event = event.get();
+        if let EventBody::NotificationFailed { last: false, kind, channel, .. } = event.body
+            && !self.notices_stored.contains(&(kind, channel))
+        {
+            self.notices_stored.push((kind, channel));
+        }
+        external::answer(&self.order, &mut self.record, event, self.cell.node.settings.external_roles, now, effects);
+    }
+
+    /// What other teams' roles have left to be done.
+    fn look_after_external(&mut self, now: Timestamp, effects: &mut Effects) {
+        external::look(&self.order, &mut self.record, now, effects);
+        by_hand::look(&self.order, &mut self.record, self.cell.node.settings.external_roles, now, effects);
+    }
+
+    fn take_command(&mut self, ask: Ask, now: Timestamp, effects: &mut Effects) {
+        if ask.seen.is_some_and(|seen| seen != self.record.revision()) {
+            return reply(ask.reply, Err(CommandError::Rejected(Rejection::Stale)));
+        }
+        let result = match ask.what {
+            OrderCommand::Cancel(by) => step::cancel(&self.order, &mut self.record, by, now, effects),
+            OrderCommand::Ship(shipment) => step::ship(&self.order, &mut self.record, shipment, now, effects),
+            OrderCommand::Compensate => {
+                self.restart(now);
+                step::compensate(&self.order, &mut self.record, now, effects)
+            }
+            OrderCommand::Accept(dispute) => {
+                external::settle(&self.order, &mut self.record, dispute, now, effects);
+                self.redrives = 0;
+                Ok(())
+            }
+            OrderCommand::Unpark => {
+                self.restart(now);
+                step::unpark(&mut self.record, effects)
+            }
+            OrderCommand::DoneByHand(role) => {
+                by_hand::done(&self.order, &mut self.record, role, self.cell.node.settings.external_roles, now, effects);
+                self.redrives = 0;
+                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                Ok(())
+            }
+            OrderCommand::Hear(event) => {
+                external::answer(&self.order, &mut self.record, &event, self.cell.node.settings.external_roles, now, effects);
+                Ok(())
+            }
+            // A cancel came between: the payment is undone instead.
+            OrderCommand::Park { step: CHARGE, .. } if self.record.facts.cancel.is_some() => {
+                self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+                Ok(())
+            }
+            OrderCommand::Park { step, cause, detail, tries, role } => {
+                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now).because(
+                    cause.as_str(),
+                    detail.as_str(),
+                    tries,
+                );
+                step::park(&mut self.record, letter, effects);
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => self.waiting.push(ask.reply),
+            Err(rejection) => reply(ask.reply, Err(CommandError::Rejected(rejection))),
+        }
+    }
+
+    /// A person has looked at it: it is driven on at once, and another team's answer is awaited for as long again.
+    fn restart(&mut self, now: Timestamp) {
+        if awaited::is_overdue(&self.record) {
+            awaited::anew(&mut self.record, now);
+        }
+        self.redrives = 0;
+        self.cell.wake_after(0, self.order.id, Alarm::Nudge);
+    }
+
+    fn save(&mut self, effects: Effects, debts: Owed, now: Timestamp) {
+        self.in_flight = true;
+        self.dirty = false;
+        let write = Write::Save {
+            order: self.order.clone(),
+            status: status(&self.record.facts),
+            open: !debts.is_nothing(),
+            record: self.record.clone(),
+            events: effects.events,
+            letters: effects.letters,
+            at: now,
+        };
+        self.cell.submit(Origin::Order(self.order.shard, self.order.id, self.life), write);
+        self.pass(Point::OrderSave);
+    }
+
+    fn answer_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let status = status(&self.record.facts);
+        for waiting in self.waiting.drain(..) {
+            reply(waiting, Ok(status));
+        }
+    }
+
+    /// After a write: tells who waits, and lets the open orders' bound know when stock and payment have answered.
+    fn stored(&mut self) {
+        let debts = self.debts();
+        let change = Change { status: status(&self.record.facts), settled: debts.is_nothing() };
+        self.cell.node.live.tell(self.order.id, change);
+        self.answer_waiting();
+        self.count_open(debts.is_more_than_a_notice() && !self.waits_for_another_team());
+        if change.settled {
+            self.time_confirmation();
+        }
+    }
+
+    /// What the way to CONFIRMED took, part by part.
+    fn time_confirmation(&self) {
+        let facts = &self.record.facts;
+        let (Some((_, reserved)), Some((PaymentFact::Paid { .. }, paid))) = (&facts.stock, &facts.payment) else { return };
+        let times = &self.cell.node.times;
+        times.record(Step::Reserve, micros(self.order.created_at, *reserved));
+        times.record(Step::Pay, micros(*reserved, *paid));
+        times.record(Step::Confirm, micros(self.order.created_at, *paid));
+        if let Some(notice) = facts.notices.first() {
+            times.record(Step::Notify, micros(*paid, notice.at));
+        }
+    }
+
+    fn count_open(&mut self, open: bool) {
+        match (open, &self.slot) {
+            (true, None) => self.slot = Some(self.cell.node.counters.open.take()),
+            (false, Some(_)) => self.slot = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// A settled order's actor ends; so does one that only waits for a notice which the notifier has stored.
+    fn rest_if_done(&mut self) {
+        if self.in_flight || self.dirty || !self.stash.is_empty() || !self.waiting.is_empty() || self.placing.is_some() {
+            return;
+        }
+        let debts = self.debts();
+        // Whatever comes wakes it from its row.
+        if self.waits_for_another_team() && self.due.is_none() {
+            return self.leave();
+        }
+        if debts.is_nothing() || (!debts.is_more_than_a_notice() && self.owed_notices_are_stored(debts)) {
+            self.leave();
+            if !debts.is_nothing() {
+                // Should the notifier's last word be lost, it is asked for then.
+                self.cell.look_after(self.order.id);
+            }
+        }
+    }
+
+    fn owed_notices_are_stored(&self, debts: Owed) -> bool {
+        let Some(kind) = debts.notice else { return false };
+        let mut missing = self.order.channels().iter().filter(|channel| !self.record.facts.has_notice(kind, *channel));
+        missing.all(|channel| self.notices_stored.contains(&(kind, channel)))
+    }
+
+    /// Nobody reaches this actor any more; it ends once it has passed on what lies in its mailbox.
+    fn leave(&mut self) {
+        self.done = true;
+        self.count_open(false);
+        self.cell.leave(self.order.id, self.life);
+    }
+
+    /// Ends, and has the supervisor start the order from what is stored.
+    fn begin_anew(&mut self) {
+        self.leave();
+        self.cell.wake(self.order.id, WakeWith::Stored);
+    }
+}
+
+/// Microseconds between two times.
+fn micros(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0)
+}
+
+fn reply(to: Waiting, result: Result<OrderStatus, CommandError>) {
+    // Who asked may have gone away; what was stored stays.
+    drop(to.send(result));
+}
+
+/// Counted here, for actix does not stop an actor in order that panics when nobody can reach it any more.
+impl Drop for OrderActor {
+    fn drop(&mut self) {
+        self.cell.count(ActorKind::Order, -1);
+    }
+}
+
+impl Actor for OrderActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.pass(Point::OrderStarted);
+        match self.begin.take().map(|begin| *begin) {
+            Some(Begin::New { key, ticket, reply, slot }) => {
+                self.slot = Some(slot);
+                self.record = step::placed(&self.order);
+                self.in_flight = true;
+                if self.cell.node.faults.has(Plant::AnswerBeforeCommit) {
+                    // The bug: nothing is stored yet.
+                    drop(reply.send(Outcome::Done));
+                } else {
+                    self.placing = Some(reply);
+                }
+                let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
+                self.cell.node.journal.submit_with(
+                    self.cell.epoch(),
+                    Origin::Order(self.order.shard, self.order.id, self.life),
+                    write,
+                    ticket,
+                );
+                self.rearm(self.cell.node.now());
+            }
+            Some(Begin::Loaded(record)) => {
+                self.record = record;
+                self.count_open(self.debts().is_more_than_a_notice() && !self.waits_for_another_team());
+                self.cell.wake_after(0, self.order.id, Alarm::Redrive);
+            }
+            None => ctx.stop(),
+        }
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        if std::thread::panicking() {
+            self.cell.report_death(ActorKind::Order, Some((self.order.id, self.life)));
+        }
+    }
+}
+
+impl Handler<Answer> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Answer(event): Answer, _ctx: &mut Self::Context) {
+        if self.done {
+            return self.cell.wake(self.order.id, WakeWith::Answer(event));
+        }
+        self.stash.push(Input::Answer(event));
+        self.pass(Point::OrderMessage);
+        self.proceed();
+    }
+}
+
+impl Handler<Do> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Do(ask): Do, _ctx: &mut Self::Context) {
+        if self.done {
+            return self.cell.wake(self.order.id, WakeWith::Ask(ask));
+        }
+        self.stash.push(Input::Do(ask));
+        self.pass(Point::OrderMessage);
+        self.proceed();
+    }
+}
+
+impl Handler<Ring> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Ring(alarm): Ring, _ctx: &mut Self::Context) {
+        if self.done {
+            return;
+        }
+        self.pass(Point::OrderTimer);
+        let now = self.cell.node.now();
+        match alarm {
+            Alarm::Save if self.dirty && !self.in_flight => {
+                let debts = self.debts();
+                self.save(Effects::default(), debts, now);
+            }
+            Alarm::Save => {}
+            Alarm::Redrive => {
+                self.redrive(now);
+                self.rearm(now);
+            }
+            // It is not lost over a write under way.
+            Alarm::Nudge if self.in_flight => self.cell.wake_after(self.cell.node.settings.tick_ms.max(1), self.order.id, Alarm::Nudge),
+            Alarm::Nudge => self.redrive(now),
+            // It was woken meanwhile.
+            Alarm::Rest => {}
+        }
+    }
+}
+
+impl Handler<Quit> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Quit: Quit, ctx: &mut Self::Context) {
+        self.leave();
+        ctx.stop();
+    }
+}
+
+impl Handler<Stored> for OrderActor {
+    type Result = ();
+    fn handle(&mut self, Stored(outcome): Stored, _ctx: &mut Self::Context) {
+        self.pass(Point::OrderStored);
+        let now = self.cell.node.now();
+        self.in_flight = false;
+        let placing = self.placing.take();
+        let is_placing = placing.is_some();
+        if let Some(reply) = placing {
+            drop(reply.send(outcome.clone()));
+        }
+        match outcome {
+            // Stored or, if its key was taken, not: what is stored says it.
+            Outcome::Recorded if is_placing => self.begin_anew(),
+            Outcome::Done | Outcome::Recorded | Outcome::Repeated(_) => {
+                if is_placing {
+                    self.cell.node.times.record(Step::Answer, micros(self.order.created_at, now));
+                }
+                self.stored();
+                self.proceed();
+            }
+            Outcome::KeyTaken { .. } | Outcome::NotStored | Outcome::NotOurs => self.leave(),
+            Outcome::Refused(_) if is_placing => self.leave(),
+            // The record does not say what is stored any more: start again from what is.
+            Outcome::Refused(why) => {
+                crate::actors::runtime::invariant::broken("an order's record was refused by the database", &why);
+                self.begin_anew();
+            }
+            Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
+                crate::actors::runtime::invariant::broken("an order's write got another kind's answer", "order");
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What an order does when nothing comes: its deadlines, and the questions that it asks again.
+
+use super::OrderActor;
+use crate::actors::protocol::messages::Alarm;
+use crate::domain::{CancelledBy, Event, EventBody, Role, Timestamp};
+use crate::saga::awaited::{self, Awaited};
+use crate::saga::policy::Backoff;
+use crate::saga::{Effects, Rejection, by_hand, external, step};
+
+impl OrderActor {
+    /// Whether every role that answers this order does so on this node.
+    fn has_all_roles(&self) -> bool {
+        let answering = [Role::Inventory, Role::Payment, Role::Notification];
+        answering.into_iter().all(|role| self.cell.owns(role, self.order.shard))
+    }
+
+    /// Something is owed for too long: end the order when its deadline has passed, else ask again.
+    pub(super) fn redrive(&mut self, now: Timestamp) {
+        if self.in_flight {
+            return;
+        }
+        // Parked or not: stock is not held longer than promised. The letter stays, and tells why.
+        if let Some((due_ms, by)) = self.due(now)
+            && due_ms <= self.cell.steady_ms()
+        {
+            let mut effects = Effects::default();
+            let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
+            self.look_after_external(now, &mut effects);
+            if ended.is_ok() && effects.changed {
+                let debts = self.debts();
+                self.save(effects, debts, now);
+            }
+            return;
+        }
+        if self.answer_is_overdue(now) {
+            return;
+        }
+        let external = self.cell.node.settings.external_roles;
+        let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
+        let events: Vec<Event> = events
+            .into_iter()
+            .map(|event| self.within_reach(external::told(event, external)))
+            .filter(|event| self.is_asked_again(event))
+            .collect();
+        if !events.is_empty() {
+            self.redrives += 1;
+        }
+        for event in events {
+            metrics::counter!("ordermill_redrives_total", "event" => event.kind().name()).increment(1);
+            self.cell.again(event);
+        }
+        self.proceed();
+    }
+
+    /// What makes the next role answer: the event that it waits for where that can be told from here, else the order's first one,
+    /// which each role on the way answers again. An order may only repeat its own events to the outside.
+    fn within_reach(&self, event: Event) -> Event {
+        let shard = self.order.shard;
+        let is_told_here = event.kind().topic().role().is_none_or(|role| self.cell.owns(role, shard));
+        let is_heard_here = event.subscribers().all(|role| self.cell.owns(role, shard));
+        if is_told_here || is_heard_here {
+            return event;
+        }
+        Event::of(&self.order, self.order.created_at, EventBody::OrderCreated(self.order.clone()))
+    }
+
+    /// Another team's role is asked once.
+    fn is_asked_again(&self, event: &Event) -> bool {
+        let external = self.cell.node.settings.external_roles;
+        let mut asked = event.subscribers().filter(|role| *role != Role::Order);
+        asked.any(|role| !external.has(role))
+    }
+
+    /// The delays after which it asks again.
+    fn rhythm(&self) -> Backoff {
+        let settings = &self.cell.node.settings;
+        if self.has_all_roles() { settings.redrive } else { settings.redrive_far }
+    }
+
+    pub(super) fn due(&mut self, now: Timestamp) -> Option<(u64, CancelledBy)> {
+        self.due.look(&self.record.facts, self.cell.node.settings.deadlines, now, self.cell.steady_ms())
+    }
+
+    /// What another team's role owes for too long becomes a dead letter.
+    fn answer_is_overdue(&mut self, now: Timestamp) -> bool {
+        let (Some(awaited), Some(due_ms)) = (self.awaited(), self.overdue(now)) else { return false };
+        if due_ms > self.cell.steady_ms() {
+            return false;
+        }
+        let mut effects = Effects::default();
+        awaited::park(&self.order, &mut self.record, awaited, now, &mut effects);
+        let debts = self.debts();
+        self.save(effects, debts, now);
+        true
+    }
+
+    fn awaited(&self) -> Option<Awaited> {
+        let settings = &self.cell.node.settings;
+        let awaited = || awaited::awaited(&self.order, &self.record, settings.external_roles, settings.deadlines);
+        if self.record.parked.is_some() { None } else { awaited() }
+    }
+
+    /// When another team's answer is overdue, in milliseconds of the steady clock.
+    fn overdue(&mut self, now: Timestamp) -> Option<u64> {
+        let at = self.awaited().map(|awaited| awaited.since.plus_ms(self.cell.node.settings.external_answer_ms));
+        self.overdue.look(at, now, self.cell.steady_ms())
+    }
+
+    /// A deadline is the order's own: where it falls due before the next question it has an alarm of its own.
+    pub(super) fn mind_deadlines(&mut self, now: Timestamp) {
+        let due = self.due(now).map(|(due_ms, _)| due_ms);
+        let Some(next) = due.into_iter().chain(self.overdue(now)).min() else { return };
+        if next < self.asks_at && self.alarm_at != next {
+            self.alarm_at = next;
+            self.cell.wake_after(next.saturating_sub(self.cell.steady_ms()), self.order.id, Alarm::Nudge);
+        }
+    }
+
+    pub(super) fn rearm(&mut self, now: Timestamp) {
+        let delay = self.rhythm().after(self.redrives + 1);
+        self.asks_at = self.cell.steady_ms().saturating_add(delay);
+        self.cell.wake_after(delay, self.order.id, Alarm::Redrive);
+        self.alarm_at = 0;
+        self.mind_deadlines(now);
+    }
+
+    /// Whether a person of another team must do something first: it needs no place among the open orders, and no actor.
+    pub(super) fn waits_for_another_team(&self) -> bool {
+        let causes = [awaited::OVERDUE, by_hand::EXTERNAL];
+        self.record.parked.as_ref().is_some_and(|cause| causes.contains(&cause.as_str()))
+    }
+}

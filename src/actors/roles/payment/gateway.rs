@@ -1,0 +1,153 @@
+//! The payment gateway: charges when the stock is held, undoes when the order is to end. One step per order is under way at a
+//! time; orders interleave. What was decided is in its rows; a repeat is answered from them.
+
+use crate::actors::cell::CellRef;
+use crate::actors::protocol::kind::ActorKind;
+use crate::actors::protocol::messages::Alarm;
+use crate::actors::protocol::messages::Deliver;
+use crate::actors::protocol::ticket::Origin;
+use crate::actors::roles::payment::task;
+use crate::actors::roles::payment::task::{Begun, Goal};
+use crate::actors::runtime::faults::Point;
+use crate::actors::runtime::tasks::{Courses, Ended, Signal, at_once};
+use crate::domain::{EventBody, Order, OrderId, Role, Shard};
+use crate::providers::Charge;
+use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
+use std::sync::Arc;
+
+/// One order's turn.
+pub(crate) struct Turn {
+    shard: Shard,
+    order: Option<Arc<Order>>,
+    goal: Goal,
+}
+
+/// See the module.
+pub(crate) struct PaymentGateway {
+    cell: CellRef,
+    courses: Courses<OrderId, Turn>,
+}
+
+impl PaymentGateway {
+    pub(crate) fn new(cell: CellRef) -> Self {
+        let courses = Courses::new(cell.node.settings.payment_calls);
+        Self { cell, courses }
+    }
+
+    fn take(&mut self, deliver: &Deliver) {
+        let event = deliver.event.get();
+        let goal = match event.body.content() {
+            EventBody::InventoryReserved { .. } => Goal::Charge { ask_first: deliver.repeat },
+            EventBody::OrderCancelRequested { .. } => {
+                if self.courses.raise(&event.order) {
+                    return;
+                }
+                Goal::Undo
+            }
+            EventBody::OrderCreated(_)
+            | EventBody::InventoryInsufficient { .. }
+            | EventBody::InventoryReleased { .. }
+            | EventBody::InventoryShipped { .. }
+            | EventBody::PaymentProcessed { .. }
+            | EventBody::PaymentFailed { .. }
+            | EventBody::PaymentCancelled
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::OrderConfirmed
+            | EventBody::OrderCancelled { .. }
+            | EventBody::OrderFailed { .. }
+            | EventBody::ShipmentHeld
+            | EventBody::OrderShipped { .. }
+            | EventBody::NotificationSent { .. }
+            | EventBody::NotificationFailed { .. }
+            | EventBody::AnswerAccepted { .. }
+            | EventBody::StepParked { .. } => return,
+        };
+        let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
+        if let Some((turn, signal)) = self.courses.admit(event.order, turn) {
+            self.begin(event.order, turn, signal);
+        }
+    }
+
+    /// A provider that answers at once is done with here; the rest is a course.
+    fn begin(&mut self, id: OrderId, turn: Turn, signal: Signal) {
+        let mut begun = None;
+        if let (Some(order), Goal::Charge { ask_first: false }) = (&turn.order, turn.goal)
+            && !signal.is_raised()
+        {
+            let mut call = self.cell.node.providers.payment.charge(task::request(order, 1));
+            match at_once(&mut call) {
+                Some(Ok(charge)) => {
+                    self.decided(order, charge);
+                    return self.ended(id);
+                }
+                Some(Err(error)) => begun = Some(Begun::Failed(error)),
+                None => begun = Some(Begun::Call(call)),
+            }
+        }
+        self.run(id, turn, begun, signal);
+    }
+
+    fn decided(&self, order: &Arc<Order>, charge: Charge) {
+        self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(order.id));
+        let now = self.cell.node.now();
+        let (payment, event) = task::charged(order, 1, charge, now);
+        let write =
+            crate::db::Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event: Some(event), letter: None };
+        self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
+    }
+
+    fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal) {
+        let course = task::Course { cell: self.cell.clone(), id, shard: turn.shard, signal };
+        self.courses.launch(id, course.run(turn.order, turn.goal, begun));
+    }
+
+    fn ended(&mut self, id: OrderId) {
+        self.cell.node.forget_retry(id);
+        if let Some((id, turn, signal)) = self.courses.end(&id) {
+            self.run(id, turn, None, signal);
+        }
+        self.cell.node.set_waiting(ActorKind::PaymentGateway, self.cell.index, self.courses.len());
+    }
+
+    /// One order's course has panicked: the others go on, and this order is driven again.
+    fn panicked(&self, id: OrderId, cause: &str) {
+        self.cell.node.counters.fare(ActorKind::PaymentGateway).restarted(cause);
+        tracing::error!(actor = "payment-gateway", order.id = %id, cause = %cause, "a payment's course panicked; its order is driven again");
+        self.cell.wake_after(self.cell.node.settings.restart_backoff.after(1), id, Alarm::Nudge);
+    }
+}
+
+impl Actor for PaymentGateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
+        let ended = self.courses.stream();
+        ctx.add_stream(ended);
+        self.cell.count(ActorKind::PaymentGateway, 1);
+        self.cell.node.faults.pass(Point::PaymentGatewayStarted, None);
+    }
+
+    /// Runs also while a panic unwinds.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.cell.count(ActorKind::PaymentGateway, -1);
+        self.cell.report_end(ActorKind::PaymentGateway);
+    }
+}
+
+impl StreamHandler<Ended<OrderId>> for PaymentGateway {
+    fn handle(&mut self, Ended { key, panic }: Ended<OrderId>, _ctx: &mut Self::Context) {
+        if let Some(cause) = panic {
+            self.panicked(key, &cause);
+        }
+        self.ended(key);
+    }
+}
+
+impl Handler<Deliver> for PaymentGateway {
+    type Result = ();
+    fn handle(&mut self, deliver: Deliver, _ctx: &mut Self::Context) {
+        self.cell.node.faults.pass(Point::PaymentGatewayMessage, Some(deliver.event.get().order));
+        self.take(&deliver);
+    }
+}

@@ -1,0 +1,4 @@
+//! The payment role: charges when the stock is held, undoes when the order is to end.
+
+pub(crate) mod gateway;
+pub(crate) mod task;

@@ -1,0 +1,484 @@
+//! The long way of one payment: retries, unknown outcomes, open breakers, undo. Each decision is stored before anything rests
+//! on it; a new attempt begins only after the last is known to have failed, and is stored before the provider hears of it. A call
+//! whose outcome is unknown, or that was refused, is asked for before it is repeated; what is stored is read again after any loss of
+//! the shard.
+
+use crate::actors::cell::CellRef;
+use crate::actors::protocol::command::{Ask, park_command};
+use crate::actors::protocol::inbound::Inbound;
+use crate::actors::roles::order::CHARGE;
+use crate::actors::runtime::faults::Point;
+use crate::actors::runtime::tasks::Signal;
+use crate::db::{Outcome, Write};
+use crate::domain::{Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
+use crate::providers::Call;
+use crate::providers::{Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
+use crate::saga::by_hand::PROVIDER;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The step of a void that fails.
+pub(crate) const VOID: &str = "void";
+/// The step of a refund that fails.
+pub(crate) const REFUND: &str = "refund";
+/// The step of giving back money of which no row tells.
+const STRAY_REFUND: &str = "stray-refund";
+
+/// What a course is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// Take the money. `ask_first`: it may have been tried before.
+    Charge { ask_first: bool },
+    /// Leave no money taken.
+    Undo,
+}
+
+/// A first call that the actor has begun already.
+pub(crate) enum Begun {
+    Call(Call<Charge>),
+    Failed(ProviderError),
+}
+
+pub(crate) fn request(order: &Order, attempt: u32) -> ChargeRequest {
+    ChargeRequest {
+        key: ChargeKey { order: order.id, attempt },
+        amount: order.total,
+        method: order.payment_method.clone(),
+        correlation: order.correlation,
+    }
+}
+
+/// The row and the event that an answered charge makes.
+pub(crate) fn charged(order: &Order, attempt: u32, charge: Charge, now: Timestamp) -> (Payment, Event) {
+    match charge {
+        Charge::Approved => {
+            let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
+            (Payment::of(order, attempt, PaymentStatus::Charged, now), Event::of(order, now, body))
+        }
+        Charge::Declined { reason } => {
+            let mut payment = Payment::of(order, attempt, PaymentStatus::Failed, now);
+            payment.reason = Some(reason.clone());
+            (payment, Event::of(order, now, EventBody::PaymentFailed { reason }))
+        }
+    }
+}
+
+/// Nothing more can be done here: the order is parked, the node is stopping, or the shard is another's.
+struct GivenUp;
+
+/// What became of a write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stored {
+    /// It is stored.
+    Done,
+    /// Something else had been stored before: it is to be read, and nothing may rest on what was to be written.
+    Otherwise,
+}
+
+/// What has gone wrong in a course so far.
+#[derive(Default)]
+struct Trouble {
+    failures: u32,
+    /// When it began, on the cell's steady clock, and the last error.
+    first_ms: Option<u64>,
+    last: Option<ProviderError>,
+}
+
+impl Trouble {
+    fn add(&mut self, error: ProviderError, now_ms: u64) {
+        self.failures += 1;
+        self.first_ms.get_or_insert(now_ms);
+        self.last = Some(error);
+    }
+
+    /// How long it may still be tried, once something has failed.
+    fn left(&self, now_ms: u64, most_ms: u64) -> Option<u64> {
+        self.first_ms.map(|first_ms| first_ms.saturating_add(most_ms).saturating_sub(now_ms))
+    }
+}
+
+/// Where a charge stands.
+struct Attempt {
+    number: u32,
+    /// Ask what became of it before the next call.
+    ask_first: bool,
+    /// A call of it may still arrive: then no other attempt may begin, whatever the later calls say.
+    may_arrive: bool,
+}
+
+impl Attempt {
+    fn is_doubtful(&mut self) {
+        (self.ask_first, self.may_arrive) = (true, true);
+    }
+}
+
+/// One order's course.
+pub(crate) struct Course {
+    pub(crate) cell: CellRef,
+    pub(crate) id: OrderId,
+    pub(crate) shard: Shard,
+    pub(crate) signal: Signal,
+}
+
+impl Course {
+    pub(crate) async fn run(self, order: Option<Arc<Order>>, goal: Goal, begun: Option<Begun>) {
+        // What was given up is told where it was: by a dead letter, or by the order that asks again.
+        let _ended = self.try_run(order, goal, begun).await;
+    }
+
+    async fn try_run(&self, order: Option<Arc<Order>>, goal: Goal, begun: Option<Begun>) -> Result<(), GivenUp> {
+        self.cell.node.faults.pass(Point::PaymentGatewayCourse, Some(self.id));
+        let order = match order {
+            Some(order) => order,
+            None => self.read(|reads, id| reads.known_order(id)).await?.ok_or(GivenUp)?,
+        };
+        match goal {
+            Goal::Undo => self.undo(&order).await,
+            Goal::Charge { ask_first } => self.charge(&order, ask_first, begun).await,
+        }
+    }
+
+    fn provider(&self) -> &dyn PaymentProvider {
+        &*self.cell.node.providers.payment
+    }
+
+    async fn charge(&self, order: &Arc<Order>, ask_first: bool, mut begun: Option<Begun>) -> Result<(), GivenUp> {
+        let mut losses = self.cell.losses();
+        let mut trouble = Trouble::default();
+        let mut attempt = Attempt { number: 1, ask_first, may_arrive: ask_first };
+        // What is stored must be read first: another may have charged.
+        let mut is_stale = ask_first;
+        loop {
+            if begun.is_none() {
+                // Else its new owner goes on.
+                if !self.cell.owns(Role::Payment, self.shard) {
+                    return Err(GivenUp);
+                }
+                if is_stale || losses != self.cell.losses() {
+                    losses = self.cell.losses();
+                    is_stale = false;
+                    attempt.is_doubtful();
+                    let Some(number) = self.stored_attempt(order).await? else { return Ok(()) };
+                    attempt.number = number;
+                    trouble.failures = trouble.failures.max(number.saturating_sub(1));
+                    continue;
+                }
+                if self.signal.is_raised() {
+                    return self.undo(order).await;
+                }
+            }
+            let result = match begun.take() {
+                Some(Begun::Call(call)) => call.await,
+                Some(Begun::Failed(error)) => Err(error),
+                None => self.ask_and_charge(order, &attempt).await,
+            };
+            let error = match result {
+                Ok(charge) => return self.answered(order, attempt.number, charge).await,
+                // It may have been refused for being the second one.
+                Err(ProviderError::Rejected { reason }) => match self.refused(order, &attempt, &reason).await {
+                    Ok(charge) => return self.answered(order, attempt.number, charge).await,
+                    Err(error) => {
+                        attempt.ask_first = true;
+                        error
+                    }
+                },
+                Err(error) => error,
+            };
+            if let ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } = error {
+                self.wait_for_provider(order, CHARGE, retry_in_ms, &trouble, Some(&self.signal)).await?;
+                continue;
+            }
+            if matches!(error, ProviderError::Unknown { .. }) {
+                attempt.is_doubtful();
+            }
+            self.stumble(order, CHARGE, error, &mut trouble, Some(&self.signal)).await?;
+            if !attempt.ask_first && !self.signal.is_raised() && losses == self.cell.losses() {
+                let trying = Payment::of(order, attempt.number + 1, PaymentStatus::Trying, self.cell.node.now());
+                match self.store(order, trying, None).await? {
+                    Stored::Done => attempt.number += 1,
+                    Stored::Otherwise => is_stale = true,
+                }
+            }
+        }
+    }
+
+    /// The number of the attempt to go on with; none when the payment is decided, and told again.
+    async fn stored_attempt(&self, order: &Order) -> Result<Option<u32>, GivenUp> {
+        // What was written just now may be on its way to the rows.
+        self.cell.node.journal.passed().await;
+        let Some(row) = self.read(|reads, id| reads.payment(id)).await? else { return Ok(Some(1)) };
+        if row.status == PaymentStatus::Trying {
+            return Ok(Some(row.attempt));
+        }
+        self.cell.tell_again(row.answer(order.shard, order.correlation));
+        Ok(None)
+    }
+
+    async fn ask_and_charge(&self, order: &Order, attempt: &Attempt) -> Result<Charge, ProviderError> {
+        if attempt.ask_first
+            && let Some(answer) = self.ask(order, attempt.number).await?
+        {
+            return Ok(answer);
+        }
+        self.provider().charge(request(order, attempt.number)).await
+    }
+
+    /// A refused charge: what the provider says of its key is the answer. Where it knows nothing of it, and an earlier call may still
+    /// arrive, the key is voided first.
+    async fn refused(&self, order: &Order, attempt: &Attempt, reason: &str) -> Result<Charge, ProviderError> {
+        if let Some(answer) = self.ask(order, attempt.number).await? {
+            return Ok(answer);
+        }
+        let declined = Charge::Declined { reason: Text::lossy(reason) };
+        if !attempt.may_arrive {
+            return Ok(declined);
+        }
+        match self.void(ChargeKey { order: order.id, attempt: attempt.number }, false).await? {
+            Voided::Voided => Ok(declined),
+            Voided::AlreadyCharged => Ok(Charge::Approved),
+        }
+    }
+
+    /// What became of an attempt whose answer was lost; none if the provider never heard of it.
+    async fn ask(&self, order: &Order, attempt: u32) -> Result<Option<Charge>, ProviderError> {
+        Ok(match self.find(ChargeKey { order: order.id, attempt }).await? {
+            Found::Approved { .. } => Some(Charge::Approved),
+            Found::Declined { reason } => Some(Charge::Declined { reason }),
+            Found::Voided => Some(Charge::Declined { reason: Text::lossy("voided") }),
+            Found::NotFound => None,
+        })
+    }
+
+    async fn find(&self, key: ChargeKey) -> Result<Found, ProviderError> {
+        match self.provider().find(key).await {
+            // A question that is refused says nothing of the charge.
+            Err(ProviderError::Rejected { reason }) => Err(ProviderError::Unknown { reason }),
+            answer => answer,
+        }
+    }
+
+    async fn answered(&self, order: &Arc<Order>, attempt: u32, charge: Charge) -> Result<(), GivenUp> {
+        self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(self.id));
+        let is_taken = charge == Charge::Approved;
+        let (payment, event) = charged(order, attempt, charge, self.cell.node.now());
+        if self.store(order, payment, Some(event)).await? == Stored::Otherwise && is_taken {
+            self.give_back_stray(order, attempt).await?;
+        }
+        if self.signal.is_raised() { self.undo(order).await } else { Ok(()) }
+    }
+
+    /// Money was taken under a key of which the stored row does not tell: it is given back.
+    async fn give_back_stray(&self, order: &Order, attempt: u32) -> Result<(), GivenUp> {
+        let row = self.read(|reads, id| reads.payment(id)).await?;
+        let is_told = |row: &Payment| row.attempt == attempt && matches!(row.status, PaymentStatus::Charged | PaymentStatus::Refunded);
+        if row.as_ref().is_some_and(is_told) {
+            return Ok(());
+        }
+        let mut trouble = Trouble::default();
+        while let Err(error) = self.refund(ChargeKey { order: order.id, attempt }, order.total).await {
+            self.stumble(order, STRAY_REFUND, error, &mut trouble, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves no money taken: voids by key, found or not, so that a late charge is refused; what was charged is given back. What is
+    /// stored is read before each call, for while one waits another node, or a person, may have done it.
+    async fn undo(&self, order: &Arc<Order>) -> Result<(), GivenUp> {
+        let mut trouble = Trouble::default();
+        loop {
+            if !self.cell.owns(Role::Payment, self.shard) {
+                return Err(GivenUp);
+            }
+            self.cell.node.journal.passed().await;
+            let row = self.read(|reads, id| reads.payment(id)).await?;
+            let key = ChargeKey { order: order.id, attempt: row.as_ref().map_or(1, |row| row.attempt) };
+            let (step, undone) = match &row {
+                Some(row) if matches!(row.status, PaymentStatus::Failed | PaymentStatus::Cancelled | PaymentStatus::Refunded) => {
+                    self.cell.tell_again(row.answer(order.shard, order.correlation));
+                    return Ok(());
+                }
+                Some(row) if row.status == PaymentStatus::Charged && row.is_by_hand() => {
+                    let how = "the charge was made by hand: give it back by hand too, then close this letter as done";
+                    return self.park(order, REFUND, (PROVIDER, how, 0)).await;
+                }
+                Some(row) if row.status == PaymentStatus::Charged => {
+                    (REFUND, self.refund(key, order.total).await.map(|()| PaymentStatus::Refunded))
+                }
+                Some(_) | None => (VOID, self.void(key, trouble.failures > 0).await.map(undone_by_void)),
+            };
+            let status = match undone {
+                Ok(status) => status,
+                Err(error) => {
+                    self.stumble(order, step, error, &mut trouble, None).await?;
+                    continue;
+                }
+            };
+            // Stored or not: what is stored now says whether that was all.
+            let payment = Payment::of(order, key.attempt, status, self.cell.node.now());
+            let event = payment.answer(order.shard, order.correlation);
+            if self.store(order, payment, event).await? == Stored::Done && status != PaymentStatus::Charged {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn void(&self, key: ChargeKey, ask_first: bool) -> Result<Voided, ProviderError> {
+        if ask_first && let Some(known) = self.ask_of_void(key).await? {
+            return Ok(known);
+        }
+        match self.provider().void(key).await {
+            // Perhaps because it is done.
+            Err(ProviderError::Rejected { reason }) => self.ask_of_void(key).await?.ok_or(ProviderError::Rejected { reason }),
+            answer => answer,
+        }
+    }
+
+    async fn ask_of_void(&self, key: ChargeKey) -> Result<Option<Voided>, ProviderError> {
+        Ok(match self.find(key).await? {
+            Found::Approved { .. } => Some(Voided::AlreadyCharged),
+            Found::Declined { .. } | Found::Voided => Some(Voided::Voided),
+            Found::NotFound => None,
+        })
+    }
+
+    /// Gives a charge back. It asks first: a call whose answer was lost, perhaps by another process, may have done so.
+    async fn refund(&self, key: ChargeKey, amount: Money) -> Result<(), ProviderError> {
+        if self.is_given_back(key).await? {
+            return Ok(());
+        }
+        match self.provider().refund(key, amount).await {
+            Err(ProviderError::Rejected { reason }) if !self.is_given_back(key).await? => Err(ProviderError::Rejected { reason }),
+            Err(ProviderError::Rejected { .. }) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Whether nothing that was taken under this key is still with the provider.
+    async fn is_given_back(&self, key: ChargeKey) -> Result<bool, ProviderError> {
+        Ok(match self.find(key).await? {
+            Found::Approved { refunded } => refunded,
+            Found::Declined { .. } | Found::Voided => true,
+            Found::NotFound => false,
+        })
+    }
+
+    /// After a call that failed: waits for the next try, or parks the order when it was tried often or long enough.
+    async fn stumble(
+        &self,
+        order: &Order,
+        step: &'static str,
+        error: ProviderError,
+        trouble: &mut Trouble,
+        signal: Option<&Signal>,
+    ) -> Result<(), GivenUp> {
+        if let ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } = error {
+            return self.wait_for_provider(order, step, retry_in_ms, trouble, signal).await;
+        }
+        let detail = error.to_string();
+        trouble.add(error, self.cell.steady_ms());
+        match self.cell.node.settings.payment_retry.next(trouble.failures) {
+            Some(delay) => {
+                let left = trouble.left(self.cell.steady_ms(), self.cell.node.settings.payment_give_up_ms);
+                let delay = left.map_or(delay, |left| delay.min(left));
+                self.cell.node.remember_retry(self.id, self.cell.node.now().plus_ms(delay));
+                match signal {
+                    Some(signal) => signal.pause(delay).await,
+                    None => crate::actors::runtime::pause::pause(delay).await,
+                }
+                Ok(())
+            }
+            None => self.park(order, step, (PROVIDER, &detail, trouble.failures)).await,
+        }
+    }
+
+    /// The breaker is open, or the provider busy. Who has not failed yet waits for as long as that lasts; who has, only so long.
+    async fn wait_for_provider(
+        &self,
+        order: &Order,
+        step: &'static str,
+        retry_in_ms: u64,
+        trouble: &Trouble,
+        signal: Option<&Signal>,
+    ) -> Result<(), GivenUp> {
+        let node = &self.cell.node;
+        let left = trouble.left(self.cell.steady_ms(), node.settings.payment_give_up_ms);
+        if left == Some(0) {
+            let last = trouble.last.as_ref().map(ToString::to_string).unwrap_or_default();
+            let detail = format!("{last}; then the circuit breaker of the provider was open for too long");
+            return self.park(order, step, (PROVIDER, &detail, trouble.failures)).await;
+        }
+        let ms = left.map_or(retry_in_ms, |left| retry_in_ms.min(left)).max(1);
+        node.remember_retry(self.id, node.now().plus_ms(ms));
+        let through = async {
+            match node.providers.breakers.find(PAYMENT_BREAKER) {
+                Some(breaker) => breaker.lets_through(Duration::from_millis(ms)).await,
+                None => crate::actors::runtime::pause::pause(ms).await,
+            }
+        };
+        // Biased, so that a simulation repeats it.
+        match signal {
+            Some(signal) => tokio::select! {
+                biased;
+                () = through => {}
+                () = signal.raised() => {}
+            },
+            None => through.await,
+        }
+        Ok(())
+    }
+
+    /// Cause, detail and tries tell why.
+    async fn park<T>(&self, order: &Order, step: &'static str, (cause, detail, tries): (&str, &str, u32)) -> Result<T, GivenUp> {
+        if !self.cell.owns(Role::Order, self.shard) {
+            self.cell.park_far((order.id, order.correlation), Role::Payment, step, (cause, detail, tries)).await;
+            return Err(GivenUp);
+        }
+        let command = park_command(Role::Payment, step, cause, detail, tries);
+        let (reply, _nobody_waits) = oneshot::channel();
+        if let Some(inbox) = self.cell.node.inbox_of(self.shard) {
+            inbox.push(Inbound::Command(self.id, Ask { what: command, seen: None, reply }));
+        }
+        Err(GivenUp)
+    }
+
+    async fn store(&self, order: &Arc<Order>, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
+        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+        match self.cell.node.journal.ask(write, None).await {
+            Ok(Outcome::Done | Outcome::Recorded) => Ok(Stored::Done),
+            Ok(Outcome::Repeated(answers)) => {
+                for answer in answers {
+                    self.cell.again(answer);
+                }
+                Ok(Stored::Otherwise)
+            }
+            Ok(Outcome::Refused(why)) => self.park(order, "store", ("write-refused", &why, 1)).await,
+            Ok(
+                Outcome::NotStored
+                | Outcome::NotOurs
+                | Outcome::KeyTaken { .. }
+                | Outcome::Product(_)
+                | Outcome::Answered { .. }
+                | Outcome::Stock(_)
+                | Outcome::Missing
+                | Outcome::Taken(_),
+            )
+            | Err(_) => Err(GivenUp),
+        }
+    }
+
+    /// Reads, again and again while the database is away.
+    async fn read<T>(&self, ask: impl Fn(&Arc<dyn crate::db::Reads>, OrderId) -> ReadCall<T>) -> Result<T, GivenUp> {
+        self.cell.node.read_until_ok(|| ask(&self.cell.node.reads, self.id)).await.ok_or(GivenUp)
+    }
+}
+
+/// What a void leaves: nothing taken, or a charge that is to be given back.
+fn undone_by_void(voided: Voided) -> PaymentStatus {
+    match voided {
+        Voided::Voided => PaymentStatus::Cancelled,
+        Voided::AlreadyCharged => PaymentStatus::Charged,
+    }
+}
+
+type ReadCall<T> = futures_util::future::BoxFuture<'static, Result<T, crate::db::StoreError>>;

@@ -1,0 +1,7 @@
+//! Who starts the actors of an arbiter, restarts them, and brings them what is theirs.
+
+pub(crate) mod health;
+pub(crate) mod keeper;
+pub(crate) mod ownership;
+pub(crate) mod router;
+pub(crate) mod supervisor;

@@ -1,0 +1,213 @@
+//! Which slices of the orders are this node's. Looks at the database in a steady rhythm: ends writers whose lease has ended, takes
+//! what is free up to an even share, and gives back what is another's due. Every change is a write in this node's own journal.
+//!
+//! Promises: nobody is taken over before this node has held its own lease for a whole lease time since the database was last away,
+//! for until then the others may not have been able to renew theirs (while this node slept it counts as away); a slice is given
+//! away only after nothing is under way for it that its next owner would do again.
+
+use crate::actors::node::Node;
+use crate::actors::node::cluster::Cluster;
+use crate::actors::protocol::inbound::Inbound;
+use crate::actors::runtime::faults::Plant;
+use crate::db::{Outcome, StoreError, Write};
+use crate::domain::{Role, Shard, Slices, WriterId};
+use crate::saga::sharing::share;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// What there was to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Nothing,
+    /// Something has changed: look again.
+    Something,
+}
+
+/// Keeps the node's share until the node stops.
+pub(crate) async fn own(node: Arc<Node>) {
+    node.counters.set_not_ready("shards", Some("none taken yet"));
+    let mut writers = node.journal.writers();
+    let mut failures = 0;
+    while !node.counters.stopping.load(Ordering::Acquire) {
+        let _is_seen = *writers.borrow_and_update();
+        let delay = match turn(&node).await {
+            Ok(Done::Something) => {
+                failures = 0;
+                continue;
+            }
+            Ok(Done::Nothing) => {
+                failures = 0;
+                node.settings.cluster_tick_ms
+            }
+            Err(error) => {
+                node.journal.note_trouble();
+                failures += 1;
+                if failures == 1 {
+                    tracing::warn!(error = %error, "the cluster could not be looked at; trying again");
+                }
+                node.settings.store_retry.after(failures)
+            }
+        };
+        tokio::select! {
+            biased;
+            changed = writers.changed() => if changed.is_err() { return },
+            () = crate::actors::runtime::pause::pause(delay) => {}
+        }
+    }
+}
+
+async fn turn(node: &Node) -> Result<Done, StoreError> {
+    let (me, epoch, lease_ms) = (node.journal.writer(), node.journal.epoch(), node.settings.lease_ms);
+    let has_waited = || node.journal.untroubled(lease_ms) >= Duration::from_millis(lease_ms) || node.faults.has(Plant::WaitsForNoLease);
+    // Asked before the leases are, so that what was seen to have ended was seen by one who had waited, and after: the answer itself
+    // may have taken an outage.
+    let had_waited = has_waited();
+    let began = Instant::now();
+    let writers = node.reads.writers().await?;
+    node.journal.note_there(began, lease_ms);
+    let had_waited = had_waited && has_waited();
+    let began = Instant::now();
+    let shards = node.reads.shard_rows().await?;
+    node.journal.note_there(began, lease_ms);
+    let mut cluster = Cluster { me: Some(me), writers, shards };
+    let unproved = cluster.believe(&node.settings.cluster_key);
+    tell_unproved(node, &unproved);
+    if node.journal.epoch() != epoch {
+        return Ok(Done::Something);
+    }
+    let is_alive = cluster.writers.iter().any(|row| row.writer == me && row.alive);
+    let expired = cluster.writers.iter().filter(|row| row.writer != me && row.alive && row.lease_left_ms < 0);
+    let expired: Vec<_> = expired.map(|row| (row.writer, row.lease_until)).collect();
+    node.cluster.send_replace(Arc::new(cluster));
+    let cluster = node.cluster.borrow().clone();
+    if !is_alive || (!expired.is_empty() && had_waited) {
+        // A writer that was ended learns it from its next write. The one that follows may be the one to store that, and has held no
+        // lease yet: so it names nobody.
+        let leases = if is_alive { expired } else { Vec::new() };
+        let ended = node.journal.ask_in(epoch, Write::EndExpired { leases }).await;
+        return Ok(if ended == Ok(Outcome::Done) { Done::Something } else { Done::Nothing });
+    }
+    let mut done = adopt(node, &cluster, me, epoch);
+    let (take, release) = plan(node, &cluster, me);
+    for (shards, roles) in release {
+        give(node, roles, shards, epoch).await;
+        done = Done::Something;
+    }
+    for (shards, roles) in take {
+        let outcome = node.journal.ask_in(epoch, Write::TakeShards { roles, shards }).await;
+        if let Ok(Outcome::Taken(markers)) = outcome {
+            let taken: Slices = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
+            if !taken.is_empty() {
+                load(node, taken, epoch);
+                done = Done::Something;
+            }
+        } else {
+            // Fenced, or stored without an answer: the next look tells.
+            done = Done::Something;
+            crate::actors::runtime::pause::pause(node.settings.store_retry.first_ms).await;
+        }
+    }
+    let has_none = node.owned.borrow().is_empty();
+    node.counters.set_not_ready("shards", has_none.then_some("none is this node's yet"));
+    Ok(done)
+}
+
+/// Says once of each writer that nothing is sent to it.
+fn tell_unproved(node: &Node, unproved: &[WriterId]) {
+    let known = node.cluster.borrow().clone();
+    for writer in unproved.iter().filter(|writer| known.writers.iter().all(|row| row.writer != **writer)) {
+        tracing::error!(
+            writer = writer.0,
+            "the address of this writer is not proved: no request is sent to it; do all nodes have the same access.keys and version?"
+        );
+    }
+}
+
+/// Roles that do the same together, by the shards that it is about: a node's roles stay side by side.
+type Together = BTreeMap<Vec<Shard>, Vec<Role>>;
+
+fn plan(node: &Node, cluster: &Cluster, me: WriterId) -> (Together, Together) {
+    let (mut take, mut release) = (Together::new(), Together::new());
+    for role in Role::ALL {
+        let hosts: Vec<WriterId> = cluster.hosts(role).map(|row| row.writer).collect();
+        let takes_all = node.faults.has(Plant::TakesFromTheLiving);
+        let is_safe = |writer: WriterId| writer == me || !takes_all;
+        let alive = |writer: &WriterId| is_safe(*writer) && cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
+        let rows = cluster.shards.iter().filter(|row| row.role == role);
+        let owners = rows.filter_map(|row| Some((row.shard, row.writer.filter(alive)?))).collect();
+        let share = share(node.shards(), &owners, &hosts, me);
+        if !share.take.is_empty() {
+            take.entry(share.take).or_default().push(role);
+        }
+        if !share.release.is_empty() {
+            release.entry(share.release).or_default().push(role);
+        }
+    }
+    (take, release)
+}
+
+/// What the database says is this node's but the node does not know of: a reply was lost.
+fn adopt(node: &Node, cluster: &Cluster, me: WriterId, epoch: u64) -> Done {
+    let rows = cluster.shards.iter().filter(|row| row.writer == Some(me));
+    let missing: Slices = rows.map(|row| (row.role, row.shard)).filter(|(role, shard)| !node.owns(*role, *shard)).collect();
+    if missing.is_empty() {
+        return Done::Nothing;
+    }
+    load(node, missing, epoch);
+    Done::Something
+}
+
+/// The slices are this node's: its journal takes their writes and its cells take up what is open in them, unless a fence has come
+/// between. It is known under the journal's own lock, so that nothing is taken for a writer that has ended.
+fn load(node: &Node, taken: Slices, epoch: u64) {
+    let mut slices = node.journal.slices();
+    if node.journal.epoch() != epoch || node.counters.stopping.load(Ordering::Acquire) {
+        return;
+    }
+    slices.extend(taken.iter());
+    for inbox in &node.inboxes {
+        inbox.push(Inbound::Load(taken.clone()));
+    }
+    node.owned.send_modify(|owned| owned.extend(taken.iter()));
+    drop(slices);
+    tracing::info!(slices = taken.iter().count(), writer = node.journal.writer().0, "shards were taken");
+}
+
+/// The node stops: nothing is left under way that the next owner would do again. What is stored goes on there.
+pub(crate) async fn leave(node: &Node) {
+    let slices = node.owned.send_replace(Slices::default());
+    let _is_unloaded = unload(node, &slices).await;
+}
+
+/// Gives slices back: first their actors end and what is under way is recorded, then the journal closes behind the last write.
+async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
+    let slices: Slices = roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))).collect();
+    node.owned.send_modify(|owned| {
+        for (role, shard) in slices.iter() {
+            owned.remove(role, shard);
+        }
+    });
+    if !unload(node, &slices).await {
+        // A notice is still on its way, or a router died: they stay for now.
+        return load(node, slices, epoch);
+    }
+    let outcome = node.journal.ask_in(epoch, Write::ReleaseShards { roles, shards }).await;
+    tracing::info!(slices = slices.iter().count(), outcome = outcome.map_or("none", |outcome| outcome.name()), "shards were given back");
+}
+
+/// Has the actors of these slices end, and waits until nothing is under way for them. `false`: something still is.
+async fn unload(node: &Node, slices: &Slices) -> bool {
+    let unload = |inbox: &Arc<crate::actors::runtime::inbox::Inbox>| {
+        let (done, is_done) = oneshot::channel();
+        inbox.push(Inbound::Unload { slices: slices.clone(), done });
+        is_done
+    };
+    let unloading: Vec<oneshot::Receiver<()>> = node.inboxes.iter().map(unload).collect();
+    let limit = Duration::from_millis(node.settings.handover_ms);
+    let unloaded = tokio::time::timeout(limit, futures_util::future::try_join_all(unloading)).await;
+    matches!(unloaded, Ok(Ok(_)))
+}

@@ -1,0 +1,71 @@
+//! What the journal makes of the writes that it takes from its queue, before and after a try to store them.
+
+use crate::actors::journal::Queued;
+use crate::actors::node::Node;
+use crate::actors::protocol::inbound::Inbound;
+use crate::actors::protocol::ticket::{Origin, Ticket};
+use crate::actors::runtime::faults::Plant;
+use crate::db::{Outcome, Write};
+use std::sync::Arc;
+
+/// Who asked for a write, and whether it can still be withdrawn.
+pub(super) type Asked = (Origin, Option<Arc<Ticket>>);
+
+/// A write of a batch that was not stored, for the next try.
+pub(super) fn again(origin: Origin, write: Write, ticket: Option<Arc<Ticket>>) -> Queued {
+    Queued { origin, write, ticket, epoch: None }
+}
+
+/// Passes over what was withdrawn while it waited, what rests on a record that a fence has made void, and what is of slices that
+/// are not this node's. A release closes its slices to all that comes after it: the fence alone does not, for the giver lives on.
+pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
+    let epoch = node.journal.epoch();
+    let mut sent = Vec::with_capacity(taken.len());
+    let mut refused = Vec::new();
+    {
+        let mut slices = node.journal.slices();
+        for queued in taken {
+            let is_old = queued.epoch.is_some_and(|written_in| written_in != epoch);
+            if let Write::ReleaseShards { roles, shards } = &queued.write
+                && !is_old
+                && !node.faults.has(Plant::KeepsQueueAtHandOver)
+            {
+                for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
+                    slices.remove(role, shard);
+                }
+            }
+            if queued.write.slice().is_some_and(|(role, shard)| !slices.has(role, shard)) {
+                refused.push((queued.origin, Outcome::NotOurs));
+            } else if is_old || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send()) {
+                refused.push((queued.origin, Outcome::NotStored));
+            } else {
+                sent.push(queued);
+            }
+        }
+    }
+    for (origin, outcome) in refused {
+        match origin {
+            Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+                if let Some(inbox) = node.inbox_of(shard) {
+                    inbox.push(Inbound::Stored { done: vec![(origin, outcome)], events: Arc::default(), mine: Vec::new() });
+                }
+            }
+            Origin::Ask(reply) => drop(reply.send(outcome)),
+        }
+    }
+    sent
+}
+
+/// The origins of placements, and everything else.
+pub(super) fn split_placing(origins: Vec<Asked>, writes: Vec<Write>) -> (Vec<Asked>, Vec<Queued>) {
+    let mut placing = Vec::new();
+    let mut rest = Vec::new();
+    for ((origin, ticket), write) in origins.into_iter().zip(writes) {
+        if matches!(write, Write::Place { .. }) {
+            placing.push((origin, ticket));
+        } else {
+            rest.push(again(origin, write, ticket));
+        }
+    }
+    (placing, rest)
+}
