@@ -2,13 +2,16 @@
 //!
 //! One layer per route and worker instead of a stack of them, with its metric handles made once: this runs for every request.
 
-use super::access::{Caller, Need};
-use super::problem::{Problem, ProblemKind};
-use super::routes::Entry;
-use super::{HttpState, correlation, forward};
 use crate::domain::{CorrelationId, Role};
+use crate::http::door::access::{Caller, Need};
+use crate::http::door::call::Call;
+use crate::http::door::correlation;
+use crate::http::door::state::HttpState;
+use crate::http::forward::asker::vouched;
+use crate::http::forward::route as forward;
+use crate::http::wire::problem::{Problem, ProblemKind};
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Bytes;
@@ -23,27 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// What a handler knows of the request that it answers.
-#[derive(Clone)]
-pub struct Call {
-    /// The node.
-    pub state: Arc<HttpState>,
-    /// Who sent it.
-    pub caller: Arc<Caller>,
-    /// The request.
-    pub correlation: CorrelationId,
-}
-
-impl FromRequest for Call {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let call = request.extensions().get::<Self>().cloned();
-        ready(call.ok_or_else(|| Problem::new(ProblemKind::Internal, "a route stands outside of the gate")))
-    }
-}
-
 /// The layer around a route.
 pub struct Gate {
     state: Arc<HttpState>,
@@ -55,8 +37,8 @@ pub struct Gate {
 impl Gate {
     /// The layer around a route.
     #[must_use]
-    pub fn new(state: Arc<HttpState>, entry: &Entry) -> Self {
-        Self { state, need: entry.need, role: entry.role, route: entry.path }
+    pub fn new(state: Arc<HttpState>, need: Need, role: Option<Role>, route: &'static str) -> Self {
+        Self { state, need, role, route }
     }
 
     /// The layer around what is open to everybody and answered by every node.
@@ -154,7 +136,7 @@ async fn send_on(role: Role, call: &Call, request: ServiceRequest) -> HttpRespon
 
 impl Door {
     fn admit(&self, request: &ServiceRequest) -> Result<(Option<InProgress>, Arc<Caller>), Problem> {
-        let caller = match forward::vouched(&self.state, request)? {
+        let caller = match vouched(&self.state, request)? {
             Some(vouched) => self.state.access.admit_vouched(vouched, self.need)?,
             None => self.state.access.admit(request.headers(), self.need)?,
         };

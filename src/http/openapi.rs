@@ -1,9 +1,11 @@
 //! The OpenAPI document, made from the handlers, and its pages.
 
-use super::problem::Problem;
-use super::query::{LIMIT, LIMIT_MAX};
-use super::wire::{FieldProblem, Place, ProblemBody};
-use super::{admin, analytics, desk, import, node, orders, pages, sse, stock};
+use crate::http::handlers::{admin, analytics, dead_letters, import, node, orders, products};
+use crate::http::live::order_events;
+use crate::http::pages;
+use crate::http::wire::problem::Problem;
+use crate::http::wire::query::{LIMIT, LIMIT_MAX};
+use crate::http::wire::values::{FieldProblem, Place, ProblemBody};
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
@@ -24,10 +26,10 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
 #[openapi(
     info(title = "ordermill", description = "Takes orders and sees them through. Errors are RFC 9457 problem details.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
-        orders::place, orders::list, orders::show, orders::status, sse::order_events, orders::cancel, orders::ship,
-        stock::list, stock::show, stock::corrections, stock::put, stock::patch, stock::adjust, import::products,
+        orders::place, orders::list, orders::show, orders::status, order_events::order_events, orders::cancel, orders::ship,
+        products::list, products::show, products::corrections, products::put, products::patch, products::adjust, import::products,
         analytics::dashboard, analytics::metrics, analytics::reports, analytics::stream,
-        desk::list, desk::act_on_many, desk::groups, desk::show, desk::act,
+        dead_letters::list, dead_letters::act_on_many, dead_letters::groups, dead_letters::show, dead_letters::act,
         admin::turn_breaker, admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
         node::health, node::live, node::ready, node::info, node::metrics,
     ),

@@ -1,11 +1,15 @@
 //! The one list of what is served: method, address, the access that it needs, the role that answers it, and the handler.
 
-use super::access::Need;
-use super::gate::Gate;
-use super::problem::{Problem, ProblemKind};
-use super::{HttpState, admin, analytics, desk, import, node, openapi, orders, pages, sse, stock};
+use super::openapi;
 use crate::config::AccessRole::{Admin, Customer, Operator};
 use crate::domain::Role;
+use crate::http::door::access::Need;
+use crate::http::door::state::HttpState;
+use crate::http::gate::Gate;
+use crate::http::handlers::{admin, analytics, dead_letters, import, node, orders, products};
+use crate::http::live::order_events;
+use crate::http::pages;
+use crate::http::wire::problem::{Problem, ProblemKind};
 use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, ServiceConfig};
@@ -46,25 +50,25 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/api/v1/orders", CUSTOMER, ORDER, || web::to(orders::list)),
     entry(Method::GET, "/api/v1/orders/{id}/status", CUSTOMER, ORDER, || web::to(orders::status)),
     entry(Method::GET, "/api/v1/orders/{id}", CUSTOMER, ORDER, || web::to(orders::show)),
-    entry(Method::GET, "/api/v1/orders/{id}/events", CUSTOMER, ORDER, || web::to(sse::order_events)),
+    entry(Method::GET, "/api/v1/orders/{id}/events", CUSTOMER, ORDER, || web::to(order_events::order_events)),
     entry(Method::POST, "/api/v1/orders/{id}/cancel", CUSTOMER, ORDER, || web::to(orders::cancel)),
     entry(Method::POST, "/api/v1/orders/{id}/ship", OPERATOR, ORDER, || web::to(orders::ship)),
-    entry(Method::GET, "/api/v1/products", CUSTOMER, INVENTORY, || web::to(stock::list)),
+    entry(Method::GET, "/api/v1/products", CUSTOMER, INVENTORY, || web::to(products::list)),
     entry(Method::POST, "/api/v1/products/import", OPERATOR, INVENTORY, || web::to(import::products)),
-    entry(Method::GET, "/api/v1/products/corrections", OPERATOR, INVENTORY, || web::to(stock::corrections)),
-    entry(Method::GET, "/api/v1/products/{id}", CUSTOMER, INVENTORY, || web::to(stock::show)),
-    entry(Method::PUT, "/api/v1/products/{id}", OPERATOR, INVENTORY, || web::to(stock::put)),
-    entry(Method::PATCH, "/api/v1/products/{id}", OPERATOR, INVENTORY, || web::to(stock::patch)),
-    entry(Method::POST, "/api/v1/products/{id}/stock", OPERATOR, INVENTORY, || web::to(stock::adjust)),
+    entry(Method::GET, "/api/v1/products/corrections", OPERATOR, INVENTORY, || web::to(products::corrections)),
+    entry(Method::GET, "/api/v1/products/{id}", CUSTOMER, INVENTORY, || web::to(products::show)),
+    entry(Method::PUT, "/api/v1/products/{id}", OPERATOR, INVENTORY, || web::to(products::put)),
+    entry(Method::PATCH, "/api/v1/products/{id}", OPERATOR, INVENTORY, || web::to(products::patch)),
+    entry(Method::POST, "/api/v1/products/{id}/stock", OPERATOR, INVENTORY, || web::to(products::adjust)),
     entry(Method::GET, "/api/v1/analytics/dashboard", OPERATOR, ANALYTICS, || web::to(analytics::dashboard)),
     entry(Method::GET, "/api/v1/analytics/metrics", OPERATOR, ANALYTICS, || web::to(analytics::metrics)),
     entry(Method::GET, "/api/v1/analytics/reports", OPERATOR, ANALYTICS, || web::to(analytics::reports)),
     entry(Method::GET, "/api/v1/analytics/stream", OPERATOR, ANALYTICS, || web::to(analytics::stream)),
-    entry(Method::GET, "/api/v1/admin/dlq", OPERATOR, EVERY, || web::to(desk::list)),
-    entry(Method::POST, "/api/v1/admin/dlq", OPERATOR, EVERY, || web::to(desk::act_on_many)),
-    entry(Method::GET, "/api/v1/admin/dlq/groups", OPERATOR, EVERY, || web::to(desk::groups)),
-    entry(Method::GET, "/api/v1/admin/dlq/{id}", OPERATOR, EVERY, || web::to(desk::show)),
-    entry(Method::POST, "/api/v1/admin/dlq/{id}", OPERATOR, EVERY, || web::to(desk::act)),
+    entry(Method::GET, "/api/v1/admin/dlq", OPERATOR, EVERY, || web::to(dead_letters::list)),
+    entry(Method::POST, "/api/v1/admin/dlq", OPERATOR, EVERY, || web::to(dead_letters::act_on_many)),
+    entry(Method::GET, "/api/v1/admin/dlq/groups", OPERATOR, EVERY, || web::to(dead_letters::groups)),
+    entry(Method::GET, "/api/v1/admin/dlq/{id}", OPERATOR, EVERY, || web::to(dead_letters::show)),
+    entry(Method::POST, "/api/v1/admin/dlq/{id}", OPERATOR, EVERY, || web::to(dead_letters::act)),
     entry(Method::GET, "/api/v1/admin/breakers", OPERATOR, EVERY, || web::to(admin::breakers)),
     entry(Method::POST, "/api/v1/admin/breakers/{name}/{turn}", ADMIN, EVERY, || web::to(admin::turn_breaker)),
     entry(Method::GET, "/api/v1/admin/cluster", OPERATOR, EVERY, || web::to(admin::cluster)),
@@ -101,7 +105,7 @@ fn add(config: &mut ServiceConfig, state: &Arc<HttpState>, routes: &'static [Ent
         let mut resource = web::resource(first.path);
         let mut allow = Vec::new();
         for entry in routes.iter().filter(|entry| entry.path == first.path) {
-            let gate = Gate::new(state.clone(), entry);
+            let gate = Gate::new(state.clone(), entry.need, entry.role, entry.path);
             let route = (entry.handler)();
             let route = if entry.method == Method::GET {
                 allow.extend(["GET", "HEAD"]);

@@ -1,28 +1,13 @@
 //! Starts the HTTP server on a socket that is already bound; who starts it owns signals and the order of the stop.
 
-use super::{BadKey, HttpState, open_files, routes};
+use super::{open_files, routes};
+use crate::http::door::state::HttpState;
+use crate::http::door::state::ServeError;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Why the server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Others could reach the node, and no keys are set.
-    #[error("{0} can be reached from other machines and no access keys are set: set access.keys, or listen on 127.0.0.1")]
-    Open(std::net::SocketAddr),
-    /// An access key.
-    #[error("access.keys: {0}")]
-    Key(#[from] BadKey),
-    /// Other nodes could not be called.
-    #[error("no HTTP client for the other nodes: {0}")]
-    Client(#[from] reqwest::Error),
-    /// The socket cannot be used.
-    #[error("the socket cannot be used: {0}")]
-    Socket(#[from] std::io::Error),
-}
 
 /// Serves on `listener`; the server works while the returned future is polled, and ends by the handle.
 ///

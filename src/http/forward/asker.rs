@@ -3,19 +3,17 @@
 
 use crate::config::{AccessRole, ClusterKey, Purpose};
 use crate::domain::{CustomerId, Text};
-use crate::http::access::Caller;
-use crate::http::gate::Call;
-use crate::http::json::parse_uuid;
-use crate::http::problem::{Problem, ProblemKind};
-use crate::http::{HttpState, now};
+use crate::http::door::access::Caller;
+use crate::http::door::call::Call;
+use crate::http::door::state::HttpState;
+use crate::http::forward::headers::ASKER;
+use crate::http::wire::json::parse_uuid;
+use crate::http::wire::problem::{Problem, ProblemKind};
+use crate::http::wire::values::now;
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::HeaderName;
-
-/// The statement: when it ends, role, customer, the key's name in hexadecimal digits, and the proof.
-pub(in crate::http) const ASKER: HeaderName = HeaderName::from_static("ordermill-asker");
 
 /// The header's value for a request that goes to `target` at the node of address `node`; none without access keys.
-pub(super) fn header(call: &Call, method: &reqwest::Method, target: &reqwest::Url, node: &str) -> Option<String> {
+pub(crate) fn header(call: &Call, method: &reqwest::Method, target: &reqwest::Url, node: &str) -> Option<String> {
     let access = &call.state.access;
     if !access.has_keys() {
         return None;
@@ -40,7 +38,7 @@ fn prove(key: &ClusterKey, parts: [&str; 7]) -> String {
 ///
 /// # Errors
 /// 503: the statement is not this cluster's, not of this request to this node, or too old.
-pub(in crate::http) fn vouched(state: &HttpState, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
+pub(crate) fn vouched(state: &HttpState, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
     let Some(value) = request.headers().get(ASKER).filter(|_| state.access.has_keys()) else { return Ok(None) };
     let caller = value.to_str().ok().and_then(|text| read(state, request, text));
     caller.map(Some).ok_or_else(|| {

@@ -4,17 +4,15 @@
 
 use crate::config::Purpose;
 use crate::domain::OrderId;
-use crate::http::HttpState;
-use crate::http::access::Access;
-use crate::http::json::parse_uuid;
-use crate::http::problem::{Problem, ProblemKind};
-use actix_web::http::header::{HeaderMap, HeaderName};
-
-/// The promised id and its proof.
-pub(super) const PROMISED: HeaderName = HeaderName::from_static("ordermill-promised-id");
+use crate::http::door::access::Access;
+use crate::http::door::state::HttpState;
+use crate::http::forward::headers::PROMISED;
+use crate::http::wire::json::parse_uuid;
+use crate::http::wire::problem::{Problem, ProblemKind};
+use actix_web::http::header::HeaderMap;
 
 /// The header's value.
-pub(super) fn header(access: &Access, order: OrderId) -> String {
+pub(crate) fn header(access: &Access, order: OrderId) -> String {
     let id = order.to_string();
     let proof = access.cluster_key().prove(Purpose::PromisedId, &[&id]);
     format!("{id} {proof}")
@@ -24,7 +22,7 @@ pub(super) fn header(access: &Access, order: OrderId) -> String {
 ///
 /// # Errors
 /// 503: the proof is not this cluster's.
-pub(in crate::http) fn promised(state: &HttpState, headers: &HeaderMap) -> Result<Option<OrderId>, Problem> {
+pub(crate) fn promised(state: &HttpState, headers: &HeaderMap) -> Result<Option<OrderId>, Problem> {
     let Some(value) = headers.get(PROMISED) else { return Ok(None) };
     let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
     let promise = parts.and_then(|(id, proof)| Some((OrderId(parse_uuid(id)?), proof)));

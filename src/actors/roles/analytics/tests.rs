@@ -1,5 +1,6 @@
 //! The book against a model of the store, by seeds; the actor against the memory store.
 
+use crate::domain::LoggedEvent;
 use super::book::{Book, Bounds, Saved};
 use super::*;
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};

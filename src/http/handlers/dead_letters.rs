@@ -1,0 +1,287 @@
+//! The desk of dead letters: what waits for a person, and what the person does.
+
+use crate::actors::{LetterAction, LetterError};
+use crate::db::LetterFilter;
+use crate::domain::{LetterId, LetterKind, LetterState, OrderId, Role, Shard, Text, Timestamp};
+use crate::http::door::body;
+use crate::http::door::call::Call;
+use crate::http::door::once::Once;
+use crate::http::forward::route as forward;
+use crate::http::wire::dead_letters::{ActionBody, BulkBody, BulkView, FailedLetter, GroupsView, LetterPage, LetterView, LetterWhole};
+use crate::http::wire::json::{At, Reader};
+use crate::http::wire::problem::Problem;
+use crate::http::wire::query::{Params, cursor, path_id};
+use crate::http::wire::values::Place;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What the cursors of the list of letters are marked with.
+const LETTERS: u8 = b'l';
+/// Letters that one request acts on unless it says.
+const BULK: i64 = 100;
+/// Most letters that one request acts on.
+const BULK_MAX: i64 = 1_000;
+/// Letters a second unless the request says.
+const PACE: i64 = 10;
+/// Most letters a second.
+const PACE_MAX: i64 = 100;
+/// Longest time that one request acts; what is left is for the next.
+const BULK_TIME: Duration = Duration::from_secs(25);
+/// Letters that are read at a time.
+const PAGE: u32 = 200;
+
+/// Dead letters, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/dlq", tag = "admin", params(
+        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED or DONE"),
+        ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
+        ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
+        ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "a page", body = LetterPage)))]
+pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request, &["state", "kind", "cause", "orderId", "limit", "cursor"]);
+    let limit = params.limit();
+    let filter = LetterFilter {
+        state: params.take("state", |name| LetterState::from_name(name).ok_or_else(|| one_of(&LetterState::ALL.map(LetterState::name)))),
+        kind: params.take("kind", |name| LetterKind::from_name(name).ok_or_else(|| one_of(&LetterKind::ALL.map(LetterKind::name)))),
+        cause: params.take("cause", |cause| Ok(cause.to_owned())),
+        order: params.uuid("orderId").map(OrderId),
+        before: params.cursor::<24>(LETTERS).and_then(|bytes| {
+            let (at, id) = bytes.split_first_chunk::<8>()?;
+            Some((Timestamp(i64::from_be_bytes(*at)), LetterId(Uuid::from_slice(id).ok()?)))
+        }),
+        limit: limit + 1,
+    };
+    let filter = params.done(filter)?;
+    let mut letters = call.state.front.reads().letters(filter).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = letters.len() > shown;
+    letters.truncate(shown);
+    let mark = |letter: &crate::domain::DeadLetter| [&letter.created_at.0.to_be_bytes()[..], letter.id.0.as_bytes()].concat();
+    let next_cursor = letters.last().filter(|_| has_more).map(|letter| cursor(LETTERS, &mark(letter)));
+    Ok(HttpResponse::Ok().json(LetterPage { items: letters.iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// The open dead letters, counted by what they have in common.
+#[utoipa::path(get, path = "/api/v1/admin/dlq/groups", tag = "admin",
+    responses((status = 200, description = "the groups, largest first", body = GroupsView)))]
+pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
+    let groups = call.state.front.reads().letter_groups().await?;
+    Ok(HttpResponse::Ok().json(GroupsView { groups: groups.into_iter().map(Into::into).collect() }))
+}
+
+/// One dead letter with what was done about it.
+#[utoipa::path(get, path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "the letter", body = LetterWhole), (status = 404, description = "no such letter")))]
+pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let id = LetterId(path_id(&request)?);
+    Ok(HttpResponse::Ok().json(whole(&call, id).await?))
+}
+
+async fn whole(call: &Call, id: LetterId) -> Result<LetterWhole, Problem> {
+    let reads = call.state.front.reads();
+    let letter = reads.letter(id).await?.ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
+    let audit = reads.audit(id.0.to_string()).await?;
+    Ok(LetterWhole { letter: LetterView::from(&letter), audit: audit.into_iter().map(Into::into).collect() })
+}
+
+/// Does what a person decided about one dead letter.
+#[utoipa::path(post, path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
+    responses((status = 200, description = "the letter as it is now", body = LetterWhole), (status = 404, description = "no such letter"),
+        (status = 409, description = "it is closed, or the action makes no sense for it")))]
+pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let id = LetterId(path_id(&request)?);
+    let bytes = body::json(&call.state, &request, payload).await?;
+    let mut reader = Reader::default();
+    let fields = reader.body(&bytes, &["action", "note"])?;
+    let decision = fields.and_then(|[action, note]| read_decision(&mut reader, action, note));
+    let (action, note) = reader.errors.none_or(decision)?;
+    let once = Once::of(&call, &request, &bytes)?;
+    if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
+        return Ok(answer);
+    }
+    let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
+    match call.state.front.act(id, action, call.caller.name.clone(), note, limit).await {
+        Err(LetterError::NotHere(role, shard)) => forward::to_shard(&call, &request, bytes, (role, shard), None).await,
+        done => {
+            done?;
+            let view = whole(&call, id).await?;
+            Ok(Once::keep(once, &call, StatusCode::OK, &view).await)
+        }
+    }
+}
+
+/// Does the same about many open dead letters, paced; or tells which it would be.
+#[utoipa::path(post, path = "/api/v1/admin/dlq", tag = "admin", request_body = BulkBody,
+    responses((status = 200, description = "what was done", body = BulkView)))]
+pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let bytes = body::json(&call.state, &request, payload).await?;
+    let bulk = read_bulk(&bytes)?;
+    let once = Once::of(&call, &request, &bytes)?;
+    if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
+        return Ok(answer);
+    }
+    let ids = matching(&call, &bulk).await?;
+    let mut view = BulkView { dry_run: bulk.dry_run, matched: ids.len(), done: 0, failed: Vec::new(), letters: Vec::new() };
+    if bulk.dry_run {
+        view.letters = ids.iter().map(|id| id.0).collect();
+        return Ok(HttpResponse::Ok().json(view));
+    }
+    let end = Instant::now() + BULK_TIME;
+    let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
+    let mut pace = tokio::time::interval(bulk.pace);
+    for id in ids {
+        pace.tick().await;
+        if Instant::now() >= end || call.state.is_draining() {
+            break;
+        }
+        let done = match call.state.front.act(id, bulk.action, call.caller.name.clone(), bulk.note.clone(), limit).await {
+            Err(LetterError::NotHere(role, shard)) => act_elsewhere(&call, &request, id, &bulk, (role, shard)).await,
+            done => done.map_err(|error| error.to_string()),
+        };
+        match done {
+            Ok(()) => view.done += 1,
+            Err(detail) => view.failed.push(FailedLetter { letter_id: id.0, detail }),
+        }
+    }
+    Ok(Once::keep(once, &call, StatusCode::OK, &view).await)
+}
+
+/// Has the owner of a letter's order do the same about this one letter.
+async fn act_elsewhere(call: &Call, request: &HttpRequest, id: LetterId, bulk: &Bulk, owner: (Role, Shard)) -> Result<(), String> {
+    let action = action_name(bulk.action);
+    let body = match &bulk.note {
+        Some(note) => serde_json::json!({ "action": action, "note": note.as_str() }),
+        None => serde_json::json!({ "action": action }),
+    };
+    let path = format!("/api/v1/admin/dlq/{}", id.0);
+    let answer = forward::to_shard(call, request, body.to_string().into(), owner, Some(&path)).await;
+    match answer {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("the node that has the order answers {}", answer.status().as_u16())),
+        Err(problem) => Err(problem.to_string()),
+    }
+}
+
+struct Bulk {
+    action: LetterAction,
+    note: Option<Text<200>>,
+    kind: Option<LetterKind>,
+    cause: Option<String>,
+    order: Option<OrderId>,
+    limit: usize,
+    pace: Duration,
+    dry_run: bool,
+}
+
+async fn matching(call: &Call, bulk: &Bulk) -> Result<Vec<LetterId>, Problem> {
+    let mut ids = Vec::new();
+    let mut filter = LetterFilter {
+        state: Some(LetterState::Open),
+        kind: bulk.kind,
+        cause: bulk.cause.clone(),
+        order: bulk.order,
+        before: None,
+        limit: PAGE,
+    };
+    while ids.len() < bulk.limit {
+        let page = call.state.front.reads().letters(filter.clone()).await?;
+        let Some(last) = page.last() else { break };
+        filter.before = Some((last.created_at, last.id));
+        ids.extend(page.iter().map(|letter| letter.id));
+    }
+    ids.truncate(bulk.limit);
+    Ok(ids)
+}
+
+fn read_bulk(bytes: &[u8]) -> Result<Bulk, Problem> {
+    let mut reader = Reader::default();
+    let fields = reader.body(bytes, &["action", "note", "filter", "limit", "perSecond", "dryRun"])?;
+    let bulk = fields.and_then(|[action, note, filter, limit, per_second, dry_run]| {
+        let at = |name| At::Field(&At::Root, name);
+        let decision = read_decision(&mut reader, action, note);
+        let limit = bounded(&mut reader, limit, &at("limit"), BULK, BULK_MAX);
+        let per_second = bounded(&mut reader, per_second, &at("perSecond"), PACE, PACE_MAX);
+        let dry_run = dry_run.map_or(Some(false), |raw| reader.flag(raw, &at("dryRun")));
+        let filter = reader.required(filter, &at("filter")).and_then(|raw| read_filter(&mut reader, raw, &at("filter")));
+        let ((action, note), (kind, cause, order)) = (decision?, filter?);
+        let pace = Duration::from_secs(1) / u32::try_from(per_second?).ok()?;
+        Some(Bulk { action, note, kind, cause, order, limit: usize::try_from(limit?).ok()?, pace, dry_run: dry_run? })
+    });
+    reader.errors.none_or(bulk)
+}
+
+type Filter = (Option<LetterKind>, Option<String>, Option<OrderId>);
+
+/// An empty filter means all open letters; it must be written.
+fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<Filter> {
+    let [kind, cause, order] = reader.object(raw, &["kind", "cause", "orderId"], at_filter)?;
+    let at = |name| At::Field(at_filter, name);
+    let kind = kind.and_then(|raw| {
+        let kind = reader.string(raw, &at("kind")).map(|name| LetterKind::from_name(&name))?;
+        if kind.is_none() {
+            reader.fail(&at("kind"), one_of(&LetterKind::ALL.map(LetterKind::name)));
+        }
+        kind
+    });
+    let cause = cause.and_then(|raw| reader.text::<64>(raw, &at("cause"))).map(|cause| cause.to_string());
+    let order = order.and_then(|raw| reader.uuid(raw, &at("orderId"))).map(OrderId);
+    Some((kind, cause, order))
+}
+
+fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) -> Option<(LetterAction, Option<Text<200>>)> {
+    let at = |name| At::Field(&At::Root, name);
+    let name = reader.required(action, &at("action")).and_then(|raw| reader.string(raw, &at("action")));
+    let action = name.as_deref().and_then(action_of);
+    if name.is_some() && action.is_none() {
+        reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard", "done", "accept"]));
+    }
+    let note = match note {
+        None if action == Some(LetterAction::Done) => {
+            reader.fail(&at("note"), "is required: say what was done, and where".to_owned());
+            None
+        }
+        note => note.and_then(|raw| reader.text(raw, &at("note"))),
+    };
+    Some((action?, note))
+}
+
+fn action_name(action: LetterAction) -> &'static str {
+    match action {
+        LetterAction::Reprocess => "reprocess",
+        LetterAction::Skip => "skip",
+        LetterAction::Compensate => "compensate",
+        LetterAction::Discard => "discard",
+        LetterAction::Done => "done",
+        LetterAction::Accept => "accept",
+    }
+}
+
+fn action_of(name: &str) -> Option<LetterAction> {
+    match name {
+        "reprocess" => Some(LetterAction::Reprocess),
+        "skip" => Some(LetterAction::Skip),
+        "compensate" => Some(LetterAction::Compensate),
+        "discard" => Some(LetterAction::Discard),
+        "done" => Some(LetterAction::Done),
+        "accept" => Some(LetterAction::Accept),
+        _ => None,
+    }
+}
+
+fn bounded(reader: &mut Reader, raw: Option<&str>, at: &At<'_>, default: i64, most: i64) -> Option<i64> {
+    let Some(raw) = raw else { return Some(default) };
+    let number = reader.integer(raw, at)?;
+    if !(1..=most).contains(&number) {
+        reader.errors.add(Place::Body, at.pointer(), format!("must be 1 to {most}"));
+        return None;
+    }
+    Some(number)
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("must be one of {}", names.join(", "))
+}

@@ -1,0 +1,239 @@
+//! Orders: place, see, list, cancel, ship.
+
+use crate::actors::{Command, CommandError, NewOrder, PlaceError, Placed};
+use crate::config::AccessRole;
+use crate::db::{IdempotencyKey, OrderFilter, StoredOrder};
+use crate::domain::{CancelledBy, CustomerId, OrderId, OrderStatus, Role};
+use crate::http::door::body;
+use crate::http::door::call::Call;
+use crate::http::door::call::seen;
+use crate::http::door::once;
+use crate::http::door::once::Once;
+use crate::http::door::state::HttpState;
+use crate::http::forward::promise::promised;
+use crate::http::forward::route as forward;
+use crate::http::live::wait;
+use crate::http::live::wait::Wait;
+use crate::http::wire::json::Reader;
+use crate::http::wire::order::OrderView;
+use crate::http::wire::order_body::{OrderBody, read_shipment};
+use crate::http::wire::orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView, OrderSummary};
+use crate::http::wire::precondition;
+use crate::http::wire::precondition::etag;
+use crate::http::wire::problem::{Problem, ProblemKind};
+use crate::http::wire::query::{Params, cursor, idempotency_key, parse_wait, path_id, preferred_wait};
+use crate::http::wire::requests::{OrderRequest, ShipRequest};
+use crate::http::wire::values::now;
+use crate::http::wire::values::{Status, Time};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, HeaderName, LOCATION};
+use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use std::time::Duration;
+use uuid::Uuid;
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What the cursors of the list of orders are marked with.
+const ORDERS: u8 = b'o';
+
+type Answer = Result<HttpResponse, Problem>;
+
+/// Places an order.
+#[utoipa::path(post, path = "/api/v1/orders", tag = "orders", request_body = OrderRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
+        ("Prefer" = Option<String>, Header, description = "wait=30: answer when the order is settled, or after so many seconds")),
+    responses((status = 202, description = "stored; Location names it", body = OrderAccepted),
+        (status = 409, description = "the first request with this key is still in progress"),
+        (status = 422, description = "the key was used with another body"),
+        (status = 503, description = "nothing was stored; try again after Retry-After"),
+        (status = 504, description = "the outcome is not known yet; ask for orderId later")))]
+pub(crate) async fn place(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    let state = &call.state;
+    let bytes = body::json(state, &request, payload).await?;
+    let mut reader = Reader::default();
+    let order = OrderBody::read(&bytes, &mut reader)?;
+    let key = idempotency_key(request.headers(), &mut reader.errors);
+    let order = reader.errors.none_or(order)?;
+    if !call.caller.sees(order.customer) {
+        return Err(Problem::new(ProblemKind::Forbidden, "this key orders for its own customerId only"));
+    }
+    let key = key.map(|key| IdempotencyKey {
+        key: once::key_hash(call.caller.name.as_str(), "POST /api/v1/orders", &key),
+        body: order.fingerprint(),
+        expires_at: now().plus_ms(state.settings.order.key_expiry_ms),
+    });
+    let OrderBody { customer, lines, total, payment_method, contact, address } = order;
+    let order = NewOrder { customer, lines, total, payment_method, contact, address, correlation: call.correlation };
+    let promised = promised(state, request.headers())?;
+    let placed = match state.front.place_as(promised, order, key, request_limit(state)).await {
+        Err(PlaceError::NotHere) => return forward::place(&call, &request, bytes).await,
+        placed => placed?,
+    };
+    match preferred_wait(request.headers()).and_then(|wait| Wait::begin(state, wait).ok()) {
+        Some(wait) => accepted_after(&call, &placed, &wait).await,
+        None => Ok(accepted(&placed, OrderStatus::Pending, None)),
+    }
+}
+
+async fn accepted_after(call: &Call, placed: &Placed, wait: &Wait) -> Answer {
+    // The order is stored whatever happens now: when it cannot be read, the answer is the first one.
+    let stored = wait::order(&call.state, placed.order.id, Some(wait)).await.ok().flatten();
+    let status = stored.map_or(OrderStatus::Pending, |stored| stored.status);
+    Ok(accepted(placed, status, Some(wait.applied())))
+}
+
+fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> HttpResponse {
+    let view = OrderAccepted::of(&placed.order, status.into());
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((LOCATION, view.links.whole.to_string()));
+    if placed.replayed {
+        response.insert_header((once::REPLAYED, "true"));
+    }
+    if let Some(waited) = waited {
+        response.insert_header((PREFERENCE_APPLIED, format!("wait={}", waited.as_secs())));
+    }
+    response.json(view)
+}
+
+/// Shows a whole order.
+#[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "the order", body = OrderView), (status = 404, description = "no such order")))]
+pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
+    Params::of(&request, &[]).done(())?;
+    let id = OrderId(path_id(&request)?);
+    let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
+    let revision = stored.record.revision();
+    let waits_for = waits_for(&call, &stored);
+    // What it waits for changes without a new revision.
+    if waits_for.is_none() && precondition::is_known(request.headers(), revision) {
+        return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(revision))).finish());
+    }
+    let mut view = OrderView::from(&stored);
+    view.payment.next_try_at = call.state.front.next_payment_try(id).map(Time);
+    view.waits_for = waits_for;
+    Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(view))
+}
+
+/// Shows what an order has come to.
+#[utoipa::path(get, path = "/api/v1/orders/{id}/status", tag = "orders",
+    params(("id" = Uuid, Path), ("wait" = Option<String>, Query, description = "30s, 500ms or 30: answer when the order is settled, or then")),
+    responses((status = 200, description = "its status", body = OrderStatusView), (status = 404, description = "no such order")))]
+pub(crate) async fn status(call: Call, request: HttpRequest) -> Answer {
+    let id = OrderId(path_id(&request)?);
+    let mut params = Params::of(&request, &["wait"]);
+    let wait = params.take("wait", |text| parse_wait(text).ok_or_else(|| "must be a time such as 30s or 500ms".to_owned()));
+    let wait = params.done(wait)?;
+    let wait = wait.filter(|wait| !wait.is_zero()).map(|wait| Wait::begin(&call.state, wait)).transpose()?;
+    if wait.is_some() {
+        // Nobody waits for an order that is another's.
+        seen(&call, wait::order(&call.state, id, None).await?)?;
+        if let Some(answer) = forward::follow(&call, &request, id).await {
+            return Ok(answer);
+        }
+    }
+    let stored = seen(&call, wait::order(&call.state, id, wait.as_ref()).await?)?;
+    let mut view = OrderStatusView::from(&stored);
+    view.waits_for = waits_for(&call, &stored);
+    Ok(HttpResponse::Ok().json(view))
+}
+
+/// What an order waits for at the payment provider; one that is parked waits for a person.
+fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
+    let front = &call.state.front;
+    stored.record.parked.is_none().then(|| front.waits_for(stored.order.id, stored.status)).flatten()
+}
+
+/// Lists orders, newest first.
+#[utoipa::path(get, path = "/api/v1/orders", tag = "orders",
+    params(("customerId" = Option<Uuid>, Query), ("status" = Option<Status>, Query),
+        ("from" = Option<String>, Query, description = "accepted at or after: RFC 3339, a date (UTC), or before now as `1h` or `7d`"),
+        ("to" = Option<String>, Query, description = "accepted before; as `from`"),
+        ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "a page", body = OrderPage)))]
+pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
+    let mut params = Params::of(&request, &["customerId", "status", "from", "to", "limit", "cursor"]);
+    let now = now();
+    let limit = params.limit();
+    let customer = params.uuid("customerId").map(CustomerId);
+    let filter = OrderFilter {
+        customer: customer.or(call.caller.customer),
+        status: params.take("status", |text| OrderStatus::from_name(text).ok_or_else(|| format!("must be one of {}", status_names()))),
+        from: params.when("from", now).map(|when| when.at),
+        to: params.when("to", now).map(|when| when.at),
+        before: params.cursor(ORDERS).map(|bytes| OrderId(Uuid::from_bytes(bytes))),
+        // One more than is shown tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let filter = params.done(filter)?;
+    if !customer.is_none_or(|customer| call.caller.sees(customer)) {
+        return Err(Problem::new(ProblemKind::Forbidden, "this key sees its own customerId's orders only"));
+    }
+    let mut rows = call.state.front.reads().orders(filter).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > shown;
+    rows.truncate(shown);
+    let next_cursor = rows.last().filter(|_| has_more).map(|row| cursor(ORDERS, row.id.0.as_bytes()));
+    let mut items: Vec<OrderSummary> = rows.iter().map(Into::into).collect();
+    let front = &call.state.front;
+    for (item, row) in items.iter_mut().zip(&rows) {
+        // Of an order that is parked, or another node's, there is no next try here.
+        item.waits_for = front.next_payment_try(row.id).and_then(|_| front.waits_for(row.id, row.status));
+    }
+    Ok(HttpResponse::Ok().json(OrderPage { items, next_cursor }))
+}
+
+fn status_names() -> String {
+    OrderStatus::ALL.map(OrderStatus::name).join(", ")
+}
+
+/// Cancels an order.
+#[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", tag = "orders", params(("id" = Uuid, Path)),
+    responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
+        (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled")))]
+pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    let id = OrderId(path_id(&request)?);
+    let bytes = body::optional_json(&call.state, &request, payload).await?;
+    if let Some(bytes) = &bytes {
+        let mut reader = Reader::default();
+        let fields = reader.body::<0>(bytes, &[])?;
+        reader.errors.none_or(fields)?;
+    }
+    let by = match call.caller.role {
+        AccessRole::Customer => CancelledBy::Customer,
+        AccessRole::Operator | AccessRole::Admin => CancelledBy::Operator,
+    };
+    command(&call, &request, bytes.unwrap_or_default(), (id, Command::Cancel { by })).await
+}
+
+/// Tells that an order's goods have left.
+#[utoipa::path(post, path = "/api/v1/orders/{id}/ship", tag = "orders", params(("id" = Uuid, Path)), request_body = Option<ShipRequest>,
+    responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
+        (status = 409, description = "it is dead or dying")))]
+pub(crate) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    let id = OrderId(path_id(&request)?);
+    let bytes = body::optional_json(&call.state, &request, payload).await?;
+    let shipment = read_shipment(bytes.as_deref())?;
+    command(&call, &request, bytes.unwrap_or_default(), (id, Command::Ship(shipment))).await
+}
+
+async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command): (OrderId, Command)) -> Answer {
+    if call.caller.customer.is_some() {
+        seen(call, wait::order(&call.state, id, None).await?)?;
+    }
+    let seen = precondition::seen(request)?;
+    let once = Once::of(call, request, &body)?;
+    if let Some(answer) = Once::answered(once.as_ref(), call).await? {
+        return Ok(answer);
+    }
+    let status: Status = match call.state.front.command_if(id, command, seen, request_limit(&call.state)).await {
+        Ok(status) => status.into(),
+        Err(CommandError::NotHere) => return forward::to_owner(call, request, body, (Role::Order, id), None).await,
+        Err(error) => return Err(Problem::from(error).about(id)),
+    };
+    Ok(Once::keep(once, call, StatusCode::ACCEPTED, &CommandAccepted::of(id, status)).await)
+}
+
+fn request_limit(state: &HttpState) -> Duration {
+    Duration::from_millis(state.settings.order.request_limit_ms)
+}

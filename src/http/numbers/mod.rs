@@ -1,0 +1,4 @@
+//! The business' numbers as clients see them.
+
+pub(crate) mod board;
+pub(crate) mod view;

@@ -1,0 +1,358 @@
+//! A whole order on the wire: everything that its record says.
+
+use crate::db::StoredOrder;
+use crate::domain::{Address, Contact, Shortage, Text};
+use crate::http::wire::orders::Links;
+use crate::http::wire::values::{Amount, Status, Time};
+use crate::saga::{NoticeFact, PaymentFact, StockFact, owed, table};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One line of an order.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ItemView {
+    /// Which product.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: u32,
+    /// Price of one.
+    pub price: Amount,
+}
+
+/// What is known of an order's payment.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PaymentView {
+    /// The payment.
+    pub payment_id: Uuid,
+    /// `PENDING`, `CHARGED`, `FAILED`, `CANCELLED` (nothing was or will be charged) or `REFUNDED`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// The amount charged, or to be charged.
+    pub amount: Amount,
+    /// How.
+    pub method: String,
+    /// The provider's word when it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the answer came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// When it is tried again, while the provider fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Time>,
+}
+
+/// Stock that is or was held.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReservationView {
+    /// The reservation.
+    pub reservation_id: Uuid,
+    /// Which product.
+    pub product_id: Uuid,
+    /// How many.
+    pub quantity: u32,
+    /// `RESERVED`, `RELEASED` or `SHIPPED`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+}
+
+/// Stock that could not be had.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShortageView {
+    /// Which product.
+    pub product_id: Uuid,
+    /// `out-of-stock`, `price-mismatch`, `unknown-product` or `discontinued`.
+    #[schema(value_type = String)]
+    pub reason: &'static str,
+    /// How many were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u32>,
+    /// How many were there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available: Option<u32>,
+    /// What the catalogue's price is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Amount>,
+}
+
+/// One notice to the customer.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NoticeView {
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
+    #[schema(value_type = String)]
+    pub kind: &'static str,
+    /// `EMAIL` or `SMS`.
+    #[schema(value_type = String)]
+    pub channel: &'static str,
+    /// `PENDING`, `SENT` or `GIVEN_UP`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+}
+
+/// One line of an order's history.
+#[derive(Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HistoryView {
+    /// What the order had come to after it.
+    pub status: Status,
+    /// The event that made it.
+    #[schema(value_type = String, example = "InventoryReserved")]
+    pub event: &'static str,
+    /// When it became true.
+    pub at: Time,
+}
+
+/// What is known of the goods' way.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ShipmentView {
+    /// Who carries them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracking_number: Option<String>,
+    /// When they left.
+    pub at: Time,
+}
+
+/// Where the customer wants to hear of the order.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContactView {
+    /// Address for email.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Number for SMS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Language of the notices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+}
+
+/// Where the goods go.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AddressView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub street: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postal_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// A whole order.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderView {
+    /// The order.
+    pub order_id: Uuid,
+    /// Who ordered.
+    pub customer_id: Uuid,
+    /// What it has come to.
+    pub status: Status,
+    /// Why it ended without goods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether nothing is awaited any more.
+    pub settled: bool,
+    /// Why it is not driven on until a person closes its dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
+    /// What holds it up at the payment provider: `the payment provider: circuit breaker open, next try at …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// What was ordered.
+    pub items: Vec<ItemView>,
+    /// The sum of price times quantity.
+    pub total_amount: Amount,
+    /// How the customer pays.
+    pub payment_method: String,
+    /// Where the customer wants to hear of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactView>,
+    /// Where the goods go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shipping_address: Option<AddressView>,
+    /// Its payment.
+    pub payment: PaymentView,
+    /// Stock that is or was held for it.
+    pub reservations: Vec<ReservationView>,
+    /// Stock that could not be had.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<ShortageView>,
+    /// Notices to the customer.
+    pub notifications: Vec<NoticeView>,
+    /// The goods' way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shipment: Option<ShipmentView>,
+    /// What has happened, in order.
+    pub history: Vec<HistoryView>,
+    /// The request that placed it.
+    pub correlation_id: Uuid,
+    /// When it was accepted.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// Where its parts are.
+    pub links: Links,
+}
+
+impl From<&StoredOrder> for OrderView {
+    fn from(stored: &StoredOrder) -> Self {
+        let order = &*stored.order;
+        let facts = &stored.record.facts;
+        let item =
+            |line: &crate::domain::Line| ItemView { product_id: line.product.0, quantity: line.quantity.get(), price: Amount(line.price) };
+        Self {
+            order_id: order.id.0,
+            customer_id: order.customer.0,
+            status: stored.status.into(),
+            reason: table::reason(facts),
+            settled: !stored.open,
+            parked: stored.record.parked.as_ref().map(ToString::to_string),
+            waits_for: None,
+            items: order.lines.iter().map(item).collect(),
+            total_amount: Amount(order.total),
+            payment_method: order.payment_method.to_string(),
+            contact: order.contact.as_deref().map(contact),
+            shipping_address: order.address.as_deref().map(address),
+            payment: payment(stored),
+            reservations: reservations(stored),
+            shortages: match &facts.stock {
+                Some((StockFact::Insufficient(shortages), _)) => shortages.iter().map(shortage).collect(),
+                Some((StockFact::Reserved(_), _)) | None => Vec::new(),
+            },
+            notifications: notices(stored),
+            shipment: facts.shipment.as_ref().map(|(shipment, at)| ShipmentView {
+                carrier: text(shipment.carrier.as_ref()),
+                tracking_number: text(shipment.tracking.as_ref()),
+                at: Time(*at),
+            }),
+            history: history(stored),
+            correlation_id: order.correlation.0,
+            created_at: Time(order.created_at),
+            updated_at: Time(stored.updated_at),
+            links: Links::of(order.id),
+        }
+    }
+}
+
+fn text<const MAX: usize>(text: Option<&Text<MAX>>) -> Option<String> {
+    text.map(ToString::to_string)
+}
+
+fn contact(contact: &Contact) -> ContactView {
+    ContactView { email: text(contact.email.as_ref()), phone: text(contact.phone.as_ref()), locale: text(contact.locale.as_ref()) }
+}
+
+fn address(address: &Address) -> AddressView {
+    AddressView {
+        name: text(address.name.as_ref()),
+        street: text(address.street.as_ref()),
+        city: text(address.city.as_ref()),
+        region: text(address.region.as_ref()),
+        postal_code: text(address.postal_code.as_ref()),
+        country: text(address.country.as_ref()),
+    }
+}
+
+fn payment(stored: &StoredOrder) -> PaymentView {
+    let (order, facts) = (&stored.order, &stored.record.facts);
+    let mut view = PaymentView {
+        payment_id: order.id.payment().0,
+        status: "PENDING",
+        amount: Amount(order.total),
+        method: order.payment_method.to_string(),
+        reason: None,
+        at: None,
+        next_try_at: None,
+    };
+    match &facts.payment {
+        Some((PaymentFact::Paid { amount, method }, at)) => {
+            (view.status, view.amount, view.method, view.at) = ("CHARGED", Amount(*amount), method.to_string(), Some(Time(*at)));
+        }
+        Some((PaymentFact::Failed { reason }, at)) => {
+            (view.status, view.reason, view.at) = ("FAILED", Some(reason.to_string()), Some(Time(*at)));
+        }
+        Some((PaymentFact::Cancelled, at)) => (view.status, view.at) = ("CANCELLED", Some(Time(*at))),
+        // Stock that could not be had is never paid.
+        None if facts.is_insufficient() => view.status = "CANCELLED",
+        None => {}
+    }
+    if let Some(at) = facts.refunded {
+        (view.status, view.at) = ("REFUNDED", Some(Time(at)));
+    }
+    view
+}
+
+fn reservations(stored: &StoredOrder) -> Vec<ReservationView> {
+    let facts = &stored.record.facts;
+    let Some((StockFact::Reserved(lines), _)) = &facts.stock else { return Vec::new() };
+    let status = match (facts.stock_moved, facts.released) {
+        (Some(_), _) => "SHIPPED",
+        (None, Some(_)) => "RELEASED",
+        (None, None) => "RESERVED",
+    };
+    let view = |(number, line): (u32, &crate::domain::ReservedLine)| ReservationView {
+        reservation_id: stored.order.id.reservation(number).0,
+        product_id: line.product.0,
+        quantity: line.quantity.get(),
+        status,
+    };
+    (0..).zip(lines).map(view).collect()
+}
+
+fn shortage(shortage: &Shortage) -> ShortageView {
+    let (requested, available, price) = match shortage {
+        Shortage::OutOfStock { requested, available, .. } => (Some(*requested), Some(*available), None),
+        Shortage::PriceMismatch { price, .. } => (None, None, Some(Amount(*price))),
+        Shortage::UnknownProduct { .. } | Shortage::Discontinued { .. } => (None, None, None),
+    };
+    ShortageView { product_id: shortage.product().0, reason: shortage.code(), requested, available, price }
+}
+
+fn notices(stored: &StoredOrder) -> Vec<NoticeView> {
+    let facts = &stored.record.facts;
+    let done = |fact: &NoticeFact| NoticeView {
+        kind: fact.kind.name(),
+        channel: fact.channel.name(),
+        status: if fact.sent { "SENT" } else { "GIVEN_UP" },
+        at: Some(Time(fact.at)),
+    };
+    let mut views: Vec<NoticeView> = facts.notices.iter().map(done).collect();
+    let channels = stored.order.channels();
+    if let Some(kind) = owed(facts, channels).notice {
+        let missing = channels.iter().filter(|channel| !facts.has_notice(kind, *channel));
+        views.extend(missing.map(|channel| NoticeView { kind: kind.name(), channel: channel.name(), status: "PENDING", at: None }));
+    }
+    views
+}
+
+/// An order's history on the wire.
+#[must_use]
+pub(crate) fn history(stored: &StoredOrder) -> Vec<HistoryView> {
+    let view = |entry: &crate::saga::HistoryEntry| HistoryView {
+        status: entry.status.into(),
+        event: entry.event().map_or("Unknown", crate::domain::EventKind::name),
+        at: Time(entry.at),
+    };
+    stored.record.history.iter().map(view).collect()
+}

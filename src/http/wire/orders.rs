@@ -1,0 +1,187 @@
+//! Orders on the wire.
+
+use crate::db::{OrderRow, StoredOrder};
+use crate::domain::{Order, OrderId};
+use crate::http::wire::values::{Amount, Status, Time};
+use crate::saga::table;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Where an order's parts are.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Links {
+    /// The whole order.
+    #[serde(rename = "self")]
+    #[schema(value_type = String, example = "/api/v1/orders/0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f")]
+    pub whole: OrderLink,
+    /// Its status.
+    #[schema(value_type = String)]
+    pub status: OrderLink,
+    /// Its events, live.
+    #[schema(value_type = String)]
+    pub events: OrderLink,
+    /// Where it is cancelled.
+    #[schema(value_type = String)]
+    pub cancel: OrderLink,
+}
+
+/// An address under an order's.
+#[derive(Clone, Copy)]
+pub(crate) struct OrderLink(pub OrderId, pub &'static str);
+
+impl std::fmt::Display for OrderLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "/api/v1/orders/{}{}", self.0, self.1)
+    }
+}
+
+impl Serialize for OrderLink {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Links {
+    /// The links of an order.
+    pub(crate) fn of(id: OrderId) -> Self {
+        Self {
+            whole: OrderLink(id, ""),
+            status: OrderLink(id, "/status"),
+            events: OrderLink(id, "/events"),
+            cancel: OrderLink(id, "/cancel"),
+        }
+    }
+}
+
+/// The answer to a placed order.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderAccepted {
+    /// The order.
+    pub order_id: Uuid,
+    /// What it has come to.
+    pub status: Status,
+    /// The sum of price times quantity.
+    pub total_amount: Amount,
+    /// The request that placed it.
+    pub correlation_id: Uuid,
+    /// When it was accepted.
+    pub created_at: Time,
+    /// Where its parts are.
+    pub links: Links,
+}
+
+impl OrderAccepted {
+    /// The answer for an order of this status.
+    #[must_use]
+    pub(crate) fn of(order: &Order, status: Status) -> Self {
+        Self {
+            order_id: order.id.0,
+            status,
+            total_amount: Amount(order.total),
+            correlation_id: order.correlation.0,
+            created_at: Time(order.created_at),
+            links: Links::of(order.id),
+        }
+    }
+}
+
+/// What an order has come to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderStatusView {
+    /// The order.
+    pub order_id: Uuid,
+    /// What it has come to.
+    pub status: Status,
+    /// Why it ended without goods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether nothing is awaited any more.
+    pub settled: bool,
+    /// What holds it up at the payment provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// When it last changed.
+    pub updated_at: Time,
+}
+
+impl From<&StoredOrder> for OrderStatusView {
+    fn from(stored: &StoredOrder) -> Self {
+        Self {
+            order_id: stored.order.id.0,
+            status: stored.status.into(),
+            reason: table::reason(&stored.record.facts),
+            settled: !stored.open,
+            waits_for: None,
+            updated_at: Time(stored.updated_at),
+        }
+    }
+}
+
+/// The answer to a command.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CommandAccepted {
+    /// The order.
+    pub order_id: Uuid,
+    /// What it has come to by the command.
+    pub status: Status,
+    /// Where its parts are.
+    pub links: Links,
+}
+
+impl CommandAccepted {
+    /// The answer for an order of this status.
+    #[must_use]
+    pub(crate) fn of(id: OrderId, status: Status) -> Self {
+        Self { order_id: id.0, status, links: Links::of(id) }
+    }
+}
+
+/// A line of a list of orders.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderSummary {
+    /// The order.
+    pub order_id: Uuid,
+    /// Who ordered.
+    pub customer_id: Uuid,
+    /// What it has come to.
+    pub status: Status,
+    /// Its total.
+    pub total_amount: Amount,
+    /// When it was accepted.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// What holds it up at the payment provider, as far as the node that answers knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+}
+
+impl From<&OrderRow> for OrderSummary {
+    fn from(row: &OrderRow) -> Self {
+        Self {
+            order_id: row.id.0,
+            customer_id: row.customer.0,
+            status: row.status.into(),
+            total_amount: Amount(row.total),
+            created_at: Time(row.created_at),
+            updated_at: Time(row.updated_at),
+            waits_for: None,
+        }
+    }
+}
+
+/// A page of orders, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderPage {
+    /// The orders.
+    pub items: Vec<OrderSummary>,
+    /// The `cursor` of the next page; none on the last.
+    pub next_cursor: Option<String>,
+}

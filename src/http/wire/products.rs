@@ -1,0 +1,92 @@
+//! Products and corrections of their stock as clients see them.
+
+use crate::db::Correction;
+use crate::domain::Product;
+use crate::http::wire::precondition::etag;
+use crate::http::wire::values::{Amount, Time};
+use actix_web::HttpResponse;
+use actix_web::http::header::ETAG;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A product of the catalogue.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProductView {
+    /// Which.
+    pub product_id: Uuid,
+    /// What it is called.
+    pub name: String,
+    /// What one costs.
+    pub price: Amount,
+    /// How many can be ordered.
+    pub available_quantity: i32,
+    /// How many are held for orders.
+    pub reserved_quantity: i32,
+    /// How many have left.
+    pub shipped_quantity: i32,
+    /// Whether it is off sale: new orders of it are cancelled (`discontinued`), those under way go on.
+    pub discontinued: bool,
+}
+
+impl From<&Product> for ProductView {
+    fn from(product: &Product) -> Self {
+        Self {
+            product_id: product.id.0,
+            name: product.name.to_string(),
+            price: Amount(product.price),
+            available_quantity: product.available,
+            reserved_quantity: product.reserved,
+            shipped_quantity: product.shipped,
+            discontinued: product.discontinued,
+        }
+    }
+}
+
+/// A page of products.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProductPage {
+    /// The products, by id.
+    pub items: Vec<ProductView>,
+    /// The `cursor` of the next page; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// What a person did to the stock.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CorrectionView {
+    /// The product.
+    pub product_id: String,
+    /// What was done and why.
+    #[schema(example = "-2: broken in the shelf")]
+    pub note: Option<String>,
+    /// Who did it: the name of the access key.
+    pub by: String,
+    /// When.
+    pub at: Time,
+}
+
+impl From<&Correction> for CorrectionView {
+    fn from(correction: &Correction) -> Self {
+        let entry = &correction.entry;
+        Self { product_id: entry.subject.clone(), note: entry.note.clone(), by: entry.by.clone(), at: Time(entry.at) }
+    }
+}
+
+/// A page of corrections, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CorrectionPage {
+    /// The corrections.
+    pub items: Vec<CorrectionView>,
+    /// The `cursor` of the next page; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A product as an answer.
+pub(crate) fn shown(product: &Product) -> HttpResponse {
+    HttpResponse::Ok().insert_header((ETAG, etag(product.revision()))).json(ProductView::from(product))
+}
