@@ -23,6 +23,7 @@ mod report;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 pub use report::{Check, CheckReport, Report};
 
@@ -88,7 +89,7 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
     let mut stock = stock::Sums::default();
     let mut books = options.provider.as_deref().map(provider::Books::of);
     let mut recorded = options.recorded.clone().unwrap_or_default();
-    let mut told = numbers::Totals::default();
+    let mut told = crate::verify::totals::Totals::default();
     let mut after = None;
     loop {
         let page = snapshot.orders(after, options.page).await?;

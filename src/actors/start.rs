@@ -3,9 +3,7 @@
 use crate::actors::api::front::Front;
 use crate::actors::journal::Journal;
 use crate::actors::node::{ActorSettings, Counters, Node, World};
-use crate::actors::protocol::hooks::Counter;
-use crate::actors::protocol::hooks::Logged;
-use crate::actors::protocol::hooks::Repeats;
+use crate::actors::protocol::hooks::{Counter, Logged, Repeats};
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::roles::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Progress};
 use crate::actors::runtime::death;

@@ -1,6 +1,6 @@
 //! Puts settings together from their layers, each key checked against the known ones before any value is taken.
 
-use super::{ConfigError, Settings};
+use crate::config::settings::{ConfigError, Settings};
 use serde_json::Value as Json;
 use std::path::Path;
 use toml::{Table, Value};
@@ -52,7 +52,25 @@ struct Layers {
     problems: Vec<String>,
 }
 
-pub(super) fn read(sources: &Sources<'_>) -> Result<Settings, ConfigError> {
+impl Settings {
+    /// Puts the settings together and checks them as a whole.
+    ///
+    /// # Errors
+    /// Every unknown key, wrong type and bad combination, each with where it came from.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let settings = read(sources)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// What is in force, as TOML, secrets masked.
+    #[must_use]
+    pub fn render(&self) -> String {
+        render(self)
+    }
+}
+
+fn read(sources: &Sources<'_>) -> Result<Settings, ConfigError> {
     let broken = |error: String| ConfigError(vec![format!("config/default.toml: {error}")]);
     let table: Table = toml::from_str(DEFAULTS).map_err(|error| broken(error.to_string()))?;
     let known = serde_json::to_value(Settings::default()).map_err(|error| broken(error.to_string()))?;
@@ -71,7 +89,7 @@ pub(super) fn read(sources: &Sources<'_>) -> Result<Settings, ConfigError> {
     layers.finish()
 }
 
-pub(super) fn render(settings: &Settings) -> String {
+fn render(settings: &Settings) -> String {
     toml::to_string(settings).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
 }
 

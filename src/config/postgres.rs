@@ -1,6 +1,5 @@
 //! How a PostgreSQL server is spoken to.
 
-use super::StoreSettings;
 use serde::{Deserialize, Serialize};
 
 /// Limits on what a server, or another node on it, may keep this node waiting.
@@ -32,16 +31,4 @@ impl Default for PostgresSettings {
             clash_repeats: 5,
         }
     }
-}
-
-pub(super) fn check(store: &StoreSettings, need: &mut impl FnMut(bool, &str)) {
-    let postgres = &store.postgres;
-    need(postgres.connect_timeout_ms > 0, "store.postgres.connect_timeout_ms must be at least 1");
-    need(postgres.statement_limit_ms > 0, "store.postgres.statement_limit_ms must be at least 1");
-    need((1..store.lease_ms).contains(&postgres.idle_transaction_ms), "store.postgres.idle_transaction_ms must be below store.lease_ms");
-    need((1..store.lease_ms).contains(&postgres.lock_wait_ms), "store.postgres.lock_wait_ms must be below store.lease_ms");
-    need(
-        (1_000..store.lease_ms).contains(&postgres.silence_ms),
-        "store.postgres.silence_ms must be at least 1000 and below store.lease_ms",
-    );
 }

@@ -1,6 +1,6 @@
 //! Where the data is.
 
-use super::{PostgresSettings, Settings};
+use super::PostgresSettings;
 use crate::domain::{Role, Roles};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -89,7 +89,7 @@ pub struct RoleUrls {
 }
 
 impl RoleUrls {
-    fn of(&self, role: Role) -> &StoreUrl {
+    pub(super) fn of(&self, role: Role) -> &StoreUrl {
         match role {
             Role::Order => &self.order,
             Role::Inventory => &self.inventory,
@@ -124,7 +124,7 @@ impl StoreUrl {
         self.0.starts_with("postgres://") || self.0.starts_with("postgresql://")
     }
 
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.is_postgres() || self.0.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty())
     }
 
@@ -160,40 +160,6 @@ impl fmt::Debug for StoreUrl {
 impl Serialize for StoreUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.masked())
-    }
-}
-
-pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
-    let mut need = |holds: bool, problem: &str| {
-        if !holds {
-            problems.push(problem.to_owned());
-        }
-    };
-    let store = &settings.store;
-    need(store.url.is_known(), "store.url must be sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE");
-    for role in Role::ALL {
-        let url = store.role_urls.of(role);
-        need(
-            url.expose().is_empty() || url.is_postgres(),
-            &format!("store.role_urls.{} must be postgres://USER:PASSWORD@HOST/DATABASE, or empty for store.url", role.name()),
-        );
-    }
-    need(crate::domain::Shards::new(store.shards).is_some(), "store.shards must be 1 to 1024");
-    need(store.readers > 0, "store.readers must be at least 1");
-    need(store.checkpoint_kib >= 64, "store.checkpoint_kib must be at least 64");
-    need(store.log_limit_kib >= store.checkpoint_kib, "store.log_limit_kib must not be below store.checkpoint_kib");
-    need(
-        store.audit_retention_ms >= store.letter_retention_ms,
-        "store.audit_retention_ms must not be below store.letter_retention_ms: a letter is shown with what was done to it",
-    );
-    let order = &settings.order;
-    need(
-        store.copy_retention_ms > order.expiry_ms.max(order.payment_deadline_ms),
-        "store.copy_retention_ms must be above order.expiry_ms and order.payment_deadline_ms: a role still needs the order until then",
-    );
-    need(store.lease_ms >= 1_000, "store.lease_ms must be at least 1000");
-    if settings.database().is_postgres() {
-        super::postgres::check(store, &mut need);
     }
 }
 

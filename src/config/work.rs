@@ -1,6 +1,5 @@
 //! What the actors, the database and the business are set to.
 
-use super::Settings;
 use serde::{Deserialize, Serialize};
 
 /// The life of an order.
@@ -205,37 +204,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
-    let mut need = |holds: bool, problem: &str| {
-        if !holds {
-            problems.push(problem.to_owned());
-        }
-    };
-    let Settings { order, journal, actors, notification, telemetry, analytics, .. } = settings;
-    need(order.open_limit > 0, "order.open_limit must be at least 1");
-    need(order.request_limit_ms > 0, "order.request_limit_ms must be at least 1");
-    need(order.redrive_first_ms > 0, "order.redrive_first_ms must be at least 1");
-    need(order.redrive_first_ms <= order.redrive_most_ms, "order.redrive_first_ms must not be above order.redrive_most_ms");
-    need(order.expiry_ms > 0 && order.payment_deadline_ms > 0, "order.expiry_ms and order.payment_deadline_ms must be at least 1");
-    need(telemetry.sample_ms > 0, "telemetry.sample_ms must be at least 1");
-    need(journal.max_batch > 0, "journal.max_batch must be at least 1");
-    need(journal.slow_commit_ms > 0, "journal.slow_commit_ms must be at least 1");
-    need(journal.stuck_commit_ms >= journal.slow_commit_ms, "journal.stuck_commit_ms must not be below journal.slow_commit_ms");
-    need(journal.queue_limit >= journal.max_batch, "journal.queue_limit must not be below journal.max_batch");
-    need(actors.restart_window_ms > 0, "actors.restart_window_ms must be at least 1");
-    need(notification.calls > 0, "notification.calls must be at least 1");
-    need(order.payment_calls > 0, "order.payment_calls must be at least 1");
-    need(order.payment_give_up_ms > 0, "order.payment_give_up_ms must be at least 1");
-    need(
-        order.payment_retry_first_ms <= order.payment_retry_most_ms,
-        "order.payment_retry_first_ms must not be above order.payment_retry_most_ms",
-    );
-    need(
-        notification.retry_first_ms <= notification.retry_most_ms,
-        "notification.retry_first_ms must not be above notification.retry_most_ms",
-    );
-    need((0.0..=1.0).contains(&telemetry.trace_ratio), "telemetry.trace_ratio must be 0 to 1");
-    need(analytics.top > 0, "analytics.top must be at least 1");
 }

@@ -1,7 +1,7 @@
 //! What fails inside of a database's transaction, and whose fault it is; the same for every kind of database.
 
 use super::codec::CodecError;
-use super::store::StoreError;
+use crate::db::error::StoreError;
 use diesel::result::Error;
 
 /// A failure inside of a transaction.

@@ -6,19 +6,23 @@
 //! nothing of actors, HTTP or Kafka.
 
 pub mod codec;
+pub mod error;
 mod failure;
 pub mod memory;
 mod names;
 mod plan;
 pub mod postgres;
 pub mod read;
+pub mod rows;
 pub mod sqlite;
 pub mod store;
 pub mod write;
 
+pub use crate::db::error::StoreError;
+pub use crate::db::rows::{AnalyticsRow, AuditEntry};
 pub use read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderAudit, OrderFilter,
-    OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
+    Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderAudit, OrderFilter, OrderRow, Reads, ShardRow,
+    Snapshot, StoredOrder, WriterRow,
 };
-pub use store::{Batch, CommitError, Committed, Deleted, NewWriter, Publishing, Retention, Store, StoreError, WriterState};
+pub use store::{Batch, CommitError, Committed, Deleted, NewWriter, Publishing, Retention, Store, WriterState};
 pub use write::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, StockStep, Undo, Write};

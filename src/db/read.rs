@@ -1,9 +1,9 @@
 //! The reading side: committed rows, read without waiting for the writer.
 
-use super::store::StoreError;
 use super::write::KeptAnswer;
 use crate::config::{ClusterKey, Purpose};
-pub use crate::domain::AnalyticsRow;
+use crate::db::error::StoreError;
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::domain::{
     Channel, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Marker, Money, NoticeStatus, NoticeTask, Order,
     OrderId, OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
@@ -91,21 +91,6 @@ pub struct LetterGroup {
     pub count: u64,
     /// The oldest.
     pub oldest: Timestamp,
-}
-
-/// One thing a person did at the desk, to the stock or to a breaker.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AuditEntry {
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub by: String,
-    /// What: a letter's new state, `stock`, `breaker-close`.
-    pub action: String,
-    /// To what: a letter's or product's id, a breaker's name and node.
-    pub subject: String,
-    /// Why, or how much.
-    pub note: Option<String>,
 }
 
 /// Which corrections of the stock to list: newest first, after `before` (exclusive).

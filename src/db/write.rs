@@ -8,7 +8,7 @@ use crate::saga::Record;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-use super::read::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 
 /// A request's identity, so that it is done once.
 #[derive(Clone, PartialEq, Eq, Debug)]

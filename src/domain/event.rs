@@ -1,11 +1,11 @@
 //! Events: what has happened to an order, in the past tense. Stored in the event log in the transaction that made them true.
 
 use super::ids::Derived;
-use super::notice::notice_id;
 use super::{
     Channel, CorrelationId, EventId, Line, Money, NoticeId, NoticeKind, Order, OrderId, PaymentId, ProductId, Quantity, ReservationId,
     Role, Shard, Text, Timestamp, Topic,
 };
+use crate::domain::channel::notice_id;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //! rest of the program validates nothing again.
 
 pub mod analytics;
+mod channel;
 mod email;
 mod event;
 mod ids;
@@ -20,6 +21,7 @@ mod text;
 mod time;
 mod topic;
 
+pub use crate::domain::channel::{Channel, Channels, NoticeKind};
 pub use analytics::{AnalyticsRow, Metric, Tally};
 pub use email::{MailAddress, MailAddressError};
 pub use event::{CancelledBy, Event, EventBody, EventKind, ReservedLine, Shortage};
@@ -27,7 +29,7 @@ pub use ids::{CorrelationId, CustomerId, EventId, NoticeId, OrderId, PaymentId, 
 pub use letter::{DeadLetter, LetterId, LetterKind, LetterState};
 pub use log::{LoggedEvent, Marker};
 pub use money::{MAX_AMOUNT, Money, MoneyError};
-pub use notice::{Channel, Channels, NoticeKind, NoticeStatus, NoticeTask};
+pub use notice::{NoticeStatus, NoticeTask};
 pub use order::{Address, Contact, Line, MAX_ITEMS, Order, OrderError, OrderStatus, Quantity};
 pub use payment::{BY_HAND, BookedCharge, Payment, PaymentStatus};
 pub use role::{Role, Roles, Slices};

@@ -1,8 +1,7 @@
 //! Starts the HTTP server on a socket that is already bound; who starts it owns signals and the order of the stop.
 
 use super::{open_files, routes};
-use crate::http::door::state::HttpState;
-use crate::http::door::state::ServeError;
+use crate::http::door::state::{HttpState, ServeError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 use std::net::TcpListener;

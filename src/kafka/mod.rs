@@ -7,6 +7,7 @@ pub mod client;
 pub mod consumer;
 pub mod contract;
 pub mod headers;
+pub mod message;
 mod names;
 mod open;
 pub mod probe;

@@ -4,9 +4,9 @@
 //! where nothing names the event, and only where they fit one event.
 
 use super::headers::{self, Headers};
-use super::read::MessageError;
 use crate::config::kafka::{Meaning, TypeNames};
 use crate::domain::{EventKind, Text, Topic};
+use crate::kafka::message::MessageError;
 use serde_json::{Map, Value};
 
 /// A name that a message gives to what it is.

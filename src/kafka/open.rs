@@ -4,7 +4,7 @@
 //! kept. What an envelope has beside its content counts as the event's own where the event does not have it.
 
 use super::names::{self, Given};
-use super::read::MessageError;
+use crate::kafka::message::MessageError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};

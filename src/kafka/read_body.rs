@@ -1,18 +1,17 @@
 //! From the wire's fields to the domain's event; strict in what a role needs.
 
-use super::headers;
 use super::names::FAILURE_FIELDS;
-use super::read::{MessageError, Reading, Record};
-use super::times;
 use super::wire::{
     AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent, OrderCancelled,
     OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short, StockMoved, Words,
 };
 use super::wire_ours::{AnswerAccepted, StepParked};
+use super::{headers, times};
 use crate::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
     OrderError, OrderId, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp,
 };
+use crate::kafka::message::{MessageError, Reading, Record};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;

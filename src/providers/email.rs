@@ -1,7 +1,7 @@
 //! What is asked of a mail server.
 
-use super::Call;
 use crate::domain::{CorrelationId, NoticeId, Text};
+use crate::providers::call::Call;
 
 /// Sends email. A repeat is another email: whoever calls knows what was sent.
 pub trait Mailer: Send + Sync {

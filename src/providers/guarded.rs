@@ -1,8 +1,9 @@
 //! A provider behind a breaker and a timeout, which is a provider.
 
 use super::breaker::{Breaker, CallEnd, Permit};
-use super::{Call, Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, ProviderError, Sms, Texter, Voided};
+use super::{Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, Sms, Texter, Voided};
 use crate::domain::Money;
+use crate::providers::call::{Call, ProviderError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,9 +1,10 @@
 //! The real parties that are reached over HTTP.
 
 use super::wire::{Answer, BookedBody, BooksBody, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status, of_number};
-use super::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, SetupError, Sms, Texter, Voided, error_chain};
+use super::{Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, Sms, Texter, Voided};
 use crate::config::providers::{PaymentSettings, Secret, SmsSettings};
 use crate::domain::{BookedCharge, Money, PaymentStatus, Text};
+use crate::providers::call::{Call, ProviderError, SetupError, error_chain};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use std::time::Duration;
 
@@ -164,7 +165,7 @@ impl Line {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(refuse("is no http or https address".to_owned()));
         }
-        super::install_tls();
+        crate::providers::call::install_tls();
         // A line that cannot be made in half the time leaves it certain, before the caller's timeout, that nothing was sent.
         let connect_timeout = Duration::from_millis(timeout_ms / 2);
         let client = Client::builder().connect_timeout(connect_timeout).redirect(reqwest::redirect::Policy::none()).build();

@@ -4,6 +4,7 @@
 //! of it runs on a paused clock. It keeps no state that an order rests on: what was asked for and answered is the caller's to store.
 
 mod breaker;
+mod call;
 mod email;
 mod guarded;
 mod http;
@@ -16,6 +17,7 @@ mod smtp;
 mod wire;
 
 pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
+pub use call::{Call, PAYMENT_BREAKER, ProviderError, SetupError};
 pub use email::{Email, Mailer};
 pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
@@ -25,87 +27,8 @@ pub use sms::{Sms, Texter};
 pub use smtp::SmtpMailer;
 
 use crate::config::providers::{HttpParty, MailParty, ProviderSettings};
-use futures_util::future::BoxFuture;
 use sandbox::{Party, SandboxControl};
-use std::error::Error;
 use std::sync::Arc;
-
-/// The name of the payment provider's breaker.
-pub const PAYMENT_BREAKER: &str = "payment";
-
-/// One call to a provider, under way once it is polled.
-pub type Call<T> = BoxFuture<'static, Result<T, ProviderError>>;
-
-/// Why a call has no answer, by what the caller does next.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProviderError {
-    /// Known not done: may be tried again.
-    #[error("failed: {reason}")]
-    Failed {
-        /// The provider's word, or ours.
-        reason: String,
-    },
-    /// Done or not: ask by key before anything else. A notice may have been sent.
-    #[error("outcome unknown: {reason}")]
-    Unknown {
-        /// What was lost.
-        reason: String,
-    },
-    /// Refused for its content: trying again is useless.
-    #[error("rejected: {reason}")]
-    Rejected {
-        /// The provider's word, or ours.
-        reason: String,
-    },
-    /// Not taken for now, for a reason of its own, though the party is well (a full mailbox, greylisting): may be tried again, later.
-    #[error("not taken for now: {reason}")]
-    Deferred {
-        /// The provider's word.
-        reason: String,
-    },
-    /// The party takes nothing for now (too many connections or calls): nothing was done, no attempt is burnt, nothing has failed, and
-    /// whatever else is for it waits too.
-    #[error("busy, next try in {retry_in_ms} ms: {reason}")]
-    Busy {
-        /// When to try again.
-        retry_in_ms: u64,
-        /// The provider's word, or ours.
-        reason: String,
-    },
-    /// The breaker is open: nothing was sent, and no attempt is burnt.
-    #[error("circuit breaker open, next try in {retry_in_ms} ms")]
-    Open {
-        /// When to try again.
-        retry_in_ms: u64,
-    },
-}
-
-impl ProviderError {
-    /// Known not done.
-    pub fn failed(reason: impl Into<String>) -> Self {
-        Self::Failed { reason: reason.into() }
-    }
-
-    /// Done or not.
-    pub fn unknown(reason: impl Into<String>) -> Self {
-        Self::Unknown { reason: reason.into() }
-    }
-
-    /// Refused for its content.
-    pub fn rejected(reason: impl Into<String>) -> Self {
-        Self::Rejected { reason: reason.into() }
-    }
-}
-
-/// A setting with which no provider can be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {reason}")]
-pub struct SetupError {
-    /// Its name.
-    pub setting: &'static str,
-    /// What is wrong with it.
-    pub reason: String,
-}
 
 /// All parties as the settings have them, each behind its own breaker.
 #[derive(Clone)]
@@ -181,26 +104,4 @@ fn check(settings: &ProviderSettings) -> Result<(), SetupError> {
         Some((setting, _)) => Err(SetupError { setting, reason: "must be 0 to 1".to_owned() }),
         None => Ok(()),
     }
-}
-
-/// Names the cryptography of TLS unless the program has done so: without it a client cannot be made.
-fn install_tls() {
-    // Refused only when another thread has just installed one, which serves as well.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// An error and what lies under it, in one line.
-fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        // Some errors tell their cause themselves.
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -5,7 +5,8 @@
 //! begins with one, rises with each success, falls to what the party bears when it says "not now", and to one while the breaker is
 //! open, so that a backlog does not meet a party that has just come back all at once.
 
-use super::{Call, Email, Mailer, ProviderError, Sms, Texter};
+use super::{Email, Mailer, Sms, Texter};
+use crate::providers::call::{Call, ProviderError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;

@@ -1,7 +1,7 @@
 //! What is asked of a payment provider.
 
-use super::Call;
 use crate::domain::{CorrelationId, Money, OrderId, Text};
+use crate::providers::call::Call;
 use std::fmt;
 use std::str::FromStr;
 

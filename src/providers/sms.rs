@@ -1,7 +1,7 @@
 //! What is asked of an SMS provider.
 
-use super::Call;
 use crate::domain::{CorrelationId, NoticeId, Text};
+use crate::providers::call::Call;
 
 /// Sends text messages. A repeat is another message: whoever calls knows what was sent.
 pub trait Texter: Send + Sync {

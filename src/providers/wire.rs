@@ -12,7 +12,7 @@
 //! Every answer is `{"status":"…","reason":"…"?}`; also 422 `rejected`, 503 `failed` (nothing done) and 504 `unknown`. A number without
 //! such a body comes from something in between and is judged by [`of_number`].
 
-use super::ProviderError;
+use crate::providers::call::ProviderError;
 use serde::{Deserialize, Serialize};
 
 /// Names the call for good.

@@ -1,8 +1,8 @@
 //! Answers that another team's role owes and does not give: after a while a person is told. Pure.
 
-use super::step::{self, Effects};
 use super::{Facts, Record, owed, policy};
 use crate::domain::{DeadLetter, LetterKind, Order, Role, Roles, Timestamp};
+use crate::saga::park::Effects;
 
 /// The cause of such letters.
 pub const OVERDUE: &str = "answer-overdue";
@@ -51,7 +51,7 @@ pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp
         awaited.since
     );
     let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, number, awaited.role, step, now);
-    step::park(record, letter.because(OVERDUE, &detail, 0), effects);
+    super::park::park(record, letter.because(OVERDUE, &detail, 0), effects);
 }
 
 /// Whether the order is parked for want of an answer.

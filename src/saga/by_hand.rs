@@ -1,16 +1,9 @@
 //! What another team's role cannot do for us: by its contract it answers what it is asked, but undoes nothing. A person undoes it
 //! there and says so by closing a dead letter; until then the order is parked. The same for what our own roles could not do. Pure.
 
-use super::step::{self, Effects};
-use super::{Facts, NoticeFact, PaymentFact, Record, StockFact, external, owed};
+use super::{Facts, NoticeFact, PaymentFact, Record, StockFact, external, owed, step};
 use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Timestamp};
-
-/// The cause of such letters.
-pub const EXTERNAL: &str = "external-role";
-/// The cause of letters about calls to the payment provider: charge, void, refund.
-pub const PROVIDER: &str = "payment-provider";
-/// The cause of letters about goods that left unpaid.
-pub const SHIPPED_UNPAID: &str = "shipped-unpaid";
+use crate::saga::park::{EXTERNAL, Effects};
 
 /// An undo that a person does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,7 +84,7 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
             Undo::Refund => format!("{} are owed back: {}", step::paid(order, &record.facts), undo.what()),
             Undo::Release => undo.what().to_owned(),
         };
-        step::park(record, letter.because(EXTERNAL, &what, 0), effects);
+        super::park::park(record, letter.because(EXTERNAL, &what, 0), effects);
     }
 }
 

@@ -3,49 +3,13 @@
 //! The first answer is the fact. One that contradicts it is a dead letter and moves nobody; one that is not what was ordered (another
 //! amount, other lines) waits for a person. What becomes a fact is told to our roles as `AnswerAccepted`: they act on nothing else.
 
-use super::step::{self, Effects};
-use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, status, table};
+use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, status, step, table};
 use crate::domain::{DeadLetter, Event, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
+use crate::saga::dispute::{Dispute, dispute};
+use crate::saga::park::Effects;
 
 /// The cause of letters about answers that contradict what was recorded.
 pub const CONTRADICTION: &str = "contradicting-answer";
-
-/// An answer that is not what was ordered, and waits for a person.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dispute {
-    /// A payment of another amount than the order's total.
-    Amount,
-    /// A reservation of other lines than were ordered.
-    Reservation,
-}
-
-impl Dispute {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Amount, Self::Reservation];
-
-    /// The letter's cause.
-    #[must_use]
-    pub fn cause(self) -> &'static str {
-        match self {
-            Self::Amount => "amount-mismatch",
-            Self::Reservation => "reservation-mismatch",
-        }
-    }
-
-    /// The dispute of that cause.
-    #[must_use]
-    pub fn of_cause(cause: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dispute| dispute.cause() == cause)
-    }
-
-    /// Beside the numbers of other letters about steps; see [`super::by_hand`].
-    fn number(self) -> u32 {
-        match self {
-            Self::Amount => 10,
-            Self::Reservation => 11,
-        }
-    }
-}
 
 /// What an answer is to the record.
 enum Judgement {
@@ -297,17 +261,6 @@ fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Times
     if record.parked.is_none() {
         record.parked = Some(Text::lossy(dispute.cause()));
     }
-}
-
-/// The first dispute that waits for a person.
-#[must_use]
-pub fn dispute(record: &Record) -> Option<Dispute> {
-    let kept = record.external.as_deref()?;
-    let is_open = |dispute: &Dispute| match dispute {
-        Dispute::Amount => kept.payment.is_some(),
-        Dispute::Reservation => kept.stock.is_some(),
-    };
-    Dispute::ALL.into_iter().find(is_open)
 }
 
 /// A person accepts what is disputed: it is a fact now. Nothing happens if that was settled before.

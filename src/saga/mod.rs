@@ -7,18 +7,21 @@
 
 pub mod awaited;
 pub mod by_hand;
+pub mod dispute;
 pub mod external;
 mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod invariants;
+pub mod park;
 pub mod policy;
 mod recount;
 pub mod sharing;
 pub mod step;
 pub mod table;
 
+pub use crate::saga::park::Effects;
 pub use facts::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 pub use recount::{recount, sale};
-pub use step::{Effects, Rejection};
+pub use step::Rejection;
 pub use table::{Owed, owed, settled, status};

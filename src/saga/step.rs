@@ -2,27 +2,9 @@
 
 use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
-use super::{by_hand, external};
 use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Money, Order, OrderStatus, Role, Text, Timestamp};
-
-/// What a step asks of the world, to be stored in the transaction that stores the record.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// The order role's own events.
-    pub events: Vec<Event>,
-    /// What a person must look at.
-    pub letters: Vec<DeadLetter>,
-    /// Whether the record changed, so that it must be stored.
-    pub changed: bool,
-}
-
-impl Effects {
-    /// Whether the change must be stored now; a fact from which nothing follows may wait for the next one.
-    #[must_use]
-    pub fn is_urgent(&self) -> bool {
-        !self.events.is_empty() || !self.letters.is_empty()
-    }
-}
+use crate::saga::dispute::dispute;
+use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, is_parked_for, park};
 
 /// Why a command was not admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -114,7 +96,7 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
         return;
     }
     // What the payment role could not do is done after all, by a late answer or by a person.
-    if event.kind().topic().role() == Some(Role::Payment) && is_parked_for(record, by_hand::PROVIDER) {
+    if event.kind().topic().role() == Some(Role::Payment) && is_parked_for(record, PROVIDER) {
         record.parked = None;
     }
     if before.strays < strays(&record.facts) {
@@ -205,32 +187,19 @@ pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timesta
     Ok(())
 }
 
-/// Parks the order: it is not driven on until a person closes the letter.
-pub fn park(record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
-    if record.parked.is_none() {
-        record.parked = Some(Text::lossy(letter.cause.as_str()));
-        effects.changed = true;
-        effects.letters.push(letter);
-    }
-}
-
 /// A person lets a parked order go on.
 ///
 /// # Errors
 /// Going on would change nothing, and nobody would see it any more.
 pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejection> {
-    if is_parked_for(record, by_hand::SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
+    if is_parked_for(record, SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
         return Err(Rejection::ShippedUnpaid);
     }
-    if external::dispute(record).is_some() {
+    if dispute(record).is_some() {
         return Err(Rejection::Disputed);
     }
     effects.changed |= record.parked.take().is_some();
     Ok(())
-}
-
-fn is_parked_for(record: &Record, cause: &str) -> bool {
-    record.parked.as_ref().is_some_and(|parked| parked.as_str() == cause)
 }
 
 /// The letter about a step of a role that failed past its policy.
@@ -254,9 +223,6 @@ fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, effects: &mu
         park(record, letter, effects);
     }
 }
-
-/// The step whose failure parks an order, unless it is being cancelled.
-pub const CHARGE: &str = "charge";
 
 /// The events to deliver again, with their old ids, to whoever hosts the role whose answer is owed; none when nothing is owed.
 /// A held shipment is told first: no answer to it is owed, but a release that missed it would give away goods that have left.
@@ -373,11 +339,11 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
         OrderStatus::PaymentFailed => {
             let detail = "the goods have left but the payment failed: collect the money outside and close the letter as done (correct the stock, \
                           which is given back), or get the goods back and compensate";
-            park(record, letter(LetterKind::Step, 1, "release", by_hand::SHIPPED_UNPAID, detail), effects);
+            park(record, letter(LetterKind::Step, 1, "release", SHIPPED_UNPAID, detail), effects);
         }
         OrderStatus::Failed => {
             let detail = "the goods have left but the payment failed and their stock was given back: collect the money, or get them back";
-            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", by_hand::SHIPPED_UNPAID, detail));
+            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", SHIPPED_UNPAID, detail));
         }
         OrderStatus::Cancelled => {
             let detail = "the goods have left but their stock could not be had: correct the stock, or get the goods back";

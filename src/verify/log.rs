@@ -1,11 +1,11 @@
 //! Checks of the event log: in itself while it is read, and against each order's states after that.
 
-use super::numbers::Totals;
 use super::{Check, Options, Report};
 use crate::db::{OrderAudit, Snapshot, StoreError};
 use crate::domain::{
     AnalyticsRow, Channel, Event, EventBody, EventKind, NoticeKind, NoticeStatus, OrderId, PaymentStatus, Role, Tally, Topic, WriterId,
 };
+use crate::verify::totals::Totals;
 use std::collections::{BTreeMap, HashMap};
 
 /// What the log tells, an order a line.

@@ -3,52 +3,10 @@
 use super::log::Log;
 use super::{Check, Options, Report};
 use crate::db::{Snapshot, StoreError};
-use crate::domain::analytics::{PRODUCT_TOTAL, SINCE, TOTAL};
-use crate::domain::{AnalyticsRow, LoggedEvent, Metric, Order, Role, Tally};
-use crate::saga::{Record, recount};
+use crate::domain::analytics::SINCE;
+use crate::domain::{Metric, Role};
+use crate::verify::totals::{Totals, add};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// So many increments may gather before they are summed.
-const TALLY_ROWS: usize = 50_000;
-
-/// Sums of all time, by metric and by product.
-#[derive(Default)]
-pub(super) struct Totals {
-    tally: Tally,
-    sums: BTreeMap<(u8, Vec<u8>), i64>,
-}
-
-impl Totals {
-    /// Counts an event of the log.
-    pub(super) fn count(&mut self, logged: &LoggedEvent) {
-        self.tally.count(logged);
-        self.sum_up(TALLY_ROWS);
-    }
-
-    /// Counts what an order's record tells.
-    pub(super) fn tell(&mut self, order: &Arc<Order>, record: &Record) {
-        recount(order, record, &mut self.tally);
-        self.sum_up(TALLY_ROWS);
-    }
-
-    fn sum_up(&mut self, at_least: usize) {
-        if self.tally.weight() >= at_least {
-            self.tally.take().iter().for_each(|row| add(&mut self.sums, row));
-        }
-    }
-}
-
-/// Adds a row of all time. Reasons are not told apart: who asked first for an order's end may be recorded after the end was begun.
-fn add(sums: &mut BTreeMap<(u8, Vec<u8>), i64>, row: &AnalyticsRow) {
-    let key = match row.minute {
-        TOTAL => Vec::new(),
-        PRODUCT_TOTAL => row.key.clone(),
-        _ => return,
-    };
-    let sum = sums.entry((row.metric, key)).or_insert(0);
-    *sum = sum.saturating_add(row.value);
-}
 
 /// What is stored counts each log up to its position; the rest of the log is not counted yet. Where retention has deleted
 /// events, the stored numbers can be compared with the log only from below: none is less than what is left makes. The orders are

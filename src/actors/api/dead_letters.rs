@@ -1,8 +1,7 @@
 //! The desk's side of the front: what a person decides about a dead letter is told to its order, then the letter is closed.
 
 use crate::actors::api::front::Front;
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::OrderCommand;
+use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::roles::order::CHARGE;
 use crate::actors::roles::payment::task::{REFUND, VOID};
@@ -10,9 +9,9 @@ use crate::db::{Outcome, Write};
 use crate::domain::{
     BY_HAND, Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, OrderId, Payment, PaymentStatus, Role, Shard, Text,
 };
-use crate::saga::Rejection;
-use crate::saga::by_hand::{self, Undo};
-use crate::saga::external::Dispute;
+use crate::saga::by_hand::Undo;
+use crate::saga::dispute::Dispute;
+use crate::saga::{Rejection, park};
 use std::time::Duration;
 
 const SHIPPED_UNPAID_HELP: &str =
@@ -174,7 +173,7 @@ impl Front {
 /// What a payment is once a person has done by hand the step that a letter is about; none where the step is no payment's or another
 /// team's.
 fn payment_by_hand(letter: &DeadLetter, action: LetterAction) -> Option<PaymentStatus> {
-    if action != LetterAction::Done || letter.kind != LetterKind::Step || letter.cause.as_str() != by_hand::PROVIDER {
+    if action != LetterAction::Done || letter.kind != LetterKind::Step || letter.cause.as_str() != park::PROVIDER {
         return None;
     }
     match letter.step.as_str() {
@@ -206,7 +205,7 @@ fn site(
 
 /// What an action asks of the letter's order; none where it asks nothing.
 fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
-    if let (by_hand::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
+    if let (park::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {
             LetterAction::Skip | LetterAction::Done => Ok(Some(OrderCommand::DoneByHand(undo.role()))),
             LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard | LetterAction::Accept => {
@@ -230,7 +229,7 @@ fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<Ord
         (LetterKind::Step, LetterAction::Done) if dispute.is_some() => Ok(dispute.map(OrderCommand::Accept)),
         (LetterKind::Step, LetterAction::Done) => Ok(match letter.cause.as_str() {
             // The money was collected outside, or the goods are back: either way this order ends.
-            by_hand::SHIPPED_UNPAID => Some(OrderCommand::Compensate),
+            park::SHIPPED_UNPAID => Some(OrderCommand::Compensate),
             // The role tells the order.
             _ if payment_by_hand(letter, action).is_some() => None,
             _other => Some(OrderCommand::DoneByHand(letter.role)),

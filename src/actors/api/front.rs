@@ -1,8 +1,7 @@
 //! The front of a node's actors: what HTTP, the consumer and the command line may ask of them.
 
 use crate::actors::node::Node;
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::{Ask, OrderCommand};
+use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
 use crate::actors::protocol::inbound::{Inbound, NewPlace};
 use crate::actors::protocol::ticket::Ticket;
 use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};

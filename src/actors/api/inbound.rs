@@ -2,10 +2,8 @@
 
 use crate::actors::api::front::Front;
 use crate::actors::node::cluster::{Cluster, Owner};
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::OrderCommand;
-use crate::actors::protocol::hooks::LetterAgain;
-use crate::actors::protocol::hooks::Submit;
+use crate::actors::protocol::command::{CommandError, OrderCommand};
+use crate::actors::protocol::hooks::{LetterAgain, Submit};
 use crate::actors::protocol::inbound::Inbound;
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Order, OrderId, Role, Roles, Shard, Slices, WriterId};

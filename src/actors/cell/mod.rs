@@ -1,16 +1,12 @@
 //! A cell: the actors of one arbiter and what they share. Single-threaded; shards do not cross cells.
 
 use crate::actors::node::Node;
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::refuse;
+use crate::actors::protocol::command::{CommandError, refuse};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
-use crate::actors::protocol::messages::Alarm;
-use crate::actors::protocol::messages::OrderDied;
-use crate::actors::protocol::messages::Recorded;
-use crate::actors::protocol::messages::RetryNotice;
-use crate::actors::protocol::messages::RoleRestarted;
-use crate::actors::protocol::messages::{Deliver, EventRef, Load, Quit, Wake, WakeWith};
+use crate::actors::protocol::messages::{
+    Alarm, Deliver, EventRef, Load, OrderDied, Quit, Recorded, RetryNotice, RoleRestarted, Wake, WakeWith,
+};
 use crate::actors::protocol::ticket::Origin;
 use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;

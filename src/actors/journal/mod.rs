@@ -3,8 +3,7 @@
 //! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored, nor is one of a
 //! slice that is not this node's.
 
-use crate::actors::protocol::ticket::Origin;
-use crate::actors::protocol::ticket::Ticket;
+use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{Outcome, Write};
 use crate::domain::{Roles, Slices, WriterId};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

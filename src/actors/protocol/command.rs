@@ -1,7 +1,7 @@
 //! What an order can be told, and why it does not do it.
 
 use crate::domain::{CancelledBy, Event, OrderStatus, Revision, Role, Text};
-use crate::saga::external::Dispute;
+use crate::saga::dispute::Dispute;
 use crate::saga::{Rejection, Shipment};
 use tokio::sync::oneshot;
 

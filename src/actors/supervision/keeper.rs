@@ -2,9 +2,7 @@
 //! again: an order or a role alone, the router or the supervisor together, with all orders.
 
 use super::supervisor::Supervisor;
-use crate::actors::cell::NotifierAddress;
-use crate::actors::cell::SupervisorAddress;
-use crate::actors::cell::{Cell, CellRef};
+use crate::actors::cell::{Cell, CellRef, NotifierAddress, SupervisorAddress};
 use crate::actors::node::Node;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{OrderDied, RoleRestarted};

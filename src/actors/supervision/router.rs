@@ -2,9 +2,7 @@
 //! is the only way from the journal to the roles; with all roles here a saga never leaves the arbiter.
 
 use crate::actors::cell::CellRef;
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::refuse;
-use crate::actors::protocol::command::{Ask, park_command};
+use crate::actors::protocol::command::{Ask, CommandError, park_command, refuse};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Answer, Do, EventRef, Quit, Recorded, RetryNotice, Stored, WakeWith};

@@ -2,11 +2,9 @@
 //! those that die too often.
 
 use crate::actors::cell::CellRef;
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::refuse;
+use crate::actors::protocol::command::{CommandError, refuse};
 use crate::actors::protocol::kind::ActorKind;
-use crate::actors::protocol::messages::Alarm;
-use crate::actors::protocol::messages::{Answer, Do, Load, OrderDied, Quit, Ring, RoleRestarted, Wake, WakeWith};
+use crate::actors::protocol::messages::{Alarm, Answer, Do, Load, OrderDied, Quit, Ring, RoleRestarted, Wake, WakeWith};
 use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::roles::order::{Begin, OrderActor};
 use crate::actors::runtime::faults::Point;
@@ -14,7 +12,7 @@ use crate::actors::runtime::pause::pause;
 use crate::db::{StoredOrder, Write};
 use crate::domain::{DeadLetter, LetterKind, OrderId, Role, Shard};
 use crate::saga::policy::Restarts;
-use crate::saga::{Effects, owed, status, step};
+use crate::saga::{Effects, owed, park, status};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use std::collections::HashMap;
@@ -122,7 +120,7 @@ impl Supervisor {
                 &cause,
                 cell.node.settings.restart_limit.restarts,
             );
-            step::park(&mut record, letter, &mut effects);
+            park::park(&mut record, letter, &mut effects);
             let write = Write::Save {
                 status: status(&record.facts),
                 open: !owed(&record.facts, order.channels()).is_nothing(),

@@ -11,8 +11,7 @@ pub(crate) mod slow_commit;
 
 use crate::actors::journal::Queued;
 use crate::actors::node::Node;
-use crate::actors::protocol::hooks::Counter;
-use crate::actors::protocol::hooks::Logged;
+use crate::actors::protocol::hooks::{Counter, Logged};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::ticket::Origin;

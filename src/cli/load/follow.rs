@@ -2,11 +2,11 @@
 //! CONFIRMED; it goes on after that (the goods may leave weeks later), so that nothing is owed any more is asked for beside it, by
 //! a status request that waits. Any node answers; when one is lost, another is asked.
 
-use super::connection::text_field;
 use super::pace::Ticket;
-use super::run::Node;
 use super::tally::Tally;
 use super::wire::{Broken, Wire};
+use crate::cli::load::node::Node;
+use crate::cli::load::scan::text_field;
 use crate::cli::rng::Rng;
 use serde::Serialize;
 use std::net::SocketAddr;

@@ -6,9 +6,11 @@
 mod args;
 mod connection;
 mod follow;
+mod node;
 mod pace;
 mod record;
 mod run;
+mod scan;
 mod setup;
 mod show;
 mod source;
@@ -22,12 +24,13 @@ pub(super) use args::LoadArgs;
 
 use super::interrupt::Interrupts;
 use super::retail::Retail;
+use crate::cli::load::node::Node;
 use anyhow::{Context, bail};
 use connection::Connection;
 use follow::Followers;
 use pace::Tickets;
 use record::Recorder;
-use run::{Node, Parts, Run};
+use run::{Parts, Run};
 use show::{Moment, Progress, Report};
 use source::{CatalogueProduct, Generator, Shape, Source, Template};
 use std::sync::Arc;

@@ -1,27 +1,17 @@
 //! What the connections of one run share.
 
-use super::connection::text_field;
 use super::follow::Followers;
 use super::pace::{Ticket, Tickets};
 use super::record::Recorder;
-use super::source::{Source, Template};
+use super::source::Source;
 use super::tally::{End, Tally, Trouble};
-use std::net::SocketAddr;
+use crate::cli::load::node::Node;
+use crate::cli::load::scan::text_field;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
-
-/// A node under load.
-#[derive(Clone)]
-pub(crate) struct Node {
-    pub(crate) address: SocketAddr,
-    /// As the Host header names it.
-    pub(crate) host: String,
-    /// The request that places an order there.
-    pub(crate) orders: Template,
-}
 
 /// One run.
 pub(crate) struct Run {

@@ -1,8 +1,9 @@
 //! Before and after a run: the catalogue that its orders need, and the wait until the node has settled them.
 
-use super::run::{Node, Run};
+use super::run::Run;
 use super::source::{CatalogueProduct, Template};
 use super::wire::{Broken, Head, Wire};
+use crate::cli::load::node::Node;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The rare writes of one batch: dead letters, audit, analytics.
 
-use crate::db::read::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::Outcome;
 use crate::domain::{DeadLetter, LetterId, LetterState, Text, Timestamp, WriterId};
 use std::collections::{BTreeMap, HashMap};

@@ -1,7 +1,7 @@
 //! The stock keeper's writes of one batch: every product and every order's outcomes are given once, changed in memory in the order
 //! of arrival, and told once as the rows that have changed.
 
-use crate::db::read::AuditEntry;
+use crate::db::rows::AuditEntry;
 use crate::db::write::{ProductWrite, StockStep, Undo};
 use crate::domain::{
     Event, EventBody, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, Shortage, StockError, Timestamp, reserve,

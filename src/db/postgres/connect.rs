@@ -3,7 +3,7 @@
 use super::dial::{self, Undialled};
 use super::error;
 use crate::config::PostgresSettings;
-use crate::db::store::StoreError;
+use crate::db::error::StoreError;
 use crate::domain::Shards;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -1,8 +1,8 @@
 //! PostgreSQL's failures, by what the journal does next. They are told apart by their SQLSTATE, whatever language the server speaks.
 
 use super::codes;
+use crate::db::error::StoreError;
 pub(super) use crate::db::failure::{Blame, Failure};
-use crate::db::store::StoreError;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio_postgres::error::SqlState;
 

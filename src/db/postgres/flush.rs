@@ -4,14 +4,12 @@
 use super::error::Failure;
 use super::load::Marks;
 use super::open::small;
-use super::statement::{Sql, Value, amount, run, sql, time};
+use super::statement::{Value, amount, sql, time};
 use super::{flush_desk, flush_stock};
 use crate::db::codec;
 use crate::db::plan::{OrderState, Plan};
+use crate::db::postgres::script::{Script, int4};
 use crate::domain::{LoggedEvent, OrderStatus};
-use diesel::result::QueryResult;
-use diesel_async::AsyncPgConnection;
-use futures_util::future::BoxFuture;
 
 sql!(EndLog, "UPDATE writers SET last_seq = ? WHERE writer = ?");
 sql!(
@@ -49,23 +47,6 @@ sql!(
 
 /// `topic` and `kind` of a marker's row.
 pub(super) const MARKER: i16 = 255;
-
-/// A statement with its values, ready to be sent.
-pub(super) type Send = Box<dyn for<'c> FnOnce(&'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<usize>> + std::marker::Send>;
-
-/// Statements in the order in which they are sent.
-#[derive(Default)]
-pub(super) struct Script(pub(super) Vec<Send>);
-
-impl Script {
-    /// Adds a statement, unless it has no rows.
-    pub(super) fn add<S: Sql, const N: usize>(&mut self, rows: usize, statement: S, values: impl FnOnce() -> [Value; N]) {
-        if rows > 0 {
-            let values = values();
-            self.0.push(Box::new(move |conn| run(conn, statement, values)));
-        }
-    }
-}
 
 /// All that a plan writes.
 pub(super) fn script(plan: &Plan<'_>, marks: &Marks, writer: i64, last_seq: i64) -> Result<Script, Failure> {
@@ -134,11 +115,6 @@ fn orders(script: &mut Script, plan: &Plan<'_>) -> Result<(), Failure> {
         ]
     });
     Ok(())
-}
-
-/// A number that is small by its type.
-pub(super) fn int4(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// The statuses that few orders have; those of the others are found by their id or by being open.

@@ -1,11 +1,11 @@
 //! The rare changes of one batch as statements: dead letters, audit, analytics, and what nodes tell each other.
 
 use super::error::Failure;
-use super::flush::{Script, int4};
 use super::open::small;
 use super::statement::{Value, sql, time};
 use crate::db::codec;
 use crate::db::plan::{Answers, Cluster, Desk, Handed};
+use crate::db::postgres::script::{Script, int4};
 use crate::db::write::KeptAnswer;
 use crate::domain::{Event, Order};
 

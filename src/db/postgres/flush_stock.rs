@@ -1,10 +1,10 @@
 //! The stock keeper's changes of one batch as statements.
 
 use super::error::Failure;
-use super::flush::{Script, int4};
 use super::statement::{Value, amount, sql, time};
 use crate::db::codec;
 use crate::db::plan::{ChangedProduct, StockDesk, numbers};
+use crate::db::postgres::script::{Script, int4};
 use crate::domain::Product;
 
 sql!(

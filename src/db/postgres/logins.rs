@@ -6,7 +6,7 @@
 use super::connect::{PgOptions, Session};
 use super::error;
 use super::statement::{Value, select, sql};
-use crate::db::store::StoreError;
+use crate::db::error::StoreError;
 use crate::domain::{Role, Roles};
 use diesel::sql_types::Text;
 use diesel_async::SimpleAsyncConnection;

@@ -25,6 +25,7 @@ mod queries;
 mod reads;
 mod retention;
 mod rows;
+mod script;
 mod snapshot;
 mod statement;
 mod store;

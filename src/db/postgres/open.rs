@@ -3,7 +3,7 @@
 use super::connect::{PgOptions, Session};
 use super::error::{self, Failure};
 use super::statement::{Value, run, select, sql};
-use crate::db::store::StoreError;
+use crate::db::error::StoreError;
 use crate::domain::{Role, Shards};
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;

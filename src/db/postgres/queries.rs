@@ -6,9 +6,8 @@ use super::open::small;
 use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, ProductRow, ProductTypes};
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
 use crate::db::codec;
-use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
-};
+use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
     Channel, CustomerId, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,

@@ -6,11 +6,12 @@ use super::error::{self, Failure};
 use super::snapshot::PgSnapshot;
 use super::store::on;
 use super::{letters, queries};
+use crate::db::error::StoreError;
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads,
-    ShardRow, Snapshot, StoredOrder, WriterRow,
+    Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads, ShardRow, Snapshot,
+    StoredOrder, WriterRow,
 };
-use crate::db::store::StoreError;
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
     Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,

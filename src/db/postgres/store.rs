@@ -3,12 +3,13 @@
 
 use super::connect::{PgOptions, Session};
 use super::error::{Blame, Failure, is_refusal, judge};
-use super::flush::{self, Script};
 use super::load::{self, Asks};
-use super::retention;
 use super::statement::{Value, run, select, sql};
+use super::{flush, retention};
+use crate::db::error::StoreError;
 use crate::db::plan::{Needs, Plan};
-use crate::db::store::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterState};
+use crate::db::postgres::script::Script;
+use crate::db::store::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, WriterState};
 use crate::domain::{Shards, WriterId};
 use diesel::sql_types::{BigInt, Bool};
 use diesel_async::pooled_connection::PoolableConnection;

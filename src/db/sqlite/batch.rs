@@ -1,6 +1,7 @@
 //! One batch inside of its transaction: what is stored is looked up, a [`Plan`] decides, the rows are written, many to a statement.
 
 use super::error::Failure;
+use super::rows::order_keys;
 use super::statement::{Id, Value, among, insert, run, sql};
 use super::{cluster, desk, rows, stock};
 use crate::db::codec;
@@ -91,10 +92,6 @@ fn save_orders(conn: &mut SqliteConnection, writes: &[Write], stored: &mut Store
         }
     }
     Ok(())
-}
-
-pub(super) fn order_keys(orders: &[OrderId]) -> Vec<&[u8]> {
-    orders.iter().map(|order| order.0.as_bytes().as_slice()).collect()
 }
 
 /// Writes what was decided, each table in the order of its key.

@@ -7,7 +7,7 @@
 
 use super::open::SqliteOptions;
 use super::statement::{select, sql};
-use crate::db::store::StoreError;
+use crate::db::error::StoreError;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,9 @@
 //! SQLite's failures, by what the journal does next. Diesel keeps the message and drops the result code, but the bundled
 //! library's messages are fixed texts, one for each code.
 
+use crate::db::error::StoreError;
 pub(super) use crate::db::failure::{Blame, Failure};
-use crate::db::store::{CommitError, StoreError};
+use crate::db::store::CommitError;
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::error::{self, Failure};
 use super::statement::{Value, insert, run, select, sql};
-use crate::db::store::StoreError;
+use crate::db::error::StoreError;
 use crate::domain::{Role, Shards};
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::migration::{Migration, MigrationSource};

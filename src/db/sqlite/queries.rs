@@ -5,9 +5,8 @@ use super::error::Failure;
 use super::rows::{self, ProductRow, ProductTypes};
 use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::codec::{self, EventColumns};
-use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow,
-};
+use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::domain::{
     Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };

@@ -5,11 +5,12 @@ use super::error::{Blame, Failure, judge};
 use super::open::{SqliteOptions, stored_shards};
 use super::snapshot::SqliteSnapshot;
 use super::{cluster, desk, letters, queries, rows};
+use crate::db::error::StoreError;
 use crate::db::read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads,
-    ShardRow, Snapshot, StoredOrder, WriterRow,
+    Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads, ShardRow, Snapshot,
+    StoredOrder, WriterRow,
 };
-use crate::db::store::StoreError;
+use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
     Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,

@@ -169,3 +169,8 @@ fn half_range(id: uuid::Uuid) -> [[u8; 16]; 2] {
     let (high, _) = id.as_u64_pair();
     [0, u64::MAX].map(|low| uuid::Uuid::from_u64_pair(high, low).into_bytes())
 }
+
+/// The keys of orders, for a list in a statement.
+pub(super) fn order_keys(orders: &[OrderId]) -> Vec<&[u8]> {
+    orders.iter().map(|order| order.0.as_bytes().as_slice()).collect()
+}

@@ -2,12 +2,12 @@
 
 use super::error::Failure;
 use super::open::SqliteOptions;
-use super::rows;
 use super::statement::{Id, Sql, Value, select, sql};
-use super::{error, queries};
+use super::{error, queries, rows};
+use crate::db::error::StoreError;
 use crate::db::plan::StockRow;
-use crate::db::read::{AnalyticsRow, OrderAudit, Snapshot, WriterRow};
-use crate::db::store::StoreError;
+use crate::db::read::{OrderAudit, Snapshot, WriterRow};
+use crate::db::rows::AnalyticsRow;
 use crate::domain::{LoggedEvent, OrderId, Product, ProductId, WriterId};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Binary, Nullable};

@@ -1,11 +1,11 @@
 //! The stock keeper's rows of one batch: what is read before it is decided, and what is written after.
 
-use super::batch::order_keys;
 use super::error::Failure;
 use super::rows;
 use super::statement::{Id, Value, among, insert, run, sql};
 use crate::db::codec;
 use crate::db::plan::{Needs, StockDesk, Stored, numbers};
+use crate::db::sqlite::rows::order_keys;
 use crate::domain::OrderId;
 use diesel::sql_types::Binary;
 use diesel::sqlite::SqliteConnection;

@@ -1,8 +1,7 @@
 //! The node itself: is it alive, ready, who is it, its metrics.
 
 use crate::http::door::call::Call;
-use crate::http::door::operations::Component;
-use crate::http::door::operations::Fares;
+use crate::http::door::operations::{Component, Fares};
 use crate::http::door::state::HttpState;
 use crate::http::wire::problem::Problem;
 use crate::http::wire::values::Time;

@@ -6,8 +6,7 @@
 use crate::actors::Watch;
 use crate::db::StoredOrder;
 use crate::domain::{OrderId, OrderStatus, Role};
-use crate::http::door::call::Call;
-use crate::http::door::call::seen;
+use crate::http::door::call::{Call, seen};
 use crate::http::door::state::HttpState;
 use crate::http::forward::route as forward;
 use crate::http::live::wait;

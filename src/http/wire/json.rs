@@ -3,8 +3,7 @@
 //! Values stay raw text until they are taken: a price is never a float, an unknown field is skipped without recursion.
 
 use crate::domain::{Money, MoneyError, Text};
-use crate::http::wire::problem::FieldErrors;
-use crate::http::wire::problem::{Problem, ProblemKind};
+use crate::http::wire::problem::{FieldErrors, Problem, ProblemKind};
 use crate::http::wire::values::Place;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;

@@ -4,7 +4,7 @@ use super::letters;
 use crate::config::KafkaSettings;
 use crate::domain::{DeadLetter, OrderId, Role, Shards};
 use crate::kafka::client::{self, BrokerState, Ears};
-use crate::kafka::read::Record;
+use crate::kafka::message::Record;
 use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -3,7 +3,7 @@
 use super::gaps::Gap;
 use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
 use crate::kafka::headers::Headers;
-use crate::kafka::read::{Dated, LONGEST_VALUE, MessageError, Record};
+use crate::kafka::message::{Dated, LONGEST_VALUE, MessageError, Record};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rdkafka::message::{Header, OwnedHeaders};

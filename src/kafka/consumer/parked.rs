@@ -5,6 +5,7 @@ use super::work::{Hands, Work};
 use super::{HearError, ReprocessError};
 use crate::db::{LetterFilter, Reads, StoreError};
 use crate::domain::{DeadLetter, LetterKind, LetterState, OrderId, Role, Shard, Topic};
+use crate::kafka::message::MessageError;
 use crate::kafka::read;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(super) async fn standing(reads: &Arc<dyn Reads>, role: Role, order: OrderId)
 
 /// A shipment that came too late holds nobody up, nor does what could not be read: nobody knows what it would have been.
 fn holds_up(letter: &DeadLetter) -> bool {
-    let is_readable = !read::MessageError::CODES.contains(&letter.cause.as_str());
+    let is_readable = !MessageError::CODES.contains(&letter.cause.as_str());
     is_readable && letters::record(letter).is_some_and(|record| record.topic != Topic::Shipping)
 }
 

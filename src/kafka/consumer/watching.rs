@@ -5,7 +5,7 @@ use super::gaps::{self, Gap, Place};
 use super::run::{Finished, Partition, Run};
 use super::window::Window;
 use crate::domain::{LetterId, LetterState, Shard, Topic};
-use crate::kafka::read::Record;
+use crate::kafka::message::Record;
 use crate::kafka::topics;
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use futures_util::FutureExt;

@@ -9,69 +9,17 @@
 
 mod acks;
 mod log;
+mod parts;
 mod producer;
 mod run;
 
-use super::client::BrokerState;
-use crate::actors::{Logged, Submit};
-use crate::config::KafkaSettings;
-use crate::db::Reads;
-use crate::domain::{Event, Role, Shard, WriterId};
+use crate::kafka::publisher::parts::Stop;
+pub use parts::{Feed, FeedEnd, PublisherParts, feed};
 use producer::Told;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-
-/// What the publisher is made of.
-#[derive(Clone)]
-pub struct PublisherParts {
-    /// How it works.
-    pub settings: KafkaSettings,
-    /// The logs.
-    pub reads: Arc<dyn Reads>,
-    /// The way to store what is published.
-    pub submit: Submit,
-    /// The writer of this node, which changes when it is fenced.
-    pub own: Arc<dyn Fn() -> WriterId + Send + Sync>,
-    /// Whether this node hosts that role for that shard.
-    pub hosts: Arc<dyn Fn(Role, Shard) -> bool + Send + Sync>,
-    /// What is known of the brokers.
-    pub state: BrokerState,
-}
-
-/// Where commits are put for the publisher. Never waits: what finds no room is read from the log.
-#[derive(Clone)]
-pub struct Feed {
-    commits: mpsc::Sender<Logged>,
-    repeats: mpsc::Sender<(WriterId, Event)>,
-}
-
-impl Feed {
-    /// Puts a commit in.
-    pub fn push(&self, logged: Logged) {
-        drop(self.commits.try_send(logged));
-    }
-
-    /// Puts an event in that was said before, as `writer` of this node has it. What finds no room is left to who still misses an answer.
-    pub fn repeat(&self, writer: WriterId, event: Event) {
-        drop(self.repeats.try_send((writer, event)));
-    }
-}
-
-/// Where a feed ends, for [`Publisher::start`].
-pub struct FeedEnd {
-    commits: mpsc::Receiver<Logged>,
-    repeats: mpsc::Receiver<(WriterId, Event)>,
-}
-
-/// A feed with room for `settings.publish_feed` commits, and as many repeats.
-#[must_use]
-pub fn feed(settings: &KafkaSettings) -> (Feed, FeedEnd) {
-    let (commits, commits_end) = mpsc::channel(settings.publish_feed.max(1));
-    let (repeats, repeats_end) = mpsc::channel(settings.publish_feed.max(1));
-    (Feed { commits, repeats }, FeedEnd { commits: commits_end, repeats: repeats_end })
-}
+use tokio::sync::watch;
 
 /// How the publishing fares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,15 +38,6 @@ pub struct Publisher {
     lag: Arc<AtomicI64>,
     stop: watch::Sender<Stop>,
     ended: watch::Receiver<bool>,
-}
-
-/// Whether the publisher is to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stop {
-    /// It goes on.
-    No,
-    /// It sends nothing more, waits for acknowledgements until this moment and stores them.
-    By(tokio::time::Instant),
 }
 
 impl Publisher {

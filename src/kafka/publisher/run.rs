@@ -2,11 +2,11 @@
 
 use super::log::{Fed, Log};
 use super::producer::{NotTaken, Producer, Told};
-use super::{FeedEnd, PublisherParts, Stop};
 use crate::actors::Logged;
 use crate::db::{LogEntry, Outcome, Write, WriterRow};
 use crate::domain::{Event, LoggedEvent, Marker, Role, WriterId};
 use crate::kafka::client::{self, Brokers};
+use crate::kafka::publisher::parts::{FeedEnd, PublisherParts, Stop};
 use crate::kafka::topics::{self, TopicsError};
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use crate::kafka::write::Provenance;

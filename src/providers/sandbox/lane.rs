@@ -3,7 +3,7 @@
 use super::magic::Magic;
 use super::recent::Recent;
 use crate::config::providers::{Behaviour, SandboxSettings};
-use crate::providers::{Call, ProviderError};
+use crate::providers::call::{Call, ProviderError};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

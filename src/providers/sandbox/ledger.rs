@@ -2,7 +2,8 @@
 
 use super::recent::Recent;
 use crate::domain::{Money, Text};
-use crate::providers::{Charge, ChargeKey, Found, ProviderError, Voided};
+use crate::providers::call::ProviderError;
+use crate::providers::{Charge, ChargeKey, Found, Voided};
 
 /// What the books say of one key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,7 +15,8 @@ pub use ledger::{ChargeAudit, ChargeState, Keyed, LedgerTotals};
 
 use crate::config::providers::{Behaviour, SandboxSettings};
 use crate::domain::{Money, NoticeId};
-use crate::providers::{Call, Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, ProviderError, Sms, Texter, Voided};
+use crate::providers::call::{Call, ProviderError};
+use crate::providers::{Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, Sms, Texter, Voided};
 use lane::Lane;
 use ledger::{Funds, Ledger, Repeats};
 use magic::Magic;
@@ -40,7 +41,7 @@ impl Party {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Payment => crate::providers::PAYMENT_BREAKER,
+            Self::Payment => crate::providers::call::PAYMENT_BREAKER,
             Self::Email => "email",
             Self::Sms => "sms",
         }

@@ -1,9 +1,10 @@
 //! Payment and SMS over HTTP, as [`wire`](crate::providers::wire) describes.
 
 use crate::domain::{CorrelationId, Money, NoticeId, Text};
+use crate::providers::call::ProviderError;
 use crate::providers::sandbox::{ChargeAudit, ChargeState, Keyed, SandboxControl, SandboxPayment, SandboxTexter};
 use crate::providers::wire::{Answer, BookedBody, BooksBody, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status};
-use crate::providers::{Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Sms, Texter, Voided};
+use crate::providers::{Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, Sms, Texter, Voided};
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use futures_util::future::{Either, select};

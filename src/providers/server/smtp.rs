@@ -1,7 +1,8 @@
 //! Email over SMTP: as much of RFC 5321 as a client needs that only delivers, with limits on everything.
 
 use crate::domain::{CorrelationId, NoticeId, Text};
-use crate::providers::{Email, Mailer, ProviderError};
+use crate::providers::call::ProviderError;
+use crate::providers::{Email, Mailer};
 use std::future::Future;
 use std::io;
 use std::pin::pin;

@@ -6,10 +6,12 @@ use crate::config::providers::{
     BreakerSettings, EmailSettings, HttpParty, MailParty, MailTls, PaymentSettings, ProviderSettings, SmsSettings,
 };
 use crate::domain::NoticeId;
+use crate::providers::call::{Call, ProviderError};
 use crate::providers::sandbox::tests::{charge_of, email_to, key, money, sandbox, sms_to};
 use crate::providers::sandbox::{ChargeState, SandboxControl};
-use crate::providers::{Breaker, Charge, Email, Found, Guarded, HttpPayment, HttpTexter, Mailer, PaymentProvider};
-use crate::providers::{Call, ProviderError, Providers, SmtpMailer, Texter, Voided};
+use crate::providers::{
+    Breaker, Charge, Email, Found, Guarded, HttpPayment, HttpTexter, Mailer, PaymentProvider, Providers, SmtpMailer, Texter, Voided,
+};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

@@ -2,7 +2,7 @@
 
 use super::reply::{Stage, meaning};
 use crate::config::providers::{EmailSettings, MailTls};
-use crate::providers::{ProviderError, SetupError, error_chain};
+use crate::providers::call::{ProviderError, SetupError, error_chain};
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, Identity, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;

@@ -9,9 +9,10 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use super::{Call, Email, Mailer, ProviderError, SetupError, error_chain};
+use super::{Email, Mailer};
 use crate::config::providers::EmailSettings;
 use crate::domain::MailAddress;
+use crate::providers::call::{Call, ProviderError, SetupError, error_chain};
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};

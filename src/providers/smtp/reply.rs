@@ -1,6 +1,6 @@
 //! What a mail server's reply means: whose fault it is, and whether to come again.
 
-use crate::providers::{ProviderError, error_chain};
+use crate::providers::call::{ProviderError, error_chain};
 use lettre::transport::smtp;
 
 /// How far the dialogue had come.

@@ -262,7 +262,7 @@ async fn tls_server(folder: &std::path::Path) -> u16 {
     use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use tokio_rustls::rustls::server::WebPkiClientVerifier;
     use tokio_rustls::rustls::{RootCertStore, ServerConfig};
-    crate::providers::install_tls();
+    crate::providers::call::install_tls();
     let certificate = |name: &str| CertificateDer::from_pem_file(folder.join(name)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate("ca.crt")).unwrap();

@@ -12,8 +12,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
-use crate::actors::protocol::hooks::Logged;
-use crate::actors::protocol::hooks::Submit;
+use crate::actors::protocol::hooks::{Logged, Submit};
 use crate::actors::runtime::faults::{Faults, Point};
 use crate::db::{Outcome, Reads, StoreError, Write, WriterRow};
 use crate::domain::WriterId;

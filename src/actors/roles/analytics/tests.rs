@@ -1,14 +1,13 @@
 //! The book against a model of the store, by seeds; the actor against the memory store.
 
-use crate::domain::LoggedEvent;
 use super::book::{Book, Bounds, Saved};
 use super::*;
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use crate::db::{AnalyticsRow, Batch, Committed, NewWriter, Store, WriterState};
 use crate::domain::analytics::{Numbers, TOTAL};
 use crate::domain::{
-    CorrelationId, CustomerId, Event, EventBody, Line, Metric, Money, Order, OrderId, ProductId, Quantity, Role, Shard, Shards, Text,
-    Timestamp,
+    CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Metric, Money, Order, OrderId, ProductId, Quantity, Role, Shard,
+    Shards, Text, Timestamp,
 };
 use actix::Addr;
 use rand_xoshiro::SplitMix64;

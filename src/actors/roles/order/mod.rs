@@ -9,11 +9,9 @@ pub(crate) mod live_orders;
 mod redrive;
 
 use crate::actors::cell::CellRef;
-use crate::actors::protocol::command::CommandError;
-use crate::actors::protocol::command::{Ask, OrderCommand};
+use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
 use crate::actors::protocol::kind::ActorKind;
-use crate::actors::protocol::messages::Alarm;
-use crate::actors::protocol::messages::{Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
+use crate::actors::protocol::messages::{Alarm, Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use crate::actors::protocol::slot::OpenSlot;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::actors::roles::order::due::{Due, Overdue};
@@ -22,7 +20,7 @@ use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Timestamp};
-use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, status, step};
+use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -40,7 +38,7 @@ enum Input {
     Do(Ask),
 }
 
-pub(crate) use crate::saga::step::CHARGE;
+pub(crate) use crate::saga::park::CHARGE;
 
 type Waiting = oneshot::Sender<Result<OrderStatus, CommandError>>;
 
@@ -195,7 +193,7 @@ impl OrderActor {
                     detail.as_str(),
                     tries,
                 );
-                step::park(&mut self.record, letter, effects);
+                park::park(&mut self.record, letter, effects);
                 Ok(())
             }
         };

@@ -5,7 +5,7 @@ use crate::actors::protocol::messages::Alarm;
 use crate::domain::{CancelledBy, Event, EventBody, Role, Timestamp};
 use crate::saga::awaited::{self, Awaited};
 use crate::saga::policy::Backoff;
-use crate::saga::{Effects, Rejection, by_hand, external, step};
+use crate::saga::{Effects, Rejection, external, park, step};
 
 impl OrderActor {
     /// Whether every role that answers this order does so on this node.
@@ -126,7 +126,7 @@ impl OrderActor {
 
     /// Whether a person of another team must do something first: it needs no place among the open orders, and no actor.
     pub(super) fn waits_for_another_team(&self) -> bool {
-        let causes = [awaited::OVERDUE, by_hand::EXTERNAL];
+        let causes = [awaited::OVERDUE, park::EXTERNAL];
         self.record.parked.as_ref().is_some_and(|cause| causes.contains(&cause.as_str()))
     }
 }

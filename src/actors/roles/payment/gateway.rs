@@ -3,8 +3,7 @@
 
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::kind::ActorKind;
-use crate::actors::protocol::messages::Alarm;
-use crate::actors::protocol::messages::Deliver;
+use crate::actors::protocol::messages::{Alarm, Deliver};
 use crate::actors::protocol::ticket::Origin;
 use crate::actors::roles::payment::task;
 use crate::actors::roles::payment::task::{Begun, Goal};

@@ -1,7 +1,6 @@
 //! The handlers' insides over the memory store.
 
 use super::*;
-use crate::http::numbers::view;
 use crate::actors::{ActorCount, ActorsReport, Step, StepTimes};
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use crate::db::{Batch, NewWriter, Store, Write, WriterState};
@@ -9,6 +8,7 @@ use crate::domain::{
     CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Money, Order, OrderId, ProductId, Quantity, Shard, Shards, Tally, Text,
     WriterId,
 };
+use crate::http::numbers::view;
 use actix_web::test::TestRequest;
 use serde_json::Value;
 use tokio::sync::Semaphore;

@@ -1,0 +1,66 @@
+//! All settings of a node.
+
+use super::{
+    AccessSettings, ActorSettings, AnalyticsSettings, ClusterSettings, JournalSettings, KafkaSettings, NotificationSettings, OrderSettings,
+    PricingSettings, ProviderSettings, ServerSettings, StoreSettings, StoreUrl, TelemetrySettings,
+};
+use serde::{Deserialize, Serialize};
+
+/// All settings of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The front door.
+    pub server: ServerSettings,
+    /// Who may come in.
+    pub access: AccessSettings,
+    /// Where the data is.
+    pub store: StoreSettings,
+    /// The life of an order.
+    pub order: OrderSettings,
+    /// The group commit.
+    pub journal: JournalSettings,
+    /// The actors.
+    pub actors: ActorSettings,
+    /// The other nodes.
+    pub cluster: ClusterSettings,
+    /// Whose prices count.
+    pub pricing: PricingSettings,
+    /// The business's numbers.
+    pub analytics: AnalyticsSettings,
+    /// Notices to customers.
+    pub notification: NotificationSettings,
+    /// Logs, traces, metrics.
+    pub telemetry: TelemetrySettings,
+    /// Kafka.
+    pub kafka: KafkaSettings,
+    /// The outside parties.
+    pub providers: ProviderSettings,
+}
+
+/// Settings that cannot be used; every line is one thing to mend.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Settings {
+    /// The database of this node, by its roles.
+    #[must_use]
+    pub fn database(&self) -> &StoreUrl {
+        self.store.url_of(self.cluster.hosted()).unwrap_or(&self.store.url)
+    }
+
+    /// The settings of a node on the one database of its roles.
+    ///
+    /// # Errors
+    /// Its roles have several.
+    pub fn at_its_database(mut self) -> Result<Self, ConfigError> {
+        let Some(url) = self.store.url_of(self.cluster.hosted()).cloned() else {
+            let why =
+                "cluster.roles: these roles have different databases (store.role_urls), and a node works on one: start a node for each";
+            return Err(ConfigError(vec![why.to_owned()]));
+        };
+        self.store.url = url;
+        Ok(self)
+    }
+}

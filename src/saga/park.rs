@@ -1,0 +1,45 @@
+//! Why an order is parked, and what a step asks of the world. Pure.
+
+use super::Record;
+use crate::domain::{DeadLetter, Event, Text};
+
+/// The cause of such letters.
+pub const EXTERNAL: &str = "external-role";
+/// The cause of letters about calls to the payment provider: charge, void, refund.
+pub const PROVIDER: &str = "payment-provider";
+/// The cause of letters about goods that left unpaid.
+pub const SHIPPED_UNPAID: &str = "shipped-unpaid";
+/// The step whose failure parks an order, unless it is being cancelled.
+pub const CHARGE: &str = "charge";
+
+/// What a step asks of the world, to be stored in the transaction that stores the record.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The order role's own events.
+    pub events: Vec<Event>,
+    /// What a person must look at.
+    pub letters: Vec<DeadLetter>,
+    /// Whether the record changed, so that it must be stored.
+    pub changed: bool,
+}
+
+impl Effects {
+    /// Whether the change must be stored now; a fact from which nothing follows may wait for the next one.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        !self.events.is_empty() || !self.letters.is_empty()
+    }
+}
+
+/// Parks the order: it is not driven on until a person closes the letter.
+pub fn park(record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
+    if record.parked.is_none() {
+        record.parked = Some(Text::lossy(letter.cause.as_str()));
+        effects.changed = true;
+        effects.letters.push(letter);
+    }
+}
+
+pub(super) fn is_parked_for(record: &Record, cause: &str) -> bool {
+    record.parked.as_ref().is_some_and(|parked| parked.as_str() == cause)
+}
