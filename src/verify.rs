@@ -17,6 +17,7 @@
 
 mod log;
 mod numbers;
+mod options;
 mod orders;
 mod provider;
 mod report;
@@ -25,47 +26,13 @@ mod stock;
 mod tests;
 mod totals;
 
+pub use options::{Expect, Options};
 pub use report::{Check, CheckReport, Report};
 
 use crate::db::{Snapshot, StoreError};
-use crate::domain::{BookedCharge, OrderId, Role, Timestamp};
+use crate::domain::{OrderId, Timestamp};
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
-
-/// Whether orders may still be under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Expect {
-    /// The database is alive: orders may be open.
-    #[default]
-    Live,
-    /// Everything has come to rest: every order must be settled.
-    Settled,
-}
-
-/// What to check, and how much to show.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Whether orders may still be open.
-    pub expect: Expect,
-    /// Orders that were answered with 202, if they were recorded.
-    pub recorded: Option<HashSet<OrderId>>,
-    /// Events older than this may have been deleted by retention: of older orders no event is missed.
-    pub log_since: Option<Timestamp>,
-    /// Roles that another team runs: they have no rows here.
-    pub external: Vec<Role>,
-    /// The payment provider's own books, read after the snapshot began, if they are to be compared.
-    pub provider: Option<Vec<BookedCharge>>,
-    /// So many violations of each check are told; all are counted.
-    pub shown: usize,
-    /// So many orders or events are read at once.
-    pub page: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { expect: Expect::Live, recorded: None, log_since: None, external: Vec::new(), provider: None, shown: 20, page: 2000 }
-    }
-}
 
 /// Since when every event must be there: retention has deleted those of orders that are older than it. None: no order is.
 ///
@@ -89,7 +56,7 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
     let mut stock = stock::Sums::default();
     let mut books = options.provider.as_deref().map(provider::Books::of);
     let mut recorded = options.recorded.clone().unwrap_or_default();
-    let mut told = crate::verify::totals::Totals::default();
+    let mut told = totals::Totals::default();
     let mut after = None;
     loop {
         let page = snapshot.orders(after, options.page).await?;

@@ -1,6 +1,7 @@
 //! Checks of the event log: in itself while it is read, and against each order's states after that.
 
-use super::{Check, Options, Report};
+use super::options::Options;
+use super::report::{Check, Report};
 use crate::db::{OrderAudit, Snapshot, StoreError};
 use crate::domain::{
     AnalyticsRow, Channel, Event, EventBody, EventKind, NoticeKind, NoticeStatus, OrderId, PaymentStatus, Role, Tally, Topic, WriterId,

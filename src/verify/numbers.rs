@@ -1,7 +1,8 @@
 //! The analytics numbers against what is counted anew from the log, and against what the orders' records tell.
 
 use super::log::Log;
-use super::{Check, Options, Report};
+use super::options::Options;
+use super::report::{Check, Report};
 use crate::db::{Snapshot, StoreError};
 use crate::domain::analytics::SINCE;
 use crate::domain::{Metric, Role};

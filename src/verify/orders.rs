@@ -1,6 +1,7 @@
 //! Checks of one order: its record in itself, and against what the roles have stored of it.
 
-use super::{Check, Expect, Options, Report};
+use super::options::{Expect, Options};
+use super::report::{Check, Report};
 use crate::db::OrderAudit;
 use crate::domain::{EventKind, NoticeKind, NoticeStatus, OrderStatus, PaymentStatus, ReservedLine, Role};
 use crate::saga::{Facts, PaymentFact, StockFact, invariants, settled, status, table};

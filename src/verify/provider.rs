@@ -1,6 +1,7 @@
 //! Checks of the payments against the payment provider's own books: what nobody here recorded shows only there.
 
-use super::{Check, Expect, Options, Report};
+use super::options::{Expect, Options};
+use super::report::{Check, Report};
 use crate::db::OrderAudit;
 use crate::domain::{BookedCharge, OrderId, Payment, PaymentStatus};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! What was found.
 
-use super::{Expect, Options};
+use super::options::{Expect, Options};
 use serde::Serialize;
 use std::fmt;
 

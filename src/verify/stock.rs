@@ -1,6 +1,7 @@
 //! Checks of the products: their sums in themselves, and against what the orders hold and have got.
 
-use super::{Check, Options, Report};
+use super::options::Options;
+use super::report::{Check, Report};
 use crate::db::{OrderAudit, Snapshot, StoreError};
 use crate::domain::{ProductId, ReservedLine, Role};
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 mod world;
 
 use super::{Check, Expect, Options, Report, read_record};
-use crate::db::memory::{Entry, StockLines, Tables};
+use crate::db::memory::{Entry, StockRow, Tables};
 use crate::domain::analytics::SINCE;
 use crate::domain::{
     CancelledBy, Channel, Event, EventBody, EventKind, Marker, Metric, NoticeKind, OrderId, OrderStatus, Payment, PaymentStatus, Role,
@@ -128,7 +128,7 @@ async fn an_order_that_was_answered_and_lost_is_found() {
 #[tokio::test]
 async fn stock_held_in_vain_is_found() {
     planted(Check::StockRows, |tables, rested| {
-        tables.stock.get_mut(&rested.refunded).unwrap().state = StockLines::Held;
+        tables.stock.get_mut(&rested.refunded).unwrap().status = Some(StockRow::Reserved);
         let product = tables.products.get_mut(&product(1)).unwrap();
         (product.available, product.reserved) = (product.available - 1, product.reserved + 1);
     })
@@ -138,7 +138,7 @@ async fn stock_held_in_vain_is_found() {
 #[tokio::test]
 async fn a_confirmed_order_without_its_stock_is_found() {
     planted(Check::StockRows, |tables, rested| {
-        tables.stock.get_mut(&rested.confirmed).unwrap().state = StockLines::Shipped;
+        tables.stock.get_mut(&rested.confirmed).unwrap().status = Some(StockRow::Shipped);
         let product = tables.products.get_mut(&product(1)).unwrap();
         (product.reserved, product.shipped) = (product.reserved - 2, product.shipped + 2);
         let step = EventBody::InventoryShipped { lines: Vec::new() };

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod desk;
+mod differential;
 mod fence;
 mod fixture;
 mod load;
@@ -66,6 +67,15 @@ fn the_sqlite_store_keeps_the_contract() {
 fn the_postgres_store_keeps_the_contract() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     keeps_the_contract(&runtime.block_on(postgres::Postgres::new()));
+}
+
+#[test]
+fn the_stores_decide_alike() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let postgres = postgres::Postgres::new().await;
+        differential::stores_agree(&[("memory", &memory::Many), ("SQLite", &sqlite::Sqlite), ("PostgreSQL", &postgres)]).await;
+    });
 }
 
 /// Runs every case, or those whose name contains the text of `CASE`, and names all that fail.

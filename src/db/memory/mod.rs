@@ -8,16 +8,19 @@
 mod apply;
 mod faults;
 mod reads;
+mod retention;
+mod selects;
 mod snapshot;
-mod stock;
 mod store;
 mod tables;
 
+#[cfg(test)]
+pub(crate) use crate::db::plan::StockRow;
 pub use faults::{Answer, Call, Fault, Faults, Verdict};
 pub use store::MemoryStore;
-pub(crate) use tables::Tables;
 #[cfg(test)]
-pub(crate) use tables::{Entry, StockLines};
+pub(crate) use tables::Entry;
+pub(crate) use tables::Tables;
 
 use crate::db::StoreError;
 use crate::domain::{Shards, Timestamp};
@@ -41,6 +44,15 @@ pub struct MemoryDatabase {
     shared: Arc<Shared>,
     /// What goes wrong on this line.
     faults: Arc<Mutex<Option<Arc<dyn Faults>>>>,
+}
+
+/// Bugs on purpose, for a simulation to find.
+#[derive(Clone, Copy, Default)]
+struct Plants {
+    /// See [`Faults::releases_twice`].
+    forgets_releases: bool,
+    /// See [`Faults::takes_from_the_living`].
+    takes_from_the_living: bool,
 }
 
 struct Shared {

@@ -1,5 +1,6 @@
 //! The reading side: each question is answered from the tables as they are at that moment.
 
+use super::selects::{analytics_of, count, events_of, from, logged, notices_of, positions_of};
 use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::write::STOCK_ACTION;
@@ -8,10 +9,9 @@ use crate::db::{
     OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    Channel, DeadLetter, Event, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId,
-    Shard, Shards, WriterId,
+    Channel, DeadLetter, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard,
+    Shards, WriterId,
 };
-use crate::saga::sale;
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
@@ -204,42 +204,6 @@ impl Reads for MemoryDatabase {
             Ok(Box::new(snapshot) as Box<dyn Snapshot>)
         })
     }
-}
-
-pub(super) fn from<T>(after: Option<T>) -> Bound<T> {
-    after.map_or(Bound::Unbounded, Bound::Excluded)
-}
-
-pub(super) fn count(limit: u32) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-pub(super) fn notices_of(tables: &Tables, order: OrderId) -> Vec<NoticeTask> {
-    tables.notices.range((order, 0, 0)..=(order, u8::MAX, u8::MAX)).map(|(_, row)| row.task.clone()).collect()
-}
-
-pub(super) fn events_of(tables: &Tables, writer: WriterId, after: i64, limit: u32) -> Vec<LoggedEvent> {
-    let rows = tables.log.range((Bound::Excluded((writer, after)), Bound::Included((writer, i64::MAX))));
-    rows.filter_map(|((_, seq), entry)| match entry {
-        Entry::Event(event) => Some(logged(tables, *seq, event)),
-        Entry::Marker(_) => None,
-    })
-    .take(count(limit))
-    .collect()
-}
-
-fn logged(tables: &Tables, seq: i64, event: &Event) -> LoggedEvent {
-    let sale = tables.orders.get(&event.order).and_then(|stored| sale(&stored.order, &stored.record, event.kind()));
-    LoggedEvent { seq, event: event.clone(), sale }
-}
-
-pub(super) fn analytics_of(tables: &Tables) -> Vec<AnalyticsRow> {
-    let rows = tables.analytics.iter();
-    rows.map(|((minute, metric, key), value)| AnalyticsRow { minute: *minute, metric: *metric, key: key.clone(), value: *value }).collect()
-}
-
-pub(super) fn positions_of(tables: &Tables) -> Vec<(WriterId, i64)> {
-    tables.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect()
 }
 
 fn is_wanted(row: &StoredOrder, filter: &OrderFilter) -> bool {

@@ -1,7 +1,8 @@
 //! One consistent view: the tables as they were, kept by their pointer while the writers copy and go on.
 
-use super::reads::{analytics_of, count, events_of, from, notices_of, positions_of};
-use super::tables::{StockLines, StockRow, Tables};
+use super::selects::{analytics_of, count, events_of, from, notices_of, positions_of};
+use super::tables::Tables;
+use crate::db::plan::{OrderStock, StockRow};
 use crate::db::{AnalyticsRow, OrderAudit, Snapshot, StoreError, StoredOrder, WriterRow};
 use crate::domain::{LoggedEvent, OrderId, Product, ReservedLine, WriterId};
 use futures_util::future::{BoxFuture, ready};
@@ -19,9 +20,9 @@ impl MemorySnapshot {
         let stock = self.tables.stock.get(&id);
         OrderAudit {
             stored: stored.clone(),
-            held: lines_in(stock, StockLines::Held),
-            released: lines_in(stock, StockLines::Released),
-            shipped: lines_in(stock, StockLines::Shipped),
+            held: lines_in(stock, StockRow::Reserved),
+            released: lines_in(stock, StockRow::Released),
+            shipped: lines_in(stock, StockRow::Shipped),
             payment: self.tables.payments.get(&id).cloned(),
             notices: notices_of(&self.tables, id),
         }
@@ -79,8 +80,8 @@ impl Snapshot for MemorySnapshot {
     }
 }
 
-fn lines_in(stock: Option<&StockRow>, state: StockLines) -> Vec<ReservedLine> {
-    stock.filter(|row| row.state == state).map(|row| row.lines.clone()).unwrap_or_default()
+fn lines_in(stock: Option<&OrderStock>, status: StockRow) -> Vec<ReservedLine> {
+    stock.filter(|row| row.status == Some(status)).map(|row| row.lines.clone()).unwrap_or_default()
 }
 
 fn done<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, StoreError>> {

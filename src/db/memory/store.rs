@@ -1,7 +1,7 @@
 //! One connection that writes.
 
 use super::faults::{self, Call, Fault, Verdict};
-use super::{MemoryDatabase, Nodes, apply};
+use super::{MemoryDatabase, Nodes, Plants, apply, retention};
 use crate::db::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterRow, WriterState};
 use crate::domain::{Shards, WriterId};
 use futures_util::future::BoxFuture;
@@ -26,10 +26,11 @@ impl MemoryStore {
         }
         let faults = self.database.faults();
         let committed = {
-            let tables = Arc::make_mut(&mut tables);
-            tables.forgets_releases = faults.as_ref().is_some_and(|faults| faults.releases_twice());
-            tables.takes_from_the_living = faults.as_ref().is_some_and(|faults| faults.takes_from_the_living());
-            apply::apply(tables, batch, now)
+            let plants = Plants {
+                forgets_releases: faults.as_ref().is_some_and(|faults| faults.releases_twice()),
+                takes_from_the_living: faults.as_ref().is_some_and(|faults| faults.takes_from_the_living()),
+            };
+            apply::apply(Arc::make_mut(&mut tables), batch, self.database.shared.shards, now, plants).map_err(CommitError::BadWrite)?
         };
         // Who listens may read.
         drop(tables);
@@ -150,9 +151,8 @@ impl Store for MemoryStore {
         })
     }
 
-    /// A database in memory lives no longer than its process: it keeps everything.
-    fn delete_old<'a>(&'a mut self, _retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>> {
-        Box::pin(async { Ok(Deleted::default()) })
+    fn delete_old<'a>(&'a mut self, retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>> {
+        Box::pin(async { Ok(retention::delete_old(Arc::make_mut(&mut self.database.lock()), retention)) })
     }
 }
 

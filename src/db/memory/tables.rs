@@ -1,9 +1,9 @@
 //! The rows. Each table is what its namesake is on disk; what is one row here may be several there.
 
+use crate::db::plan::OrderStock;
 use crate::db::{AuditEntry, KeptAnswer, StoredOrder, WriterRow};
 use crate::domain::{
-    DeadLetter, Event, LetterId, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, ReservedLine, Role, Shard, Timestamp,
-    WriterId,
+    DeadLetter, Event, LetterId, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct Tables {
     pub(crate) keys: HashMap<[u8; 32], KeyRow>,
     pub(crate) answers: HashMap<[u8; 32], KeptAnswer>,
     pub(crate) products: BTreeMap<ProductId, Product>,
-    pub(crate) stock: BTreeMap<OrderId, StockRow>,
+    pub(crate) stock: BTreeMap<OrderId, OrderStock>,
     pub(crate) payments: BTreeMap<OrderId, Payment>,
     /// By order, number of the kind, number of the channel.
     pub(crate) notices: BTreeMap<(OrderId, u8, u8), NoticeRow>,
@@ -33,10 +33,6 @@ pub(crate) struct Tables {
     /// Events that came before their order.
     pub(crate) held: BTreeMap<OrderId, Vec<Event>>,
     pub(crate) shards: BTreeMap<(Role, Shard), ShardEntry>,
-    /// The planted bug of [`Faults::releases_twice`](super::Faults::releases_twice).
-    pub(crate) forgets_releases: bool,
-    /// The planted bug of [`Faults::takes_from_the_living`](super::Faults::takes_from_the_living).
-    pub(crate) takes_from_the_living: bool,
 }
 
 /// An idempotency key in use.
@@ -45,32 +41,6 @@ pub(crate) struct KeyRow {
     pub(crate) order: OrderId,
     pub(crate) body: [u8; 32],
     pub(crate) expires_at: Timestamp,
-}
-
-/// The stock keeper's rows of one order: its lines, and one outcome for each step.
-#[derive(Clone, Default)]
-pub(crate) struct StockRow {
-    pub(crate) lines: Vec<ReservedLine>,
-    pub(crate) state: StockLines,
-    pub(crate) reserved: Option<Event>,
-    pub(crate) released: Option<Event>,
-    pub(crate) shipped: Option<Event>,
-    /// The goods have left before payment.
-    pub(crate) kept: bool,
-}
-
-/// Where an order's lines are.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum StockLines {
-    /// Nowhere: nothing was ever held.
-    #[default]
-    None,
-    /// Held.
-    Held,
-    /// Given back.
-    Released,
-    /// Out of the house.
-    Shipped,
 }
 
 /// The notifier's row of one notice.

@@ -1,7 +1,7 @@
 //! What nodes tell each other through the database: whose a shard is, what is published, and what a node that hosts some roles only
 //! must keep of orders whose owner is elsewhere.
 
-use super::Log;
+use super::log::Log;
 use crate::db::write::Outcome;
 use crate::domain::{Event, Marker, Order, OrderId, Role, Shard, WriterId};
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -7,6 +7,7 @@
 mod answers;
 mod cluster;
 mod desk;
+mod log;
 mod needs;
 mod stock;
 
@@ -14,15 +15,17 @@ pub(super) use answers::Answers;
 pub(super) use cluster::{Cluster, Handed, Owner, StoredCluster};
 pub(super) use desk::{Desk, StoredLetter};
 pub(super) use needs::Needs;
-pub(super) use stock::{ChangedProduct, OrderStock, StepName, StockDesk, StockRow, numbers};
+pub(crate) use stock::{OrderStock, StepName, StockRow};
+pub(super) use stock::{ChangedProduct, StockDesk, numbers};
 
 use crate::db::store::Batch;
 use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
 use crate::domain::{
-    CorrelationId, DeadLetter, Event, EventBody, LetterId, LoggedEvent, Marker, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
-    Shard, Shards, Timestamp, WriterId,
+    CorrelationId, DeadLetter, Event, EventBody, LetterId, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, Shard, Shards,
+    Timestamp, WriterId,
 };
-use crate::saga::{Record, sale, settled, status};
+use crate::saga::{Record, settled, status};
+use log::Log;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use stock::Answer;
@@ -83,32 +86,6 @@ pub(super) struct SavedNotice<'a> {
     pub(super) task: &'a NoticeTask,
     pub(super) shard: Shard,
     pub(super) updated_at: Timestamp,
-}
-
-/// The writer's log as the batch extends it.
-pub(super) struct Log {
-    /// Its end so far.
-    pub(super) last_seq: i64,
-    pub(super) events: Vec<LoggedEvent>,
-    pub(super) markers: Vec<(i64, Marker)>,
-}
-
-impl Log {
-    fn add(&mut self, event: Event) {
-        self.last_seq += 1;
-        self.events.push(LoggedEvent { seq: self.last_seq, event, sale: None });
-    }
-
-    /// An event of the order role; `saved` is the order as this write leaves it.
-    fn add_told(&mut self, event: &Event, order: &Arc<Order>, record: &Record) {
-        self.last_seq += 1;
-        self.events.push(LoggedEvent { seq: self.last_seq, event: event.clone(), sale: sale(order, record, event.kind()) });
-    }
-
-    fn mark(&mut self, marker: Marker) {
-        self.last_seq += 1;
-        self.markers.push((self.last_seq, marker));
-    }
 }
 
 /// A batch that is decided: what became of each write, and what is to be written.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// A step of the stock keeper that has a row of its own; a successful reservation's rows are its lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::db) enum StepName {
+pub(crate) enum StepName {
     Insufficient,
     Released,
     Held,
@@ -20,7 +20,7 @@ pub(in crate::db) enum StepName {
 
 impl StepName {
     /// The name in the database.
-    pub(in crate::db) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Insufficient => "INSUFFICIENT",
             Self::Released => "RELEASED",
@@ -29,14 +29,14 @@ impl StepName {
         }
     }
 
-    pub(in crate::db) fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Insufficient, Self::Released, Self::Held, Self::Shipped].into_iter().find(|step| step.name() == name)
     }
 }
 
 /// Where the lines of a reservation are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::db) enum StockRow {
+pub(crate) enum StockRow {
     /// Held for the order.
     Reserved,
     /// Given back.
@@ -47,7 +47,7 @@ pub(in crate::db) enum StockRow {
 
 impl StockRow {
     /// The name in the database.
-    pub(in crate::db) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Reserved => "RESERVED",
             Self::Released => "RELEASED",
@@ -55,28 +55,28 @@ impl StockRow {
         }
     }
 
-    pub(in crate::db) fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Reserved, Self::Released, Self::Shipped].into_iter().find(|row| row.name() == name)
     }
 }
 
 /// All outcomes of the stock keeper for one order.
 #[derive(Clone, Debug, Default)]
-pub(in crate::db) struct OrderStock {
+pub(crate) struct OrderStock {
     /// The lines that are or were held, in the order's order.
-    pub(in crate::db) lines: Vec<ReservedLine>,
+    pub(crate) lines: Vec<ReservedLine>,
     /// Where they are; none while none were held.
-    pub(in crate::db) status: Option<StockRow>,
-    pub(in crate::db) reserved_at: Option<Timestamp>,
-    pub(in crate::db) insufficient: Option<(Vec<Shortage>, Timestamp)>,
-    pub(in crate::db) released: Option<Timestamp>,
-    pub(in crate::db) held: Option<Timestamp>,
-    pub(in crate::db) shipped: Option<Timestamp>,
+    pub(crate) status: Option<StockRow>,
+    pub(crate) reserved_at: Option<Timestamp>,
+    pub(crate) insufficient: Option<(Vec<Shortage>, Timestamp)>,
+    pub(crate) released: Option<Timestamp>,
+    pub(crate) held: Option<Timestamp>,
+    pub(crate) shipped: Option<Timestamp>,
 }
 
 impl OrderStock {
     /// Takes in what a step's row says.
-    pub(in crate::db) fn step(&mut self, step: StepName, at: Timestamp, shortages: Vec<Shortage>) {
+    pub(crate) fn step(&mut self, step: StepName, at: Timestamp, shortages: Vec<Shortage>) {
         match step {
             StepName::Insufficient => self.insufficient = Some((shortages, at)),
             StepName::Released => self.released = Some(at),
@@ -265,6 +265,14 @@ impl StockDesk {
         new.sort_unstable_by_key(|row| row.id);
         moved.sort_unstable_by_key(|(id, _)| *id);
         (new, moved)
+    }
+
+    /// The orders' outcomes as the batch leaves them, where there are any.
+    pub(in crate::db) fn changed_orders(&self) -> impl Iterator<Item = (OrderId, &OrderStock)> {
+        self.orders
+            .iter()
+            .filter(|(_, touched)| touched.rows != touched.stock.status || !touched.steps.is_empty())
+            .map(|(id, touched)| (*id, &touched.stock))
     }
 
     /// The outcomes that are not stored yet.

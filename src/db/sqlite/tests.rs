@@ -4,9 +4,9 @@
 use super::checkpoint::{self, LogSize};
 use super::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{
-    Batch, CommitError, Committed, IdempotencyKey, NewWriter, Outcome, Reads as _, Store as _, StoreError, Write, WriterState,
+    Batch, CommitError, Committed, IdempotencyKey, NewWriter, OrderFilter, Outcome, Publishing, Reads as _, Retention, Store as _,
+    StoreError, Write, WriterState,
 };
-use crate::db::{OrderFilter, Publishing, Retention};
 use crate::domain::{
     CorrelationId, CustomerId, DeadLetter, LetterKind, LetterState, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Role,
     Shards, Text, Timestamp, WriterId,

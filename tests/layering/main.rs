@@ -6,9 +6,13 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
 
+mod graph;
+
+use graph::{Graph, Module};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// Each room of `src`, what it is, and the rooms that it may use besides itself.
 const TABLE: &[(&str, &[&str])] = &[
@@ -27,6 +31,20 @@ const TABLE: &[(&str, &[&str])] = &[
     ("app", &["domain", "saga", "config", "telemetry", "db", "providers", "actors", "kafka", "http"]),
     ("command", &["app", "cli", "config", "domain", "verify"]),
 ];
+
+/// The rooms inside of a room, lower ones first: a file uses lower rooms and its own. `roles` know nothing of each other either.
+const INNER: &[(&str, &[&str])] = &[
+    ("actors", &["protocol", "runtime", "journal", "node", "writer", "cell", "roles", "supervision", "api", "start"]),
+    ("http", &["wire", "numbers", "open_files", "door", "forward", "live", "pages", "handlers", "gate", "openapi", "routes", "server"]),
+    ("actors/roles", &["analytics"]),
+    ("actors/roles", &["inventory"]),
+    ("actors/roles", &["notification"]),
+    ("actors/roles", &["order"]),
+    ("actors/roles", &["payment"]),
+];
+
+/// Files that use each other all the same, and why.
+const RINGS: &[(&[&str], &str)] = &[];
 
 /// Implementations: only their own room, the composition root and tests may name them. Whoever else works with the trait.
 const CONCRETE: &[(&str, &str)] = &[
@@ -75,6 +93,8 @@ const PURE: &[&str] = &["domain", "saga"];
 /// The longest file.
 const MOST_LINES: usize = 500;
 
+static GRAPH: LazyLock<Graph> = LazyLock::new(|| Graph::read(&root().join("src")));
+
 #[test]
 fn the_rooms_use_only_whom_they_may() {
     let mut wrong = Vec::new();
@@ -92,6 +112,62 @@ fn the_rooms_use_only_whom_they_may() {
         }
     }
     assert_none(&wrong);
+}
+
+#[test]
+fn no_inner_room_uses_a_higher_one() {
+    let graph = &*GRAPH;
+    let mut wrong = Vec::new();
+    for (house, _) in INNER {
+        let house: Vec<&str> = house.split('/').collect();
+        let rows: Vec<&[&str]> =
+            INNER.iter().filter(|(name, _)| name.split('/').eq(house.iter().copied())).map(|(_, rooms)| *rooms).collect();
+        let inner = |module: &Module| {
+            let (of, rest) = module.split_at_checked(house.len())?;
+            of.iter().eq(house.iter()).then(|| rest.first().cloned()).flatten()
+        };
+        // Its floor: which list it is in, and where in that list.
+        let floor = |room: &str| rows.iter().enumerate().find_map(|(row, rooms)| Some((row, rooms.iter().position(|name| *name == room)?)));
+        for (module, used) in &graph.0 {
+            let Some(room) = inner(module) else { continue };
+            let Some(mine) = floor(&room) else {
+                wrong.push(format!("{}: the room {room} is not in the list", module.join("/")));
+                continue;
+            };
+            for other in used {
+                let theirs = inner(other).and_then(|room| floor(&room));
+                if theirs.is_some_and(|theirs| theirs.0 != mine.0 || theirs.1 > mine.1) {
+                    wrong.push(format!("{} may not use {}", module.join("/"), other.join("/")));
+                }
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert_none(&wrong);
+}
+
+#[test]
+fn no_files_use_each_other_unless_it_is_said_why() {
+    let graph = &*GRAPH;
+    let rings = graph.rings().into_iter().map(|ring| ring.into_iter().map(|module| module.join("/")).collect::<BTreeSet<String>>());
+    let (named, unnamed): (Vec<_>, Vec<_>) = rings
+        .partition(|ring| RINGS.iter().any(|(files, _)| files.iter().map(|file| (*file).to_owned()).collect::<BTreeSet<_>>() == *ring));
+    let unnamed: Vec<String> = unnamed.iter().map(|ring| ring.iter().cloned().collect::<Vec<_>>().join(", ")).collect();
+    assert_none(&unnamed);
+    assert_eq!(named.len(), RINGS.len(), "a ring that is named is none any more: take it out of the list");
+}
+
+#[test]
+fn the_graph_follows_what_is_given_on() {
+    let graph = &*GRAPH;
+    let uses = |from: &[&str], to: &[&str]| {
+        let module = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Module>();
+        graph.0.get(&module(from)).is_some_and(|used| used.contains(&module(to)))
+    };
+    assert!(uses(&["actors", "cell"], &["actors", "node"]), "by a whole path");
+    assert!(uses(&["http", "handlers", "orders"], &["actors", "api", "front"]), "by a name that `actors` gives on");
+    assert!(!uses(&["actors", "cell"], &["actors", "roles", "order"]));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Deleting what is old, by the rules of the databases on disk.
+
+use super::tables::{Entry, Tables};
+use crate::db::store::{Deleted, Publishing, Retention};
+use crate::domain::{LetterState, NoticeStatus, Timestamp, WriterId};
+use std::collections::BTreeMap;
+
+pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted {
+    let limit = retention.limit as usize;
+    let mut deleted = Deleted::default();
+    let writers: Vec<WriterId> = tables.writers.keys().copied().collect();
+    for writer in &writers {
+        deleted.events += delete_events(tables, *writer, retention, limit - deleted.events.min(limit));
+    }
+    deleted.keys = delete_from_hash(&mut tables.keys, limit, |row| row.expires_at < retention.keys_before);
+    deleted.keys += delete_from_hash(&mut tables.answers, limit, |kept| kept.expires_at < retention.keys_before);
+    if deleted.events + deleted.keys >= limit {
+        return deleted;
+    }
+    let is_old = |letter: &crate::domain::DeadLetter| {
+        letter.state != LetterState::Open && letter.closed_at.is_some_and(|at| at < retention.letters_before)
+    };
+    deleted.letters = delete(&mut tables.letters, limit, |_, letter| is_old(letter));
+    let old = tables.audit.iter().take(limit).take_while(|entry| entry.at < retention.audit_before).count();
+    deleted.audit = tables.audit.drain(..old).count();
+    let notices = &tables.notices;
+    deleted.copies = delete(&mut tables.known, limit, |id, order| {
+        let mut of_order = notices.range((*id, 0, 0)..=(*id, u8::MAX, u8::MAX));
+        order.created_at < retention.copies_before && !of_order.any(|(_, row)| row.task.status == NoticeStatus::Pending)
+    });
+    deleted.held = delete_held(tables, retention.held_before, limit);
+    for writer in writers.into_iter().filter(|writer| is_over(tables, *writer, retention)).take(limit).collect::<Vec<_>>() {
+        tables.log.retain(|(log, _), _| *log != writer);
+        tables.positions.remove(&writer);
+        tables.writers.remove(&writer);
+        deleted.writers += 1;
+    }
+    deleted
+}
+
+/// From the front of a log only, so that what is left has no gaps; its last number stays.
+fn delete_events(tables: &mut Tables, writer: WriterId, retention: &Retention, limit: usize) -> usize {
+    let Some(row) = tables.writers.get(&writer) else { return 0 };
+    let published = if retention.publishing == Publishing::On { row.published_seq } else { i64::MAX };
+    let counted = tables.positions.get(&writer).copied().unwrap_or(0);
+    let end = counted.min(published).min(row.last_seq - 1);
+    if end < 1 {
+        return 0;
+    }
+    let front = tables.log.range((writer, 1)..=(writer, end)).take(limit);
+    let events = front.filter_map(|((_, seq), entry)| match entry {
+        Entry::Event(event) => Some((*seq, event.at)),
+        // Markers go with the events behind them.
+        Entry::Marker(_) => None,
+    });
+    let Some((last, _)) = events.take_while(|(_, at)| *at < retention.events_before).last() else { return 0 };
+    let before = tables.log.len();
+    tables.log.retain(|(log, seq), _| *log != writer || *seq > last);
+    before - tables.log.len()
+}
+
+/// Whether a writer has ended long ago, and nobody needs it any more.
+fn is_over(tables: &Tables, writer: WriterId, retention: &Retention) -> bool {
+    let Some(row) = tables.writers.get(&writer) else { return false };
+    let is_published = retention.publishing == Publishing::Off || row.published_seq >= row.last_seq;
+    let is_counted = row.last_seq == 0 || tables.positions.get(&writer).is_some_and(|seq| *seq >= row.last_seq);
+    let is_named =
+        tables.shards.values().any(|entry| entry.writer == Some(writer) || entry.after.is_some_and(|(before, _)| before == writer));
+    let is_needed = |((_, seq), entry): (&(WriterId, i64), &Entry)| match entry {
+        Entry::Event(event) => *seq < row.last_seq || event.at >= retention.events_before,
+        Entry::Marker(_) => false,
+    };
+    let has_events = tables.log.range((writer, 0)..=(writer, i64::MAX)).any(is_needed);
+    !row.alive && row.lease_until < retention.events_before && is_published && is_counted && !is_named && !has_events
+}
+
+fn delete_held(tables: &mut Tables, before: Timestamp, limit: usize) -> usize {
+    let mut deleted = 0;
+    for events in tables.held.values_mut() {
+        events.retain(|event| {
+            let is_old = event.at < before && deleted < limit;
+            deleted += usize::from(is_old);
+            !is_old
+        });
+    }
+    tables.held.retain(|_, events| !events.is_empty());
+    deleted
+}
+
+fn delete<K: Ord + Copy, V>(table: &mut BTreeMap<K, V>, limit: usize, is_old: impl Fn(&K, &V) -> bool) -> usize {
+    let old: Vec<K> = table.iter().filter(|(key, row)| is_old(key, row)).map(|(key, _)| *key).take(limit).collect();
+    old.iter().for_each(|key| drop(table.remove(key)));
+    old.len()
+}
+
+fn delete_from_hash<V>(table: &mut std::collections::HashMap<[u8; 32], V>, limit: usize, is_old: impl Fn(&V) -> bool) -> usize {
+    // In an order that does not hang on a hash: a simulation repeats it.
+    let mut old: Vec<[u8; 32]> = table.iter().filter(|(_, row)| is_old(row)).map(|(key, _)| *key).collect();
+    old.sort_unstable();
+    old.truncate(limit);
+    old.iter().for_each(|key| drop(table.remove(key)));
+    old.len()
+}
