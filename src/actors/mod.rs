@@ -37,6 +37,7 @@ mod order;
 mod ownership;
 mod payment_course;
 mod payment_gateway;
+mod payment_trouble;
 mod reading;
 mod recent;
 mod report;

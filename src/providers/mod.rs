@@ -4,6 +4,7 @@
 //! of it runs on a paused clock. It keeps no state that an order rests on: what was asked for and answered is the caller's to store.
 
 mod breaker;
+mod breakers;
 mod email;
 mod guarded;
 mod http;
@@ -15,7 +16,8 @@ mod sms;
 mod smtp;
 mod wire;
 
-pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
+pub use breaker::{Breaker, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
+pub use breakers::Breakers;
 pub use email::{Email, Mailer};
 pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
@@ -44,12 +46,16 @@ pub enum ProviderError {
     Failed {
         /// The provider's word, or ours.
         reason: String,
+        /// See [`ProviderError::away`].
+        away: bool,
     },
     /// Done or not: ask by key before anything else. A notice may have been sent.
     #[error("outcome unknown: {reason}")]
     Unknown {
         /// What was lost.
         reason: String,
+        /// See [`ProviderError::away`].
+        away: bool,
     },
     /// Refused for its content: trying again is useless.
     #[error("rejected: {reason}")]
@@ -83,12 +89,28 @@ pub enum ProviderError {
 impl ProviderError {
     /// Known not done.
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self::Failed { reason: reason.into() }
+        Self::Failed { reason: reason.into(), away: false }
     }
 
     /// Done or not.
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self::Unknown { reason: reason.into() }
+        Self::Unknown { reason: reason.into(), away: false }
+    }
+
+    /// The party was not reached, did not answer, or lets nobody in: as far as this call tells, that has nothing to do with what was
+    /// asked.
+    #[must_use]
+    pub fn away(mut self) -> Self {
+        if let Self::Failed { away, .. } | Self::Unknown { away, .. } = &mut self {
+            *away = true;
+        }
+        self
+    }
+
+    /// Whether it says nothing about what was asked.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Failed { away: true, .. } | Self::Unknown { away: true, .. })
     }
 
     /// Refused for its content.
