@@ -17,8 +17,8 @@ pub mod store;
 pub mod write;
 
 pub use read::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderAudit, OrderFilter,
-    OrderRow, Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount, OrderAudit,
+    OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 pub use store::{Batch, CommitError, Committed, Deleted, NewWriter, Publishing, Retention, Store, StoreError, WriterState};
 pub use write::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, StockStep, Undo, Write};

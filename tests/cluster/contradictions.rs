@@ -141,7 +141,7 @@ impl Shop {
     }
 
     async fn letters(&self, order: OrderId) -> Vec<DeadLetter> {
-        self.cluster.world.database.letters(LetterFilter { order: Some(order), limit: 100, ..LetterFilter::default() }).await.unwrap()
+        self.cluster.world.database.letters(LetterFilter { order: Some(order), limit: 100, ..LetterFilter::default() }).await.unwrap().rows
     }
 
     async fn play(&self, (first, second, end, contradictions): Row, way: Way) {
