@@ -44,6 +44,44 @@ pub struct OrderRow {
     pub updated_at: Timestamp,
 }
 
+/// So many rows are looked at for one page at most, however few of them pass the filter: a reader is soon free for others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scan(pub u32);
+
+impl Scan {
+    /// So many come before the last one.
+    pub(in crate::db) fn before_last(self) -> i64 {
+        i64::from(self.0).saturating_sub(1).max(0)
+    }
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self(10_000)
+    }
+}
+
+/// A page of a list, which may hold fewer rows than were asked for, or none, and yet not be the last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<Row, Place> {
+    /// What passed the filter.
+    pub rows: Vec<Row>,
+    /// Where the next page begins (the filter's `before`); none when there is nothing more.
+    pub next: Option<Place>,
+}
+
+impl<Row, Place> Page<Row, Place> {
+    /// Of what passes, in order: one more than `limit` where there are so many. `end` is the last place that was looked at, where it
+    /// is not the last of all.
+    pub(in crate::db) fn of(mut rows: Vec<Row>, limit: u32, end: Option<Place>, place: impl Fn(&Row) -> Place) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if has_more { rows.last().map(place) } else { end };
+        Self { rows, next }
+    }
+}
+
 /// Which orders to list: newest first, after `before` (exclusive).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OrderFilter {
@@ -55,10 +93,26 @@ pub struct OrderFilter {
     pub from: Option<Timestamp>,
     /// Only those accepted before.
     pub to: Option<Timestamp>,
-    /// Only those whose id is smaller: the last one of the page before.
+    /// Only those whose id is smaller: where the page before ended.
     pub before: Option<OrderId>,
     /// At most so many.
     pub limit: u32,
+    /// Of so many.
+    pub scan: Scan,
+}
+
+impl OrderFilter {
+    /// Whether every order passes it, but for the customer.
+    pub(in crate::db) fn passes_all(&self) -> bool {
+        self.status.is_none() && self.from.is_none() && self.to.is_none()
+    }
+
+    pub(in crate::db) fn passes(&self, row: &OrderRow) -> bool {
+        self.customer.is_none_or(|customer| row.customer == customer)
+            && self.status.is_none_or(|status| row.status == status)
+            && self.from.is_none_or(|from| row.created_at >= from)
+            && self.to.is_none_or(|to| row.created_at < to)
+    }
 }
 
 /// Which dead letters to list: newest first, after `before` (exclusive).
@@ -72,10 +126,29 @@ pub struct LetterFilter {
     pub cause: Option<String>,
     /// Only about this order.
     pub order: Option<OrderId>,
-    /// The last one of the page before.
-    pub before: Option<(Timestamp, LetterId)>,
+    /// Where the page before ended.
+    pub before: Option<LetterPlace>,
     /// At most so many.
     pub limit: u32,
+    /// Of so many.
+    pub scan: Scan,
+}
+
+/// A dead letter's place in their list.
+pub type LetterPlace = (Timestamp, LetterId);
+
+impl LetterFilter {
+    /// Whether every letter passes it, but for the order.
+    pub(in crate::db) fn passes_all(&self) -> bool {
+        self.state.is_none() && self.kind.is_none() && self.cause.is_none()
+    }
+
+    pub(in crate::db) fn passes(&self, letter: &DeadLetter) -> bool {
+        self.state.is_none_or(|state| letter.state == state)
+            && self.kind.is_none_or(|kind| letter.kind == kind)
+            && self.cause.as_ref().is_none_or(|cause| letter.cause.as_str() == cause)
+            && self.order.is_none_or(|order| letter.order == Some(order))
+    }
 }
 
 /// How many open letters have one cause.
@@ -240,7 +313,7 @@ pub trait Reads: Send + Sync {
     /// An order as it was placed, where its owner's record or a copy of it ([`KnowOrder`](super::Write::KnowOrder)) is stored here.
     fn known_order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<Arc<Order>>, StoreError>>;
     /// A page of orders, newest first (by id, which is time-ordered).
-    fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>>;
+    fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Page<OrderRow, OrderId>, StoreError>>;
     /// The open orders of all shards, also of those that nobody owns, by status; in no order. Reads each open order's row.
     fn open_by_status(&self) -> BoxFuture<'static, Result<Vec<OpenCount>, StoreError>>;
     /// A page of the open orders of `shards`, by id, after `after`.
@@ -265,7 +338,7 @@ pub trait Reads: Send + Sync {
     /// The products with the least available stock, at most `most` available, scarcest first.
     fn low_stock(&self, most: i32, limit: u32) -> BoxFuture<'static, Result<Vec<Product>, StoreError>>;
     /// A page of dead letters, newest first.
-    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Vec<DeadLetter>, StoreError>>;
+    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, LetterPlace>, StoreError>>;
     /// The open letters by kind, cause and step, most first.
     fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<LetterGroup>, StoreError>>;
     /// One dead letter.

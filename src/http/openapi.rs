@@ -1,8 +1,10 @@
 //! The OpenAPI document, made from the handlers, and its pages.
 
+use crate::http::door::access::Need;
 use crate::http::handlers::{admin, analytics, dead_letters, import, node, orders, products};
 use crate::http::live::order_events;
 use crate::http::pages;
+use crate::http::routes::ROUTES;
 use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{LIMIT, LIMIT_MAX};
 use crate::http::wire::values::{FieldProblem, Place, ProblemBody};
@@ -24,7 +26,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
 /// The API.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "ordermill", description = "Takes orders and sees them through. Errors are RFC 9457 problem details.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    info(title = "ordermill", description = "Takes orders and sees them through. Errors are RFC 9457 problem details. The events on Kafka are described by /asyncapi.json.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         orders::place, orders::list, orders::show, orders::status, order_events::order_events, orders::cancel, orders::ship,
         products::list, products::show, products::corrections, products::put, products::patch, products::adjust, import::products,
@@ -37,7 +39,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
     tags((name = "orders", description = "Orders: place, see, cancel, ship"), (name = "stock", description = "Products and their stock"),
         (name = "analytics", description = "Numbers for the business"), (name = "admin", description = "For who runs the nodes"),
         (name = "node", description = "The node itself")),
-    external_docs(url = "/asyncapi.json", description = "The events on Kafka (AsyncAPI)"),
+    servers((url = "/", description = "the node that serves this document")),
     components(schemas(ProblemBody, FieldProblem, Place)),
     modifiers(&Extras),
 )]
@@ -54,9 +56,6 @@ impl Modify for Extras {
             let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), problem_response().into());
-                // Handlers of different parts have the same names; in the document ids are unique.
-                let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
-                operation.operation_id = operation.operation_id.take().map(|id| format!("{tag}_{id}"));
             }
         }
         api.security = Some(vec![utoipa::openapi::SecurityRequirement::new::<_, [&str; 0], &str>("key", [])]);
@@ -68,63 +67,130 @@ fn problem_response() -> Response {
     ResponseBuilder::new().description("a problem").content("application/problem+json", content).build()
 }
 
-/// The document as text, with what the attributes of the handlers leave out: every response has a description, every refusal the body of
-/// a problem, every page its bounds.
+/// The document as text, with what the attributes of the handlers leave out: what every request of a kind may bring or be refused by,
+/// the body of every refusal, the bounds of every page.
 fn to_json(api: &utoipa::openapi::OpenApi) -> String {
     let Ok(mut document) = serde_json::to_value(api) else { return String::new() };
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
-    let operations = paths.into_iter().flat_map(|paths| paths.iter_mut());
-    for (path, operation) in operations
-        .flat_map(|(path, item)| item.as_object_mut().map(|item| (path, item)))
-        .flat_map(|(path, item)| item.values_mut().map(move |operation| (path, operation)))
-    {
-        complete(path, operation);
+    for (path, item) in paths.into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let route = ROUTES.iter().find(|route| route.path == path && route.method.as_str().eq_ignore_ascii_case(method));
+            complete(operation, path, method, route.map_or(Need::Nothing, |route| route.need));
+        }
     }
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
-fn complete(path: &str, operation: &mut Value) {
-    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        if parameter.get("name").and_then(Value::as_str) == Some("limit")
-            && let Some(schema) = parameter.get_mut("schema").and_then(Value::as_object_mut)
-        {
-            schema.extend([
-                ("minimum".to_owned(), json!(1)),
-                ("maximum".to_owned(), json!(LIMIT_MAX)),
-                ("default".to_owned(), json!(LIMIT)),
-            ]);
-        }
+fn complete(operation: &mut Value, path: &str, method: &str, need: Need) {
+    if method == "post" {
+        take_keys(operation);
     }
-    let responses = operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
-    for (status, response) in responses {
-        let Some(response) = response.as_object_mut() else { continue };
-        if response.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
-            response.insert("description".to_owned(), json!("done"));
-        }
-        if status.starts_with(['4', '5']) && !response.contains_key("content") {
-            let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
-            response.insert("content".to_owned(), problem);
-        }
+    for parameter in list(operation, "parameters") {
+        of_parameter(parameter);
     }
-    let example = EXAMPLES.iter().find(|(known, _)| *known == path).and_then(|(_, text)| serde_json::from_str::<Value>(text).ok());
-    let body = operation.pointer_mut("/requestBody/content/application~1json").and_then(Value::as_object_mut);
-    if let (Some(example), Some(body)) = (example, body) {
-        body.insert("example".to_owned(), example);
+    let brings_something = !list(operation, "parameters").is_empty() || operation.get("requestBody").is_some();
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+    if let Some(responses) = responses {
+        let mut refused = |status: &str, why: &str| {
+            responses.entry(status).or_insert_with(|| json!({ "description": why }));
+        };
+        refused("403", "the key may not do this; without keys: asked from another machine");
+        if brings_something {
+            refused("400", "something in the request is wrong; `errors` names every field");
+        }
+        if need != Need::Nothing {
+            refused("401", "no access key, or one that is not known");
+        }
+        responses.iter_mut().for_each(|(status, response)| of_response(status, response));
+    }
+    if need == Need::Nothing
+        && let Some(operation) = operation.as_object_mut()
+    {
+        operation.insert("security".to_owned(), json!([]));
+    }
+    for (type_, example) in EXAMPLES.iter().filter(|(known, ..)| *known == path).map(|(_, type_, text)| (type_, text)) {
+        let content = operation.pointer_mut("/requestBody/content").and_then(|content| content.get_mut(*type_));
+        if let Some(content) = content.and_then(Value::as_object_mut) {
+            content.insert("example".to_owned(), serde_json::from_str(example).unwrap_or_else(|_| json!(example)));
+        }
     }
 }
 
+/// Each takes an idempotency key; those that say nothing of their own about it do so as all do.
+fn take_keys(operation: &mut Value) {
+    let name = "Idempotency-Key";
+    if list(operation, "parameters").iter().any(|parameter| parameter.get("name").and_then(Value::as_str) == Some(name)) {
+        return;
+    }
+    let description = "the same key and body: the first answer again";
+    let key = json!({"name": name, "in": "header", "description": description, "required": false, "schema": {"type": "string"}});
+    if let Some(operation) = operation.as_object_mut() {
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(key.clone()));
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        responses.into_iter().for_each(|responses| {
+            responses.insert("422".to_owned(), json!({"description": "the key was used with another body"}));
+        });
+    }
+}
+
+/// One that is left out is not null.
+fn of_parameter(parameter: &mut Value) {
+    let is_limit = parameter.get("name").and_then(Value::as_str) == Some("limit");
+    let Some(schema) = parameter.get_mut("schema") else { return };
+    if let Some(one) = schema.get_mut("oneOf").and_then(Value::as_array_mut).filter(|of| of.len() == 2).map(|of| of.swap_remove(1)) {
+        *schema = one;
+    }
+    let Some(schema) = schema.as_object_mut() else { return };
+    let type_ = schema.get("type").and_then(Value::as_array).and_then(|types| types.iter().find(|type_| **type_ != "null"));
+    if let Some(type_) = type_.cloned() {
+        schema.insert("type".to_owned(), type_);
+    }
+    if is_limit {
+        for (name, bound) in [("minimum", 1), ("maximum", LIMIT_MAX), ("default", LIMIT)] {
+            schema.insert(name.to_owned(), json!(bound));
+        }
+    }
+}
+
+fn of_response(status: &str, response: &mut Value) {
+    let Some(response) = response.as_object_mut() else { return };
+    if response.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
+        response.insert("description".to_owned(), json!("done"));
+    }
+    if status.starts_with(['4', '5']) && !response.contains_key("content") {
+        let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        response.insert("content".to_owned(), problem);
+    }
+}
+
+fn list<'a>(value: &'a mut Value, name: &str) -> &'a mut [Value] {
+    value.get_mut(name).and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
+}
+
+const JSON: &str = "application/json";
+
 /// Bodies that are taken as they are, by the address that they are sent to; the page for trying the API shows them.
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str, &str); 9] = [
     (
         "/api/v1/orders",
+        JSON,
         r#"{"customerId": "5e0a7c1e-0000-4000-8000-00000000c001", "paymentMethod": "CARD",
             "items": [{"productId": "5e0a7c1e-0000-4000-8000-000000000001", "quantity": 2, "price": "12.50"}],
             "contact": {"email": "ada@example.org"}}"#,
     ),
-    ("/api/v1/orders/{id}/ship", r#"{"carrier": "Post", "trackingNumber": "RR123456785GB"}"#),
-    ("/api/v1/products/{id}", r#"{"name": "Enamel mug", "price": "12.50"}"#),
-    ("/api/v1/products/{id}/stock", r#"{"delta": 5, "reason": "delivery of Monday"}"#),
-    ("/api/v1/admin/dlq", r#"{"action": "reprocess", "filter": {"cause": "payment-provider"}, "dryRun": true}"#),
+    ("/api/v1/orders/{id}/ship", JSON, r#"{"carrier": "Post", "trackingNumber": "RR123456785GB"}"#),
+    ("/api/v1/products/{id}", JSON, r#"{"name": "Enamel mug", "price": "12.50"}"#),
+    ("/api/v1/products/{id}/stock", JSON, r#"{"delta": 5, "reason": "delivery of Monday"}"#),
+    (
+        "/api/v1/products/import",
+        "text/csv",
+        "productId,name,price,availableQuantity\n5e0a7c1e-0000-4000-8000-000000000002,Canvas apron,27.50,40\n",
+    ),
+    ("/api/v1/admin/dlq", JSON, r#"{"action": "reprocess", "filter": {"cause": "payment-provider"}, "dryRun": true}"#),
+    ("/api/v1/admin/dlq/{id}", JSON, r#"{"action": "reprocess", "note": "the provider works again"}"#),
+    ("/api/v1/admin/breakers/{name}/{turn}", JSON, r#"{"note": "the provider works again"}"#),
+    ("/api/v1/admin/log-level", JSON, r#"{"filter": "info,ordermill::http=debug"}"#),
 ];
 
 /// The document as it is served, for the committed copy.

@@ -69,6 +69,7 @@ pub struct Circuit {
     /// Grows with every change of phase, so that a call from an earlier phase cannot speak in this one.
     number: u64,
     opened_total: u64,
+    answered_total: u64,
     /// How long it stays open next.
     open_ms: u64,
     /// Whose calls have failed, and none succeeded since; the oldest first.
@@ -98,7 +99,7 @@ impl Circuit {
     pub fn new(settings: BreakerSettings) -> Self {
         let open_ms = settings.open_first_ms.min(settings.open_ms);
         let phase = Phase::Closed { failed: VecDeque::new() };
-        Self { settings, phase, number: 0, opened_total: 0, open_ms, suspects: VecDeque::new() }
+        Self { settings, phase, number: 0, opened_total: 0, answered_total: 0, open_ms, suspects: VecDeque::new() }
     }
 
     /// Leave for one call, about `whose` order or notice. One whose last call failed is let on trial only when for
@@ -180,7 +181,10 @@ impl Circuit {
     fn suspect(&mut self, whose: Uuid, end: CallEnd) {
         match end {
             CallEnd::Dropped => {}
-            CallEnd::Success => self.suspects.retain(|suspect| *suspect != whose),
+            CallEnd::Success => {
+                self.answered_total += 1;
+                self.suspects.retain(|suspect| *suspect != whose);
+            }
             CallEnd::Failure if self.suspects.contains(&whose) => {}
             CallEnd::Failure => {
                 self.suspects.push_back(whose);
@@ -276,6 +280,12 @@ impl Breaker {
         Snapshot { name: self.name(), state, failures_in_window, retry_in_ms, by_hand, opened_total: circuit.opened_total }
     }
 
+    /// How many calls the party has answered since the start.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.circuit().answered_total
+    }
+
     /// Closes it by hand; who waits goes on at once.
     pub fn reset(&self) {
         self.circuit().reset();
@@ -320,30 +330,6 @@ impl Breaker {
 
     pub(super) fn circuit(&self) -> MutexGuard<'_, Circuit> {
         self.shared.circuit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// All breakers of a node.
-#[derive(Clone, Debug, Default)]
-pub struct Breakers(Vec<Breaker>);
-
-impl Breakers {
-    /// These.
-    #[must_use]
-    pub fn new(breakers: Vec<Breaker>) -> Self {
-        Self(breakers)
-    }
-
-    /// What each does now.
-    #[must_use]
-    pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.0.iter().map(Breaker::snapshot).collect()
-    }
-
-    /// The breaker of that party.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Breaker> {
-        self.0.iter().find(|breaker| breaker.name() == name)
     }
 }
 

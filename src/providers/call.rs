@@ -3,6 +3,9 @@
 use futures_util::future::BoxFuture;
 use std::error::Error;
 
+/// The name of the payment provider's breaker.
+pub const PAYMENT_BREAKER: &str = "payment";
+
 /// One call to a provider, under way once it is polled.
 pub type Call<T> = BoxFuture<'static, Result<T, ProviderError>>;
 
@@ -14,12 +17,16 @@ pub enum ProviderError {
     Failed {
         /// The provider's word, or ours.
         reason: String,
+        /// See [`ProviderError::away`].
+        away: bool,
     },
     /// Done or not: ask by key before anything else. A notice may have been sent.
     #[error("outcome unknown: {reason}")]
     Unknown {
         /// What was lost.
         reason: String,
+        /// See [`ProviderError::away`].
+        away: bool,
     },
     /// Refused for its content: trying again is useless.
     #[error("rejected: {reason}")]
@@ -53,12 +60,28 @@ pub enum ProviderError {
 impl ProviderError {
     /// Known not done.
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self::Failed { reason: reason.into() }
+        Self::Failed { reason: reason.into(), away: false }
     }
 
     /// Done or not.
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self::Unknown { reason: reason.into() }
+        Self::Unknown { reason: reason.into(), away: false }
+    }
+
+    /// The party was not reached, did not answer, or lets nobody in: as far as this call tells, that has nothing to do with what was
+    /// asked.
+    #[must_use]
+    pub fn away(mut self) -> Self {
+        if let Self::Failed { away, .. } | Self::Unknown { away, .. } = &mut self {
+            *away = true;
+        }
+        self
+    }
+
+    /// Whether it says nothing about what was asked.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Failed { away: true, .. } | Self::Unknown { away: true, .. })
     }
 
     /// Refused for its content.
@@ -98,6 +121,3 @@ pub(super) fn error_chain(error: &dyn Error) -> String {
     }
     text
 }
-
-/// The name of the payment provider's breaker.
-pub const PAYMENT_BREAKER: &str = "payment";

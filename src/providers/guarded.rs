@@ -35,7 +35,7 @@ impl<P> Guarded<P> {
             let mut watch = Watch { breaker: &breaker, permit, end: CallEnd::Dropped };
             let answer = match tokio::time::timeout_at(now + timeout, call(&inner)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(ProviderError::unknown(format!("no answer within {} ms", timeout.as_millis()))),
+                Err(_) => Err(ProviderError::unknown(format!("no answer within {} ms", timeout.as_millis())).away()),
             };
             watch.end = end_of(&answer);
             answer
@@ -201,7 +201,7 @@ mod tests {
     async fn a_call_without_answer_is_unknown_at_its_timeout() {
         let (_, _, provider) = guarded();
         let started = Instant::now();
-        assert_eq!(provider.charge(request(6)).await, Err(ProviderError::unknown("no answer within 5000 ms")));
+        assert_eq!(provider.charge(request(6)).await, Err(ProviderError::unknown("no answer within 5000 ms").away()));
         assert_eq!(started.elapsed(), Duration::from_millis(5_000));
     }
 

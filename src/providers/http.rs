@@ -194,7 +194,7 @@ async fn ask(call: RequestBuilder) -> Result<Answer, ProviderError> {
     let response = call.send().await.map_err(|error| {
         let unsent = error.is_connect() || error.is_builder();
         let reason = error_chain(&error.without_url());
-        if unsent { ProviderError::Failed { reason } } else { ProviderError::Unknown { reason } }
+        if unsent { ProviderError::failed(reason).away() } else { ProviderError::unknown(reason).away() }
     })?;
     let number = response.status().as_u16();
     let body = read(response, MAX_ANSWER_BYTES).await?;
@@ -203,7 +203,7 @@ async fn ask(call: RequestBuilder) -> Result<Answer, ProviderError> {
 
 async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, ProviderError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| ProviderError::unknown(error_chain(&error.without_url())))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| ProviderError::unknown(error_chain(&error.without_url())).away())? {
         body.extend_from_slice(&chunk);
         if body.len() > most {
             return Err(ProviderError::unknown("the answer is too long"));

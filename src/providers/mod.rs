@@ -4,6 +4,7 @@
 //! of it runs on a paused clock. It keeps no state that an order rests on: what was asked for and answered is the caller's to store.
 
 mod breaker;
+mod breakers;
 mod call;
 mod email;
 mod guarded;
@@ -16,7 +17,8 @@ mod sms;
 mod smtp;
 mod wire;
 
-pub use breaker::{Breaker, Breakers, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
+pub use breaker::{Breaker, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
+pub use breakers::Breakers;
 pub use call::{Call, PAYMENT_BREAKER, ProviderError, SetupError};
 pub use email::{Email, Mailer};
 pub use guarded::Guarded;

@@ -91,10 +91,10 @@ impl Answer {
 
     pub(super) fn of_error(error: ProviderError) -> Self {
         let (status, reason) = match error {
-            ProviderError::Failed { reason } | ProviderError::Deferred { reason } | ProviderError::Busy { reason, .. } => {
+            ProviderError::Failed { reason, .. } | ProviderError::Deferred { reason } | ProviderError::Busy { reason, .. } => {
                 (Status::Failed, reason)
             }
-            ProviderError::Unknown { reason } => (Status::Unknown, reason),
+            ProviderError::Unknown { reason, .. } => (Status::Unknown, reason),
             ProviderError::Rejected { reason } => (Status::Rejected, reason),
             ProviderError::Open { retry_in_ms } => (Status::Failed, format!("try again in {retry_in_ms} ms")),
         };
@@ -119,7 +119,7 @@ impl Answer {
     pub(super) fn into_error(self) -> ProviderError {
         let reason = self.reason.unwrap_or_else(|| format!("answered {:?}", self.status));
         match self.status {
-            Status::Failed => ProviderError::Failed { reason },
+            Status::Failed => ProviderError::failed(reason),
             Status::Rejected => ProviderError::Rejected { reason },
             Status::Unknown
             | Status::Approved
@@ -128,7 +128,7 @@ impl Answer {
             | Status::Voided
             | Status::AlreadyCharged
             | Status::NotFound
-            | Status::Sent => ProviderError::Unknown { reason },
+            | Status::Sent => ProviderError::unknown(reason),
         }
     }
 }
@@ -138,8 +138,10 @@ impl Answer {
 pub(super) fn of_number(number: u16) -> ProviderError {
     let reason = format!("HTTP status {number}");
     match number {
-        401 | 403 | 404 | 405 | 429 => ProviderError::Failed { reason },
+        401 | 403 | 404 | 405 | 429 => ProviderError::failed(reason).away(),
         400 | 413 | 414 | 415 | 422 => ProviderError::Rejected { reason },
-        _ => ProviderError::Unknown { reason },
+        // Of something in between. Any other 5xx is the party's own, and may be this order's doing.
+        502..=504 => ProviderError::unknown(reason).away(),
+        _ => ProviderError::unknown(reason),
     }
 }

@@ -269,6 +269,7 @@ mod tests {
             }
         }
         assert_eq!(read("sep=|\r\na|b\r\n1|2,3"), ["2: a|b", "3: 1|2,3"]);
+        assert_eq!(read("\u{feff}sep=;\r\na;b\r\n1;2,3"), ["2: a|b", "3: 1|2,3"]);
         assert_eq!(read("\n\n\"a;b;c\",b\n1,2"), ["3: a;b;c|b", "4: 1|2"]);
     }
 

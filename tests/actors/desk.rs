@@ -10,7 +10,7 @@ use ordermill::saga::Shipment;
 
 pub async fn letters(front: &Front, kind: LetterKind) -> Vec<DeadLetter> {
     let filter = LetterFilter { state: Some(LetterState::Open), kind: Some(kind), limit: 100, ..LetterFilter::default() };
-    front.reads().letters(filter).await.unwrap()
+    front.reads().letters(filter).await.unwrap().rows
 }
 
 /// Waits for the one open letter of this kind.

@@ -22,6 +22,9 @@ struct Faults {
     fail_charges: AtomicU32,
     /// Questions that are answered too early: not found.
     deny: AtomicU32,
+    /// Calls that came.
+    charges: AtomicU32,
+    voids: AtomicU32,
 }
 
 fn takes(count: &AtomicU32) -> bool {
@@ -42,6 +45,7 @@ fn lost<T: Send + 'static>(call: Call<T>) -> Call<T> {
 
 impl PaymentProvider for Hostile {
     fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+        self.faults.charges.fetch_add(1, Ordering::SeqCst);
         if takes(&self.faults.fail_charges) {
             return Box::pin(async { Err(ProviderError::failed("not now")) });
         }
@@ -52,6 +56,7 @@ impl PaymentProvider for Hostile {
         if takes(&self.faults.deny) { Box::pin(async { Ok(Found::NotFound) }) } else { self.inner.find(key) }
     }
     fn void(&self, key: ChargeKey) -> Call<Voided> {
+        self.faults.voids.fetch_add(1, Ordering::SeqCst);
         let call = self.inner.void(key);
         if takes(&self.faults.lose_voids) { lost(call) } else { call }
     }
@@ -100,7 +105,9 @@ fn a_refund_whose_answer_is_lost_is_asked_for_and_not_repeated() {
 #[test]
 fn a_refund_that_is_refused_because_it_is_done_is_done() {
     run(|| async {
-        let (world, faults) = world(62);
+        let (mut world, faults) = world(62);
+        // The refusal is its last try.
+        world.settings.payment_retry.retries = 1;
         let node = world.start().await;
         let front = node.front();
         let order = place(front).await;
@@ -111,6 +118,19 @@ fn a_refund_that_is_refused_because_it_is_done_is_done() {
         front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
         settled(front, order, OrderStatus::Cancelled).await;
         assert_eq!((books(&world), world.sandbox().charges()[0].refunds), (vec![(1, ChargeState::Refunded, 1)], 2));
+    });
+}
+
+#[test]
+fn a_charge_whose_answer_is_lost_is_asked_for_and_not_repeated() {
+    run(|| async {
+        let (world, faults) = world(66);
+        let node = world.start().await;
+        let front = node.front();
+        faults.lose_charges.store(1, Ordering::SeqCst);
+        let order = place(front).await;
+        settled(front, order, OrderStatus::Confirmed).await;
+        assert_eq!((books(&world), faults.charges.load(Ordering::SeqCst)), (vec![(1, ChargeState::Approved, 0)], 1));
     });
 }
 
@@ -128,22 +148,34 @@ fn a_charge_that_is_refused_because_it_is_done_is_a_charge() {
     });
 }
 
+/// Voids a charge that was never made; of the first void the answer is lost. Returns the voids that were sent.
+async fn void(seed: u64, deny: u32) -> u32 {
+    let (mut world, faults) = world(seed);
+    // The second failure is the last.
+    world.settings.payment_retry.retries = 1;
+    let node = world.start().await;
+    let front = node.front();
+    // Every charge fails, so there is time to cancel.
+    faults.fail_charges.store(1000, Ordering::SeqCst);
+    faults.lose_voids.store(1, Ordering::SeqCst);
+    let order = place(front).await;
+    until("it waits for its next try", || async { front.next_payment_try(order).is_some() }).await;
+    faults.deny.store(deny, Ordering::SeqCst);
+    front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+    settled(front, order, OrderStatus::Cancelled).await;
+    assert!(books(&world).iter().all(|(_, state, _)| *state == ChargeState::Voided), "{:?}", books(&world));
+    assert!(letters(front, LetterKind::Step).await.is_empty());
+    faults.voids.load(Ordering::SeqCst)
+}
+
 #[test]
-fn a_void_whose_answer_is_lost_is_asked_for() {
-    run(|| async {
-        let (world, faults) = world(64);
-        let node = world.start().await;
-        let front = node.front();
-        // Every charge fails, so there is time to cancel.
-        faults.fail_charges.store(1000, Ordering::SeqCst);
-        faults.lose_voids.store(1, Ordering::SeqCst);
-        let order = place(front).await;
-        until("it waits for its next try", || async { front.next_payment_try(order).is_some() }).await;
-        front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
-        settled(front, order, OrderStatus::Cancelled).await;
-        assert!(books(&world).iter().all(|(_, state, _)| *state == ChargeState::Voided), "{:?}", books(&world));
-        assert!(letters(front, LetterKind::Step).await.is_empty());
-    });
+fn a_void_whose_answer_is_lost_is_asked_for_and_not_repeated() {
+    run(|| async { assert_eq!(void(64, 0).await, 1) });
+}
+
+#[test]
+fn a_void_that_is_refused_because_it_is_done_is_done() {
+    run(|| async { assert_eq!(void(67, 1).await, 2) });
 }
 
 /// As a node that had the shard meanwhile would have done it: charged, stored, told.

@@ -4,20 +4,27 @@ use crate::desk::letters;
 use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored, until};
 use ordermill::actors::{BreakerTurn, Front};
 use ordermill::config::providers::Behaviour;
-use ordermill::domain::{LetterKind, OrderId, OrderStatus, Text};
-use ordermill::providers::sandbox::Party;
+use ordermill::domain::{LetterKind, Money, OrderId, OrderStatus, Text};
+use ordermill::providers::sandbox::{Party, SandboxPayment};
+use ordermill::providers::{
+    Call, Charge, ChargeKey, ChargeRequest, Found, Guarded, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
 const POISON: u128 = 5;
 const GOOD: u128 = 1;
+/// The stand-in answers a charge of it with an error, each time.
+const POISON_PRICE: i64 = 1005;
 
 async fn place(front: &Front, product: u128, price: i64) -> OrderId {
     front.place(new_order(vec![line(product, 1, price)]), None, LIMIT).await.unwrap().order.id
 }
 
 async fn products(front: &Front) {
-    put_product(front, POISON, 1005, 1000).await;
+    put_product(front, POISON, POISON_PRICE, 1000).await;
     put_product(front, GOOD, 1000, 1000).await;
 }
 
@@ -35,7 +42,7 @@ fn five_poison_orders_stop_no_good_one_and_are_dead_letters_in_time() {
         let began = Instant::now();
         let mut poison = Vec::new();
         for _ in 0..5 {
-            poison.push(place(front, POISON, 1005).await);
+            poison.push(place(front, POISON, POISON_PRICE).await);
         }
         until("the breaker is open", || async { front.breakers().find("payment").unwrap().snapshot().opened_total > 0 }).await;
         let good = place(front, GOOD, 1000).await;
@@ -56,7 +63,7 @@ fn a_poison_order_is_a_dead_letter_in_time_whatever_the_breaker_does() {
         let node = world.start().await;
         let front = node.front();
         products(front).await;
-        let poison = place(front, POISON, 1005).await;
+        let poison = place(front, POISON, POISON_PRICE).await;
         until("it has failed once", || async { front.next_payment_try(poison).is_some() }).await;
         let began = Instant::now();
         turn(front, BreakerTurn::Open).await;
@@ -100,5 +107,114 @@ fn an_outage_of_the_provider_ends_by_itself_and_orders_that_only_waited_are_paid
         .await;
         world.sandbox().behave(Party::Payment, Behaviour::default());
         settled(front, waiting, OrderStatus::Confirmed).await;
+    });
+}
+
+/// A provider at which nobody answers: to any call, or only to charges of what costs as much as the poison.
+struct Silent {
+    inner: SandboxPayment,
+    to_all: Arc<AtomicBool>,
+    to_poison: bool,
+}
+
+impl Silent {
+    fn or<T: Send + 'static>(&self, is_silent: bool, call: Call<T>) -> Call<T> {
+        let away = is_silent || self.to_all.load(Ordering::SeqCst);
+        if away { Box::pin(async { Err(ProviderError::failed("nobody listens").away()) }) } else { call }
+    }
+}
+
+impl PaymentProvider for Silent {
+    fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+        let is_poison = self.to_poison && request.amount.minor() == POISON_PRICE;
+        self.or(is_poison, self.inner.charge(request))
+    }
+    fn find(&self, key: ChargeKey) -> Call<Found> {
+        self.or(false, self.inner.find(key))
+    }
+    fn void(&self, key: ChargeKey) -> Call<Voided> {
+        self.or(false, self.inner.void(key))
+    }
+    fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        self.or(false, self.inner.refund(key, amount))
+    }
+}
+
+/// A world whose provider may fall silent, behind its breaker.
+fn silent(seed: u64, to_poison: bool) -> (World1, Arc<AtomicBool>) {
+    let mut world = World1::new(seed);
+    let to_all = Arc::new(AtomicBool::new(false));
+    let provider = Silent { inner: world.sandbox().payment(), to_all: to_all.clone(), to_poison };
+    let breaker = world.providers.breakers.find(PAYMENT_BREAKER).unwrap().clone();
+    world.providers.payment = Arc::new(Guarded::new(provider, breaker, 5_000));
+    (world, to_all)
+}
+
+#[test]
+fn an_outage_that_few_orders_meet_costs_none_of_them_until_it_lasts_too_long() {
+    run(|| async {
+        for (orders, outage_s, is_lost) in [(1, 60, false), (3, 60, false), (1, 130, true)] {
+            let (mut world, to_all) = silent(54, false);
+            world.settings.payment_give_up_ms = 120_000;
+            let node = world.start().await;
+            let front = node.front();
+            products(front).await;
+            to_all.store(true, Ordering::SeqCst);
+            let mut placed = Vec::new();
+            for _ in 0..orders {
+                placed.push(place(front, GOOD, 1000).await);
+            }
+            tokio::time::sleep(Duration::from_secs(outage_s)).await;
+            let letters = letters(front, LetterKind::Step).await;
+            assert_eq!(!letters.is_empty(), is_lost, "{orders} orders, {outage_s} s: {letters:?}");
+            to_all.store(false, Ordering::SeqCst);
+            if is_lost {
+                assert!(letters[0].tries > 4 && letters[0].detail.as_str().contains("nobody listens"), "{letters:?}");
+                continue;
+            }
+            for id in placed {
+                settled(front, id, OrderStatus::Confirmed).await;
+            }
+        }
+    });
+}
+
+/// The same for an order to which a provider gives no answer while it answers others.
+#[test]
+fn an_order_that_alone_gets_no_answer_is_a_dead_letter_after_its_tries() {
+    run(|| async {
+        let (world, _) = silent(55, true);
+        let node = world.start().await;
+        let front = node.front();
+        products(front).await;
+        let began = Instant::now();
+        let poison = place(front, POISON, POISON_PRICE).await;
+        until("there is a letter", || async {
+            settled(front, place(front, GOOD, 1000).await, OrderStatus::Confirmed).await;
+            !letters(front, LetterKind::Step).await.is_empty()
+        })
+        .await;
+        let letter = letters(front, LetterKind::Step).await.remove(0);
+        assert_eq!((letter.order, letter.tries), (Some(poison), 4));
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_person_tries_a_breaker_that_was_opened_by_hand() {
+    run(|| async {
+        let world = World1::new(56);
+        let node = world.start().await;
+        let front = node.front();
+        products(front).await;
+        turn(front, BreakerTurn::Open).await;
+        let waiting = place(front, GOOD, 1000).await;
+        until("it waits", || async { front.waits_for(waiting, stored(front, waiting).await.status).is_some() }).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(stored(front, waiting).await.status, OrderStatus::InventoryReserved);
+        let began = Instant::now();
+        turn(front, BreakerTurn::Trial).await;
+        settled(front, waiting, OrderStatus::Confirmed).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     });
 }

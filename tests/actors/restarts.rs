@@ -60,7 +60,7 @@ async fn die_after(commit: u64, price: i64) {
     let node = world.start().await;
     let front = node.front();
     let filter = ordermill::db::OrderFilter { limit: 10, ..ordermill::db::OrderFilter::default() };
-    let orders = front.reads().orders(filter).await.unwrap();
+    let orders = front.reads().orders(filter).await.unwrap().rows;
     assert!(orders.len() <= 1);
     for order in orders {
         settled(front, order.id, if price == 1000 { OrderStatus::Confirmed } else { OrderStatus::Failed }).await;

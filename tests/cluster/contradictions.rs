@@ -1,12 +1,14 @@
 //! A role of another team contradicts itself. The first answer is the fact: what comes after it moves nobody, and is one dead letter.
 
+use crate::external::act;
 use crate::member::{Cluster, Member};
 use crate::support::{line, product, put_product, run, stored, until};
 use futures_util::future::join_all;
+use ordermill::actors::LetterAction;
 use ordermill::db::{LetterFilter, Reads};
 use ordermill::domain::{
-    Channel, DeadLetter, Event, EventBody, Money, NoticeKind, Order, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles, Shortage,
-    Text,
+    Channel, DeadLetter, Event, EventBody, LetterState, Money, NoticeKind, Order, OrderId, OrderStatus, Quantity, ReservedLine, Role,
+    Roles, Shortage, Text,
 };
 use ordermill::saga::external::CONTRADICTION;
 use std::rc::Rc;
@@ -139,7 +141,7 @@ impl Shop {
     }
 
     async fn letters(&self, order: OrderId) -> Vec<DeadLetter> {
-        self.cluster.world.database.letters(LetterFilter { order: Some(order), limit: 100, ..LetterFilter::default() }).await.unwrap()
+        self.cluster.world.database.letters(LetterFilter { order: Some(order), limit: 100, ..LetterFilter::default() }).await.unwrap().rows
     }
 
     async fn play(&self, (first, second, end, contradictions): Row, way: Way) {
@@ -255,4 +257,24 @@ fn every_pair_of_contradicting_notices_on_one_node() {
 #[test]
 fn every_pair_of_contradicting_notices_across_nodes() {
     every_pair(36, Role::Notification, NOTIFICATION, true);
+}
+
+/// Repeats come for as long as that team's topic is read again.
+#[test]
+fn a_contradiction_that_a_person_has_seen_to_is_not_told_again() {
+    run(|| async {
+        let shop = Shop::open(37, Role::Payment, false).await;
+        let id = shop.orders.place(vec![line(1, 2, 1000)]).await.unwrap().unwrap();
+        let order = stored(&shop.orders.front, id).await.order;
+        shop.say(&order, Say::Paid);
+        shop.say(&order, Say::Failed);
+        until("there is a letter", || async { !shop.letters(id).await.is_empty() }).await;
+        let letter = shop.letters(id).await.remove(0);
+        assert!(act(&shop.orders, &letter, LetterAction::Discard).await);
+        shop.say(&order, Say::Failed);
+        shop.say(&order, Say::Cancelled);
+        until("another one is told", || async { shop.letters(id).await.len() == 2 }).await;
+        let open = shop.letters(id).await.into_iter().filter(|letter| letter.state == LetterState::Open);
+        assert_eq!(open.map(|letter| letter.step.to_string()).collect::<Vec<_>>(), ["PaymentCancelled"]);
+    });
 }

@@ -52,8 +52,8 @@ fn a_refund_that_another_team_owes_is_a_letter_that_a_person_closes() {
         let cancel = Command::Cancel { by: CancelledBy::Customer };
         node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
         let filter = || LetterFilter { state: Some(LetterState::Open), limit: 10, ..LetterFilter::default() };
-        until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().is_empty() }).await;
-        let letter = cluster.world.database.letters(filter()).await.unwrap().remove(0);
+        until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().rows.is_empty() }).await;
+        let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0);
         assert_eq!((letter.step.as_str(), letter.cause.as_str()), ("refund", "external-role"));
         assert_eq!(stored(&node.front, id).await.status, OrderStatus::Refunding);
         let act = |action| {
@@ -91,7 +91,8 @@ fn money(minor: i64) -> Money {
 
 pub async fn letter(cluster: &Cluster, order: OrderId, step: &str) -> DeadLetter {
     let filter = || LetterFilter { state: Some(LetterState::Open), order: Some(order), limit: 10, ..LetterFilter::default() };
-    let find = || async { cluster.world.database.letters(filter()).await.unwrap().into_iter().find(|letter| letter.step.as_str() == step) };
+    let find =
+        || async { cluster.world.database.letters(filter()).await.unwrap().rows.into_iter().find(|letter| letter.step.as_str() == step) };
     until(&format!("there is a letter about {step}"), || async { find().await.is_some() }).await;
     find().await.unwrap()
 }
@@ -270,8 +271,8 @@ fn another_teams_payment_is_revenue_and_its_refund_is_taken_off() {
         let (id, cancel) = (ids[0], Command::Cancel { by: CancelledBy::Customer });
         node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
         let filter = || LetterFilter { state: Some(LetterState::Open), limit: 10, ..LetterFilter::default() };
-        until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().is_empty() }).await;
-        let letter = cluster.world.database.letters(filter()).await.unwrap().remove(0).id;
+        until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().rows.is_empty() }).await;
+        let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0).id;
         let skip = move |front: Front| async move { front.act(letter, LetterAction::Skip, Text::lossy("ann"), None, LIMIT).await };
         node.ask(skip).await.unwrap().unwrap();
         settled(&node.front, id, OrderStatus::Cancelled).await;

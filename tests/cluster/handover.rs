@@ -1,10 +1,12 @@
-//! What is under way while shards change hands is done once: notices, above all, of which nobody can take one back.
+//! What is under way while shards change hands is done once: notices, of which nobody can take one back, and payments.
 
 use crate::member::{Cluster, Member};
 use crate::support::{line, put_product, run, settled, until};
 use ordermill::config::providers::Behaviour;
-use ordermill::domain::{OrderId, OrderStatus, Role};
+use ordermill::domain::{OrderId, OrderStatus, Role, Shards};
+use ordermill::providers::PAYMENT_BREAKER;
 use ordermill::providers::sandbox::Party;
+use ordermill::saga::policy::Backoff;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
@@ -76,5 +78,45 @@ fn a_node_that_slept_past_its_lease_tells_nobody_anything() {
         told_once(&cluster, &second, placed).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(cluster.world.sandbox().sent().len(), ORDERS, "nobody was told twice");
+    });
+}
+
+/// Its first try failed, for certain. While it waits for the next one the shard goes to another node, which charges, and comes back.
+#[test]
+fn a_payment_that_another_node_made_while_its_task_waited_is_not_made_again() {
+    run(|| async {
+        let cluster = Cluster::with(44, |settings| {
+            settings.payment_retry.backoff = Backoff { first_ms: 600_000, most_ms: 600_000 };
+            settings.payment_give_up_ms = 36_000_000;
+        });
+        let first = cluster.start("a", &Role::ALL).await;
+        cluster.is_shared().await;
+        put_product(&first.front, 1, 1000, 1000).await;
+        cluster.world.sandbox().behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+        let mut placed = Vec::new();
+        for _ in 0..ORDERS {
+            let id = first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            until("it waits for its next try", || async { first.front.next_payment_try(id).is_some() }).await;
+            // Who waits is not to wait for a breaker.
+            first.front.breakers().find(PAYMENT_BREAKER).unwrap().reset();
+            placed.push(id);
+        }
+        cluster.world.sandbox().behave(Party::Payment, Behaviour::default());
+        let second = cluster.start("b", &Role::ALL).await;
+        until("shards are handed over", || async { second.owns(Role::Order) == 12 }).await;
+        let shards = Shards::new(24).unwrap();
+        let gone: Vec<OrderId> = placed.into_iter().filter(|id| second.front.owns(Role::Payment, shards.of(*id))).collect();
+        assert!(!gone.is_empty());
+        for id in &gone {
+            settled(&second.front, *id, OrderStatus::Confirmed).await;
+        }
+        second.stop();
+        until("the first has all again", || async { first.owns(Role::Order) == 24 }).await;
+        assert!(gone.iter().all(|id| first.front.next_payment_try(*id).is_some()), "its tasks have slept all the while");
+        until("they have ended", || async { gone.iter().all(|id| first.front.next_payment_try(*id).is_none()) }).await;
+        cluster.settles().await;
+        let charges = cluster.world.sandbox().charges();
+        assert_eq!(charges.iter().map(|charge| charge.key.order).collect::<BTreeSet<_>>().len(), ORDERS);
+        assert_eq!(charges.len(), ORDERS, "nobody was charged twice");
     });
 }

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{at, letter, order, place, save};
-use ordermill::db::{AnalyticsRow, LetterFilter, Outcome, Write};
+use ordermill::db::{AnalyticsRow, LetterFilter, Outcome, Scan, Write};
 use ordermill::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderStatus, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     ("an open letter is closed once, with its audit entry", |f| Box::pin(closed(f))),
     ("letters are listed newest first and filtered", |f| Box::pin(listed(f))),
     ("pages of letters are stable while new ones arrive", |f| Box::pin(paged(f))),
+    ("a page of letters looks at so many at most, and says where to go on", |f| Box::pin(bounded(f))),
     ("open letters are grouped by kind, cause and step, most first", |f| Box::pin(grouped(f))),
     ("analytics numbers are added up and their position moves", |f| Box::pin(analytics(f))),
     ("analytics numbers up to a position are added only once", |f| Box::pin(analytics_once(f))),
@@ -39,7 +40,7 @@ async fn added_twice(f: &mut Fixture) {
     let mut again = letter(&order, 1, "timeout", 9);
     again.tries = 6;
     f.write(save(&order, OrderStatus::Pending, vec![], vec![again])).await;
-    let all = f.reads.letters(LetterFilter { limit: 10, ..LetterFilter::default() }).await.unwrap();
+    let all = f.reads.letters(LetterFilter { limit: 10, ..LetterFilter::default() }).await.unwrap().rows;
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].id, all[0].state), (first.id, LetterState::Open));
     assert_eq!((all[0].tries, all[0].created_at), (6, at(5)), "it tells the newest and keeps its place in the list");
@@ -95,7 +96,7 @@ async fn closed(f: &mut Fixture) {
 }
 
 async fn ids(f: &Fixture, filter: LetterFilter) -> Vec<LetterId> {
-    f.reads.letters(LetterFilter { limit: 100, ..filter }).await.unwrap().into_iter().map(|letter| letter.id).collect()
+    f.reads.letters(LetterFilter { limit: 100, ..filter }).await.unwrap().rows.into_iter().map(|letter| letter.id).collect()
 }
 
 async fn listed(f: &mut Fixture) {
@@ -125,14 +126,55 @@ async fn paged(f: &mut Fixture) {
     let mut before = None;
     for round in 0.. {
         let page = f.reads.letters(LetterFilter { before, limit: 3, ..LetterFilter::default() }).await.unwrap();
-        let Some(last) = page.last() else { break };
-        before = Some((last.created_at, last.id));
-        seen.extend(page);
+        seen.extend(page.rows);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
         f.write(Write::AddLetter(letter(&order, 100 + round, "new", 1000))).await;
     }
     let mut wanted = letters;
     wanted.sort_by_key(|letter| std::cmp::Reverse((letter.created_at, letter.id)));
     assert_eq!(seen.iter().map(|letter| letter.id).collect::<Vec<_>>(), wanted.iter().map(|letter| letter.id).collect::<Vec<_>>());
+}
+
+/// The one open letter is the oldest of all.
+async fn bounded(f: &mut Fixture) {
+    let orders = [order(1), order(2)];
+    let letters: Vec<DeadLetter> = (0..30_u32).map(|n| letter(&orders[usize::from(n % 2 == 1)], n, "timeout", u64::from(n) / 4)).collect();
+    f.commit(letters.iter().cloned().map(Write::AddLetter).collect()).await;
+    f.commit(letters.iter().skip(1).map(|letter| close(letter.id, LetterState::Skipped)).collect()).await;
+    let all = LetterFilter::default();
+    let empty = f.reads.letters(LetterFilter { cause: Some("smtp".to_owned()), scan: Scan(10), limit: 5, ..all.clone() }).await.unwrap();
+    let mut places: Vec<_> = letters.iter().map(|letter| (letter.created_at, letter.id)).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!((empty.rows, empty.next), (vec![], Some(places[9])), "ten were looked at");
+    let filters = [
+        all.clone(),
+        LetterFilter { state: Some(LetterState::Open), ..all.clone() },
+        LetterFilter { state: Some(LetterState::Skipped), ..all.clone() },
+        LetterFilter { cause: Some("smtp".to_owned()), ..all.clone() },
+        LetterFilter { order: Some(orders[1].id), ..all.clone() },
+        LetterFilter { order: Some(orders[0].id), state: Some(LetterState::Open), ..all },
+    ];
+    for filter in filters {
+        let wanted = ids(f, LetterFilter { scan: Scan(100), ..filter.clone() }).await;
+        for (scan, limit) in [(1, 1), (3, 2), (2, 9), (29, 3), (30, 30), (31, 30)] {
+            let mut asked = LetterFilter { scan: Scan(scan), limit, ..filter.clone() };
+            let mut seen = Vec::new();
+            for round in 0.. {
+                assert!(round <= 31, "{asked:?} comes to no end");
+                let page = f.reads.letters(asked.clone()).await.unwrap();
+                assert!(page.rows.len() <= limit as usize, "{asked:?}");
+                seen.extend(page.rows.into_iter().map(|letter| letter.id));
+                asked.before = page.next;
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, wanted, "{asked:?}");
+        }
+    }
 }
 
 async fn grouped(f: &mut Fixture) {

@@ -4,8 +4,8 @@ use crate::fixture::{Fixture, Implementation};
 use crate::sample;
 use ordermill::db::{Answer, CorrectionFilter, IdempotencyKey, LetterFilter, Undo, Write};
 use ordermill::domain::{
-    AnalyticsRow, Channel, Condition, Event, EventBody, LetterState, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus, ProductChange, Role,
-    Shard, StockChange,
+    AnalyticsRow, Channel, Condition, Event, EventBody, LetterState, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus,
+    ProductChange, Role, Shard, StockChange,
 };
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -68,14 +68,20 @@ fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
     let order = sample::order_of(dice.below(ORDERS), vec![sample::line(dice.below(PRODUCTS), 1), sample::line(PRODUCTS, 2)]);
     match dice.below(22) {
         0 | 1 => sample::place(&order),
-        2 => sample::place_with(&order, u8::try_from(dice.below(3)).unwrap(), u8::try_from(dice.below(2)).unwrap(), sample::at(dice.below(9))),
+        2 => sample::place_with(
+            &order,
+            u8::try_from(dice.below(3)).unwrap(),
+            u8::try_from(dice.below(2)).unwrap(),
+            sample::at(dice.below(9)),
+        ),
         3 => save(dice, &order),
         4 | 5 => sample::reserve(&order),
         6 => sample::release(&order, dice.one_of(&[Undo::Cancelled, Undo::PaymentFailed])),
         7 => sample::hold(&order),
         8 => sample::ship(&order),
         9 | 10 => {
-            let all = [PaymentStatus::Trying, PaymentStatus::Charged, PaymentStatus::Failed, PaymentStatus::Cancelled, PaymentStatus::Refunded];
+            let all =
+                [PaymentStatus::Trying, PaymentStatus::Charged, PaymentStatus::Failed, PaymentStatus::Cancelled, PaymentStatus::Refunded];
             sample::payment(&order, 1 + u32::try_from(dice.below(2)).unwrap(), dice.one_of(&all))
         }
         11 => {
@@ -102,7 +108,9 @@ fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
             Write::SaveAnalytics { add: vec![row], source: fixture.writer.writer, after, seq: after + 4 }
         }
         18 => Write::KnowOrder { order },
-        19 => Write::HoldEvent { event: Event::of(&order, sample::at(700), dice.one_of(&[&EventBody::OrderConfirmed, &EventBody::PaymentCancelled]).clone()) },
+        19 => Write::HoldEvent {
+            event: Event::of(&order, sample::at(700), dice.one_of(&[&EventBody::OrderConfirmed, &EventBody::PaymentCancelled]).clone()),
+        },
         20 => Write::Published { writer: fixture.writer.writer, seq: i64::try_from(dice.below(9)).unwrap() },
         _ => shards(dice),
     }
@@ -152,7 +160,7 @@ async fn contents(fixture: &Fixture) -> Vec<String> {
     tell(&mut lines, "number", snapshot.analytics().await.unwrap());
     tell(&mut lines, "position", snapshot.analytics_positions().await.unwrap());
     tell(&mut lines, "log", reads.log(fixture.writer.writer, 0, 100_000).await.unwrap());
-    tell(&mut lines, "letter", reads.letters(LetterFilter { limit: 1000, ..LetterFilter::default() }).await.unwrap());
+    tell(&mut lines, "letter", reads.letters(LetterFilter { limit: 1000, ..LetterFilter::default() }).await.unwrap().rows);
     tell(&mut lines, "correction", reads.corrections(CorrectionFilter { limit: 1000, ..CorrectionFilter::default() }).await.unwrap());
     tell(&mut lines, "shard", reads.shard_rows().await.unwrap().into_iter().filter(|row| row.writer.is_some()).collect());
     for writer in reads.writers().await.unwrap() {

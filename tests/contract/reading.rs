@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{adjust, at, line, notice, order, order_of, place, product_id, put, reserve, save};
-use ordermill::db::{OrderFilter, Write};
+use ordermill::db::{OrderFilter, Scan, Write};
 use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderId, OrderStatus, Shard, Timestamp};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("what does not exist is none", |f| Box::pin(nothing(f))),
     ("orders are listed newest first and filtered", |f| Box::pin(listed(f))),
     ("pages of orders are stable while new ones arrive", |f| Box::pin(paged(f))),
+    ("a page of orders looks at so many at most, and says where to go on", |f| Box::pin(bounded(f))),
     ("open orders of some shards are paged by id", |f| Box::pin(open_orders(f))),
     ("pending notices of a channel come by the time of their next try", |f| Box::pin(next_notices(f))),
     ("products are paged by id", |f| Box::pin(products(f))),
@@ -42,7 +43,7 @@ async fn nothing(f: &mut Fixture) {
 }
 
 async fn list(f: &Fixture, filter: OrderFilter) -> Vec<OrderId> {
-    f.reads.orders(OrderFilter { limit: 100, ..filter }).await.unwrap().into_iter().map(|row| row.id).collect()
+    f.reads.orders(OrderFilter { limit: 100, ..filter }).await.unwrap().rows.into_iter().map(|row| row.id).collect()
 }
 
 async fn listed(f: &mut Fixture) {
@@ -57,7 +58,7 @@ async fn listed(f: &mut Fixture) {
     assert_eq!(list(f, OrderFilter { before: Some(id(2)), ..all }).await, [1, 0].map(id));
     let both = OrderFilter { customer: Some(order(2).customer), status: Some(OrderStatus::Pending), ..all };
     assert_eq!(list(f, both).await, [id(5)]);
-    let row = f.reads.orders(OrderFilter { limit: 4, ..all }).await.unwrap().pop().unwrap();
+    let row = f.reads.orders(OrderFilter { limit: 4, ..all }).await.unwrap().rows.pop().unwrap();
     assert_eq!((row.id, row.status, row.total, row.customer), (id(2), OrderStatus::Confirmed, orders[0].total, orders[0].customer));
     assert_eq!((row.created_at, row.updated_at), (at(2), at(500)));
 }
@@ -68,12 +69,57 @@ async fn paged(f: &mut Fixture) {
     let mut before = None;
     for round in 0.. {
         let page = f.reads.orders(OrderFilter { before, limit: 7, ..OrderFilter::default() }).await.unwrap();
-        let Some(last) = page.last() else { break };
-        before = Some(last.id);
-        seen.extend(page.into_iter().map(|row| row.id));
+        seen.extend(page.rows.into_iter().map(|row| row.id));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
         f.write(place(&order(1000 + round))).await;
     }
     assert_eq!(seen, (0..50).rev().map(|n| order(n).id).collect::<Vec<_>>());
+}
+
+/// The one order of its status is the oldest of all: whoever looks for it finds it, some rows at a time.
+async fn bounded(f: &mut Fixture) {
+    let orders = place_all(f, 0..50).await;
+    let confirmed = save(&orders[0], OrderStatus::Confirmed, vec![], vec![]);
+    let cancelled = [3, 4, 31].map(|n: usize| save(&orders[n], OrderStatus::Cancelled, vec![], vec![]));
+    f.commit([vec![confirmed], cancelled.into()].concat()).await;
+    let all = OrderFilter::default();
+    let rare = OrderFilter { status: Some(OrderStatus::Confirmed), scan: Scan(10), limit: 5, ..all };
+    let first = f.reads.orders(rare).await.unwrap();
+    assert_eq!((first.rows, first.next), (vec![], Some(order(40).id)), "ten were looked at");
+    let last = f.reads.orders(OrderFilter { before: Some(order(5).id), ..rare }).await.unwrap();
+    assert_eq!((last.rows.len(), last.next), (1, None));
+
+    let customer = Some(order(1).customer);
+    let filters = [
+        all,
+        rare,
+        OrderFilter { customer, ..all },
+        OrderFilter { customer, status: Some(OrderStatus::Cancelled), ..all },
+        OrderFilter { status: Some(OrderStatus::Cancelled), ..all },
+        OrderFilter { status: Some(OrderStatus::Pending), to: Some(at(20)), ..all },
+        OrderFilter { status: Some(OrderStatus::Refunding), ..all },
+    ];
+    for filter in filters {
+        let wanted = list(f, OrderFilter { scan: Scan(100), ..filter }).await;
+        for (scan, limit) in [(1, 1), (1, 7), (3, 2), (7, 7), (49, 3), (50, 50), (51, 50)] {
+            let mut asked = OrderFilter { scan: Scan(scan), limit, ..filter };
+            let mut seen = Vec::new();
+            for round in 0.. {
+                assert!(round <= 51, "{asked:?} comes to no end");
+                let page = f.reads.orders(asked).await.unwrap();
+                assert!(page.rows.len() <= limit as usize, "{asked:?}");
+                seen.extend(page.rows.into_iter().map(|row| row.id));
+                asked.before = page.next;
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, wanted, "{asked:?}");
+        }
+    }
 }
 
 async fn open_orders(f: &mut Fixture) {

@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 /// Places orders whose notices are given up.
-async fn fail_notices<S>(app: &TestApp<S>, count: usize)
+pub async fn fail_notices<S>(app: &TestApp<S>, count: usize)
 where
     S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
 {

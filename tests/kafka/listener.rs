@@ -168,7 +168,7 @@ impl Node {
     }
 
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
-        self.database.letters(LetterFilter { state: Some(LetterState::Open), limit: 1000, ..LetterFilter::default() }).await.unwrap()
+        self.database.letters(LetterFilter { state: Some(LetterState::Open), limit: 1000, ..LetterFilter::default() }).await.unwrap().rows
     }
 
     pub(crate) async fn heard(&self, what: &str, count: usize) {

@@ -7,6 +7,12 @@ use ordermill::config::KafkaSettings;
 use ordermill::domain::{OrderId, Shards, Topic};
 use ordermill::kafka::headers::Headers;
 use ordermill::kafka::read::{Dated, Reading, Record, read};
+use ordermill::kafka::topics::TopicNames;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -203,5 +209,63 @@ async fn a_payment_service_written_from_the_specification_alone_takes_the_roles_
     // What the other team cannot undo is for a person.
     assert_eq!(node.plan.send("POST", &format!("/api/v1/orders/{}/cancel", paid[1]), "{}").unwrap().status, 202);
     until("a letter about the refund", LIMIT, || node.letters().iter().any(|letter| letter["orderId"] == json!(paid[1].0)));
+    served.stop();
+}
+
+/// The broker has deleted them before the node, which was down, could read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn shipments_that_were_deleted_while_the_node_was_down_are_told_wherever_a_person_looks() {
+    let mut node = Node::new();
+    node.plan = node.plan.with("kafka.probe_ms", 200);
+    let served = node.plan.start();
+    node.plan.put_product("10.00");
+    let orders: Vec<OrderId> = (0..3).map(|_| node.place("10.00")).collect();
+    for order in &orders {
+        node.comes_to(*order, "CONFIRMED");
+    }
+    let topic = TopicNames::of(&node.kafka).of_topic(Topic::Shipping);
+    let group = format!("{}ordermill.order", node.kafka.prefix);
+    until("it knows where it is on each partition", LIMIT, || {
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", node.kafka.brokers.join(",")).set("group.id", &group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&topic, 0, 23);
+        let found = tokio::task::block_in_place(|| client.committed_offsets(list, LIMIT)).unwrap();
+        found.elements().iter().all(|one| matches!(one.offset(), Offset::Offset(_)))
+    });
+    served.stop();
+    let teller = Teller::new(&node.kafka);
+    let mut deleted = TopicPartitionList::new();
+    for order in &orders {
+        let shipped = node.shipped(*order);
+        teller.tell(&shipped);
+        if deleted.find_partition(&topic, shipped.partition).is_none() {
+            deleted.add_partition_offset(&topic, shipped.partition, Offset::End).unwrap();
+        }
+    }
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", node.kafka.brokers.join(",")).create().unwrap();
+    for gone in admin.delete_records(&deleted, &AdminOptions::new()).await.unwrap().elements() {
+        gone.error().unwrap();
+    }
+    let served = node.plan.start();
+    until("a letter of each partition", LIMIT, || node.letters().len() == deleted.count());
+    for letter in node.letters() {
+        let detail = letter["detail"].as_str().unwrap();
+        assert!(letter["cause"] == json!("records-lost") && detail.contains("shipping-events partition"), "{letter}");
+        assert!(detail.contains("deleted before"), "{letter}");
+    }
+    let health = || node.plan.get("/health").unwrap().body;
+    until("health tells of it", LIMIT, || health().contains("deleted before they were read") && health().contains("DEGRADED"));
+    assert!(node.plan.log().contains("deleted before they were read"), "{}", node.plan.log());
+    let counted = node.plan.metric(r#"ordermill_kafka_lost_records_total{topic="shipping-events"}"#);
+    assert_eq!(counted.to_string(), orders.len().to_string());
+    for letter in node.letters() {
+        let path = format!("/api/v1/admin/dlq/{}", letter["letterId"].as_str().unwrap());
+        assert_eq!(node.plan.send("POST", &path, r#"{"action": "discard"}"#).unwrap().status, 200);
+    }
+    until("it is over", LIMIT, || health().contains("\"UP\"") && !health().contains("deleted before"));
+    teller.tell(&node.shipped(orders[0]));
+    node.comes_to(orders[0], "SHIPPED");
     served.stop();
 }

@@ -63,7 +63,7 @@ impl Place {
     }
 
     async fn letters(&self, state: LetterState) -> Vec<DeadLetter> {
-        self.database.letters(LetterFilter { state: Some(state), limit: 1000, ..LetterFilter::default() }).await.unwrap()
+        self.database.letters(LetterFilter { state: Some(state), limit: 1000, ..LetterFilter::default() }).await.unwrap().rows
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {

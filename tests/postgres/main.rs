@@ -1,4 +1,5 @@
-//! What is PostgreSQL's own: making databases, lines that are cut, frozen nodes, a server that is restarted, who may come in, and by what line.
+//! What is PostgreSQL's own: making databases, lines that are cut, frozen nodes, a server that is restarted, who may come in, by what line,
+//! and a database of an earlier version.
 //!
 //! They need a server: `eval "$(scripts/services start postgres)"`. [`restart`] and [`tls`] start one of their own, to halt and to change it.
 
@@ -23,6 +24,7 @@ mod server;
 mod services;
 mod slow;
 mod tls;
+mod upgrade;
 
 use ordermill::db::postgres::{PgOptions, PgStore};
 use ordermill::db::{Batch, CommitError, Committed, NewWriter, Store as _, Write, WriterState};

@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter,
-    OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount,
+    OrderFilter, OrderRow, Page, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use ordermill::domain::{
     Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
@@ -42,7 +42,7 @@ impl Reads for Forgetful {
     fn order(&self, id: OrderId) -> Answer<Option<StoredOrder>> {
         self.0.order(id)
     }
-    fn orders(&self, filter: OrderFilter) -> Answer<Vec<OrderRow>> {
+    fn orders(&self, filter: OrderFilter) -> Answer<Page<OrderRow, OrderId>> {
         self.0.orders(filter)
     }
     fn known_order(&self, id: OrderId) -> Answer<Option<Arc<Order>>> {
@@ -74,7 +74,7 @@ impl Reads for Forgetful {
     fn low_stock(&self, most: i32, limit: u32) -> Answer<Vec<Product>> {
         self.0.low_stock(most, limit)
     }
-    fn letters(&self, filter: LetterFilter) -> Answer<Vec<DeadLetter>> {
+    fn letters(&self, filter: LetterFilter) -> Answer<Page<DeadLetter, LetterPlace>> {
         self.0.letters(filter)
     }
     fn letter_groups(&self) -> Answer<Vec<LetterGroup>> {

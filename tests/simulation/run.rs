@@ -234,7 +234,7 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
 async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
     let filter = LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Step), limit: 1000, ..LetterFilter::default() };
     let letters = fleet.ground.chaos.ask(|database| database.letters(filter));
-    for letter in letters {
+    for letter in letters.rows {
         // What left the house unpaid cannot be settled by trying again.
         let action = if letter.cause.as_str() == "shipped-unpaid" { LetterAction::Compensate } else { LetterAction::Reprocess };
         let mut acted = act(fleet, chance, letter.id, action).await;

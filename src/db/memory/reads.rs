@@ -5,8 +5,8 @@ use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::write::STOCK_ACTION;
 use crate::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter,
-    OrderRow, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount,
+    OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
     Channel, DeadLetter, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard,
@@ -44,11 +44,11 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| tables.orders.get(&id).map(|row| row.order.clone()).or_else(|| tables.known.get(&id).cloned()))
     }
 
-    fn orders(&self, filter: OrderFilter) -> Reading<Vec<OrderRow>> {
+    fn orders(&self, filter: OrderFilter) -> Reading<Page<OrderRow, OrderId>> {
         self.ask(move |tables| {
             let end = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
-            let newest_first = tables.orders.range((Bound::Unbounded, end)).rev().map(|(_, row)| row);
-            newest_first.filter(|row| is_wanted(row, &filter)).take(count(filter.limit)).map(order_row).collect()
+            let newest_first = tables.orders.range((Bound::Unbounded, end)).rev().map(|(_, row)| order_row(row));
+            page(newest_first, filter.scan, filter.limit, |row| filter.passes(row), |row| row.id)
         })
     }
 
@@ -112,13 +112,13 @@ impl Reads for MemoryDatabase {
         })
     }
 
-    fn letters(&self, filter: LetterFilter) -> Reading<Vec<DeadLetter>> {
+    fn letters(&self, filter: LetterFilter) -> Reading<Page<DeadLetter, LetterPlace>> {
         self.ask(move |tables| {
-            let mut letters: Vec<DeadLetter> =
-                tables.letters.values().filter(|letter| is_wanted_letter(letter, &filter)).cloned().collect();
-            letters.sort_by_key(|letter| std::cmp::Reverse((letter.created_at, letter.id)));
-            letters.truncate(count(filter.limit));
-            letters
+            let place = |letter: &DeadLetter| (letter.created_at, letter.id);
+            let mut letters: Vec<&DeadLetter> = tables.letters.values().collect();
+            letters.retain(|letter| filter.before.is_none_or(|before| place(letter) < before));
+            letters.sort_by_key(|letter| std::cmp::Reverse(place(letter)));
+            page(letters.into_iter().cloned(), filter.scan, filter.limit, |letter| filter.passes(letter), place)
         })
     }
 
@@ -206,11 +206,19 @@ impl Reads for MemoryDatabase {
     }
 }
 
-fn is_wanted(row: &StoredOrder, filter: &OrderFilter) -> bool {
-    filter.customer.is_none_or(|customer| row.order.customer == customer)
-        && filter.status.is_none_or(|status| row.status == status)
-        && filter.from.is_none_or(|from| row.order.created_at >= from)
-        && filter.to.is_none_or(|to| row.order.created_at < to)
+/// A page of the first `scan` rows.
+fn page<Row, Place>(
+    rows: impl Iterator<Item = Row>,
+    scan: Scan,
+    limit: u32,
+    passes: impl Fn(&Row) -> bool,
+    place: impl Fn(&Row) -> Place,
+) -> Page<Row, Place> {
+    let mut looked_at: Vec<Row> = rows.take(count(scan.0)).collect();
+    let end = looked_at.last().filter(|_| looked_at.len() == count(scan.0)).map(&place);
+    looked_at.retain(passes);
+    looked_at.truncate(count(limit).saturating_add(1));
+    Page::of(looked_at, limit, end, place)
 }
 
 fn order_row(row: &StoredOrder) -> OrderRow {
@@ -222,14 +230,6 @@ fn order_row(row: &StoredOrder) -> OrderRow {
         created_at: row.order.created_at,
         updated_at: row.updated_at,
     }
-}
-
-fn is_wanted_letter(letter: &DeadLetter, filter: &LetterFilter) -> bool {
-    filter.state.is_none_or(|state| letter.state == state)
-        && filter.kind.is_none_or(|kind| letter.kind == kind)
-        && filter.cause.as_ref().is_none_or(|cause| letter.cause.as_str() == cause)
-        && filter.order.is_none_or(|order| letter.order == Some(order))
-        && filter.before.is_none_or(|before| (letter.created_at, letter.id) < before)
 }
 
 fn letter_groups(tables: &Tables) -> Vec<LetterGroup> {

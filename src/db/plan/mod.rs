@@ -15,8 +15,8 @@ pub(super) use answers::Answers;
 pub(super) use cluster::{Cluster, Handed, Owner, StoredCluster};
 pub(super) use desk::{Desk, StoredLetter};
 pub(super) use needs::Needs;
-pub(crate) use stock::{OrderStock, StepName, StockRow};
 pub(super) use stock::{ChangedProduct, StockDesk, numbers};
+pub(crate) use stock::{OrderStock, StepName, StockRow};
 
 use crate::db::store::Batch;
 use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};

@@ -2,15 +2,12 @@
 
 use super::error::Failure;
 use super::rows;
-use super::statement::{Time, Value, select, sql, time, timestamp};
-use crate::db::read::{LetterFilter, LetterGroup};
+use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
+use crate::db::read::{LetterFilter, LetterGroup, LetterPlace, Page};
 use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Timestamp};
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
 use uuid::Uuid;
-
-/// A filter that few letters pass looks at so many at most; then the page is what was found until there.
-const SCAN_LIMIT: i64 = 10_000_000;
 
 type LetterTypes = (
     (SqlUuid, Text, Text, Nullable<SqlUuid>, Nullable<SmallInt>, Text, Text),
@@ -24,20 +21,34 @@ sql!(
     "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
      FROM dead_letters WHERE id = ?" => LetterTypes
 );
-sql!(
-    LettersByTime,
-    "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin FROM (\
-     SELECT * FROM dead_letters WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?) found \
-     WHERE state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
-     ORDER BY created_at DESC, id DESC LIMIT ?" => LetterTypes
-);
-sql!(
-    LettersOfOrder,
-    "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
-     FROM dead_letters WHERE order_id = ? AND (created_at, id) < (?, ?) \
-     AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
-     ORDER BY created_at DESC, id DESC LIMIT ?" => LetterTypes
-);
+/// A list of letters: of what one index finds, newest first, what passes the filter; and how far a page may look.
+macro_rules! letter_list {
+    ($name:ident, $end:ident, $where:literal) => {
+        sql!(
+            $name,
+            concat!(
+                "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
+                 FROM dead_letters WHERE ",
+                $where,
+                " AND (created_at, id) < (?, ?) AND (created_at, id) >= (?, ?) \
+                 AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
+                 ORDER BY created_at DESC, id DESC LIMIT ?"
+            ) => LetterTypes
+        );
+        sql!(
+            $end,
+            concat!(
+                "SELECT created_at, id FROM dead_letters WHERE ",
+                $where,
+                " AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?"
+            ) => (Timestamptz, SqlUuid)
+        );
+    };
+}
+letter_list!(LettersByTime, EndByTime, "?::uuid IS NULL");
+letter_list!(LettersOpen, EndOpen, "state = 'OPEN' AND ?::uuid IS NULL");
+letter_list!(LettersOfOrder, EndOfOrder, "order_id = ?");
+
 sql!(
     Groups,
     "SELECT kind, cause, step, count(*), min(created_at) FROM dead_letters WHERE state = 'OPEN' \
@@ -72,22 +83,44 @@ pub(super) async fn one(conn: &AsyncPgConnection, id: LetterId) -> Result<Option
     rows.into_iter().next().map(letter).transpose()
 }
 
-/// See [`LetterFilter`]. Where a filter lets few of many letters through, the page ends at [`SCAN_LIMIT`] letters looked at.
-pub(super) async fn list(conn: &AsyncPgConnection, filter: LetterFilter) -> Result<Vec<DeadLetter>, Failure> {
-    let (at, id) = filter.before.map_or((Timestamp(i64::MAX), Uuid::max()), |(at, id)| (at, id.0));
-    let (at, last) = (Value::Time(time(at)), Value::Id(id));
-    let state = Value::TextOrNull(filter.state.map(|state| state.name().to_owned()));
-    let kind = Value::TextOrNull(filter.kind.map(|kind| kind.name().to_owned()));
-    let cause = Value::TextOrNull(filter.cause);
-    let limit = i64::from(filter.limit);
-    let rows: Vec<LetterRow> = match filter.order {
-        Some(order) => select(conn, LettersOfOrder, [Value::Id(order.0), at, last, state, kind, cause, Value::Int(limit)]).await?,
-        None => {
-            let values = [at, last, Value::Int(SCAN_LIMIT.max(limit)), state, kind, cause, Value::Int(limit)];
-            select(conn, LettersByTime, values).await?
-        }
-    };
-    rows.into_iter().map(letter).collect()
+/// See [`LetterFilter`].
+pub(super) async fn list(conn: &AsyncPgConnection, filter: LetterFilter) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+    match (filter.order, filter.state) {
+        (Some(_), _) => list_by(conn, (LettersOfOrder, EndOfOrder), filter).await,
+        (None, Some(LetterState::Open)) => list_by(conn, (LettersOpen, EndOpen), filter).await,
+        (None, _) => list_by(conn, (LettersByTime, EndByTime), filter).await,
+    }
+}
+
+async fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (Timestamptz, SqlUuid)>>(
+    conn: &AsyncPgConnection,
+    (list, end): (L, E),
+    filter: LetterFilter,
+) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+    let order = || Value::IdOrNull(filter.order.map(|order| order.0));
+    let (before, before_id) = filter.before.map_or((Timestamp(i64::MAX), Uuid::max()), |(at, id)| (at, id.0));
+    let mut last = None;
+    if !filter.passes_all() {
+        // Asked first: what is newer than that is not behind it.
+        let values = [order(), Value::Time(time(before)), Value::Id(before_id), Value::Int(filter.scan.before_last())];
+        let places: Vec<(Time, Uuid)> = select(conn, end, values).await?;
+        last = places.first().map(|(at, id)| (timestamp(*at), LetterId(*id)));
+    }
+    let (lowest, lowest_id) = last.map_or((Timestamp(i64::MIN), Uuid::nil()), |(at, id)| (at, id.0));
+    let values = [
+        order(),
+        Value::Time(time(before)),
+        Value::Id(before_id),
+        Value::Time(time(lowest)),
+        Value::Id(lowest_id),
+        Value::TextOrNull(filter.state.map(|state| state.name().to_owned())),
+        Value::TextOrNull(filter.kind.map(|kind| kind.name().to_owned())),
+        Value::TextOrNull(filter.cause.clone()),
+        Value::Int(i64::from(filter.limit) + 1),
+    ];
+    let rows: Vec<LetterRow> = select(conn, list, values).await?;
+    let rows = rows.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
 pub(super) async fn groups(conn: &AsyncPgConnection) -> Result<Vec<LetterGroup>, Failure> {

@@ -6,7 +6,7 @@ use super::open::small;
 use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, ProductRow, ProductTypes};
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
 use crate::db::codec;
-use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, Page, ShardRow, StoredOrder, WriterRow};
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
@@ -17,9 +17,6 @@ use diesel_async::AsyncPgConnection;
 use rust_decimal::Decimal;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// A filter that few rows pass looks at so many rows at most; then the page is what was found until there.
-const SCAN_LIMIT: i64 = 10_000_000;
 
 /// How far an order's id may lie from its time of acceptance: both are taken from one clock, moments apart.
 const ID_SLACK_US: i64 = 60_000_000;
@@ -110,25 +107,31 @@ pub(super) async fn all_orders(conn: &AsyncPgConnection, after: Option<OrderId>,
 type OrderRowTypes = (SqlUuid, SqlUuid, Text, Numeric, SqlTimestamp, SqlTimestamp);
 type OrderRowRow = (Uuid, Uuid, String, Decimal, Time, Time);
 
-/// A list of orders: of what one index finds, in the order of ids, so much as the scan limit allows, what passes the filter.
+/// A list of orders: of what one index finds, in the order of ids, what passes the filter; and how far a page may look.
 macro_rules! order_list {
-    ($name:ident, $from:literal) => {
+    ($name:ident, $end:ident, $keys:literal, $where:literal) => {
         sql!(
             $name,
             concat!(
-                "SELECT id, customer_id, status, total_amount, created_at, updated_at FROM (\
-                 SELECT o.id, o.customer_id, o.status, o.total_amount, o.created_at, o.updated_at FROM ",
-                $from,
-                " AND k.id < ? AND k.id >= ? ORDER BY k.id DESC LIMIT ?) found \
-                 WHERE status = coalesce(?, status) AND created_at >= ? AND created_at < ? ORDER BY id DESC LIMIT ?"
+                "SELECT o.id, o.customer_id, o.status, o.total_amount, o.created_at, o.updated_at FROM ",
+                $keys,
+                " k JOIN orders o ON o.id = k.id WHERE ",
+                $where,
+                " AND k.id < ? AND k.id >= ? AND o.status = coalesce(?, o.status) AND o.created_at >= ? AND o.created_at < ? \
+                 ORDER BY k.id DESC LIMIT ?"
             ) => OrderRowTypes
+        );
+        sql!(
+            $end,
+            concat!("SELECT k.id FROM ", $keys, " k WHERE ", $where, " AND k.id < ? AND k.id >= ? ORDER BY k.id DESC LIMIT 1 OFFSET ?")
+                => SqlUuid
         );
     };
 }
-order_list!(OrdersByTime, "orders k JOIN orders o ON o.id = k.id WHERE ?::uuid IS NULL");
-order_list!(OrdersOfCustomer, "orders k JOIN orders o ON o.id = k.id WHERE k.customer_id = ?");
-order_list!(OrdersOfRareStatus, "rare_orders k JOIN orders o ON o.id = k.id WHERE k.status = ?");
-order_list!(OrdersStillOpen, "open_orders k JOIN orders o ON o.id = k.id WHERE ?::uuid IS NULL");
+order_list!(OrdersByTime, EndByTime, "orders", "?::uuid IS NULL");
+order_list!(OrdersOfCustomer, EndOfCustomer, "orders", "k.customer_id = ?");
+order_list!(OrdersOfRareStatus, EndOfRareStatus, "rare_orders", "k.status = ?");
+order_list!(OrdersStillOpen, EndStillOpen, "open_orders", "?::uuid IS NULL");
 
 /// Which list finds the orders of a status.
 enum Finder {
@@ -151,37 +154,47 @@ fn finder(status: Option<OrderStatus>) -> Finder {
     }
 }
 
-/// See [`OrderFilter`]. Where a filter lets few of many rows through, the page ends at [`SCAN_LIMIT`] rows looked at.
-pub(super) async fn orders(conn: &AsyncPgConnection, filter: OrderFilter) -> Result<Vec<OrderRow>, Failure> {
+/// See [`OrderFilter`].
+pub(super) async fn orders(conn: &AsyncPgConnection, filter: OrderFilter) -> Result<Page<OrderRow, OrderId>, Failure> {
     match (filter.customer, finder(filter.status)) {
-        (Some(customer), _) => list(conn, OrdersOfCustomer, Value::Id(customer.0), filter).await,
-        (None, Finder::Time) => list(conn, OrdersByTime, Value::IdOrNull(None), filter).await,
-        (None, Finder::Open) => list(conn, OrdersStillOpen, Value::IdOrNull(None), filter).await,
-        (None, Finder::Rare(status)) => list(conn, OrdersOfRareStatus, Value::Text(status.name().to_owned()), filter).await,
+        (Some(customer), _) => list(conn, (OrdersOfCustomer, EndOfCustomer), || Value::Id(customer.0), filter).await,
+        (None, Finder::Time) => list(conn, (OrdersByTime, EndByTime), || Value::IdOrNull(None), filter).await,
+        (None, Finder::Open) => list(conn, (OrdersStillOpen, EndStillOpen), || Value::IdOrNull(None), filter).await,
+        (None, Finder::Rare(status)) => {
+            list(conn, (OrdersOfRareStatus, EndOfRareStatus), || Value::Text(status.name().to_owned()), filter).await
+        }
     }
 }
 
-async fn list<S: Sql<Row = OrderRowTypes>>(
+async fn list<L: Sql<Row = OrderRowTypes>, E: Sql<Row = SqlUuid>>(
     conn: &AsyncPgConnection,
-    sql: S,
-    key: Value,
+    (list, end): (L, E),
+    key: impl Fn() -> Value,
     filter: OrderFilter,
-) -> Result<Vec<OrderRow>, Failure> {
-    let lowest = first_id_at(filter.from, -ID_SLACK_US, Uuid::nil());
+) -> Result<Page<OrderRow, OrderId>, Failure> {
+    let mut lowest = first_id_at(filter.from, -ID_SLACK_US, Uuid::nil());
     let highest = first_id_at(filter.to, ID_SLACK_US, Uuid::max());
     let before = filter.before.map_or(highest, |id| highest.min(id.0));
+    let mut last = None;
+    if !filter.passes_all() {
+        // Asked first: what is newer than that is not behind it.
+        let values = [key(), Value::Id(before), Value::Id(lowest), Value::Int(filter.scan.before_last())];
+        let ids: Vec<Uuid> = select(conn, end, values).await?;
+        last = ids.first().copied().map(OrderId);
+        lowest = last.map_or(lowest, |id| id.0);
+    }
     let values = [
-        key,
+        key(),
         Value::Id(before),
         Value::Id(lowest),
-        Value::Int(SCAN_LIMIT.max(i64::from(filter.limit))),
         Value::TextOrNull(filter.status.map(|status| status.name().to_owned())),
         Value::Stamp(time(filter.from.unwrap_or(Timestamp(i64::MIN)))),
         Value::Stamp(time(filter.to.unwrap_or(Timestamp(i64::MAX)))),
-        limit(filter.limit),
+        Value::Int(i64::from(filter.limit) + 1),
     ];
-    let rows: Vec<OrderRowRow> = select(conn, sql, values).await?;
-    rows.into_iter().map(order_row).collect()
+    let rows: Vec<OrderRowRow> = select(conn, list, values).await?;
+    let rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::of(rows, filter.limit, last, |row| row.id))
 }
 
 fn order_row((id, customer, status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {

@@ -8,8 +8,8 @@ use super::store::on;
 use super::{letters, queries};
 use crate::db::error::StoreError;
 use crate::db::read::{
-    Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads, ShardRow, Snapshot,
-    StoredOrder, WriterRow,
+    Correction, CorrectionFilter, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page, Reads,
+    ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
@@ -108,7 +108,7 @@ impl Reads for PgReads {
         self.read(move |conn| Box::pin(queries::known_order(conn, id)))
     }
 
-    fn orders(&self, filter: OrderFilter) -> Reading<Vec<OrderRow>> {
+    fn orders(&self, filter: OrderFilter) -> Reading<Page<OrderRow, OrderId>> {
         self.read(move |conn| Box::pin(queries::orders(conn, filter)))
     }
 
@@ -148,7 +148,7 @@ impl Reads for PgReads {
         self.read(move |conn| Box::pin(queries::low_stock(conn, most, limit)))
     }
 
-    fn letters(&self, filter: LetterFilter) -> Reading<Vec<DeadLetter>> {
+    fn letters(&self, filter: LetterFilter) -> Reading<Page<DeadLetter, LetterPlace>> {
         self.read(move |conn| Box::pin(letters::list(conn, filter)))
     }
 

@@ -2,14 +2,11 @@
 
 use super::error::Failure;
 use super::rows;
-use super::statement::{Id, Value, select, sql};
-use crate::db::read::{LetterFilter, LetterGroup};
+use super::statement::{Id, Sql, Value, select, sql};
+use crate::db::read::{LetterFilter, LetterGroup, LetterPlace, Page};
 use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Timestamp};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-
-/// A filter that few letters pass looks at so many at most; then the page is what was found until there.
-const SCAN_LIMIT: i64 = 10_000_000;
 
 type LetterTypes =
     (Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text, Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>);
@@ -20,20 +17,34 @@ sql!(
     "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
      FROM dead_letters WHERE id = ?" => LetterTypes
 );
-sql!(
-    LettersByTime,
-    "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin FROM (\
-     SELECT * FROM dead_letters WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?) \
-     WHERE state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
-     ORDER BY created_at DESC, id DESC LIMIT ?" => LetterTypes
-);
-sql!(
-    LettersOfOrder,
-    "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
-     FROM dead_letters WHERE order_id = ? AND (created_at, id) < (?, ?) \
-     AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
-     ORDER BY created_at DESC, id DESC LIMIT ?" => LetterTypes
-);
+/// A list of letters: of what one index finds, newest first, what passes the filter; and how far a page may look.
+macro_rules! letter_list {
+    ($name:ident, $end:ident, $where:literal) => {
+        sql!(
+            $name,
+            concat!(
+                "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
+                 FROM dead_letters WHERE ",
+                $where,
+                " AND (created_at, id) < (?, ?) AND (created_at, id) >= (?, ?) \
+                 AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
+                 ORDER BY created_at DESC, id DESC LIMIT ?"
+            ) => LetterTypes
+        );
+        sql!(
+            $end,
+            concat!(
+                "SELECT created_at, id FROM dead_letters WHERE ",
+                $where,
+                " AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?"
+            ) => (BigInt, Binary)
+        );
+    };
+}
+letter_list!(LettersByTime, EndByTime, "? IS NULL");
+letter_list!(LettersOpen, EndOpen, "state = 'OPEN' AND ? IS NULL");
+letter_list!(LettersOfOrder, EndOfOrder, "order_id = ?");
+
 sql!(
     Groups,
     "SELECT kind, cause, step, count(*), min(created_at) FROM dead_letters WHERE state = 'OPEN' \
@@ -67,25 +78,42 @@ pub(super) fn one(conn: &mut SqliteConnection, id: LetterId) -> Result<Option<De
     select::<_, LetterRow, 1>(conn, OneLetter, [Value::id(&id.0)])?.into_iter().next().map(letter).transpose()
 }
 
-/// See [`LetterFilter`]. Where a filter lets few of many letters through, the page ends at [`SCAN_LIMIT`] letters looked at.
-pub(super) fn list(conn: &mut SqliteConnection, filter: &LetterFilter) -> Result<Vec<DeadLetter>, Failure> {
-    let (time, id) = filter.before.map_or((i64::MAX, uuid::Uuid::max()), |(at, id)| (at.0, id.0));
-    let state = filter.state.map_or(Value::Null, |state| Value::Text(state.name()));
-    let kind = filter.kind.map_or(Value::Null, |kind| Value::Text(kind.name()));
-    let cause = Value::text_or_null(filter.cause.as_deref());
-    let limit = i64::from(filter.limit);
-    let (time, last) = (Value::Int(time), Value::id(&id));
-    let rows: Vec<LetterRow> = match &filter.order {
-        Some(order) => {
-            let values = [Value::id(&order.0), time, last, state, kind, cause, Value::Int(limit)];
-            select::<_, LetterRow, 7>(conn, LettersOfOrder, values)?
-        }
-        None => {
-            let values = [time, last, Value::Int(SCAN_LIMIT.max(limit)), state, kind, cause, Value::Int(limit)];
-            select::<_, LetterRow, 7>(conn, LettersByTime, values)?
-        }
-    };
-    rows.into_iter().map(letter).collect()
+/// See [`LetterFilter`].
+pub(super) fn list(conn: &mut SqliteConnection, filter: &LetterFilter) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+    match (filter.order, filter.state) {
+        (Some(_), _) => list_by(conn, (LettersOfOrder, EndOfOrder), filter),
+        (None, Some(LetterState::Open)) => list_by(conn, (LettersOpen, EndOpen), filter),
+        (None, _) => list_by(conn, (LettersByTime, EndByTime), filter),
+    }
+}
+
+fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (BigInt, Binary)>>(
+    conn: &mut SqliteConnection,
+    (list, end): (L, E),
+    filter: &LetterFilter,
+) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+    let order = || filter.order.as_ref().map_or(Value::Null, |order| Value::id(&order.0));
+    let (before, before_id) = filter.before.map_or((i64::MAX, uuid::Uuid::max()), |(at, id)| (at.0, id.0));
+    let mut last = None;
+    if !filter.passes_all() {
+        // Asked first: what is newer than that is not behind it.
+        let values = [order(), Value::Int(before), Value::id(&before_id), Value::Int(filter.scan.before_last())];
+        last = select::<_, (i64, Id), 4>(conn, end, values)?.pop().map(|(at, Id(id))| (Timestamp(at), LetterId(id)));
+    }
+    let (lowest, lowest_id) = last.map_or((i64::MIN, uuid::Uuid::nil()), |(at, id)| (at.0, id.0));
+    let values = [
+        order(),
+        Value::Int(before),
+        Value::id(&before_id),
+        Value::Int(lowest),
+        Value::id(&lowest_id),
+        filter.state.map_or(Value::Null, |state| Value::Text(state.name())),
+        filter.kind.map_or(Value::Null, |kind| Value::Text(kind.name())),
+        Value::text_or_null(filter.cause.as_deref()),
+        Value::Int(i64::from(filter.limit) + 1),
+    ];
+    let rows = select::<_, LetterRow, 9>(conn, list, values)?.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
 pub(super) fn groups(conn: &mut SqliteConnection) -> Result<Vec<LetterGroup>, Failure> {

@@ -5,16 +5,13 @@ use super::error::Failure;
 use super::rows::{self, ProductRow, ProductTypes};
 use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::codec::{self, EventColumns};
-use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, ShardRow, StoredOrder, WriterRow};
+use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, Page, ShardRow, StoredOrder, WriterRow};
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::domain::{
     Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-
-/// A filter that few rows pass looks at so many rows at most; then the page is what was found until there.
-const SCAN_LIMIT: i64 = 10_000_000;
 
 /// So many of a customer's orders are looked at in one go, when not all of them pass the filter.
 const CUSTOMER_PAGE: i64 = 512;
@@ -101,27 +98,30 @@ fn json(shards: &[Shard]) -> String {
 type OrderRowTypes = (Binary, Binary, Text, BigInt, BigInt, BigInt);
 type OrderRowRow = (Id, Id, String, i64, i64, i64);
 
-/// A list of orders: of what one index finds, in the order of ids, so much as the scan limit allows, what passes the filter.
+/// A list of orders: of what one index finds, in the order of ids, what passes the filter; and how far a page may look.
 macro_rules! order_list {
-    ($name:ident, $where:literal) => {
+    ($name:ident, $end:ident, $where:literal) => {
         sql!(
             $name,
             concat!(
-                "SELECT id, customer_id, status, total_amount, created_at, updated_at FROM (\
-                 SELECT id, customer_id, status, total_amount, created_at, updated_at FROM orders WHERE ",
+                "SELECT id, customer_id, status, total_amount, created_at, updated_at FROM orders WHERE ",
                 $where,
-                " AND id < ? AND id >= ? ORDER BY id DESC LIMIT ?) \
-                 WHERE status = coalesce(?, status) AND created_at >= ? AND created_at < ? ORDER BY id DESC LIMIT ?"
+                " AND id < ? AND id >= ? AND status = coalesce(?, status) AND created_at >= ? AND created_at < ? ORDER BY id DESC LIMIT ?"
             ) => OrderRowTypes
+        );
+        sql!(
+            $end,
+            concat!("SELECT id FROM orders WHERE ", $where, " AND id < ? AND id >= ? ORDER BY id DESC LIMIT 1 OFFSET ?") => Binary
         );
     };
 }
-order_list!(OrdersByTime, "? IS NULL");
+order_list!(OrdersByTime, EndByTime, "? IS NULL");
 order_list!(
     OrdersOfRareStatus,
+    EndOfRareStatus,
     "status <> 'PENDING' AND status <> 'CONFIRMED' AND status <> 'SHIPPED' AND status <> 'INVENTORY_RESERVED' AND status = ?"
 );
-order_list!(OrdersStillOpen, "open = 1 AND ? IS NULL");
+order_list!(OrdersStillOpen, EndStillOpen, "open = 1 AND ? IS NULL");
 
 /// Which index finds the orders of a status.
 enum Finder {
@@ -140,38 +140,43 @@ fn finder(status: Option<OrderStatus>) -> Finder {
     }
 }
 
-/// See [`OrderFilter`]. Where a filter lets few of many rows through, the page ends at [`SCAN_LIMIT`] rows looked at.
-pub(super) fn orders(conn: &mut SqliteConnection, filter: &OrderFilter) -> Result<Vec<OrderRow>, Failure> {
+/// See [`OrderFilter`].
+pub(super) fn orders(conn: &mut SqliteConnection, filter: &OrderFilter) -> Result<Page<OrderRow, OrderId>, Failure> {
     match (&filter.customer, finder(filter.status)) {
         (Some(customer), _) => of_customer(conn, *customer, filter),
-        (None, Finder::Time) => list(conn, OrdersByTime, Value::Null, filter),
-        (None, Finder::Open) => list(conn, OrdersStillOpen, Value::Null, filter),
-        (None, Finder::Rare) => {
-            let status = filter.status.map_or(Value::Null, |status| Value::Text(status.name()));
-            list(conn, OrdersOfRareStatus, status, filter)
-        }
+        (None, Finder::Time) => list(conn, (OrdersByTime, EndByTime), None, filter),
+        (None, Finder::Open) => list(conn, (OrdersStillOpen, EndStillOpen), None, filter),
+        (None, Finder::Rare) => list(conn, (OrdersOfRareStatus, EndOfRareStatus), filter.status, filter),
     }
 }
 
-fn list<S: Sql<Row = OrderRowTypes>>(
+fn list<L: Sql<Row = OrderRowTypes>, E: Sql<Row = Binary>>(
     conn: &mut SqliteConnection,
-    sql: S,
-    key: Value<'_>,
+    (list, end): (L, E),
+    key: Option<OrderStatus>,
     filter: &OrderFilter,
-) -> Result<Vec<OrderRow>, Failure> {
-    let (before, lowest) = id_range(filter);
+) -> Result<Page<OrderRow, OrderId>, Failure> {
+    let name = |status: Option<OrderStatus>| status.map_or(Value::Null, |status| Value::Text(status.name()));
+    let (before, mut lowest) = id_range(filter);
+    let mut last = None;
+    if !filter.passes_all() {
+        // Asked first: what is newer than that is not behind it.
+        let values = [name(key), Value::Blob(&before), Value::Blob(&lowest), Value::Int(filter.scan.before_last())];
+        last = select::<_, Id, 4>(conn, end, values)?.pop().map(|Id(id)| OrderId(id));
+        lowest = last.map_or(lowest, |id| id.0.into_bytes());
+    }
     let values = [
-        key,
+        name(key),
         Value::Blob(&before),
         Value::Blob(&lowest),
-        Value::Int(SCAN_LIMIT.max(i64::from(filter.limit))),
-        filter.status.map_or(Value::Null, |status| Value::Text(status.name())),
+        name(filter.status),
         Value::Int(filter.from.map_or(i64::MIN, |from| from.0)),
         Value::Int(filter.to.map_or(i64::MAX, |to| to.0)),
-        Value::Int(i64::from(filter.limit)),
+        Value::Int(i64::from(filter.limit) + 1),
     ];
-    let rows = select::<_, OrderRowRow, 8>(conn, sql, values)?;
-    rows.into_iter().map(order_row).collect()
+    let rows = select::<_, OrderRowRow, 7>(conn, list, values)?;
+    let rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::of(rows, filter.limit, last, |row| row.id))
 }
 
 /// The ids that can pass a filter: below the first, not below the second.
@@ -195,37 +200,28 @@ sql!(
 );
 
 /// A customer's orders: their ids, newest first, as many as may be needed, then the rows that pass; again while there are too few.
-fn of_customer(conn: &mut SqliteConnection, customer: CustomerId, filter: &OrderFilter) -> Result<Vec<OrderRow>, Failure> {
-    let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-    let all_pass = filter.status.is_none() && filter.from.is_none() && filter.to.is_none();
-    let page = if all_pass { i64::from(filter.limit) } else { i64::from(filter.limit).max(CUSTOMER_PAGE) };
+fn of_customer(conn: &mut SqliteConnection, customer: CustomerId, filter: &OrderFilter) -> Result<Page<OrderRow, OrderId>, Failure> {
+    let wanted = i64::from(filter.limit) + 1;
+    let page = if filter.passes_all() { wanted } else { wanted.max(CUSTOMER_PAGE) };
     let (mut before, lowest) = id_range(filter);
-    let (mut found, mut looked_at) = (Vec::new(), 0);
-    while found.len() < limit && looked_at < SCAN_LIMIT {
-        let values = [Value::id(&customer.0), Value::Blob(&before), Value::Blob(&lowest), Value::Int(page)];
+    let mut left = i64::from(filter.scan.0);
+    let (mut found, mut end) = (Vec::new(), None);
+    while i64::try_from(found.len()).is_ok_and(|found| found < wanted) && left > 0 {
+        let size = page.min(left);
+        let values = [Value::id(&customer.0), Value::Blob(&before), Value::Blob(&lowest), Value::Int(size)];
         let ids = select::<_, Id, 4>(conn, IdsOfCustomer, values)?;
-        let Some(Id(last)) = ids.last() else { break };
-        before = last.into_bytes();
-        looked_at += page;
-        let is_last = i64::try_from(ids.len()).is_ok_and(|count| count < page);
+        left -= size;
+        end = ids.last().filter(|_| i64::try_from(ids.len()) == Ok(size)).map(|Id(id)| OrderId(*id));
         let keys: Vec<&[u8]> = ids.iter().map(|Id(id)| id.as_bytes().as_slice()).collect();
         let rows = among::<_, OrderRowRow>(conn, OrderRowsAmong, &keys)?;
         let mut rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
-        rows.retain(|row| passes(row, filter));
+        rows.retain(|row| filter.passes(row));
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
         found.extend(rows);
-        if is_last {
-            break;
-        }
+        let Some(last) = end else { break };
+        before = last.0.into_bytes();
     }
-    found.truncate(limit);
-    Ok(found)
-}
-
-fn passes(row: &OrderRow, filter: &OrderFilter) -> bool {
-    filter.status.is_none_or(|status| row.status == status)
-        && filter.from.is_none_or(|from| row.created_at >= from)
-        && filter.to.is_none_or(|to| row.created_at < to)
+    Ok(Page::of(found, filter.limit, end, |row| row.id))
 }
 
 fn order_row((Id(id), Id(customer), status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {

@@ -7,8 +7,8 @@ use super::snapshot::SqliteSnapshot;
 use super::{cluster, desk, letters, queries, rows};
 use crate::db::error::StoreError;
 use crate::db::read::{
-    Correction, CorrectionFilter, LetterFilter, LetterGroup, LogEntry, OpenCount, OrderFilter, OrderRow, Reads, ShardRow, Snapshot,
-    StoredOrder, WriterRow,
+    Correction, CorrectionFilter, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page, Reads,
+    ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
@@ -111,7 +111,7 @@ impl Reads for SqliteReads {
         self.read(move |conn| cluster::known_order(conn, id))
     }
 
-    fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Vec<OrderRow>, StoreError>> {
+    fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Page<OrderRow, OrderId>, StoreError>> {
         self.read(move |conn| queries::orders(conn, &filter))
     }
 
@@ -156,7 +156,7 @@ impl Reads for SqliteReads {
         self.read(move |conn| queries::low_stock(conn, most, limit))
     }
 
-    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Vec<DeadLetter>, StoreError>> {
+    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, LetterPlace>, StoreError>> {
         self.read(move |conn| letters::list(conn, &filter))
     }
 

@@ -89,9 +89,11 @@ pub(crate) struct WriterView {
     pub last_seq: i64,
     /// Events of its log that are not in Kafka yet; absent where there is no Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub unpublished: Option<i64>,
     /// The writer that publishes its log in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub published_by: Option<i64>,
     /// What it owns.
     pub owns: Vec<OwnedView>,
@@ -115,7 +117,9 @@ pub(crate) struct LogLevel {
 }
 
 /// The circuit breakers of this node.
-#[utoipa::path(get, path = "/api/v1/admin/breakers", tag = "admin",
+///
+/// A breaker is open while its provider fails; what waits for it goes on when it closes.
+#[utoipa::path(get, operation_id = "listBreakers", path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
 pub(crate) async fn breakers(call: Call) -> HttpResponse {
     HttpResponse::Ok().json(breakers_view(&call))
@@ -133,8 +137,10 @@ fn breakers_view(call: &Call) -> BreakersView {
     BreakersView { breakers: views.collect() }
 }
 
-/// Closes, opens or tries a circuit breaker of this node, audited. `trial` lets the next call through, which decides.
-#[utoipa::path(post, path = "/api/v1/admin/breakers/{name}/{turn}", tag = "admin", request_body = TurnBody,
+/// Closes, opens or tries a circuit breaker of this node, audited.
+///
+/// `trial` lets the next call through, which decides.
+#[utoipa::path(post, operation_id = "turnBreaker", path = "/api/v1/admin/breakers/{name}/{turn}", tag = "admin", request_body = TurnBody,
     params(("name" = String, Path, description = "payment, email or sms"), ("turn" = String, Path, description = "close, open or trial")),
     responses((status = 200, description = "the breakers of this node now", body = BreakersView), (status = 404, description = "no such breaker")))]
 pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -158,14 +164,18 @@ pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
 }
 
 /// The actors of this node.
-#[utoipa::path(get, path = "/api/v1/admin/actors", tag = "admin",
+///
+/// How many there are, and how much waits for them.
+#[utoipa::path(get, operation_id = "listActors", path = "/api/v1/admin/actors", tag = "admin",
     responses((status = 200, description = "the actors of this node", body = ActorsReport)))]
 pub(crate) async fn actors(call: Call) -> HttpResponse {
     HttpResponse::Ok().json(call.state.front.report())
 }
 
 /// The nodes, their shards and how far behind they are.
-#[utoipa::path(get, path = "/api/v1/admin/cluster", tag = "admin",
+///
+/// Each run of a node: whether it lives, what it owns, and how much it has still to publish.
+#[utoipa::path(get, operation_id = "showCluster", path = "/api/v1/admin/cluster", tag = "admin",
     responses((status = 200, description = "the nodes", body = ClusterView)))]
 pub(crate) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
     let reads = call.state.front.reads();
@@ -206,14 +216,18 @@ pub(crate) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
 }
 
 /// What is logged.
-#[utoipa::path(get, path = "/api/v1/admin/log-level", tag = "admin",
+///
+/// The directives that are in force on this node.
+#[utoipa::path(get, operation_id = "showLogLevel", path = "/api/v1/admin/log-level", tag = "admin",
     responses((status = 200, description = "what is logged", body = LogLevel)))]
 pub(crate) async fn log_level(call: Call) -> HttpResponse {
     HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() })
 }
 
 /// Sets what is logged on this node, until it stops.
-#[utoipa::path(put, path = "/api/v1/admin/log-level", tag = "admin", request_body = LogLevel,
+///
+/// A filter that names nothing known is refused.
+#[utoipa::path(put, operation_id = "setLogLevel", path = "/api/v1/admin/log-level", tag = "admin", request_body = LogLevel,
     responses((status = 200, description = "what is logged now", body = LogLevel)))]
 pub(crate) async fn set_log_level(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let bytes = body::json(&call.state, &request, payload).await?;

@@ -30,20 +30,26 @@ const REPORT_MINUTES_MAX: i64 = 400 * 24 * 60;
 const STREAM_EVERY: Duration = Duration::from_secs(1);
 
 /// What the dashboard shows.
-#[utoipa::path(get, path = "/api/v1/analytics/dashboard", tag = "analytics", responses((status = 200, body = Dashboard)))]
+///
+/// All that the page at `/` shows, in one answer.
+#[utoipa::path(get, operation_id = "showDashboard", path = "/api/v1/analytics/dashboard", tag = "analytics", responses((status = 200, body = Dashboard)))]
 pub(crate) async fn dashboard(call: Call) -> Result<HttpResponse, Problem> {
     let shown = call.state.analytics.dashboard().await?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type("application/json").body(shown.json))
 }
 
 /// How the node fares: throughput, error rates, latencies, queues.
-#[utoipa::path(get, path = "/api/v1/analytics/metrics", tag = "analytics", responses((status = 200, body = SystemMetrics)))]
+///
+/// Of the node that answers.
+#[utoipa::path(get, operation_id = "showSystemMetrics", path = "/api/v1/analytics/metrics", tag = "analytics", responses((status = 200, body = SystemMetrics)))]
 pub(crate) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(call.state.analytics.metrics().await?))
 }
 
 /// What happened in a time, by the hour, day or week.
-#[utoipa::path(get, path = "/api/v1/analytics/reports", tag = "analytics",
+///
+/// Orders, sales, payments and notices; as JSON, or as CSV for a spreadsheet.
+#[utoipa::path(get, operation_id = "showReport", path = "/api/v1/analytics/reports", tag = "analytics",
     params(
         ("from" = Option<String>, Query, description = "RFC 3339, a date (UTC), or before now as `1h` or `7d`; seconds are cut off; default: 24 hours, 30 days or 12 weeks before `to`"),
         ("to" = Option<String>, Query, description = "the end, exclusive, given as `from`; default: now; at most 400 days after `from`"),
@@ -66,7 +72,9 @@ pub(crate) async fn reports(call: Call, request: HttpRequest) -> Result<HttpResp
 }
 
 /// The dashboard as server-sent events: now, and at most once a second while it changes.
-#[utoipa::path(get, path = "/api/v1/analytics/stream", tag = "analytics",
+///
+/// For pages that stay open.
+#[utoipa::path(get, operation_id = "followDashboard", path = "/api/v1/analytics/stream", tag = "analytics",
     responses((status = 200, description = "events named `dashboard`", body = Dashboard, content_type = "text/event-stream")))]
 pub(crate) async fn stream(call: Call) -> Result<HttpResponse, Problem> {
     let place = call.state.streams.clone().try_acquire_owned();

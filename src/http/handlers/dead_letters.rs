@@ -1,7 +1,7 @@
 //! The desk of dead letters: what waits for a person, and what the person does.
 
 use crate::actors::{LetterAction, LetterError};
-use crate::db::LetterFilter;
+use crate::db::{LetterFilter, LetterPlace};
 use crate::domain::{LetterId, LetterKind, LetterState, OrderId, Role, Shard, Text, Timestamp};
 use crate::http::door::body;
 use crate::http::door::call::Call;
@@ -35,8 +35,11 @@ const BULK_TIME: Duration = Duration::from_secs(25);
 const PAGE: u32 = 200;
 
 /// Dead letters, newest first.
-#[utoipa::path(get, path = "/api/v1/admin/dlq", tag = "admin", params(
-        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED or DONE"),
+///
+/// A request looks at so many letters at most, so with a filter a page may hold fewer than `limit`, or none, and more follow: go on
+/// with `nextCursor` until there is none.
+#[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", params(
+        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE or ACCEPTED"),
         ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
         ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
@@ -53,20 +56,20 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
             let (at, id) = bytes.split_first_chunk::<8>()?;
             Some((Timestamp(i64::from_be_bytes(*at)), LetterId(Uuid::from_slice(id).ok()?)))
         }),
-        limit: limit + 1,
+        limit,
+        ..LetterFilter::default()
     };
     let filter = params.done(filter)?;
-    let mut letters = call.state.front.reads().letters(filter).await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = letters.len() > shown;
-    letters.truncate(shown);
-    let mark = |letter: &crate::domain::DeadLetter| [&letter.created_at.0.to_be_bytes()[..], letter.id.0.as_bytes()].concat();
-    let next_cursor = letters.last().filter(|_| has_more).map(|letter| cursor(LETTERS, &mark(letter)));
-    Ok(HttpResponse::Ok().json(LetterPage { items: letters.iter().map(Into::into).collect(), next_cursor }))
+    let page = call.state.front.reads().letters(filter).await?;
+    let mark = |(at, id): LetterPlace| [&at.0.to_be_bytes()[..], id.0.as_bytes()].concat();
+    let next_cursor = page.next.map(|place| cursor(LETTERS, &mark(place)));
+    Ok(HttpResponse::Ok().json(LetterPage { items: page.rows.iter().map(Into::into).collect(), next_cursor }))
 }
 
 /// The open dead letters, counted by what they have in common.
-#[utoipa::path(get, path = "/api/v1/admin/dlq/groups", tag = "admin",
+///
+/// What is wrong, at a glance.
+#[utoipa::path(get, operation_id = "groupDeadLetters", path = "/api/v1/admin/dlq/groups", tag = "admin",
     responses((status = 200, description = "the groups, largest first", body = GroupsView)))]
 pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
     let groups = call.state.front.reads().letter_groups().await?;
@@ -74,7 +77,9 @@ pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
 }
 
 /// One dead letter with what was done about it.
-#[utoipa::path(get, path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
+///
+/// What failed, why, where it came from, and who did what about it.
+#[utoipa::path(get, operation_id = "showDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the letter", body = LetterWhole), (status = 404, description = "no such letter")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = LetterId(path_id(&request)?);
@@ -89,7 +94,9 @@ async fn whole(call: &Call, id: LetterId) -> Result<LetterWhole, Problem> {
 }
 
 /// Does what a person decided about one dead letter.
-#[utoipa::path(post, path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
+///
+/// The audit keeps who decided it, and the note.
+#[utoipa::path(post, operation_id = "actOnDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
     responses((status = 200, description = "the letter as it is now", body = LetterWhole), (status = 404, description = "no such letter"),
         (status = 409, description = "it is closed, or the action makes no sense for it")))]
 pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -115,7 +122,9 @@ pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
 }
 
 /// Does the same about many open dead letters, paced; or tells which it would be.
-#[utoipa::path(post, path = "/api/v1/admin/dlq", tag = "admin", request_body = BulkBody,
+///
+/// An empty `filter` means all that are open. A request acts for half a minute at most: send it again for what is left.
+#[utoipa::path(post, operation_id = "actOnDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", request_body = BulkBody,
     responses((status = 200, description = "what was done", body = BulkView)))]
 pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let bytes = body::json(&call.state, &request, payload).await?;
@@ -184,14 +193,16 @@ async fn matching(call: &Call, bulk: &Bulk) -> Result<Vec<LetterId>, Problem> {
         kind: bulk.kind,
         cause: bulk.cause.clone(),
         order: bulk.order,
-        before: None,
         limit: PAGE,
+        ..LetterFilter::default()
     };
     while ids.len() < bulk.limit {
         let page = call.state.front.reads().letters(filter.clone()).await?;
-        let Some(last) = page.last() else { break };
-        filter.before = Some((last.created_at, last.id));
-        ids.extend(page.iter().map(|letter| letter.id));
+        ids.extend(page.rows.iter().map(|letter| letter.id));
+        filter.before = page.next;
+        if page.next.is_none() {
+            break;
+        }
     }
     ids.truncate(bulk.limit);
     Ok(ids)

@@ -39,7 +39,7 @@ pub(crate) struct ImportView {
 /// The first line names the columns: `productId`, `name`, `price`, and if need be `availableQuantity` and `discontinued`, in any order
 /// and case, with `,` `;` `|` or a tab between them. The stock of products that are there stays as it is, unless `mode` says what the
 /// quantities are: `count` what was counted in the shelf, `set-stock` what can be ordered from now on.
-#[utoipa::path(post, path = "/api/v1/products/import", tag = "stock",
+#[utoipa::path(post, operation_id = "importProducts", path = "/api/v1/products/import", tag = "stock",
     params(("mode" = Option<String>, Query, description = "set-stock or count"),
         ("dryRun" = Option<bool>, Query, description = "true: only check the file"),
         ("Idempotency-Key" = Option<String>, Header, description = "the same key and body: each row is done once, the first answer again")),

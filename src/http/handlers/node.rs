@@ -34,6 +34,7 @@ pub(crate) struct ComponentView {
     pub status: &'static str,
     /// What is wrong with it, or how far behind it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub detail: Option<String>,
 }
 
@@ -60,7 +61,9 @@ pub(crate) struct InfoView {
 }
 
 /// All parts and how they fare.
-#[utoipa::path(get, path = "/health", tag = "node", responses(
+///
+/// 503 where the node cannot work; DEGRADED, which is 200, where something waits for a provider.
+#[utoipa::path(get, operation_id = "showHealth", path = "/health", tag = "node", responses(
     (status = 200, description = "everything works", body = HealthView), (status = 503, description = "something does not", body = HealthView)))]
 pub(crate) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
@@ -91,13 +94,17 @@ fn cluster(state: &HttpState) -> ComponentView {
 }
 
 /// Whether the process lives; asks nobody else.
-#[utoipa::path(get, path = "/health/live", tag = "node", responses((status = 200, description = "it lives", body = HealthView)))]
+///
+/// For what restarts a process that hangs.
+#[utoipa::path(get, operation_id = "isLive", path = "/health/live", tag = "node", responses((status = 200, description = "it lives", body = HealthView)))]
 pub(crate) async fn live() -> HttpResponse {
     answer(true, HealthView { status: "UP", components: BTreeMap::new(), reasons: Vec::new() })
 }
 
 /// Whether the node takes orders.
-#[utoipa::path(get, path = "/health/ready", tag = "node", responses(
+///
+/// For load balancers; 503 names the reasons.
+#[utoipa::path(get, operation_id = "isReady", path = "/health/ready", tag = "node", responses(
     (status = 200, description = "it takes orders", body = HealthView), (status = 503, description = "it does not, and why", body = HealthView)))]
 pub(crate) async fn ready(call: Call) -> HttpResponse {
     let reasons = not_ready(&call.state);
@@ -128,7 +135,9 @@ fn answer(is_up: bool, view: HealthView) -> HttpResponse {
 }
 
 /// Who the node is.
-#[utoipa::path(get, path = "/info", tag = "node", responses((status = 200, description = "who the node is", body = InfoView)))]
+///
+/// Its name, version and roles, and since when it runs.
+#[utoipa::path(get, operation_id = "showInfo", path = "/info", tag = "node", responses((status = 200, description = "who the node is", body = InfoView)))]
 pub(crate) async fn info(call: Call) -> HttpResponse {
     let node = &call.state.node;
     HttpResponse::Ok().json(InfoView {
@@ -143,7 +152,9 @@ pub(crate) async fn info(call: Call) -> HttpResponse {
 }
 
 /// The metrics, as Prometheus reads them.
-#[utoipa::path(get, path = "/metrics", tag = "node", responses((status = 200, description = "the metrics", body = String, content_type = "text/plain")))]
+///
+/// Each has a HELP line.
+#[utoipa::path(get, operation_id = "showMetrics", path = "/metrics", tag = "node", responses((status = 200, description = "the metrics", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };
     let in_progress = u32::try_from(call.state.in_progress()).unwrap_or(u32::MAX);

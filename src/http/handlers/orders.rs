@@ -37,7 +37,10 @@ const ORDERS: u8 = b'o';
 type Answer = Result<HttpResponse, Problem>;
 
 /// Places an order.
-#[utoipa::path(post, path = "/api/v1/orders", tag = "orders", request_body = OrderRequest,
+///
+/// 202 means that the order is on the disk; stock, payment and notices follow. With an `Idempotency-Key` the request can be sent
+/// again without harm: it is the same order.
+#[utoipa::path(post, operation_id = "placeOrder", path = "/api/v1/orders", tag = "orders", request_body = OrderRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
         ("Prefer" = Option<String>, Header, description = "wait=30: answer when the order is settled, or after so many seconds")),
     responses((status = 202, description = "stored; Location names it", body = OrderAccepted),
@@ -94,7 +97,9 @@ fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> H
 }
 
 /// Shows a whole order.
-#[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
+///
+/// Items, payment, reservations, notices and history. The `ETag` can be sent as `If-Match` with a command about it.
+#[utoipa::path(get, operation_id = "showOrder", path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the order", body = OrderView), (status = 404, description = "no such order")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
     Params::of(&request, &[]).done(())?;
@@ -113,7 +118,9 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
 }
 
 /// Shows what an order has come to.
-#[utoipa::path(get, path = "/api/v1/orders/{id}/status", tag = "orders",
+///
+/// With `wait` it is answered when the order is settled, or at the end of that time.
+#[utoipa::path(get, operation_id = "showOrderStatus", path = "/api/v1/orders/{id}/status", tag = "orders",
     params(("id" = Uuid, Path), ("wait" = Option<String>, Query, description = "30s, 500ms or 30: answer when the order is settled, or then")),
     responses((status = 200, description = "its status", body = OrderStatusView), (status = 404, description = "no such order")))]
 pub(crate) async fn status(call: Call, request: HttpRequest) -> Answer {
@@ -142,7 +149,10 @@ fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
 }
 
 /// Lists orders, newest first.
-#[utoipa::path(get, path = "/api/v1/orders", tag = "orders",
+///
+/// A request looks at so many orders at most, so with a filter a page may hold fewer than `limit`, or none, and more follow: go on
+/// with `nextCursor` until there is none.
+#[utoipa::path(get, operation_id = "listOrders", path = "/api/v1/orders", tag = "orders",
     params(("customerId" = Option<Uuid>, Query), ("status" = Option<Status>, Query),
         ("from" = Option<String>, Query, description = "accepted at or after: RFC 3339, a date (UTC), or before now as `1h` or `7d`"),
         ("to" = Option<String>, Query, description = "accepted before; as `from`"),
@@ -159,21 +169,18 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
         from: params.when("from", now).map(|when| when.at),
         to: params.when("to", now).map(|when| when.at),
         before: params.cursor(ORDERS).map(|bytes| OrderId(Uuid::from_bytes(bytes))),
-        // One more than is shown tells whether there is a next page.
-        limit: limit + 1,
+        limit,
+        ..OrderFilter::default()
     };
     let filter = params.done(filter)?;
     if !customer.is_none_or(|customer| call.caller.sees(customer)) {
         return Err(Problem::new(ProblemKind::Forbidden, "this key sees its own customerId's orders only"));
     }
-    let mut rows = call.state.front.reads().orders(filter).await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = rows.len() > shown;
-    rows.truncate(shown);
-    let next_cursor = rows.last().filter(|_| has_more).map(|row| cursor(ORDERS, row.id.0.as_bytes()));
-    let mut items: Vec<OrderSummary> = rows.iter().map(Into::into).collect();
+    let page = call.state.front.reads().orders(filter).await?;
+    let next_cursor = page.next.map(|id| cursor(ORDERS, id.0.as_bytes()));
+    let mut items: Vec<OrderSummary> = page.rows.iter().map(Into::into).collect();
     let front = &call.state.front;
-    for (item, row) in items.iter_mut().zip(&rows) {
+    for (item, row) in items.iter_mut().zip(&page.rows) {
         // Of an order that is parked, or another node's, there is no next try here.
         item.waits_for = front.next_payment_try(row.id).and_then(|_| front.waits_for(row.id, row.status));
     }
@@ -185,9 +192,13 @@ fn status_names() -> String {
 }
 
 /// Cancels an order.
-#[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", tag = "orders", params(("id" = Uuid, Path)),
+///
+/// What was reserved and paid is given back; the order is CANCELLED once it is.
+#[utoipa::path(post, operation_id = "cancelOrder", path = "/api/v1/orders/{id}/cancel", tag = "orders",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "the ETag of the order as it was read, or *")),
     responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
-        (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled")))]
+        (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled"),
+        (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
@@ -204,9 +215,13 @@ pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -
 }
 
 /// Tells that an order's goods have left.
-#[utoipa::path(post, path = "/api/v1/orders/{id}/ship", tag = "orders", params(("id" = Uuid, Path)), request_body = Option<ShipRequest>,
+///
+/// The same again is accepted again; with other papers than before it is 409.
+#[utoipa::path(post, operation_id = "shipOrder", path = "/api/v1/orders/{id}/ship", tag = "orders", request_body = Option<ShipRequest>,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "the ETag of the order as it was read, or *")),
     responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
-        (status = 409, description = "it is dead or dying")))]
+        (status = 409, description = "it is dead or dying, or has left with other papers"),
+        (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;

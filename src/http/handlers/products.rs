@@ -59,7 +59,9 @@ impl Mode {
 }
 
 /// A page of products, by id.
-#[utoipa::path(get, path = "/api/v1/products", tag = "stock",
+///
+/// Go on with `nextCursor` until there is none.
+#[utoipa::path(get, operation_id = "listProducts", path = "/api/v1/products", tag = "stock",
     params(("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = ProductPage)))]
 pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -76,7 +78,9 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
 }
 
 /// One product, with its ETag.
-#[utoipa::path(get, path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)),
+///
+/// The `ETag` can be sent as `If-Match` with a change.
+#[utoipa::path(get, operation_id = "showProduct", path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the product", body = ProductView), (status = 404, description = "no such product")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
@@ -88,7 +92,9 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpRespons
 }
 
 /// What persons did to the stock, newest first.
-#[utoipa::path(get, path = "/api/v1/products/corrections", tag = "stock",
+///
+/// Who changed how many of what, when and why.
+#[utoipa::path(get, operation_id = "listStockCorrections", path = "/api/v1/products/corrections", tag = "stock",
     params(("productId" = Option<Uuid>, Query, description = "only of this product"),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = CorrectionPage)))]
@@ -112,7 +118,7 @@ pub(crate) async fn corrections(call: Call, request: HttpRequest) -> Result<Http
 /// read. `mode=count` takes `availableQuantity` as what was counted in the shelf, reserved ones among it; `mode=set-stock` as what can
 /// be ordered from now on. A product may be sent back as it was read: `productId`, `reservedQuantity` and `shippedQuantity` are known
 /// and change nothing.
-#[utoipa::path(put, path = "/api/v1/products/{id}", tag = "stock", request_body = ProductBody,
+#[utoipa::path(put, operation_id = "putProduct", path = "/api/v1/products/{id}", tag = "stock", request_body = ProductBody,
     params(("id" = Uuid, Path), ("mode" = Option<String>, Query, description = "set-stock or count"),
         ("If-Match" = Option<String>, Header, description = "the ETag of the product as it was read, or *"),
         ("If-None-Match" = Option<String>, Header, description = "*: only where there is no such product")),
@@ -133,7 +139,9 @@ pub(crate) async fn put(call: Call, request: HttpRequest, payload: Payload) -> R
 }
 
 /// Changes single fields of a product (JSON merge patch); what is not named stays.
-#[utoipa::path(patch, path = "/api/v1/products/{id}", tag = "stock", request_body = ProductPatch,
+///
+/// `availableQuantity` needs `If-Match`, for orders take of it all the time.
+#[utoipa::path(patch, operation_id = "patchProduct", path = "/api/v1/products/{id}", tag = "stock", request_body = ProductPatch,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
         description = "the ETag of the product as it was read, or *; needed where availableQuantity is set")),
     responses((status = 200, description = "the product as it is now", body = ProductView), (status = 404, description = "no such product"),
@@ -156,7 +164,9 @@ pub(crate) async fn patch(call: Call, request: HttpRequest, payload: Payload) ->
 }
 
 /// Puts stock in, or takes it out.
-#[utoipa::path(post, path = "/api/v1/products/{id}/stock", tag = "stock", request_body = StockBody,
+///
+/// `delta` is added to what can be ordered. No more can be taken out than that.
+#[utoipa::path(post, operation_id = "adjustStock", path = "/api/v1/products/{id}/stock", tag = "stock", request_body = StockBody,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
         ("If-Match" = Option<String>, Header, description = "the ETag of the product as it was read, or *")),
     responses((status = 200, description = "the product as it is now", body = ProductView),

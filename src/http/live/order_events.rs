@@ -42,7 +42,9 @@ pub(crate) struct OrderEventView {
 }
 
 /// The order's history so far, then what happens to it; ends when nothing more can happen.
-#[utoipa::path(get, path = "/api/v1/orders/{id}/events", tag = "orders",
+///
+/// `Last-Event-ID` goes on where a stream was cut off.
+#[utoipa::path(get, operation_id = "followOrder", path = "/api/v1/orders/{id}/events", tag = "orders",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u32>, Header, description = "the last event that was seen")),
     responses((status = 200, description = "events; the last one, `end`, says that nothing more can happen", body = OrderEventView, content_type = "text/event-stream"),
         (status = 204, description = "all was seen and nothing more can happen"), (status = 404, description = "no such order")))]

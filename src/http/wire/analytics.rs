@@ -72,6 +72,7 @@ pub(crate) struct SalesNumbers {
     /// events counts them from its first start with this one.
     #[schema(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) since: Option<String>,
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct LetterView {
     pub role: &'static str,
     /// Which order it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub order_id: Option<Uuid>,
     /// The step that failed.
     pub step: String,
@@ -38,9 +39,11 @@ pub(crate) struct LetterView {
     pub created_at: Time,
     /// When it was closed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub closed_at: Option<Time>,
     /// Where a message came from and what it said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     #[schema(value_type = Option<Object>)]
     pub origin: Option<Box<RawValue>>,
 }
@@ -72,9 +75,9 @@ impl From<&DeadLetter> for LetterView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LetterPage {
-    /// The letters.
+    /// The letters; with a filter perhaps fewer than `limit`, or none, though more follow.
     pub items: Vec<LetterView>,
-    /// The `cursor` of the next page; none on the last.
+    /// The `cursor` of the next page; none on the last, and only there.
     pub next_cursor: Option<String>,
 }
 
@@ -99,6 +102,7 @@ pub(crate) struct AuditView {
     pub action: String,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub note: Option<String>,
 }
 
@@ -137,12 +141,31 @@ impl From<LetterGroup> for GroupView {
     }
 }
 
+/// What can be done about a letter.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
+pub(crate) enum Action {
+    /// It is tried again.
+    Reprocess,
+    /// It is passed over.
+    Skip,
+    /// The order is cancelled, and undone what was done for it.
+    Compensate,
+    /// The letter is put away.
+    Discard,
+    /// A person did it by hand.
+    Done,
+    /// What another team's role said is gone on with.
+    Accept,
+}
+
 /// What a person decided about a letter.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(crate) struct ActionBody {
-    /// `reprocess`, `skip`, `compensate`, `discard`, `done` or `accept`.
-    pub action: String,
+    /// What is done.
+    pub action: Action,
     /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
 }
@@ -152,15 +175,17 @@ pub(crate) struct ActionBody {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(crate) struct BulkBody {
-    /// `reprocess`, `skip`, `compensate`, `discard`, `done` or `accept`.
-    pub action: String,
+    /// What is done about each.
+    pub action: Action,
     /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
     /// Which open letters; empty: all.
     pub filter: BulkFilter,
-    /// At most so many, 1 to 1,000; default 100.
+    /// At most so many.
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<u32>,
-    /// How many a second, 1 to 100; default 10.
+    /// How many a second.
+    #[schema(minimum = 1, maximum = 100, default = 10)]
     pub per_second: Option<u32>,
     /// Only tell which.
     pub dry_run: Option<bool>,

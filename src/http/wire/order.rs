@@ -36,12 +36,15 @@ pub(crate) struct PaymentView {
     pub method: String,
     /// The provider's word when it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// When the answer came.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub at: Option<Time>,
     /// When it is tried again, while the provider fails.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_try_at: Option<Time>,
 }
 
@@ -71,12 +74,15 @@ pub(crate) struct ShortageView {
     pub reason: &'static str,
     /// How many were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub requested: Option<u32>,
     /// How many were there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub available: Option<u32>,
     /// What the catalogue's price is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub price: Option<Amount>,
 }
 
@@ -95,6 +101,7 @@ pub(crate) struct NoticeView {
     pub status: &'static str,
     /// When.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub at: Option<Time>,
 }
 
@@ -117,9 +124,11 @@ pub(crate) struct HistoryView {
 pub(crate) struct ShipmentView {
     /// Who carries them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub carrier: Option<String>,
     /// The carrier's number.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub tracking_number: Option<String>,
     /// When they left.
     pub at: Time,
@@ -131,12 +140,15 @@ pub(crate) struct ShipmentView {
 pub(crate) struct ContactView {
     /// Address for email.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub email: Option<String>,
     /// Number for SMS.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub phone: Option<String>,
     /// Language of the notices.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub locale: Option<String>,
 }
 
@@ -145,16 +157,22 @@ pub(crate) struct ContactView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddressView {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub street: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub city: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub region: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub postal_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub country: Option<String>,
 }
 
@@ -170,14 +188,17 @@ pub(crate) struct OrderView {
     pub status: Status,
     /// Why it ended without goods.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// Whether nothing is awaited any more.
     pub settled: bool,
     /// Why it is not driven on until a person closes its dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub parked: Option<String>,
     /// What holds it up at the payment provider: `the payment provider: circuit breaker open, next try at …`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub waits_for: Option<String>,
     /// What was ordered.
     pub items: Vec<ItemView>,
@@ -187,9 +208,11 @@ pub(crate) struct OrderView {
     pub payment_method: String,
     /// Where the customer wants to hear of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub contact: Option<ContactView>,
     /// Where the goods go.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub shipping_address: Option<AddressView>,
     /// Its payment.
     pub payment: PaymentView,
@@ -202,6 +225,7 @@ pub(crate) struct OrderView {
     pub notifications: Vec<NoticeView>,
     /// The goods' way.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub shipment: Option<ShipmentView>,
     /// What has happened, in order.
     pub history: Vec<HistoryView>,

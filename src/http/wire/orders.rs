@@ -98,11 +98,13 @@ pub(crate) struct OrderStatusView {
     pub status: Status,
     /// Why it ended without goods.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// Whether nothing is awaited any more.
     pub settled: bool,
     /// What holds it up at the payment provider.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub waits_for: Option<String>,
     /// When it last changed.
     pub updated_at: Time,
@@ -159,6 +161,7 @@ pub(crate) struct OrderSummary {
     pub updated_at: Time,
     /// What holds it up at the payment provider, as far as the node that answers knows.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub waits_for: Option<String>,
 }
 
@@ -180,8 +183,8 @@ impl From<&OrderRow> for OrderSummary {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderPage {
-    /// The orders.
+    /// The orders; with a filter perhaps fewer than `limit`, or none, though more follow.
     pub items: Vec<OrderSummary>,
-    /// The `cursor` of the next page; none on the last.
+    /// The `cursor` of the next page; none on the last, and only there.
     pub next_cursor: Option<String>,
 }

@@ -109,6 +109,7 @@ pub(crate) struct ProblemBody<'a> {
     pub correlation_id: Uuid,
     /// The order that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub order_id: Option<Uuid>,
     /// Every broken field.
     #[serde(skip_serializing_if = "<[FieldProblem]>::is_empty")]

@@ -58,10 +58,9 @@ async fn open_letters(reads: &Arc<dyn Reads>, order: Option<OrderId>) -> Result<
         LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Message), order, limit: PAGE, ..LetterFilter::default() };
     for _ in 0..PAGES {
         let page = reads.letters(filter.clone()).await?;
-        let is_last = u32::try_from(page.len()).is_ok_and(|found| found < PAGE);
-        filter.before = page.last().map(|letter| (letter.created_at, letter.id));
-        all.extend(page);
-        if is_last {
+        all.extend(page.rows);
+        filter.before = page.next;
+        if page.next.is_none() {
             break;
         }
     }

@@ -162,36 +162,59 @@ async fn the_sms_client_sends_under_the_notices_id() {
     .await;
 }
 
-/// Answers each connection's first request with `answer` and closes.
-async fn raw_http(answer: &'static str) -> String {
+/// Answers each connection's first request with `answer` and closes. Keeps what was asked.
+async fn raw_http(answer: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heads = asked.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4096];
-            let _read = stream.read(&mut request).await;
+            let read = stream.read(&mut request).await.unwrap_or(0);
+            heads.lock().unwrap().push(String::from_utf8_lossy(&request[..read]).into_owned());
             let _written = stream.write_all(answer.as_bytes()).await;
         }
     });
-    url
+    (url, asked)
+}
+
+#[tokio::test]
+async fn every_call_that_moves_money_carries_a_key_of_its_own() {
+    let (url, asked) = raw_http("HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+    let (payment, key) = (payment_at(&url), key(1, 2));
+    for _ in 0..2 {
+        assert_eq!(word(&payment.charge(charge_of(key, "1.00")).await), "unknown");
+        assert_eq!(word(&payment.void(key).await), "unknown");
+        assert_eq!(word(&payment.refund(key, money("1.00")).await), "unknown");
+    }
+    let key_of = |head: &String| {
+        let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with("idempotency-key: "));
+        line.and_then(|line| line.split_once(": ")).map_or_else(String::new, |(_, key)| key.to_owned())
+    };
+    let keys: Vec<String> = asked.lock().unwrap().iter().map(key_of).collect();
+    let once = [key.to_string(), format!("{key}:void"), format!("{key}:refund")];
+    assert_eq!(keys, [&once[..], &once[..]].concat());
 }
 
 #[tokio::test]
 async fn an_answer_from_something_in_between_is_judged_by_its_number() {
-    for (answer, judged) in [
-        ("", "unknown"),
-        ("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", "unknown"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "unknown"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"status\":\"approved\"", "unknown"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{\"status\":\"voided\"}", "unknown"),
-        ("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "unknown"),
-        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "failed"),
-        ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", "failed"),
-        ("HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", "failed"),
-        ("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "rejected"),
+    for (answer, judged, away) in [
+        ("", "unknown", true),
+        ("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", "unknown", true),
+        ("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n", "unknown", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "unknown", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"status\":\"approved\"", "unknown", true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{\"status\":\"voided\"}", "unknown", false),
+        ("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "unknown", false),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "failed", true),
+        ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", "failed", true),
+        ("HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", "failed", true),
+        ("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "rejected", false),
     ] {
-        let payment = payment_at(&raw_http(answer).await);
-        assert_eq!(word(&payment.charge(charge_of(key(1, 1), "1.00")).await), judged, "{answer}");
+        let payment = payment_at(&raw_http(answer).await.0);
+        let got = payment.charge(charge_of(key(1, 1), "1.00")).await;
+        assert_eq!((word(&got).as_str(), got.is_err_and(|error| error.is_away())), (judged, away), "{answer}");
     }
 }
 

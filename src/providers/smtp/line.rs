@@ -113,7 +113,7 @@ async fn in_time<T>(
 ) -> Result<T, ProviderError> {
     match timeout(limit, step).await {
         Ok(answer) => answer.map_err(|error| meaning(Stage::Sender, &error)),
-        Err(_) => Err(ProviderError::failed(format!("{what} took longer than {} ms", limit.as_millis()))),
+        Err(_) => Err(ProviderError::failed(format!("{what} took longer than {} ms", limit.as_millis())).away()),
     }
 }
 

@@ -92,7 +92,7 @@ impl Server {
         let mut line = self.prepare(to, &text).await?;
         let answer = match timeout(self.text_limit, line.message(&text)).await {
             Ok(answer) => answer,
-            Err(_) => return Err(ProviderError::unknown(format!("no answer to the text within {} ms", self.text_limit.as_millis()))),
+            Err(_) => return Err(ProviderError::unknown(format!("no answer to the text within {} ms", self.text_limit.as_millis())).away()),
         };
         match answer {
             Ok(_) => {
@@ -106,7 +106,7 @@ impl Server {
                 }
                 Err(error)
             }
-            Err(error) => Err(ProviderError::unknown(error_chain(&error))),
+            Err(error) => Err(ProviderError::unknown(error_chain(&error)).away()),
         }
     }
 
@@ -202,7 +202,7 @@ fn trouble(line: AsyncSmtpConnection, stage: Stage, error: Silence) -> Trouble {
 fn meaning_or_failed(stage: Stage, error: Silence) -> ProviderError {
     match error {
         Silence::Told(error) => meaning(stage, &error),
-        Silence::Timeout(limit) => ProviderError::failed(format!("no answer of the mail server within {} ms", limit.as_millis())),
+        Silence::Timeout(limit) => ProviderError::failed(format!("no answer of the mail server within {} ms", limit.as_millis())).away(),
     }
 }
 
@@ -225,8 +225,8 @@ fn is_ascii(address: &Address) -> bool {
 fn without_address(error: ProviderError, addresses: &[&str]) -> ProviderError {
     let hide = |reason: String| addresses.iter().fold(reason, |reason, address| reason.replace(address, "the recipient"));
     match error {
-        ProviderError::Failed { reason } => ProviderError::Failed { reason: hide(reason) },
-        ProviderError::Unknown { reason } => ProviderError::Unknown { reason: hide(reason) },
+        ProviderError::Failed { reason, away } => ProviderError::Failed { reason: hide(reason), away },
+        ProviderError::Unknown { reason, away } => ProviderError::Unknown { reason: hide(reason), away },
         ProviderError::Rejected { reason } => ProviderError::Rejected { reason: hide(reason) },
         ProviderError::Deferred { reason } => ProviderError::Deferred { reason: hide(reason) },
         ProviderError::Busy { retry_in_ms, reason } => ProviderError::Busy { retry_in_ms, reason: hide(reason) },

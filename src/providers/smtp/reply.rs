@@ -22,7 +22,7 @@ pub(super) fn meaning(stage: Stage, error: &smtp::Error) -> ProviderError {
     let reason = error_chain(error);
     match error.status().map(u16::from) {
         Some(code) => of_reply(stage, code, reason),
-        None => ProviderError::Failed { reason },
+        None => ProviderError::failed(reason).away(),
     }
 }
 
@@ -30,9 +30,9 @@ fn of_reply(stage: Stage, code: u16, reason: String) -> ProviderError {
     match (stage, code) {
         (_, 421) => ProviderError::Busy { retry_in_ms: BUSY_MS, reason },
         // About us: login, sender, quota. Nothing of this email will make it better.
-        (Stage::Sender, _) => ProviderError::Failed { reason },
+        (Stage::Sender, _) => ProviderError::failed(reason).away(),
         (Stage::Recipient | Stage::Text, 400..=499) => ProviderError::Deferred { reason },
-        (Stage::Recipient | Stage::Text, _) if is_about_us(code, &reason) => ProviderError::Failed { reason },
+        (Stage::Recipient | Stage::Text, _) if is_about_us(code, &reason) => ProviderError::failed(reason).away(),
         (Stage::Recipient | Stage::Text, _) => ProviderError::Rejected { reason },
     }
 }

@@ -7,11 +7,12 @@ use crate::actors::cell::CellRef;
 use crate::actors::protocol::command::{Ask, park_command};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::roles::order::CHARGE;
+use crate::actors::roles::payment::trouble::Trouble;
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
-use crate::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
+use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
 use crate::saga::park::PROVIDER;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,28 +74,6 @@ enum Stored {
     Done,
     /// Something else had been stored before: it is to be read, and nothing may rest on what was to be written.
     Otherwise,
-}
-
-/// What has gone wrong in a course so far.
-#[derive(Default)]
-struct Trouble {
-    failures: u32,
-    /// When it began, on the cell's steady clock, and the last error.
-    first_ms: Option<u64>,
-    last: Option<ProviderError>,
-}
-
-impl Trouble {
-    fn add(&mut self, error: ProviderError, now_ms: u64) {
-        self.failures += 1;
-        self.first_ms.get_or_insert(now_ms);
-        self.last = Some(error);
-    }
-
-    /// How long it may still be tried, once something has failed.
-    fn left(&self, now_ms: u64, most_ms: u64) -> Option<u64> {
-        self.first_ms.map(|first_ms| first_ms.saturating_add(most_ms).saturating_sub(now_ms))
-    }
 }
 
 /// Where a charge stands.
@@ -252,7 +231,7 @@ impl Course {
     async fn find(&self, key: ChargeKey) -> Result<Found, ProviderError> {
         match self.provider().find(key).await {
             // A question that is refused says nothing of the charge.
-            Err(ProviderError::Rejected { reason }) => Err(ProviderError::Unknown { reason }),
+            Err(ProviderError::Rejected { reason }) => Err(ProviderError::unknown(reason)),
             answer => answer,
         }
     }
@@ -375,11 +354,11 @@ impl Course {
             return self.wait_for_provider(order, step, retry_in_ms, trouble, signal).await;
         }
         let detail = error.to_string();
-        trouble.add(error, self.cell.steady_ms());
-        match self.cell.node.settings.payment_retry.next(trouble.failures) {
+        let settings = &self.cell.node.settings;
+        trouble.add(error, self.cell.steady_ms(), self.breaker().map(Breaker::answered));
+        let left = trouble.left(self.cell.steady_ms(), settings.payment_give_up_ms).unwrap_or(u64::MAX);
+        match trouble.next(settings.payment_retry, left) {
             Some(delay) => {
-                let left = trouble.left(self.cell.steady_ms(), self.cell.node.settings.payment_give_up_ms);
-                let delay = left.map_or(delay, |left| delay.min(left));
                 self.cell.node.remember_retry(self.id, self.cell.node.now().plus_ms(delay));
                 match signal {
                     Some(signal) => signal.pause(delay).await,
@@ -387,8 +366,12 @@ impl Course {
                 }
                 Ok(())
             }
-            None => self.park(order, step, (PROVIDER, &detail, trouble.failures)).await,
+            None => self.park(order, step, (PROVIDER, &detail, trouble.calls())).await,
         }
+    }
+
+    fn breaker(&self) -> Option<&Breaker> {
+        self.cell.node.providers.breakers.find(PAYMENT_BREAKER)
     }
 
     /// The breaker is open, or the provider busy. Who has not failed yet waits for as long as that lasts; who has, only so long.
@@ -405,12 +388,12 @@ impl Course {
         if left == Some(0) {
             let last = trouble.last.as_ref().map(ToString::to_string).unwrap_or_default();
             let detail = format!("{last}; then the circuit breaker of the provider was open for too long");
-            return self.park(order, step, (PROVIDER, &detail, trouble.failures)).await;
+            return self.park(order, step, (PROVIDER, &detail, trouble.calls())).await;
         }
         let ms = left.map_or(retry_in_ms, |left| retry_in_ms.min(left)).max(1);
         node.remember_retry(self.id, node.now().plus_ms(ms));
         let through = async {
-            match node.providers.breakers.find(PAYMENT_BREAKER) {
+            match self.breaker() {
                 Some(breaker) => breaker.lets_through(Duration::from_millis(ms)).await,
                 None => crate::actors::runtime::pause::pause(ms).await,
             }
