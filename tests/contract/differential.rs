@@ -65,7 +65,8 @@ impl Dice {
 }
 
 fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
-    let order = sample::order_of(dice.below(ORDERS), vec![sample::line(dice.below(PRODUCTS), 1), sample::line(PRODUCTS, 2)]);
+    let number = dice.below(ORDERS);
+    let order = sample::order_of(number, vec![sample::line(number % PRODUCTS, 1), sample::line(PRODUCTS, 2)]);
     match dice.below(22) {
         0 | 1 => sample::place(&order),
         2 => sample::place_with(
