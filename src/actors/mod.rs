@@ -47,6 +47,7 @@ mod slow_commit;
 mod start;
 mod step_times;
 mod stock_keeper;
+mod stray;
 mod supervisor;
 
 pub use analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Logged, Progress, Submit};
