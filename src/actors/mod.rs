@@ -11,6 +11,7 @@
 
 mod acknowledged;
 mod analytics;
+mod asleep;
 mod breakers;
 mod cell;
 mod check;

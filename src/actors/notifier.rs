@@ -210,7 +210,8 @@ impl Notifier {
     fn take_up(&mut self, ctx: &mut Context<Self>) {
         let now_ms = self.cell.steady_ms();
         for channel in Channel::ALL {
-            let has_room = self.courses.len() < self.cell.node.settings.notice_calls;
+            // Those under way are the first of the page that is read: it is worth its reading when half of them are done.
+            let has_room = self.courses.len() * 2 < self.cell.node.settings.notice_calls;
             if !has_room || self.reading.contains(&channel) || !self.board.take_due(channel, now_ms) {
                 continue;
             }

@@ -11,7 +11,7 @@ use super::node::ActorKind;
 use super::order::Begin;
 use super::supervisor::spawn_order;
 use crate::db::Outcome;
-use crate::domain::{CorrelationId, Event, Order, OrderId, Role};
+use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::Arc;
@@ -210,6 +210,8 @@ impl Router {
         match addr {
             // A full or dead mailbox loses it: re-drive repeats it.
             Some(addr) => drop(addr.try_send(Answer(event.clone()))),
+            // Of a try that failed an order only learns that it may sleep, which it does.
+            None if matches!(event.get().body, EventBody::NotificationFailed { last: false, .. }) => {}
             None => self.cell.wake(id, WakeWith::Answer(event.clone())),
         }
     }

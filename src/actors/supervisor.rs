@@ -1,6 +1,7 @@
 //! The supervisor of a cell's orders: loads them, wakes them, rings their alarms, starts them again when they die, and parks
 //! those that die too often.
 
+use super::asleep;
 use super::cell::{self, Alarm, CellRef, pause, refuse};
 use super::faults::Point;
 use super::front::CommandError;
@@ -27,6 +28,10 @@ pub(crate) struct Supervisor {
     era: u64,
     waking: HashMap<OrderId, Vec<WakeWith>>,
     restarts: HashMap<OrderId, Restarts>,
+    /// A round over the sleeping orders is under way.
+    is_looking: bool,
+    /// When the next one begins, by the cell's steady clock, and the pause between its pages.
+    looks_at: (u64, u64),
 }
 
 /// Starts an order's actor.
@@ -43,7 +48,7 @@ pub(crate) fn spawn_order(cell: &CellRef, order: Arc<Order>, begin: Begin) -> Ad
 impl Supervisor {
     pub(crate) fn new(cell: CellRef) -> Self {
         let era = cell.era.get();
-        Self { cell, era, waking: HashMap::new(), restarts: HashMap::new() }
+        Self { cell, era, waking: HashMap::new(), restarts: HashMap::new(), is_looking: false, looks_at: (0, asleep::FIRST_PAUSE_MS) }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -53,15 +58,37 @@ impl Supervisor {
         if node.journal.waiting() > (node.settings.max_batch as u64) * 4 {
             return;
         }
+        self.look_after_sleepers(ctx);
         for (id, alarm) in self.cell.due_alarms(node.settings.alarms_per_tick) {
             let rung = self.cell.orders.borrow().get(&id).map(|entry| entry.addr.try_send(Ring(alarm)));
             match rung {
-                None if alarm == Alarm::Rest => self.wake(id, WakeWith::Stored, ctx),
                 // Dead: its next life sets its own alarms.
                 None | Some(Ok(()) | Err(SendError::Closed(_))) => {}
                 Some(Err(SendError::Full(_))) => self.cell.wake_after(node.settings.redrive.after(1), id, alarm),
             }
         }
+    }
+
+    /// Begins a round over the sleeping orders when it is time.
+    fn look_after_sleepers(&mut self, ctx: &mut Context<Self>) {
+        let (at, pause_ms) = self.looks_at;
+        if self.is_looking || at > self.cell.steady_ms() || !self.cell.has_sleepers.replace(false) {
+            return;
+        }
+        self.is_looking = true;
+        let settings = &self.cell.node.settings;
+        let rhythm = if settings.external_roles.has(Role::Notification) {
+            settings.redrive.most_ms.min(settings.external_answer_ms)
+        } else {
+            settings.redrive.most_ms
+        };
+        self.looks_at = (u64::MAX, asleep::PAUSE_MS);
+        let round = asleep::round(self.cell.clone(), pause_ms);
+        ctx.spawn(round.into_actor(self).map(move |(), actor, _| {
+            actor.is_looking = false;
+            // A load meanwhile has set it for itself.
+            actor.looks_at.0 = actor.looks_at.0.min(actor.cell.steady_ms().saturating_add(rhythm));
+        }));
     }
 
     /// Gives something to an order that has no actor: reads it first.
@@ -107,7 +134,8 @@ impl Supervisor {
         if live.is_none() && !wanted {
             return;
         }
-        let addr = live.unwrap_or_else(|| spawn_order(&self.cell, stored.order, Begin::Loaded(stored.record)));
+        let asks = waiting.iter().any(|with| matches!(with, WakeWith::Stored));
+        let addr = live.unwrap_or_else(|| spawn_order(&self.cell, stored.order, Begin::Loaded { record: stored.record, asks }));
         for with in waiting {
             give(&addr, with);
         }
@@ -149,7 +177,7 @@ impl Supervisor {
         ctx.spawn(parking.into_actor(self).map(move |(), actor, ctx| actor.read(id, 0, ctx)));
     }
 
-    /// Loads the open orders of `shards`, page by page, and drives them on.
+    /// Loads the open orders of `shards`, page by page, and drives them on. Those that owe only a notice sleep on.
     fn load(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
         if shards.is_empty() {
             return;
@@ -159,7 +187,7 @@ impl Supervisor {
         cell.node.counters.set_not_ready(&part, Some("loading"));
         let loading = async move {
             let page = cell.node.settings.load_page;
-            let mut loaded = 0_usize;
+            let (mut loaded, mut sleeping) = (0_usize, 0_usize);
             let reading = cell.begin_reading();
             cell.node.journal.passed().await;
             let read = async |after| super::reading::insist(&cell.node, || cell.node.reads.open_orders(shards.clone(), after, page)).await;
@@ -169,8 +197,12 @@ impl Supervisor {
                     let id = stored.order.id;
                     let is_wanted = cell.owns(Role::Order, stored.order.shard);
                     if is_wanted && !cell.orders.borrow().contains_key(&id) && !reading.is_old(id) {
+                        if asleep::owed_notice(&stored).is_some() {
+                            sleeping += 1;
+                            continue;
+                        }
                         loaded += 1;
-                        spawn_order(&cell, stored.order, Begin::Loaded(stored.record));
+                        spawn_order(&cell, stored.order, Begin::Loaded { record: stored.record, asks: true });
                     }
                 }
             };
@@ -195,11 +227,17 @@ impl Supervisor {
             }
             drop(reading);
             cell.node.counters.set_not_ready(&part, None);
-            if loaded > 0 {
-                tracing::info!(orders = loaded, cell = cell.index, "open orders were loaded and are driven on");
+            if loaded + sleeping > 0 {
+                tracing::info!(orders = loaded, sleeping, cell = cell.index, "open orders were loaded and are driven on");
             }
+            sleeping > 0
         };
-        ctx.spawn(loading.into_actor(self));
+        ctx.spawn(loading.into_actor(self).map(|has_sleepers, actor, _| {
+            if has_sleepers {
+                actor.cell.has_sleepers.set(true);
+                actor.looks_at = (0, asleep::FIRST_PAUSE_MS);
+            }
+        }));
     }
 }
 
