@@ -61,12 +61,9 @@ impl Notifier {
             EventBody::OrderFailed { .. } => (NoticeKind::Failure, true),
             EventBody::OrderShipped { .. } => (NoticeKind::Shipping, deliver.repeat),
             EventBody::OrderCancelRequested { .. } => return self.withdraw(&deliver),
-            EventBody::OrderCancelled { was_paid, .. } => {
+            EventBody::OrderCancelled { was_paid, reason } => {
                 self.withdrawn.remove(&event.order);
-                if !was_paid {
-                    return;
-                }
-                (NoticeKind::Cancellation, deliver.repeat)
+                (NoticeKind::of_cancellation(reason.as_str(), *was_paid), deliver.repeat)
             }
             EventBody::OrderCreated(_)
             | EventBody::InventoryReserved { .. }
@@ -159,7 +156,7 @@ impl Notifier {
         // It waits, or is another node's to send: then what is stored rules.
         let turn = if may_send { turn } else { Turn { way: turn.way.later(), ..turn } };
         if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
-            let mut call = message(&self.cell.node, order, key.1, key.2);
+            let Some(mut call) = message(&self.cell.node, order, key.1, key.2) else { return self.run(key, turn, None, signal) };
             match at_once(&mut call) {
                 Some(Ok(())) => {
                     let write = sent(order, key.1, key.2, 1, self.cell.node.now());

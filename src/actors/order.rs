@@ -24,6 +24,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// How an order's actor begins.
+#[expect(clippy::large_enum_variant, reason = "an actor keeps it in a box")]
 pub(crate) enum Begin {
     /// It was just posted.
     New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Outcome>, slot: OpenSlot },

@@ -1,6 +1,7 @@
 //! What the actors, the database and the business are set to.
 
 use super::Settings;
+use super::providers::MailParty;
 use serde::{Deserialize, Serialize};
 
 /// The life of an order.
@@ -153,15 +154,41 @@ pub struct NotificationSettings {
     pub retry_first_ms: u64,
     /// Longest wait between two tries, in milliseconds.
     pub retry_most_ms: u64,
+    /// How long a notice is tried that is not taken for now (greylisting, a full mailbox), in milliseconds.
+    pub patience_ms: u64,
+    /// Wait before the second such try, in milliseconds; then doubling.
+    pub patience_first_ms: u64,
+    /// Longest wait between two such tries, in milliseconds.
+    pub patience_most_ms: u64,
     /// Notices that are sent at the same time and thread.
     pub calls: usize,
     /// The domain of the address of a customer who gave no contact.
     pub customer_domain: String,
 }
 
+impl Settings {
+    /// The domain of the address of a customer who gave no contact; none when mail to it would go through a real server for nothing.
+    #[must_use]
+    pub fn customer_domain(&self) -> Option<String> {
+        let domain = &self.notification.customer_domain;
+        let is_nowhere = domain.is_empty() || domain == "invalid" || domain.ends_with(".invalid");
+        let is_real = self.providers.email.provider == MailParty::Smtp;
+        (!(is_real && is_nowhere)).then(|| domain.clone())
+    }
+}
+
 impl Default for NotificationSettings {
     fn default() -> Self {
-        Self { retries: 3, retry_first_ms: 1_000, retry_most_ms: 60_000, calls: 1_024, customer_domain: "customers.invalid".to_owned() }
+        Self {
+            retries: 3,
+            retry_first_ms: 1_000,
+            retry_most_ms: 60_000,
+            patience_ms: 86_400_000,
+            patience_first_ms: 60_000,
+            patience_most_ms: 3_600_000,
+            calls: 1_024,
+            customer_domain: "customers.invalid".to_owned(),
+        }
     }
 }
 
@@ -235,6 +262,10 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<String>) {
     need(
         notification.retry_first_ms <= notification.retry_most_ms,
         "notification.retry_first_ms must not be above notification.retry_most_ms",
+    );
+    need(
+        notification.patience_first_ms <= notification.patience_most_ms,
+        "notification.patience_first_ms must not be above notification.patience_most_ms",
     );
     need((0.0..=1.0).contains(&telemetry.trace_ratio), "telemetry.trace_ratio must be 0 to 1");
     need(analytics.top > 0, "analytics.top must be at least 1");
