@@ -17,7 +17,7 @@ use crate::domain::{BookedCharge, Role, Roles};
 use crate::http::{self, Component, Fares, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{HttpPayment, ProviderError, Providers, SetupError, server};
-use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
+use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, Wires};
@@ -328,8 +328,12 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
             retries: notification.retries,
             backoff: Backoff { first_ms: notification.retry_first_ms, most_ms: notification.retry_most_ms },
         },
+        notice_patience: Patience {
+            longest_ms: notification.patience_ms,
+            backoff: Backoff { first_ms: notification.patience_first_ms, most_ms: notification.patience_most_ms },
+        },
         notice_calls: notification.calls,
-        customer_domain: notification.customer_domain.clone(),
+        customer_domain: settings.customer_domain(),
         pricing: settings.pricing.rule.into(),
         lease_ms: settings.store.lease_ms,
         slow_commit_ms: settings.journal.slow_commit_ms,

@@ -1,5 +1,8 @@
 //! The command line as a shell sees it: a demo node, the commands against it, their output and exit codes.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
+
+#[path = "support/process.rs"]
+mod process;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -207,4 +210,49 @@ fn completions_are_what_the_shell_reads_and_every_command_has_a_man_page() {
     let refused = ordermill(&["man", file.to_str().unwrap()], "");
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("cannot be made"), "{}", text(&refused.stderr));
+}
+
+/// Invoices whose totals meet the magic amounts of the payment's stand-in: the run explains them, and ends when what is left waits for
+/// a person.
+#[test]
+fn a_load_of_real_invoices_ends_though_some_orders_are_parked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("invoices.csv");
+    let row = |invoice: u32, price: &str| format!("{invoice},A{invoice},Thing,1,2010-12-01 08:26,{price},17850,United Kingdom\n");
+    let head = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
+    std::fs::write(&file, [head.to_owned(), row(1, "10.00"), row(2, "10.05"), row(3, "10.01"), row(4, "x")].concat()).unwrap();
+    let file = file.to_str().unwrap();
+
+    let dry = ordermill(&["load", "--csv", file, "--dry-run"], "http://127.0.0.1:1");
+    let said = text(&dry.stdout);
+    assert_eq!(dry.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("would send 3 orders of 3 products\n") && said.contains("2 have a total that ends in .01 to .09"), "{said}");
+    assert_eq!(text(&dry.stderr), "line 5 refused: price is no decimal number\n");
+
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let node = plan.start();
+    let load = ordermill(&["load", "--csv", file, "--settle-timeout", "300"], &plan.url());
+    let (said, log) = (text(&load.stdout), text(&load.stderr));
+    assert_eq!(load.status.code(), Some(0), "{said}{log}");
+    assert!(said.contains("parked              1: they wait for a person (ordermill dlq list)"), "{said}");
+    assert!(said.contains("settled             2 in "), "{said}");
+    let magic = log.find("have a total that ends in .01 to .09").unwrap();
+    assert!(magic < log.find("waiting until all orders are settled").unwrap(), "told before the wait: {log}");
+    node.stop();
+}
+
+/// How many shards a database has stands in it; who verifies it need not know.
+#[test]
+fn a_database_of_other_shards_is_verified_without_the_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path()).with("store.shards", 7);
+    let node = plan.start();
+    plan.put_product("10.00");
+    for _ in 0..10 {
+        assert_eq!(plan.place("10.00").unwrap().status, 202);
+    }
+    node.wait_settled(process::LIMIT);
+    node.stop();
+    let (sound, report) = plan.verify(&[]);
+    assert!(sound, "{report}");
 }

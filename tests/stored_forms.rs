@@ -101,7 +101,7 @@ fn bodies() -> Vec<EventBody> {
     ]
 }
 
-fn records() -> [(&'static str, Record); 4] {
+fn records() -> [(&'static str, Record); 6] {
     let notice = |kind, sent| NoticeFact { kind, channel: Channel::Email, sent, at: at(9) };
     let full = Facts {
         stock: Some((StockFact::Reserved(held()), at(1))),
@@ -115,12 +115,14 @@ fn records() -> [(&'static str, Record); 4] {
         stray_reservation: Some(at(8)),
         stray_charge: Some(at(9)),
         undo_asked: true,
+        unpaid_end: None,
     };
     let failed = Facts {
         stock: Some((StockFact::Insufficient(shortages()), at(1))),
         payment: Some((PaymentFact::Failed { reason: text("declined") }, at(2))),
         ..Facts::default()
     };
+    let unpaid = Facts { unpaid_end: Some(text("out-of-stock")), ..failed.clone() };
     let external = ExternalRecord {
         payment: Some((money(1), text("CARD"), at(11))),
         stock: Some((held(), at(12))),
@@ -135,7 +137,12 @@ fn records() -> [(&'static str, Record); 4] {
         ("record empty", Record::default()),
         ("record full", Record { facts: full, history, parked: Some(text("charge")), external: None }),
         ("record failed", Record { facts: failed.clone(), history: Vec::new(), parked: None, external: None }),
-        ("record external", Record { facts: failed, history: Vec::new(), parked: None, external: Some(Box::new(external)) }),
+        (
+            "record external",
+            Record { facts: failed.clone(), history: Vec::new(), parked: None, external: Some(Box::new(external.clone())) },
+        ),
+        ("record unpaid", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: None }),
+        ("record unpaid external", Record { facts: unpaid, history: Vec::new(), parked: None, external: Some(Box::new(external)) }),
     ]
 }
 
@@ -188,8 +195,8 @@ fn events_keep_their_stored_form() {
 #[test]
 fn what_is_no_stored_form_is_refused() {
     let mut newer = codec::encode_record(&Record::default()).unwrap();
-    newer[0] = 3;
-    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 3 is not known to this version");
+    newer[0] = 4;
+    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 4 is not known to this version");
     assert!(codec::decode_record(&[]).is_err());
     assert!(codec::decode_record(&[1, 7, 7]).is_err());
     let columns = EventColumns { order: order().id, shard: Shard(1), at: at(1) };

@@ -1,5 +1,6 @@
 //! All settings of a node.
 
+use super::providers::MailParty;
 use super::{
     AccessSettings, ActorSettings, AnalyticsSettings, ClusterSettings, JournalSettings, KafkaSettings, NotificationSettings, OrderSettings,
     PricingSettings, ProviderSettings, ServerSettings, StoreSettings, StoreUrl, TelemetrySettings,
@@ -62,5 +63,14 @@ impl Settings {
         };
         self.store.url = url;
         Ok(self)
+    }
+
+    /// The domain of the address of a customer who gave no contact; none when mail to it would go through a real server for nothing.
+    #[must_use]
+    pub fn customer_domain(&self) -> Option<String> {
+        let domain = &self.notification.customer_domain;
+        let is_nowhere = domain.is_empty() || domain == "invalid" || domain.ends_with(".invalid");
+        let is_real = self.providers.email.provider == MailParty::Smtp;
+        (!(is_real && is_nowhere)).then(|| domain.clone())
     }
 }

@@ -152,6 +152,12 @@ pub struct NotificationSettings {
     pub retry_first_ms: u64,
     /// Longest wait between two tries, in milliseconds.
     pub retry_most_ms: u64,
+    /// How long a notice is tried that is not taken for now (greylisting, a full mailbox), in milliseconds.
+    pub patience_ms: u64,
+    /// Wait before the second such try, in milliseconds; then doubling.
+    pub patience_first_ms: u64,
+    /// Longest wait between two such tries, in milliseconds.
+    pub patience_most_ms: u64,
     /// Notices that are sent at the same time and thread.
     pub calls: usize,
     /// The domain of the address of a customer who gave no contact.
@@ -160,7 +166,16 @@ pub struct NotificationSettings {
 
 impl Default for NotificationSettings {
     fn default() -> Self {
-        Self { retries: 3, retry_first_ms: 1_000, retry_most_ms: 60_000, calls: 1_024, customer_domain: "customers.invalid".to_owned() }
+        Self {
+            retries: 3,
+            retry_first_ms: 1_000,
+            retry_most_ms: 60_000,
+            patience_ms: 86_400_000,
+            patience_first_ms: 60_000,
+            patience_most_ms: 3_600_000,
+            calls: 1_024,
+            customer_domain: "customers.invalid".to_owned(),
+        }
     }
 }
 

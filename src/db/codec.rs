@@ -14,6 +14,8 @@ use std::sync::Arc;
 const VERSION: u8 = 1;
 /// The version of a record that holds more than version 1 can.
 const RECORD_VERSION: u8 = 2;
+/// The version of a record with the reason that an unpaid order's end was told with, behind what version 2 holds.
+const UNPAID_END_VERSION: u8 = 3;
 /// In place of an `OrderCreated` event's data: what it says is the order's own row, so nothing is stored twice.
 const SEE_ORDER: [u8; 1] = [0];
 
@@ -77,6 +79,11 @@ pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
 /// # Errors
 /// See [`encode`].
 pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    if let Some(reason) = &record.facts.unpaid_end {
+        let mut blob = Vec::with_capacity(192);
+        blob.push(UNPAID_END_VERSION);
+        return Ok(postcard::to_extend(&(record, reason), blob)?);
+    }
     if record.external.is_some() {
         let mut blob = Vec::with_capacity(192);
         blob.push(RECORD_VERSION);
@@ -108,6 +115,11 @@ struct RecordV1 {
 pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
     if let Some((&RECORD_VERSION, rest)) = blob.split_first() {
         return Ok(postcard::from_bytes(rest)?);
+    }
+    if let Some((&UNPAID_END_VERSION, rest)) = blob.split_first() {
+        let (mut record, reason): (Record, Text<200>) = postcard::from_bytes(rest)?;
+        record.facts.unpaid_end = Some(reason);
+        return Ok(record);
     }
     let RecordV1 { facts, history, parked } = decode(blob)?;
     Ok(Record { facts, history, parked, external: None })

@@ -15,11 +15,50 @@ pub enum NoticeKind {
     Cancellation,
     /// The goods are on their way.
     Shipping,
+    /// The order is cancelled unpaid: something in it cannot be had.
+    Unavailable,
+    /// The order is cancelled unpaid: a price is another one now.
+    PriceChanged,
+    /// The order is cancelled unpaid: it was not paid in time.
+    Expired,
+    /// The order is cancelled unpaid: somebody asked for that.
+    CalledOff,
 }
 
 impl NoticeKind {
     /// All, in the order of their stored numbers.
-    pub const ALL: [Self; 4] = [Self::Confirmation, Self::Failure, Self::Cancellation, Self::Shipping];
+    pub const ALL: [Self; 8] = [
+        Self::Confirmation,
+        Self::Failure,
+        Self::Cancellation,
+        Self::Shipping,
+        Self::Unavailable,
+        Self::PriceChanged,
+        Self::Expired,
+        Self::CalledOff,
+    ];
+
+    /// What tells of a cancellation, by its reason on the wire. An order that was never paid tells why it ended; of one that was the
+    /// customer must know that the money is given back.
+    #[must_use]
+    pub fn of_cancellation(reason: &str, was_paid: bool) -> Self {
+        match reason {
+            _ if was_paid => Self::Cancellation,
+            "out-of-stock" | "unknown-product" | "discontinued" => Self::Unavailable,
+            "price-mismatch" => Self::PriceChanged,
+            "expired" | "payment-deadline" => Self::Expired,
+            _ => Self::CalledOff,
+        }
+    }
+
+    /// Whether it tells of an order that ended before it was paid. An order has one such notice at most.
+    #[must_use]
+    pub fn is_of_unpaid(self) -> bool {
+        match self {
+            Self::Unavailable | Self::PriceChanged | Self::Expired | Self::CalledOff => true,
+            Self::Confirmation | Self::Failure | Self::Cancellation | Self::Shipping => false,
+        }
+    }
 
     /// The name on the wire and in the database.
     #[must_use]
@@ -29,6 +68,10 @@ impl NoticeKind {
             Self::Failure => "FAILURE",
             Self::Cancellation => "CANCELLATION",
             Self::Shipping => "SHIPPING",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::PriceChanged => "PRICE_CHANGED",
+            Self::Expired => "EXPIRED",
+            Self::CalledOff => "CALLED_OFF",
         }
     }
 
@@ -46,6 +89,10 @@ impl NoticeKind {
             Self::Failure => 1,
             Self::Cancellation => 2,
             Self::Shipping => 3,
+            Self::Unavailable => 4,
+            Self::PriceChanged => 5,
+            Self::Expired => 6,
+            Self::CalledOff => 7,
         }
     }
 }

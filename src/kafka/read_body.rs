@@ -266,7 +266,8 @@ fn cancelled_by(reason: &str) -> CancelledBy {
 }
 
 fn notice(kind: &str, channel: &str) -> Result<(NoticeKind, Channel), MessageError> {
-    let kind = NoticeKind::from_name(kind).ok_or_else(|| wrong("kind", "must be CONFIRMATION, FAILURE, CANCELLATION or SHIPPING"))?;
+    let kind = NoticeKind::from_name(kind)
+        .ok_or_else(|| wrong("kind", &format!("must be one of {}", NoticeKind::ALL.map(NoticeKind::name).join(", "))))?;
     let channel = Channel::from_name(channel).ok_or_else(|| wrong("channel", "must be EMAIL or SMS"))?;
     Ok((kind, channel))
 }

@@ -455,7 +455,7 @@ pub struct NotificationSent<'a> {
     /// The notice.
     #[serde(default)]
     pub notification_id: Ident,
-    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; ended unpaid: `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
     pub kind: Words<'a>,
     /// `EMAIL` or `SMS`.
     pub channel: Words<'a>,
@@ -468,7 +468,7 @@ pub struct NotificationFailed<'a> {
     /// The notice.
     #[serde(default)]
     pub notification_id: Ident,
-    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; ended unpaid: `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
     pub kind: Words<'a>,
     /// `EMAIL` or `SMS`.
     pub channel: Words<'a>,

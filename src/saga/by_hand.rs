@@ -63,6 +63,10 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
     if external_roles.is_empty() {
         return;
     }
+    // The contract names no such notice, so another team's notifier need not send one.
+    if external_roles.has(Role::Notification) && record.facts.unpaid_end.take().is_some() {
+        effects.changed = true;
+    }
     let place = effects.events.len();
     if external_roles.has(Role::Payment) && was_never_asked_to_pay(&record.facts) {
         step::note(order, record, EventKind::PaymentCancelled, now, effects, |facts| {

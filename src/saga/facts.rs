@@ -78,6 +78,10 @@ pub struct Facts {
     pub stray_charge: Option<Timestamp>,
     /// The roles were asked to undo (`OrderCancelRequested` was emitted).
     pub undo_asked: bool,
+    /// Why it was cancelled, as it was told of an order that nothing was paid for: the customer is told the same. None of orders from
+    /// before such notices were sent, and where another team tells the customers. Stored beside the facts (`db::codec`).
+    #[serde(skip)]
+    pub unpaid_end: Option<Text<200>>,
 }
 
 impl Facts {

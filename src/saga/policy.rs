@@ -38,6 +38,25 @@ impl Retry {
     }
 }
 
+/// Tries until a time has passed, with [`Backoff`] between them: for who says "not now", and may say so for hours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// How long it is tried, in milliseconds.
+    pub longest_ms: u64,
+    /// The delays.
+    pub backoff: Backoff,
+}
+
+impl Patience {
+    /// The delay before the next try after `failures` failures of what began `waited_ms` ago, in milliseconds; none when that would be
+    /// too late.
+    #[must_use]
+    pub fn next(self, failures: u32, waited_ms: u64) -> Option<u64> {
+        let delay = self.backoff.after(failures);
+        (waited_ms.saturating_add(delay) <= self.longest_ms).then_some(delay)
+    }
+}
+
 /// How often something may be restarted within a window before it counts as broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RestartLimit {

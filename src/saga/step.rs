@@ -314,8 +314,10 @@ fn advance(order: &Order, record: &mut Record, before: &Before, cause: EventKind
         emit(record, EventBody::OrderCancelRequested { by });
     }
     if newly(OrderStatus::Cancelled) {
-        let reason = Text::lossy(&reason(&record.facts).unwrap_or_default());
-        emit(record, EventBody::OrderCancelled { reason, was_paid: record.facts.was_ever_paid() });
+        let reason: Text<200> = Text::lossy(&reason(&record.facts).unwrap_or_default());
+        let was_paid = record.facts.was_ever_paid();
+        record.facts.unpaid_end = (!was_paid).then(|| reason.clone());
+        emit(record, EventBody::OrderCancelled { reason, was_paid });
     }
     if newly(OrderStatus::Failed) {
         let reason = Text::lossy(&reason(&record.facts).unwrap_or_default());

@@ -116,8 +116,8 @@ fn notice_of(facts: &Facts, status: OrderStatus) -> Option<NoticeKind> {
         OrderStatus::Shipped => Some(NoticeKind::Shipping),
         OrderStatus::Failed => Some(NoticeKind::Failure),
         OrderStatus::Cancelled if facts.was_ever_paid() => Some(NoticeKind::Cancellation),
-        OrderStatus::Cancelled
-        | OrderStatus::Pending
+        OrderStatus::Cancelled => facts.unpaid_end.as_ref().map(|reason| NoticeKind::of_cancellation(reason.as_str(), false)),
+        OrderStatus::Pending
         | OrderStatus::InventoryReserved
         | OrderStatus::PaymentFailed
         | OrderStatus::Cancelling
@@ -128,6 +128,9 @@ fn notice_of(facts: &Facts, status: OrderStatus) -> Option<NoticeKind> {
 /// Why an order ended without goods, as told on the wire; none for orders that did not.
 #[must_use]
 pub fn reason(facts: &Facts) -> Option<String> {
+    if let Some(told) = &facts.unpaid_end {
+        return Some(told.as_str().to_owned());
+    }
     if let Some((super::StockFact::Insufficient(shortages), _)) = &facts.stock {
         return Some(shortages.first().map_or("out-of-stock", |shortage| shortage.code()).to_owned());
     }

@@ -42,11 +42,17 @@ impl Marks {
     }
 
     fn sent(kind: NoticeKind, channel: Channel) -> Self {
-        Self(1 << (32 + kind.number() * 2 + channel.number()))
+        Self(1 << (22 + Self::place(kind, channel)))
     }
 
     fn given_up(kind: NoticeKind, channel: Channel) -> Self {
-        Self(1 << (40 + kind.number() * 2 + channel.number()))
+        Self(1 << (32 + Self::place(kind, channel)))
+    }
+
+    /// Of its notices that it ended unpaid an order has one at most: they share their place.
+    fn place(kind: NoticeKind, channel: Channel) -> u8 {
+        let kind = if kind.is_of_unpaid() { NoticeKind::Unavailable } else { kind };
+        kind.number() * 2 + channel.number()
     }
 
     /// Of the answers that an order can accept, the last is the eighth.
@@ -246,7 +252,8 @@ fn states<'a>(audit: &'a OrderAudit, options: &'a Options) -> impl Iterator<Item
     let rows = stock.chain(payment).map(|(kind, is_state)| (kind.name(), is_state, Marks::kind(kind)));
     let pairs = NoticeKind::ALL.into_iter().flat_map(|kind| Channel::ALL.map(|channel| (kind, channel)));
     let notices = pairs.filter(move |_| has(Role::Notification)).flat_map(move |(kind, channel)| {
-        let row = audit.notices.iter().find(|row| (row.kind, row.channel) == (kind, channel)).map(|row| row.status);
+        let place = Marks::place(kind, channel);
+        let row = audit.notices.iter().find(|row| Marks::place(row.kind, row.channel) == place).map(|row| row.status);
         let given_up = (row == Some(NoticeStatus::GivenUp)).then_some(true);
         [
             ("NotificationSent", Some(row == Some(NoticeStatus::Sent)), Marks::sent(kind, channel)),

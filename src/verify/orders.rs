@@ -196,6 +196,10 @@ impl View<'_> {
             NoticeKind::Failure => matches!(self.facts.payment, Some((PaymentFact::Failed { .. } | PaymentFact::Cancelled, _))),
             NoticeKind::Cancellation => self.status == OrderStatus::Cancelled && self.facts.was_ever_paid(),
             NoticeKind::Shipping => self.status == OrderStatus::Shipped,
+            // Also of one whose charge came to light later, and was given back.
+            NoticeKind::Unavailable | NoticeKind::PriceChanged | NoticeKind::Expired | NoticeKind::CalledOff => {
+                self.status == OrderStatus::Cancelled
+            }
         }
     }
 }

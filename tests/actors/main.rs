@@ -16,6 +16,7 @@ mod deaths;
 mod desk;
 mod flows;
 mod limits;
+mod outage;
 mod parked;
 mod payments;
 mod planned;

@@ -2,10 +2,12 @@
 
 use crate::desk::letters;
 use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, until};
-use ordermill::actors::{Command, Front};
+use ordermill::actors::{Command, Front, LetterAction, LetterError};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::Write;
-use ordermill::domain::{CancelledBy, Event, EventBody, LetterKind, Money, OrderId, OrderStatus, Payment, PaymentStatus};
+use ordermill::domain::{
+    CancelledBy, DeadLetter, Event, EventBody, LetterKind, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
+};
 use ordermill::providers::sandbox::{ChargeState, Party, SandboxPayment};
 use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
 use std::sync::Arc;
@@ -204,5 +206,39 @@ fn a_payment_that_was_decided_while_its_task_waited_is_not_charged_again() {
         settled(front, id, OrderStatus::Confirmed).await;
         until("the task has ended", || async { front.next_payment_try(id).is_none() }).await;
         assert_eq!(books(&world), [(1, ChargeState::Approved, 0)], "one charge, under one key");
+    });
+}
+
+/// The row tells of attempt 1; money is with the provider under attempt 2 as well. Tried again means given back, not only closed.
+#[test]
+fn stray_money_is_given_back_before_its_letter_is_closed() {
+    run(|| async {
+        let (world, _) = world(66);
+        let node = world.start().await;
+        let front = node.front();
+        let id = place(front).await;
+        settled(front, id, OrderStatus::Confirmed).await;
+        let order = front.reads().known_order(id).await.unwrap().unwrap();
+        let charge = ChargeRequest {
+            key: ChargeKey { order: id, attempt: 2 },
+            amount: order.total,
+            method: order.payment_method.clone(),
+            correlation: order.correlation,
+        };
+        assert_eq!(world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
+        let stray = DeadLetter::about(id, order.shard, LetterKind::Step, 1, Role::Payment, "stray-refund", order.created_at);
+        let stray = stray.because("payment-provider", "the provider was away", 4);
+        front.write(Write::AddLetter(stray.clone()), LIMIT).await.unwrap();
+        let act = async || front.act(stray.id, LetterAction::Reprocess, Text::lossy("desk"), None, LIMIT).await;
+
+        world.sandbox().behave(Party::Payment, Behaviour { error_rate: 1.0, strict: true, ..Behaviour::default() });
+        let failed = act().await;
+        assert!(matches!(failed, Err(LetterError::FailedAgain(_))), "{failed:?}");
+        assert_eq!(letters(front, LetterKind::Step).await.len(), 1, "it stays open while the money is away");
+        world.sandbox().behave(Party::Payment, Behaviour { strict: true, ..Behaviour::default() });
+        act().await.unwrap();
+        assert!(letters(front, LetterKind::Step).await.is_empty());
+        assert_eq!(books(&world), [(1, ChargeState::Approved, 0), (2, ChargeState::Refunded, 1)]);
+        settled(front, id, OrderStatus::Confirmed).await;
     });
 }

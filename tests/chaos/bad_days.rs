@@ -149,6 +149,28 @@ fn wal(plan: &Plan) -> PathBuf {
     PathBuf::from(format!("{}-wal", plan.database.display()))
 }
 
+/// A constraint that one order breaks and no other: its client is not told to come again.
+#[test]
+fn an_order_that_the_database_refuses_for_good_is_answered_with_500() {
+    let _alone = alone();
+    let folder = folder();
+    let plan = plan(folder.path());
+    let mut bench = Bench::start(&plan);
+    let mut database = SqliteConnection::establish(&plan.database.display().to_string()).unwrap();
+    let trigger =
+        "CREATE TRIGGER no_such_total BEFORE INSERT ON orders WHEN NEW.total_amount = 1234 BEGIN SELECT RAISE(ABORT, 'never'); END";
+    database.batch_execute(&format!("PRAGMA busy_timeout = 10000; {trigger}")).unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let refused = plan.place("12.34").unwrap();
+        assert_eq!((refused.status, refused.field("type")), (500, "/problems/internal-error".to_owned()), "{refused:?}");
+        assert_eq!(refused.header("retry-after"), None, "{refused:?}");
+        assert_eq!(bench.place(), 202, "others are taken");
+    }
+    assert!(plan.log().contains("never"), "the log says why: {}", plan.log());
+    bench.node.stop();
+}
+
 #[test]
 fn a_database_that_may_not_be_written_is_told_at_the_start() {
     let _alone = alone();

@@ -20,6 +20,7 @@ mod cluster;
 mod deadlines;
 mod hostile;
 mod kills;
+mod mail;
 #[path = "../support/process.rs"]
 mod process;
 mod roles;

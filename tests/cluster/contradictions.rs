@@ -192,13 +192,13 @@ impl Shop {
             let wanted: &[NoticeKind] = match end {
                 Confirmed => &[NoticeKind::Confirmation],
                 Unpaid => &[NoticeKind::Failure],
+                Cancelled => &[NoticeKind::Unavailable],
                 OrderStatus::InventoryReserved
                 | OrderStatus::Shipped
                 | OrderStatus::PaymentFailed
                 | OrderStatus::Cancelling
                 | OrderStatus::Refunding
-                | Pending
-                | Cancelled => &[],
+                | Pending => &[],
             };
             assert_eq!(told, wanted, "{what}");
         }

@@ -4,8 +4,11 @@ use crate::external::{act, letter};
 use crate::member::Cluster;
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use ordermill::actors::{Command, LetterAction};
+use ordermill::config::providers::Behaviour;
 use ordermill::domain::{CancelledBy, OrderStatus, Role};
+use ordermill::providers::sandbox::Party;
 use ordermill::saga::Shipment;
+use std::time::Duration;
 
 #[test]
 fn orders_settle_across_nodes_that_host_some_roles_each() {
@@ -88,5 +91,35 @@ fn a_step_that_fails_on_another_node_parks_its_order_until_its_letter_is_closed(
         }
         settled(&orders.front, id, OrderStatus::Cancelled).await;
         cluster.settles().await;
+    });
+}
+
+#[test]
+fn orders_sleep_while_the_mail_of_another_node_is_away() {
+    run(|| async {
+        let cluster = Cluster::with(14, |settings| settings.notice_retry.retries = 1000);
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory, Role::Payment]).await;
+        cluster.start("tell", &[Role::Notification]).await;
+        cluster.is_shared().await;
+        put_product(&orders.front, 1, 1000, 100).await;
+        cluster.world.sandbox().behave(Party::Email, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+        let mut placed = Vec::new();
+        for _ in 0..30 {
+            placed.push(orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap());
+        }
+        for id in &placed {
+            until("it is confirmed", || async { stored(&orders.front, *id).await.status == OrderStatus::Confirmed }).await;
+        }
+        let alive = |member: &crate::member::Member| member.front.report().actors.iter().find(|count| count.kind == "order").unwrap().alive;
+        let far_ms = cluster.world.settings.redrive_far.first_ms;
+        tokio::time::sleep(Duration::from_millis(2 * far_ms)).await;
+        assert_eq!(alive(&orders), 0, "actors of orders that only wait for mail");
+        cluster.crash(orders).await;
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory, Role::Payment]).await;
+        cluster.is_shared().await;
+        until("they were asked after and sleep again", || async { alive(&orders) == 0 }).await;
+        cluster.world.sandbox().behave(Party::Email, Behaviour::default());
+        cluster.settles().await;
+        assert_eq!(cluster.world.sandbox().sent().len(), placed.len(), "each once");
     });
 }

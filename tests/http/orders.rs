@@ -1,7 +1,7 @@
 //! Orders as their clients see them.
 
 use crate::app::{app, order};
-use crate::support::run;
+use crate::support::{run, until};
 use actix_web::http::Method;
 use ordermill::config::Settings;
 use ordermill::config::providers::Behaviour;
@@ -182,5 +182,29 @@ fn a_live_stream_goes_on_until_the_node_stops() {
         let (all, ()) = futures_util::future::join(app.get(&placed.at("/links/events")), stop).await;
         assert!(all.text.contains("event: OrderConfirmed"), "{}", all.text);
         assert_eq!(all.text.matches(": still here").count(), 2, "a heartbeat every 15 s: {}", all.text);
+    });
+}
+
+/// The cancel was stored, and the node died before it could keep the answer: the repeat is answered as the first would have been.
+#[test]
+fn a_cancel_whose_answer_was_not_kept_is_answered_again() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        let placed = app.post_order(&order(1).to_string()).await;
+        let uri = format!("{}/cancel", placed.at("/links/self"));
+        let status = placed.at("/links/status");
+        let cancel = async |key: &str, seen: &str| {
+            let headers = [("idempotency-key", key), ("if-match", seen)];
+            app.send(Method::POST, &uri, &headers[..if seen.is_empty() { 1 } else { 2 }], b"").await
+        };
+        let seen = app.get(&placed.at("/links/self")).await.header("etag").unwrap().to_owned();
+        assert_eq!(app.send(Method::POST, &uri, &[], b"").await.status, 202);
+        until("it is cancelled", async || app.get(&status).await.at("/status") == "CANCELLED").await;
+        assert_eq!(app.send(Method::POST, &uri, &[], b"").await.status, 409, "who has no key is told that it is too late");
+        for (key, seen) in [("one", ""), ("two", seen.as_str())] {
+            let again = cancel(key, seen).await;
+            assert_eq!((again.status, again.at("/status").as_str()), (202, "CANCELLED"), "{}", again.text);
+            assert_eq!(cancel(key, seen).await.header("idempotency-replayed"), Some("true"));
+        }
     });
 }

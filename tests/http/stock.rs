@@ -247,3 +247,27 @@ fn an_import_is_checked_without_writing_and_a_body_may_begin_with_a_mark() {
         assert_eq!(marked.status, 202, "{}", marked.text);
     });
 }
+
+/// One blocking thread, and that is held: a file waits for it, while the worker answers others.
+#[test]
+fn a_file_is_read_beside_the_worker() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    actix::System::with_tokio_rt(runtime).block_on(async {
+        let app = app(Settings::default()).await;
+        let (free, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv());
+        let csv = format!("productId,name,price\n{},Mug,12.50\n", Uuid::from_u128(7));
+        let uri = "/api/v1/products/import?dryRun=true";
+        let mut import = std::pin::pin!(app.send(Method::POST, uri, &[("content-type", "text/csv")], csv.as_bytes()));
+        for _ in 0..10 {
+            tokio::select! {
+                biased;
+                answer = &mut import => panic!("it was read by the worker: {answer:?}"),
+                live = app.get("/health/live") => assert_eq!(live.status, 200),
+            }
+        }
+        drop(free);
+        assert_eq!(import.await.at("/usable"), "1");
+        assert!(holding.await.unwrap().is_err(), "its sender is gone");
+    });
+}

@@ -26,7 +26,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     ];
     let cancel = prop::option::of(Just((CancelledBy::Expiry, Timestamp(7))));
     let shipment = prop::option::of(Just((Shipment::default(), Timestamp(8))));
-    let kinds = prop::sample::subsequence(NoticeKind::ALL.to_vec(), 0..=4);
+    let kinds = prop::sample::subsequence(NoticeKind::ALL.to_vec(), 0..=NoticeKind::ALL.len());
     let notices = kinds.prop_map(|kinds| {
         kinds.into_iter().map(|kind| NoticeFact { kind, channel: Channel::Email, sent: true, at: Timestamp(9) }).collect::<Vec<_>>()
     });
@@ -47,6 +47,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 stray_reservation,
                 stray_charge,
                 undo_asked,
+                unpaid_end: None,
             }
         },
     )

@@ -293,8 +293,7 @@ impl World {
             EventBody::PaymentProcessed { .. } => NoticeKind::Confirmation,
             EventBody::PaymentFailed { .. } | EventBody::OrderFailed { .. } => NoticeKind::Failure,
             EventBody::OrderShipped { .. } => NoticeKind::Shipping,
-            EventBody::OrderCancelled { was_paid: true, .. } => NoticeKind::Cancellation,
-            EventBody::OrderCancelled { was_paid: false, .. } => return Vec::new(),
+            EventBody::OrderCancelled { was_paid, reason } => NoticeKind::of_cancellation(reason.as_str(), *was_paid),
             EventBody::OrderCancelRequested { .. } => {
                 for channel in Channel::ALL {
                     self.notices.entry((NoticeKind::Confirmation, channel)).or_insert(None);
@@ -374,6 +373,12 @@ impl World {
         assert!(!self.shipped || !is_dead || !self.letters.is_empty(), "goods that left for a dead order are a person's business");
         let was_told = |kind| self.notices.keys().any(|(noticed, _)| *noticed == kind);
         assert_eq!(was_told(NoticeKind::Cancellation), end == OrderStatus::Cancelled && facts.was_ever_paid());
+        let of_unpaid = self.notices.keys().map(|(kind, _)| *kind).filter(|kind| kind.is_of_unpaid());
+        let of_unpaid: std::collections::BTreeSet<NoticeKind> = of_unpaid.collect();
+        assert!(of_unpaid.len() <= 1, "told twice why it ended: {of_unpaid:?}");
+        let was_ever_cancelled_unpaid = facts.unpaid_end.is_some();
+        assert_eq!(!of_unpaid.is_empty(), was_ever_cancelled_unpaid, "{of_unpaid:?}");
+        assert!(end != OrderStatus::Cancelled || facts.was_ever_paid() || was_ever_cancelled_unpaid, "it ended and nobody was told why");
         assert_eq!(was_told(NoticeKind::Shipping), end == OrderStatus::Shipped);
     }
 }
@@ -434,6 +439,7 @@ fn grows(before: &Facts, after: &Facts) -> bool {
         && kept(&before.stray_charge, &after.stray_charge)
         && after.notices.starts_with(&before.notices)
         && (!before.undo_asked || after.undo_asked)
+        && kept(&before.unpaid_end, &after.unpaid_end)
 }
 
 proptest! {

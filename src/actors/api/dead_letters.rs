@@ -4,7 +4,7 @@ use crate::actors::api::front::Front;
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::roles::order::CHARGE;
-use crate::actors::roles::payment::task::{REFUND, VOID};
+use crate::actors::roles::payment::task::{REFUND, STRAY_REFUND, VOID};
 use crate::db::{Outcome, Write};
 use crate::domain::{
     BY_HAND, Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, OrderId, Payment, PaymentStatus, Role, Shard, Text,
@@ -51,8 +51,8 @@ pub enum LetterError {
     /// Done by hand needs a note that says what was done: 400.
     #[error("the note is missing: say what was done, and where")]
     NoNote,
-    /// Its message failed again: 409.
-    #[error("the message failed again: {0}")]
+    /// Its message, or the provider, failed again: 409.
+    #[error("it failed again: {0}")]
     FailedAgain(String),
     /// What it asks is another node's to do, the owner of the order in this role: it takes the action, or 503.
     #[error("the order's owner is another node")]
@@ -91,6 +91,9 @@ impl Front {
         }
         if letter.kind == LetterKind::Message && action == LetterAction::Reprocess {
             self.take_again(&letter).await?;
+        }
+        if let (true, Some(order), Some(shard)) = (gives_back_strays(&letter, action), letter.order, letter.shard) {
+            self.give_back_strays(order, shard).await?;
         }
         if let (Some(status), Some(order), Some(note)) = (payment, letter.order, &note) {
             self.pay_by_hand(order, status, note, limit).await?;
@@ -182,6 +185,13 @@ fn payment_by_hand(letter: &DeadLetter, action: LetterAction) -> Option<PaymentS
         REFUND => Some(PaymentStatus::Refunded),
         _other => None,
     }
+}
+
+/// Whether the letter is closed as tried again, or its order undone, only once the money of which no row tells is given back: the
+/// order's own steps know nothing of it.
+fn gives_back_strays(letter: &DeadLetter, action: LetterAction) -> bool {
+    let goes_on = matches!(action, LetterAction::Reprocess | LetterAction::Compensate);
+    goes_on && letter.kind == LetterKind::Step && letter.step.as_str() == STRAY_REFUND
 }
 
 /// In which role the owner of the letter's order does what is decided; none where any node can.

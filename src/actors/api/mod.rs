@@ -5,3 +5,4 @@ pub(crate) mod dead_letters;
 pub(crate) mod front;
 pub(crate) mod inbound;
 pub(crate) mod report;
+mod stray;

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 pub(crate) trait LiveOrders {
     /// The live order's own copy.
     fn order(&self, id: OrderId) -> Option<Arc<Order>>;
+    fn has(&self, id: OrderId) -> bool;
     /// Tells the order's actor something that it asks for again should it be lost.
     fn answer(&self, id: OrderId, event: EventRef);
     /// The actor of this life has ended and is reached by nobody any more.
@@ -70,6 +71,8 @@ pub(crate) struct Cell {
     pub(crate) index: usize,
     pub(crate) node: Arc<Node>,
     pub(crate) orders: Rc<dyn LiveOrders>,
+    /// Orders that owe only a notice may be open without an actor: they are looked after.
+    pub(crate) has_sleepers: Slot<bool>,
     pub(crate) addresses: RefCell<Addresses>,
     /// The slices of this cell that are this node's.
     owned: RefCell<Slices>,
@@ -146,6 +149,7 @@ impl Cell {
             index,
             node,
             orders,
+            has_sleepers: Slot::new(false),
             addresses: RefCell::default(),
             owned: RefCell::default(),
             sending: RefCell::default(),
@@ -181,14 +185,6 @@ impl Cell {
     /// Wakes the order after `delay_ms`, if it still lives then.
     pub(crate) fn wake_after(&self, delay_ms: u64, order: OrderId, alarm: Alarm) {
         self.alarms.borrow_mut().push(Reverse((self.steady_ms().saturating_add(delay_ms), order, alarm)));
-    }
-
-    /// Looks after a resting order once more, should a word for it be lost. Only so many: in a long outage millions rest, each of which
-    /// is woken by its notice's end.
-    pub(crate) fn look_after(&self, order: OrderId) {
-        if self.alarms.borrow().len() < self.node.settings.open_limit {
-            self.wake_after(self.node.settings.redrive.most_ms, order, Alarm::Rest);
-        }
     }
 
     /// At most `most` alarms that are due.

@@ -17,7 +17,7 @@ use crate::db::{Outcome, Reads, StoreError, Write};
 use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp};
 use crate::providers::Providers;
 use crate::saga::external;
-use crate::saga::policy::{Backoff, Deadlines, RestartLimit, Retry};
+use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -91,10 +91,12 @@ pub struct ActorSettings {
     pub payment_calls: usize,
     /// Tries of a notice.
     pub notice_retry: Retry,
+    /// The same, of one that the provider does not take for now.
+    pub notice_patience: Patience,
     /// The most calls to email and SMS providers at one time and thread.
     pub notice_calls: usize,
-    /// The domain of the address of a customer who gave no contact.
-    pub customer_domain: String,
+    /// The domain of the address of a customer who gave no contact; none: such a customer is not mailed.
+    pub customer_domain: Option<String>,
     /// Whether the catalogue's price rules.
     pub pricing: Pricing,
     /// How long the journal waits before it tries a database again that took nothing, in milliseconds.
@@ -145,8 +147,9 @@ impl Default for ActorSettings {
             payment_give_up_ms: 120_000,
             payment_calls: 4096,
             notice_retry: retry,
+            notice_patience: Patience { longest_ms: 86_400_000, backoff: Backoff { first_ms: 60_000, most_ms: 3_600_000 } },
             notice_calls: 1024,
-            customer_domain: "customers.invalid".to_owned(),
+            customer_domain: Some("customers.invalid".to_owned()),
             pricing: Pricing::Check,
             store_retry: Backoff { first_ms: 100, most_ms: 2000 },
             lease_ms: 6000,

@@ -65,8 +65,6 @@ pub(crate) enum Alarm {
     Redrive,
     /// The same, beside the order's own rhythm: somebody who owes an answer has died.
     Nudge,
-    /// An order that has no actor while its notices wait is looked after.
-    Rest,
 }
 
 /// An alarm has gone off.

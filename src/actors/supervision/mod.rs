@@ -1,5 +1,6 @@
 //! Who starts the actors of an arbiter, restarts them, and brings them what is theirs.
 
+pub(crate) mod asleep;
 pub(crate) mod health;
 pub(crate) mod keeper;
 pub(crate) mod ownership;

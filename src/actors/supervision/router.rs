@@ -1,7 +1,7 @@
 //! The router of a cell: takes what comes onto the arbiter, in lists, and hands each thing to who takes it. After a commit it
 //! is the only way from the journal to the roles; with all roles here a saga never leaves the arbiter.
 
-use crate::actors::cell::CellRef;
+use crate::actors::cell::{CellRef, LiveOrders};
 use crate::actors::protocol::command::{Ask, CommandError, park_command, refuse};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
@@ -12,7 +12,7 @@ use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::runtime::faults::{Delivery, Point};
 use crate::actors::runtime::pause::pause;
 use crate::db::Outcome;
-use crate::domain::{CorrelationId, Event, Order, OrderId, Role};
+use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::Arc;
@@ -212,6 +212,8 @@ impl Router {
         match addr {
             // A full or dead mailbox loses it: re-drive repeats it.
             Some(addr) => drop(addr.try_send(Answer(event.clone()))),
+            // Of a try that failed an order only learns that it may sleep, which it does.
+            None if matches!(event.get().body, EventBody::NotificationFailed { last: false, .. }) => {}
             None => self.cell.wake(id, WakeWith::Answer(event.clone())),
         }
     }

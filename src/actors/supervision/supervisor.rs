@@ -1,7 +1,8 @@
 //! The supervisor of a cell's orders: loads them, wakes them, rings their alarms, starts them again when they die, and parks
 //! those that die too often.
 
-use crate::actors::cell::CellRef;
+use super::asleep;
+use crate::actors::cell::{CellRef, LiveOrders};
 use crate::actors::protocol::command::{CommandError, refuse};
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Alarm, Answer, Do, Load, OrderDied, Quit, Ring, RoleRestarted, Wake, WakeWith};
@@ -26,12 +27,24 @@ pub(crate) struct Supervisor {
     era: u64,
     waking: HashMap<OrderId, Vec<WakeWith>>,
     restarts: HashMap<OrderId, Restarts>,
+    /// A round over the sleeping orders is under way.
+    is_looking: bool,
+    /// When the next one begins, by the cell's steady clock, and the pause between its pages.
+    looks_at: (u64, u64),
 }
 
 impl Supervisor {
     pub(crate) fn new(cell: CellRef, orders: OrderActorsRef) -> Self {
         let era = cell.era.get();
-        Self { cell, orders, era, waking: HashMap::new(), restarts: HashMap::new() }
+        Self {
+            cell,
+            orders,
+            era,
+            waking: HashMap::new(),
+            restarts: HashMap::new(),
+            is_looking: false,
+            looks_at: (0, asleep::FIRST_PAUSE_MS),
+        }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -41,15 +54,37 @@ impl Supervisor {
         if node.journal.waiting() > (node.settings.max_batch as u64) * 4 {
             return;
         }
+        self.look_after_sleepers(ctx);
         for (id, alarm) in self.cell.due_alarms(node.settings.alarms_per_tick) {
             let rung = self.orders.addr(id).map(|addr| addr.try_send(Ring(alarm)));
             match rung {
-                None if alarm == Alarm::Rest => self.wake(id, WakeWith::Stored, ctx),
                 // Dead: its next life sets its own alarms.
                 None | Some(Ok(()) | Err(SendError::Closed(_))) => {}
                 Some(Err(SendError::Full(_))) => self.cell.wake_after(node.settings.redrive.after(1), id, alarm),
             }
         }
+    }
+
+    /// Begins a round over the sleeping orders when it is time.
+    fn look_after_sleepers(&mut self, ctx: &mut Context<Self>) {
+        let (at, pause_ms) = self.looks_at;
+        if self.is_looking || at > self.cell.steady_ms() || !self.cell.has_sleepers.replace(false) {
+            return;
+        }
+        self.is_looking = true;
+        let settings = &self.cell.node.settings;
+        let rhythm = if settings.external_roles.has(Role::Notification) {
+            settings.redrive.most_ms.min(settings.external_answer_ms)
+        } else {
+            settings.redrive.most_ms
+        };
+        self.looks_at = (u64::MAX, asleep::PAUSE_MS);
+        let round = asleep::round(self.cell.clone(), pause_ms);
+        ctx.spawn(round.into_actor(self).map(move |(), actor, _| {
+            actor.is_looking = false;
+            // A load meanwhile has set it for itself.
+            actor.looks_at.0 = actor.looks_at.0.min(actor.cell.steady_ms().saturating_add(rhythm));
+        }));
     }
 
     /// Gives something to an order that has no actor: reads it first.
@@ -95,7 +130,8 @@ impl Supervisor {
         if live.is_none() && !wanted {
             return;
         }
-        let addr = live.unwrap_or_else(|| self.orders.start(&self.cell, stored.order, Begin::Loaded(stored.record)));
+        let asks = waiting.iter().any(|with| matches!(with, WakeWith::Stored));
+        let addr = live.unwrap_or_else(|| self.orders.start(&self.cell, stored.order, Begin::Loaded { record: stored.record, asks }));
         for with in waiting {
             give(&addr, with);
         }
@@ -137,7 +173,7 @@ impl Supervisor {
         ctx.spawn(parking.into_actor(self).map(move |(), actor, ctx| actor.read(id, 0, ctx)));
     }
 
-    /// Loads the open orders of `shards`, page by page, and drives them on.
+    /// Loads the open orders of `shards`, page by page, and drives them on. Those that owe only a notice sleep on.
     fn load(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
         if shards.is_empty() {
             return;
@@ -147,7 +183,7 @@ impl Supervisor {
         cell.node.counters.set_not_ready(&part, Some("loading"));
         let loading = async move {
             let page = cell.node.settings.load_page;
-            let mut loaded = 0_usize;
+            let (mut loaded, mut sleeping) = (0_usize, 0_usize);
             let reading = cell.begin_reading();
             cell.node.journal.passed().await;
             let read = async |after| cell.node.read_until_ok(|| cell.node.reads.open_orders(shards.clone(), after, page)).await;
@@ -157,8 +193,12 @@ impl Supervisor {
                     let id = stored.order.id;
                     let is_wanted = cell.owns(Role::Order, stored.order.shard);
                     if is_wanted && !orders.has(id) && !reading.is_old(id) {
+                        if asleep::owed_notice(&stored).is_some() {
+                            sleeping += 1;
+                            continue;
+                        }
                         loaded += 1;
-                        orders.start(&cell, stored.order, Begin::Loaded(stored.record));
+                        orders.start(&cell, stored.order, Begin::Loaded { record: stored.record, asks: true });
                     }
                 }
             };
@@ -183,11 +223,17 @@ impl Supervisor {
             }
             drop(reading);
             cell.node.counters.set_not_ready(&part, None);
-            if loaded > 0 {
-                tracing::info!(orders = loaded, cell = cell.index, "open orders were loaded and are driven on");
+            if loaded + sleeping > 0 {
+                tracing::info!(orders = loaded, sleeping, cell = cell.index, "open orders were loaded and are driven on");
             }
+            sleeping > 0
         };
-        ctx.spawn(loading.into_actor(self));
+        ctx.spawn(loading.into_actor(self).map(|has_sleepers, actor, _| {
+            if has_sleepers {
+                actor.cell.has_sleepers.set(true);
+                actor.looks_at = (0, asleep::FIRST_PAUSE_MS);
+            }
+        }));
     }
 }
 

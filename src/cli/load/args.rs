@@ -13,7 +13,7 @@ pub(super) const DEFAULT_ORDERS: u64 = 10_000;
 #[command(after_help = "Closed loop (default): each connection sends its next order as soon as the last one is answered.\n\
     Open loop (--rate): orders are sent by the clock; latencies count from the time when an order was due, so a stall of the node\n\
     shows in all the orders that were due meanwhile.\n\n\
-    Exit code: 0 the run ended, also with errors (they are in the summary); 1 the node was away for too long,\n    or orders were not settled in time; 2 wrong usage.")]
+    Exit code: 0 the run ended, also with errors (they are in the summary); 1 the node was away for too long,\n    or orders were not settled in time (those that wait for a person are told, and are no failure); 2 wrong usage.")]
 pub(in crate::cli) struct LoadArgs {
     /// Node to load (http://HOST:PORT); several (repeated or separated by commas) share the connections, and one that dies leaves
     /// its connections to the others
@@ -66,10 +66,13 @@ pub(in crate::cli) struct LoadArgs {
     /// Do not put the products into the catalogue first (they are there already)
     #[arg(long)]
     pub(super) no_seed: bool,
+    /// Only tell what would be sent: the file is read and every refused line named, no node is asked
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// Do not wait until all orders are settled
     #[arg(long)]
     pub(super) no_settle: bool,
-    /// Wait at most so many seconds until all orders are settled
+    /// Wait at most so many seconds until all orders are settled, or wait for a person (they are dead letters)
     #[arg(long = "settle-timeout", default_value_t = 120, value_name = "SECONDS")]
     pub(super) settle_timeout_s: u64,
     /// Where to read how many orders are open

@@ -8,6 +8,7 @@ mod connection;
 mod follow;
 mod node;
 mod pace;
+mod parked;
 mod record;
 mod run;
 mod scan;
@@ -31,6 +32,7 @@ use follow::Followers;
 use pace::Tickets;
 use record::Recorder;
 use run::{Parts, Run};
+use setup::End;
 use show::{Moment, Progress, Report};
 use source::{CatalogueProduct, Generator, Shape, Source, Template};
 use std::sync::Arc;
@@ -57,6 +59,10 @@ struct Work {
 /// # Errors
 /// The node cannot be reached at the start, refuses the catalogue, or a file cannot be read or written.
 pub(super) fn load(args: &LoadArgs) -> anyhow::Result<bool> {
+    if args.dry_run {
+        print!("{}", plan_text(&work(args)?));
+        return Ok(true);
+    }
     // One thread: it leaves the other core to the node, and nothing here is shared across threads.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(measure(args))?;
@@ -66,6 +72,16 @@ pub(super) fn load(args: &LoadArgs) -> anyhow::Result<bool> {
         print!("{}", report.text());
     }
     Ok(report.failure.is_none())
+}
+
+/// What a run would send.
+fn plan_text(work: &Work) -> String {
+    let orders = work.orders.map_or_else(|| "orders for as long as asked".to_owned(), |orders| format!("{} orders", show::grouped(orders)));
+    let mut out = format!("would send {orders} of {} products\n", show::grouped(u64::try_from(work.catalogue.len()).unwrap_or(u64::MAX)));
+    for note in &work.notes {
+        out.push_str(&format!("note: {note}\n"));
+    }
+    out
 }
 
 async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
@@ -108,9 +124,9 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         followers,
     });
     let sent = send(&run, args, work.orders, &mut progress, &mut interrupts).await?;
-    let (settled_in, open_at_end) = settle(&run, args, &progress, &mut interrupts).await;
+    let ended = settle(&run, args, &progress, &mut interrupts).await;
     progress.end();
-    Ok(report(args, &run, &sent, settled_in, open_at_end, work.notes))
+    Ok(report(args, &run, &sent, ended, work.notes))
 }
 
 /// The nodes behind the addresses.
@@ -172,8 +188,8 @@ fn notes_of(retail: &Retail) -> Vec<String> {
         retail.mispriced()
     ));
     notes.push(format!(
-        "and {} have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its \
-         circuit breaker and hold up all others) unless providers.sandbox.magic is false",
+        "and {} have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment unless \
+         providers.sandbox.magic is false: those that fail for good become dead letters and wait for a person",
         retail.magic()
     ));
     notes
@@ -284,10 +300,10 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Waits for the node to settle all; returns how long after the start that was, if it was, and how many are open else.
-async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress, interrupts: &mut Interrupts) -> (Option<Duration>, Option<u64>) {
+/// Waits for the node to settle all; returns how that ended and how long after the start, if it was seen.
+async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress, interrupts: &mut Interrupts) -> Option<(End, Duration)> {
     if args.no_settle || run.failure().is_some() {
-        return (None, None);
+        return None;
     }
     progress.say("waiting until all orders are settled (Ctrl-C: not)");
     let limit = Duration::from_secs(args.settle_timeout_s);
@@ -298,21 +314,26 @@ async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress, interrupts
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         match open {
-            Ok(0) => (Some(at), Some(0)),
-            Ok(open) => (None, Some(open)),
+            Ok(end) => Some((end, at)),
             Err(error) => {
                 progress.say(&format!("the end of the orders is not known: {error:#}"));
-                (None, None)
+                None
             }
         }
     };
     tokio::select! {
         result = settled => result,
-        () = interrupts.next() => (None, None),
+        () = interrupts.next() => None,
     }
 }
 
-fn report(args: &LoadArgs, run: &Run, sent: &Sent, settled_in: Option<Duration>, open_at_end: Option<u64>, notes: Vec<String>) -> Report {
+fn report(args: &LoadArgs, run: &Run, sent: &Sent, ended: Option<(End, Duration)>, notes: Vec<String>) -> Report {
+    let (settled_in, open_at_end, parked_at_end) = match ended {
+        None => (None, None, None),
+        Some((End::Settled, at)) => (Some(at), Some(0), Some(0)),
+        Some((End::Parked(parked), at)) => (Some(at), Some(parked), Some(parked)),
+        Some((End::Open(open), _)) => (None, Some(open), None),
+    };
     let tally = run.tally();
     let counts = tally.counts.clone();
     let per_second = |time: Duration| counts.accepted as f64 / time.as_secs_f64().max(1e-9);
@@ -331,6 +352,7 @@ fn report(args: &LoadArgs, run: &Run, sent: &Sent, settled_in: Option<Duration>,
         settled_seconds: settled_in.map(|time| time.as_secs_f64()),
         settled_per_second: settled_in.map(per_second),
         open_at_end,
+        parked_at_end,
         accepted_ms: tally.accepted_us.percentiles(),
         confirmed_ms,
         settled_ms,
@@ -341,7 +363,7 @@ fn report(args: &LoadArgs, run: &Run, sent: &Sent, settled_in: Option<Duration>,
         counts,
         notes,
         failure: run.failure().or_else(|| {
-            let open = open_at_end.filter(|open| *open > 0)?;
+            let open = open_at_end.filter(|open| *open > 0 && parked_at_end.is_none())?;
             Some(format!("{open} orders were not settled within {} s", args.settle_timeout_s))
         }),
     }

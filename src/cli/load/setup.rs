@@ -1,5 +1,6 @@
 //! Before and after a run: the catalogue that its orders need, and the wait until the node has settled them.
 
+use super::parked;
 use super::run::Run;
 use super::source::{CatalogueProduct, Template};
 use super::wire::{Broken, Head, Wire};
@@ -17,6 +18,8 @@ const SEEDERS: usize = 8;
 const MAX_SEED_TRIES: u32 = 20;
 /// How often the node is asked whether it is done: seldom enough that the asking costs nothing.
 const POLL: Duration = Duration::from_millis(25);
+/// How often it is asked whether what is open waits for a person.
+const LOOK: Duration = Duration::from_secs(1);
 const FIRST_BUSY_WAIT: Duration = Duration::from_millis(200);
 /// When one of several nodes was lost, nothing must be open for so long: its orders are nobody's until another node takes them.
 const TAKE_OVER: Duration = Duration::from_secs(15);
@@ -86,31 +89,59 @@ pub(crate) async fn open_orders(nodes: &[Node], gauge: Gauge, key: Option<&str>)
 }
 
 async fn open_orders_of(node: &Node, gauge: Gauge, key: Option<&str>) -> anyhow::Result<u64> {
-    let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-    let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n{access}\r\n", gauge.path(), node.host);
-    let (head, body) = timeout(Duration::from_secs(10), once(node, request.as_bytes())).await.context("no answer")??;
-    if head.status != 200 {
-        bail!("{} answers {} to {}", node.address, head.status, gauge.path());
-    }
+    let body = answer_of(node, gauge.path(), key).await?;
     let body = String::from_utf8_lossy(&body);
     gauge.read(&body).with_context(|| format!("{} of {} does not say how many orders are open", gauge.path(), node.address))
 }
 
-/// Waits until no order is open, or until `limit`, and returns how many are open then. A node that is away is asked again: a
+/// The body of a `GET`.
+pub(crate) async fn answer_of(node: &Node, path: &str, key: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{access}\r\n", node.host);
+    let (head, body) = timeout(Duration::from_secs(10), once(node, request.as_bytes())).await.context("no answer")??;
+    if head.status != 200 {
+        bail!("{} answers {} to {path}", node.address, head.status);
+    }
+    Ok(body)
+}
+
+/// How a run's orders ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Nothing is owed.
+    Settled,
+    /// Nothing more happens by itself: so many wait for a person.
+    Parked(u64),
+    /// So many were still open at the limit.
+    Open(u64),
+}
+
+/// Waits until no order is open, or only such as wait for a person, or until `limit`. A node that is away is asked again: a
 /// restart in the middle of a run is no reason to lose its result. Of several nodes some may stay away.
-pub(crate) async fn wait_until_settled(run: &Run, gauge: Gauge, key: Option<&str>, limit: Duration) -> anyhow::Result<u64> {
+pub(crate) async fn wait_until_settled(run: &Run, gauge: Gauge, key: Option<&str>, limit: Duration) -> anyhow::Result<End> {
     let began = Instant::now();
+    let mut looked_at = Instant::now();
     let mut quiet_since = None;
     loop {
         let open = open_orders(&run.nodes, gauge, key).await;
         match open {
-            Ok(Open { orders: 0, away: 0 }) if run.nodes.len() == 1 || !run.has_lost_a_node() => return Ok(0),
-            Ok(Open { orders: 0, .. }) if quiet_since.get_or_insert_with(Instant::now).elapsed() >= TAKE_OVER => return Ok(0),
+            Ok(Open { orders: 0, away: 0 }) if run.nodes.len() == 1 || !run.has_lost_a_node() => return Ok(End::Settled),
+            Ok(Open { orders: 0, .. }) if quiet_since.get_or_insert_with(Instant::now).elapsed() >= TAKE_OVER => return Ok(End::Settled),
             Ok(Open { orders: 0, .. }) => {}
             Ok(_) | Err(_) => quiet_since = None,
         }
+        if let Ok(Open { orders, away: 0 }) = open
+            && orders > 0
+            && looked_at.elapsed() >= LOOK
+        {
+            // A key that may not see them is no reason to end the wait.
+            if parked::are_all(&run.nodes, key, orders).await.unwrap_or(false) {
+                return Ok(End::Parked(orders));
+            }
+            looked_at = Instant::now();
+        }
         if began.elapsed() > limit {
-            return open.map(|open| open.orders);
+            return open.map(|open| End::Open(open.orders));
         }
         sleep(POLL).await;
     }

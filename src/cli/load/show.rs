@@ -21,11 +21,13 @@ pub(crate) struct Report {
     /// Of these, what no node may do, whatever happens to it: all but 503 with Retry-After, 504 with an order id and lost connections.
     pub(crate) unexpected: u64,
     pub(crate) accepted_per_second: f64,
-    /// From the first order's due time until no order was open; absent when that was not seen.
+    /// From the first order's due time until no order was open but those that wait for a person; absent when that was not seen.
     pub(crate) settled_seconds: Option<f64>,
     pub(crate) settled_per_second: Option<f64>,
     /// Orders still open at the end of the wait.
     pub(crate) open_at_end: Option<u64>,
+    /// Of these, those that wait for a person, where nothing else was open.
+    pub(crate) parked_at_end: Option<u64>,
     /// From an order's due time (closed loop: its sending) to the 202.
     pub(crate) accepted_ms: Option<Percentiles>,
     /// To CONFIRMED and to settled, of the sample.
@@ -52,8 +54,12 @@ impl Report {
         line(format!("{} loop{rate}, {} connections, seed {}", self.r#loop, self.connections, self.seed));
         line(format!("accepted   {:>10} in {:.2} s   {:>9.0} orders/s", grouped(counts.accepted), self.seconds, self.accepted_per_second));
         match (self.settled_per_second, self.settled_seconds, self.open_at_end) {
-            (Some(rate), Some(seconds), _) => {
-                line(format!("settled    {:>10} in {seconds:.2} s   {rate:>9.0} orders/s", grouped(counts.accepted)));
+            (Some(rate), Some(seconds), open) => {
+                let settled = counts.accepted.saturating_sub(open.unwrap_or(0));
+                line(format!("settled    {:>10} in {seconds:.2} s   {rate:>9.0} orders/s", grouped(settled)));
+                if let Some(parked) = open.filter(|open| *open > 0) {
+                    line(format!("parked     {:>10}: they wait for a person (ordermill dlq list)", grouped(parked)));
+                }
             }
             (_, _, Some(open)) => line(format!("settled    not all: {} orders are still open", grouped(open))),
             _ => line("settled    not known".to_owned()),

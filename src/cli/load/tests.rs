@@ -325,7 +325,7 @@ async fn real_orders_are_sent_once_each_with_what_is_wrong_with_them_in_the_note
     the file: 3 orders of 3 lines, 1 products, 1 lines refused
       1 x cancellation of an earlier invoice (first: line 4)
     of one pass through the file, 1 orders sell at another price than the catalogue's: a node with pricing=check cancels them
-    and 1 have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment (failures open its circuit breaker and hold up all others) unless providers.sandbox.magic is false
+    and 1 have a total that ends in .01 to .09, by which the sandbox declines, fails or delays a payment unless providers.sandbox.magic is false: those that fail for good become dead letters and wait for a person
     ");
 }
 

@@ -238,12 +238,32 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
     if let Some(answer) = Once::answered(once.as_ref(), call).await? {
         return Ok(answer);
     }
-    let status: Status = match call.state.front.command_if(id, command, seen, request_limit(&call.state)).await {
+    let cancel = match &command {
+        Command::Cancel { by } => Some(*by),
+        Command::Ship(_) => None,
+    };
+    let told = match (call.state.front.command_if(id, command, seen, request_limit(&call.state)).await, cancel, &once) {
+        (Err(CommandError::Rejected(rejection)), Some(by), Some(_)) => {
+            cancelled_before(call, id, by).await?.ok_or(CommandError::Rejected(rejection))
+        }
+        (told, ..) => told,
+    };
+    let status: Status = match told {
         Ok(status) => status.into(),
         Err(CommandError::NotHere) => return forward::to_owner(call, request, body, (Role::Order, id), None).await,
         Err(error) => return Err(Problem::from(error).about(id)),
     };
     Ok(Once::keep(once, call, StatusCode::ACCEPTED, &CommandAccepted::of(id, status)).await)
+}
+
+/// What a cancel has come to that is sent again under its key, though its answer was not kept: the node died in between.
+async fn cancelled_before(call: &Call, id: OrderId, by: CancelledBy) -> Result<Option<OrderStatus>, Problem> {
+    let stored = wait::order(&call.state, id, None).await?;
+    let ended = stored.filter(|stored| {
+        let is_cancelled = matches!(stored.status, OrderStatus::Cancelling | OrderStatus::Refunding | OrderStatus::Cancelled);
+        is_cancelled && stored.record.facts.cancel.is_some_and(|(who, _)| who == by)
+    });
+    Ok(ended.map(|stored| stored.status))
 }
 
 fn request_limit(state: &HttpState) -> Duration {

@@ -90,7 +90,7 @@ pub(crate) struct ShortageView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NoticeView {
-    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`.
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; ended unpaid: `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
     #[schema(value_type = String)]
     pub kind: &'static str,
     /// `EMAIL` or `SMS`.

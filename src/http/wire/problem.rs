@@ -361,7 +361,7 @@ impl From<LetterError> for Problem {
             LetterError::Closed => Self::new(ProblemKind::Conflict, "the dead letter is closed"),
             LetterError::NotApplicable(why) => Self::new(ProblemKind::Conflict, why),
             LetterError::NoNote => Self::field(Place::Body, "/note", "is required: say what was done, and where"),
-            LetterError::FailedAgain(why) => Self::new(ProblemKind::Conflict, format!("the message failed again: {why}")),
+            LetterError::FailedAgain(why) => Self::new(ProblemKind::Conflict, format!("it failed again: {why}")),
             LetterError::NotHere(..) => Self::new(ProblemKind::Unavailable, "its order is on its way to another node"),
             LetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed now"),
         }

@@ -99,13 +99,15 @@ impl World {
                 let to = row.map_or(PaymentStatus::Cancelled, |_| PaymentStatus::Refunded);
                 return self.pay(&order, to).await;
             }
-            EventBody::OrderCancelled { was_paid: true, .. } => return self.tell(&order, NoticeKind::Cancellation).await,
+            EventBody::OrderCancelled { was_paid, reason } => {
+                return self.tell(&order, NoticeKind::of_cancellation(reason.as_str(), *was_paid)).await;
+            }
             EventBody::OrderShipped { .. } => {
                 self.write(Write::ShipStock { step }).await;
                 return self.tell(&order, NoticeKind::Shipping).await;
             }
             EventBody::OrderFailed { .. } => return self.tell(&order, NoticeKind::Failure).await,
-            EventBody::OrderCancelled { .. } | EventBody::ShipmentHeld => return,
+            EventBody::ShipmentHeld => return,
             EventBody::OrderConfirmed => return self.tell(&order, NoticeKind::Confirmation).await,
             EventBody::InventoryReserved { .. } => {
                 self.pay(&order, if self.declines { PaymentStatus::Failed } else { PaymentStatus::Charged }).await;

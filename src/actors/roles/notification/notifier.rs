@@ -60,12 +60,9 @@ impl Notifier {
             EventBody::OrderFailed { .. } => (NoticeKind::Failure, true),
             EventBody::OrderShipped { .. } => (NoticeKind::Shipping, deliver.repeat),
             EventBody::OrderCancelRequested { .. } => return self.withdraw(&deliver),
-            EventBody::OrderCancelled { was_paid, .. } => {
+            EventBody::OrderCancelled { was_paid, reason } => {
                 self.withdrawn.remove(&event.order);
-                if !was_paid {
-                    return;
-                }
-                (NoticeKind::Cancellation, deliver.repeat)
+                (NoticeKind::of_cancellation(reason.as_str(), *was_paid), deliver.repeat)
             }
             EventBody::OrderCreated(_)
             | EventBody::InventoryReserved { .. }
@@ -158,7 +155,7 @@ impl Notifier {
         // It waits, or is another node's to send: then what is stored rules.
         let turn = if may_send { turn } else { Turn { way: turn.way.later(), ..turn } };
         if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
-            let mut call = message(&self.cell.node, order, key.1, key.2);
+            let Some(mut call) = message(&self.cell.node, order, key.1, key.2) else { return self.run(key, turn, None, signal) };
             match at_once(&mut call) {
                 Some(Ok(())) => {
                     let write = sent(order, key.1, key.2, 1, self.cell.node.now());
@@ -209,7 +206,8 @@ impl Notifier {
     fn take_up(&mut self, ctx: &mut Context<Self>) {
         let now_ms = self.cell.steady_ms();
         for channel in Channel::ALL {
-            let has_room = self.courses.len() < self.cell.node.settings.notice_calls;
+            // Those under way are the first of the page that is read: it is worth its reading when half of them are done.
+            let has_room = self.courses.len() * 2 < self.cell.node.settings.notice_calls;
             if !has_room || self.reading.contains(&channel) || !self.board.take_due(channel, now_ms) {
                 continue;
             }

@@ -64,33 +64,43 @@ pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u
     save(task, order.shard, order.correlation, Some(event), None)
 }
 
-/// Hands the notice to its provider.
-pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Channel) -> Call<()> {
+/// Hands the notice to its provider; none where the customer gave no address.
+pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Channel) -> Option<Call<()>> {
     let id = NoticeTask::new(order, kind, channel, order.created_at).id();
     let contact = order.contact.as_deref();
+    let unpaid = |why: &str| format!("Your order {} is cancelled: {why}. Nothing was charged.", order.id);
     let body = match kind {
         NoticeKind::Confirmation => format!("Your order {} is confirmed. Total: {}.", order.id, order.total),
         NoticeKind::Failure => format!("Your order {} could not be paid, so it will not be sent.", order.id),
         NoticeKind::Cancellation => format!("Your order {} is cancelled. {} was given back.", order.id, order.total),
         NoticeKind::Shipping => format!("Your order {} is on its way.", order.id),
+        NoticeKind::Unavailable => unpaid("something in it is not available"),
+        NoticeKind::PriceChanged => unpaid("a price has changed since you ordered"),
+        NoticeKind::Expired => unpaid("it was not paid in time"),
+        NoticeKind::CalledOff => format!("Your order {} is cancelled. Nothing was charged.", order.id),
     };
     match channel {
         Channel::Email => {
-            let to = contact
-                .and_then(|contact| contact.email.clone())
-                .unwrap_or_else(|| Text::lossy(&format!("{}@{}", order.customer, node.settings.customer_domain)));
-            let subject = match kind {
-                NoticeKind::Confirmation => "Your order is confirmed",
-                NoticeKind::Failure => "Your payment failed",
-                NoticeKind::Cancellation => "Your order is cancelled",
-                NoticeKind::Shipping => "Your order is on its way",
-            };
-            node.providers.email.send(Email { id, to, subject: subject.to_owned(), body, correlation: order.correlation })
+            let of_customer = || Some(Text::lossy(&format!("{}@{}", order.customer, node.settings.customer_domain.as_ref()?)));
+            let to = contact.and_then(|contact| contact.email.clone()).or_else(of_customer)?;
+            let email = Email { id, to, subject: subject(kind).to_owned(), body, correlation: order.correlation };
+            Some(node.providers.email.send(email))
         }
         Channel::Sms => {
-            let to = contact.and_then(|contact| contact.phone.clone()).unwrap_or_else(|| Text::lossy("-"));
-            node.providers.sms.send(Sms { id, to, body, correlation: order.correlation })
+            let to = contact.and_then(|contact| contact.phone.clone())?;
+            Some(node.providers.sms.send(Sms { id, to, body, correlation: order.correlation }))
         }
+    }
+}
+
+fn subject(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Confirmation => "Your order is confirmed",
+        NoticeKind::Failure => "Your payment failed",
+        NoticeKind::Cancellation | NoticeKind::Unavailable | NoticeKind::PriceChanged | NoticeKind::Expired | NoticeKind::CalledOff => {
+            "Your order is cancelled"
+        }
+        NoticeKind::Shipping => "Your order is on its way",
     }
 }
 
@@ -137,11 +147,7 @@ impl Course {
                 self.store(order, task, None, None).await;
                 return;
             }
-            let result = match begun.take() {
-                Some(Begun::Call(call)) => call.await,
-                Some(Begun::Failed(error)) => Err(error),
-                None => message(&self.cell.node, order, self.kind, self.channel).await,
-            };
+            let Some(result) = self.call(order, begun.take()).await else { return self.has_no_address(order, task).await };
             let error = match result {
                 Ok(()) => {
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(self.id));
@@ -162,7 +168,11 @@ impl Course {
             };
             task.attempt += 1;
             let next = match &error {
-                ProviderError::Failed { .. } | ProviderError::Deferred { .. } => self.cell.node.settings.notice_retry.next(task.attempt),
+                ProviderError::Failed { .. } => self.cell.node.settings.notice_retry.next(task.attempt),
+                ProviderError::Deferred { .. } => {
+                    let waited_ms = self.cell.node.now().ms_since(task.created_at);
+                    self.cell.node.settings.notice_patience.next(task.attempt, waited_ms)
+                }
                 // It may have been sent: a second one would be worse than none. A person may decide otherwise.
                 ProviderError::Unknown { .. }
                 | ProviderError::Rejected { .. }
@@ -216,6 +226,26 @@ impl Course {
                 None
             }
         }
+    }
+
+    /// One call, begun or not; none where there is nobody to call.
+    async fn call(&self, order: &Order, begun: Option<Begun>) -> Option<Result<(), ProviderError>> {
+        match begun {
+            Some(Begun::Call(call)) => Some(call.await),
+            Some(Begun::Failed(error)) => Some(Err(error)),
+            None => Some(message(&self.cell.node, order, self.kind, self.channel)?.await),
+        }
+    }
+
+    /// There is nobody to tell: no failure, and nothing that a person could do about it.
+    async fn has_no_address(&self, order: &Order, mut task: NoticeTask) {
+        let (kind, channel, attempt) = (self.kind, self.channel, task.attempt);
+        let reason: Text<200> = Text::lossy("no address");
+        task.status = NoticeStatus::GivenUp;
+        task.next_try_at = None;
+        task.reason = Some(reason.clone());
+        let body = EventBody::NotificationFailed { kind, channel, attempt, last: true, reason };
+        self.store(order, task, Some(Event::of(order, self.cell.node.now(), body)), None).await;
     }
 
     /// Stores a failed try; `false` when it was the last.

@@ -40,10 +40,6 @@ impl OrderActors {
         addr
     }
 
-    pub(crate) fn has(&self, id: OrderId) -> bool {
-        self.0.borrow().contains_key(&id)
-    }
-
     pub(crate) fn addr(&self, id: OrderId) -> Option<Addr<OrderActor>> {
         self.0.borrow().get(&id).map(|entry| entry.addr.clone())
     }
@@ -61,6 +57,10 @@ impl OrderActors {
 impl LiveOrders for OrderActors {
     fn order(&self, id: OrderId) -> Option<Arc<Order>> {
         self.0.borrow().get(&id).map(|entry| entry.order.clone())
+    }
+
+    fn has(&self, id: OrderId) -> bool {
+        self.0.borrow().contains_key(&id)
     }
 
     fn answer(&self, id: OrderId, event: EventRef) {

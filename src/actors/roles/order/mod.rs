@@ -19,18 +19,23 @@ use crate::actors::runtime::faults::{Plant, Point};
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Timestamp};
+use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// How an order's actor begins.
+#[expect(clippy::large_enum_variant, reason = "an actor keeps it in a box")]
 pub(crate) enum Begin {
     /// It was just posted.
     New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Outcome>, slot: OpenSlot },
     /// From the store.
-    Loaded(Record),
+    Loaded {
+        record: Record,
+        /// It asks at once for what it is owed; else it was only woken to take something.
+        asks: bool,
+    },
 }
 
 enum Input {
@@ -67,6 +72,8 @@ pub(crate) struct OrderActor {
     slot: Option<OpenSlot>,
     /// What the notifier has stored and still has to send.
     notices_stored: Vec<(NoticeKind, Channel)>,
+    /// The notifier is elsewhere and has been asked: nobody says here that it has stored anything.
+    asked_far: bool,
     life: u64,
     done: bool,
 }
@@ -91,6 +98,7 @@ impl OrderActor {
             alarm_at: 0,
             slot: None,
             notices_stored: Vec::new(),
+            asked_far: false,
             life,
             done: false,
         }
@@ -271,7 +279,7 @@ impl OrderActor {
         }
     }
 
-    /// A settled order's actor ends; so does one that only waits for a notice which the notifier has stored.
+    /// A settled order's actor ends; so does one that only waits for a notice which the notifier has stored, or was asked for elsewhere.
     fn rest_if_done(&mut self) {
         if self.in_flight || self.dirty || !self.stash.is_empty() || !self.waiting.is_empty() || self.placing.is_some() {
             return;
@@ -281,11 +289,11 @@ impl OrderActor {
         if self.waits_for_another_team() && self.due.is_none() {
             return self.leave();
         }
-        if debts.is_nothing() || (!debts.is_more_than_a_notice() && self.owed_notices_are_stored(debts)) {
+        if debts.is_nothing() || (!debts.is_more_than_a_notice() && (self.asked_far || self.owed_notices_are_stored(debts))) {
             self.leave();
             if !debts.is_nothing() {
-                // Should the notifier's last word be lost, it is asked for then.
-                self.cell.look_after(self.order.id);
+                // Should the notifier's last word be lost, a round asks for it.
+                self.cell.has_sleepers.set(true);
             }
         }
     }
@@ -352,10 +360,17 @@ impl Actor for OrderActor {
                 );
                 self.rearm(self.cell.node.now());
             }
-            Some(Begin::Loaded(record)) => {
+            Some(Begin::Loaded { record, asks }) => {
                 self.record = record;
-                self.count_open(self.debts().is_more_than_a_notice() && !self.waits_for_another_team());
-                self.cell.wake_after(0, self.order.id, Alarm::Redrive);
+                let owes_more = self.debts().is_more_than_a_notice();
+                self.count_open(owes_more && !self.waits_for_another_team());
+                // Asking makes all roles on the way answer again: each answer would wake it to ask once more.
+                self.asked_far = !asks && !owes_more && !self.cell.owns(Role::Notification, self.order.shard);
+                if self.asked_far {
+                    self.rearm(self.cell.node.now());
+                } else {
+                    self.cell.wake_after(0, self.order.id, Alarm::Redrive);
+                }
             }
             None => ctx.stop(),
         }
@@ -414,8 +429,6 @@ impl Handler<Ring> for OrderActor {
             // It is not lost over a write under way.
             Alarm::Nudge if self.in_flight => self.cell.wake_after(self.cell.node.settings.tick_ms.max(1), self.order.id, Alarm::Nudge),
             Alarm::Nudge => self.redrive(now),
-            // It was woken meanwhile.
-            Alarm::Rest => {}
         }
     }
 }

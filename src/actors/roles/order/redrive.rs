@@ -49,6 +49,7 @@ impl OrderActor {
             metrics::counter!("ordermill_redrives_total", "event" => event.kind().name()).increment(1);
             self.cell.again(event);
         }
+        self.asked_far = !self.cell.owns(Role::Notification, self.order.shard);
         self.proceed();
     }
 

@@ -23,7 +23,7 @@ pub(crate) const VOID: &str = "void";
 /// The step of a refund that fails.
 pub(crate) const REFUND: &str = "refund";
 /// The step of giving back money of which no row tells.
-const STRAY_REFUND: &str = "stray-refund";
+pub(crate) const STRAY_REFUND: &str = "stray-refund";
 
 /// What a course is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,107 @@
+//! Mail is away for long: orders that owe only a notice sleep in the database, and each is woken in its turn.
+
+use crate::deaths::count;
+use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored, until};
+use ordermill::actors::Front;
+use ordermill::actors::faults::{Delivery, FaultPlan, Faults, Point};
+use ordermill::config::providers::Behaviour;
+use ordermill::domain::{Event, EventBody, OrderId, OrderStatus};
+use ordermill::providers::sandbox::Party;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counts the order actors that begin, and loses the word that a notice was sent while it is told to.
+#[derive(Default)]
+struct Plan {
+    begun: AtomicU64,
+    loses: AtomicBool,
+}
+
+impl FaultPlan for Plan {
+    fn pass(&self, point: Point, _order: Option<OrderId>) {
+        if point == Point::OrderStarted {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn delivery(&self, event: &Event) -> Delivery {
+        let is_last_word = matches!(event.body, EventBody::NotificationSent { .. });
+        if is_last_word && self.loses.load(Ordering::SeqCst) { Delivery::Lost } else { Delivery::Once }
+    }
+}
+
+fn outage(world: &mut World1) -> Arc<Plan> {
+    let plan = Arc::new(Plan::default());
+    world.faults = Faults::plan(plan.clone());
+    world.settings.notice_retry.retries = 1000;
+    world.sandbox().behave(Party::Email, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+    plan
+}
+
+/// Places so many orders, and waits until they sleep: confirmed, their notices owed.
+async fn sleeping(front: &Front, many: usize) -> Vec<OrderId> {
+    put_product(front, 1, 1000, 1000).await;
+    let mut orders = Vec::new();
+    for _ in 0..many {
+        let order = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+        until("it is confirmed", || async { stored(front, order).await.status == OrderStatus::Confirmed }).await;
+        orders.push(order);
+    }
+    until("they sleep", || async { count(front, "order").alive == 0 }).await;
+    orders
+}
+
+#[test]
+fn orders_that_owe_a_notice_sleep_through_a_restart_in_an_outage() {
+    run(|| async {
+        let mut world = World1::new(41);
+        let plan = outage(&mut world);
+        world.settings.load_page = 10;
+        world.settings.notice_calls = 8;
+        let node = world.start().await;
+        let orders = sleeping(node.front(), 200).await;
+        node.stop(LIMIT).await;
+        plan.begun.store(0, Ordering::SeqCst);
+        let node = world.start().await;
+        let front = node.front();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(plan.begun.load(Ordering::SeqCst), 0, "order actors that began in an hour without mail");
+        world.sandbox().behave(Party::Email, Behaviour::default());
+        let mut most = 0;
+        while world.sandbox().sent().len() < orders.len() {
+            most = most.max(count(front, "order").alive);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(most <= 32, "{most} were awake at once, of notices that are sent 8 at a time");
+        for order in orders {
+            settled(front, order, OrderStatus::Confirmed).await;
+        }
+        assert_eq!(world.sandbox().sent().len(), 200);
+    });
+}
+
+#[test]
+fn of_more_sleeping_orders_than_may_be_open_each_whose_last_word_is_lost_ends() {
+    run(|| async {
+        let mut world = World1::new(42);
+        let plan = outage(&mut world);
+        world.settings.open_limit = 3;
+        let node = world.start().await;
+        let front = node.front();
+        let orders = sleeping(front, 30).await;
+        plan.loses.store(true, Ordering::SeqCst);
+        world.sandbox().behave(Party::Email, Behaviour::default());
+        until("all are sent", || async { world.sandbox().sent().len() == orders.len() }).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        plan.loses.store(false, Ordering::SeqCst);
+        for order in &orders {
+            assert!(stored(front, *order).await.open, "nobody has told it");
+        }
+        tokio::time::sleep(Duration::from_millis(2 * world.settings.redrive.most_ms)).await;
+        for order in orders {
+            assert!(!stored(front, order).await.open, "{order} waits for a word that was lost");
+        }
+        assert_eq!(world.sandbox().sent().len(), 30, "each once");
+    });
+}
