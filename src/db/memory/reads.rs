@@ -159,7 +159,7 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| {
             let rows = tables.log.range((Bound::Excluded((writer, after)), Bound::Included((writer, i64::MAX))));
             let entry = |((_, seq), entry): (&(WriterId, i64), &Entry)| match entry {
-                Entry::Event(event) => LogEntry::Event(logged(tables, *seq, event)),
+                Entry::Event(event) => LogEntry::Event(LoggedEvent { seq: *seq, event: event.clone(), sale: None }),
                 Entry::Marker(marker) => LogEntry::Marker { seq: *seq, marker: *marker },
             };
             rows.map(entry).take(count(limit)).collect()
