@@ -166,7 +166,7 @@ async fn notices_apart(f: &mut Fixture) {
     }
     f.commit(writes).await;
     let stored = f.reads.notices(first.id).await.unwrap();
-    assert_eq!(stored.len(), 8);
+    assert_eq!(stored.len(), NoticeKind::ALL.len() * Channel::ALL.len());
     for kind in NoticeKind::ALL {
         for channel in Channel::ALL {
             assert_eq!(stored.iter().filter(|task| task.kind == kind && task.channel == channel).count(), 1);
