@@ -75,18 +75,38 @@ pub(super) fn all_orders(conn: &mut SqliteConnection, after: Option<OrderId>, li
     select::<_, StoredRow, 2>(conn, AllOrders, values)?.into_iter().map(stored).collect()
 }
 
+/// So many open orders are counted at a time.
+const COUNT_PAGE: i64 = 4096;
+
 sql!(
-    OpenByStatus,
-    "SELECT status, count(*), min(created_at) FROM orders INDEXED BY orders_open WHERE open = 1 GROUP BY status" => (Text, BigInt, BigInt)
+    OpenStatuses,
+    "SELECT id, status, created_at FROM orders INDEXED BY orders_open WHERE open = 1 AND id > ? ORDER BY id LIMIT ?"
+        => (Binary, Text, BigInt)
 );
 
+/// Page by page: `GROUP BY` would sort all open orders in memory, of which an outage of mail makes millions.
 pub(super) fn open_by_status(conn: &mut SqliteConnection) -> Result<Vec<OpenCount>, Failure> {
-    let rows = select::<_, (String, i64, i64), 0>(conn, OpenByStatus, [])?.into_iter();
-    rows.map(|(status, count, oldest)| {
-        let status = OrderStatus::from_name(&status).ok_or(Failure::Column("an order's status"))?;
-        Ok(OpenCount { status, count: u64::try_from(count).unwrap_or(0), oldest: Timestamp(oldest) })
-    })
-    .collect()
+    let mut counts: Vec<OpenCount> = Vec::new();
+    let mut after = None;
+    loop {
+        let values = [after_key(after.as_ref()), Value::Int(COUNT_PAGE)];
+        let rows = select::<_, (Id, String, i64), 2>(conn, OpenStatuses, values)?;
+        let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < COUNT_PAGE);
+        for (Id(id), status, created_at) in rows {
+            after = Some(id);
+            let (status, at) = (order_status(&status)?, Timestamp(created_at));
+            match counts.iter_mut().find(|count| count.status == status) {
+                Some(known) => {
+                    known.count += 1;
+                    known.oldest = known.oldest.min(at);
+                }
+                None => counts.push(OpenCount { status, count: 1, oldest: at }),
+            }
+        }
+        if is_last {
+            return Ok(counts);
+        }
+    }
 }
 
 /// Shards as a JSON list.
