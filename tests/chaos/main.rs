@@ -18,6 +18,7 @@
 mod bad_days;
 mod cluster;
 mod deadlines;
+mod foreign;
 mod hostile;
 mod kills;
 #[path = "../support/process.rs"]
@@ -25,6 +26,9 @@ mod process;
 mod roles;
 mod signals;
 mod strace;
+#[path = "../support/talk.rs"]
+mod talk;
+mod team;
 mod topics;
 mod trace;
 
