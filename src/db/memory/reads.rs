@@ -1,6 +1,6 @@
 //! The reading side: each question is answered from the tables as they are at that moment.
 
-use super::selects::{analytics_of, count, events_of, from, logged, notices_of, positions_of};
+use super::selects::{analytics_of, count, events_of, from, notices_of, positions_of};
 use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::write::STOCK_ACTION;
