@@ -13,7 +13,7 @@ mod handlers;
 mod live;
 mod numbers;
 mod open_files;
-pub mod openapi;
+
 mod pages;
 pub mod routes;
 mod server;
@@ -24,6 +24,7 @@ pub use door::call::Call;
 pub use door::operations::{Component, Fares, NodeInfo, Operations};
 pub use door::state::{HttpParts, HttpState, ServeError};
 pub use gate::Gate;
+pub use routes::openapi;
 pub use server::serve;
 pub use wire::problem::{FieldErrors, Problem, ProblemKind};
 pub use wire::values::{Amount, FieldProblem, Place, Status, Time};

@@ -63,7 +63,7 @@ fn read_folder(folder: &Path, module: &Module, files: &mut BTreeMap<Module, File
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry of the folder").path();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let inner = if name == "mod" { module.clone() } else { [module.as_slice(), &[name.clone()]].concat() };
+        let inner = if name == "mod" { module.clone() } else { [module.as_slice(), std::slice::from_ref(&name)].concat() };
         if path.is_dir() {
             read_folder(&path, &inner, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests" && !name.starts_with("tests_") {

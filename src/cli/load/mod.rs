@@ -4,6 +4,7 @@
 //! is hidden, a latency of the open loop counts from the time when its order was due. Does not know: what is inside the node.
 
 mod args;
+mod ask;
 mod connection;
 mod follow;
 mod node;
@@ -95,7 +96,7 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         progress.say(note);
     }
     if !args.no_seed {
-        let first = setup::first_reachable(&nodes).await.context("give at least one --url")?;
+        let first = ask::first_reachable(&nodes).await.context("give at least one --url")?;
         progress.say(&format!("putting {} products into the catalogue of {}", work.catalogue.len(), first.address));
         tokio::select! {
             seeded = setup::seed(first, key, std::mem::take(&mut work.catalogue)) => seeded?,

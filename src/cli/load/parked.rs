@@ -1,7 +1,7 @@
 //! The orders that wait for a person: each is parked, with a dead letter. However long a run waits, they do not settle by themselves.
 
+use super::ask::{answer_of, first_reachable};
 use super::node::Node;
-use super::setup::{answer_of, first_reachable};
 use crate::cli::client::{encoded, query, rows_at, text_at};
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -1,9 +1,10 @@
 //! Before and after a run: the catalogue that its orders need, and the wait until the node has settled them.
 
+use super::ask::answer_of;
 use super::parked;
 use super::run::Run;
 use super::source::{CatalogueProduct, Template};
-use super::wire::{Broken, Head, Wire};
+use super::wire::Wire;
 use crate::cli::load::node::Node;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 const SEEDERS: usize = 8;
@@ -65,16 +66,6 @@ pub(crate) struct Open {
     pub(crate) away: usize,
 }
 
-/// The first node that a connection can be made to, else the first.
-pub(crate) async fn first_reachable(nodes: &[Node]) -> Option<&Node> {
-    for node in nodes {
-        if matches!(timeout(Duration::from_secs(5), TcpStream::connect(node.address)).await, Ok(Ok(_))) {
-            return Some(node);
-        }
-    }
-    nodes.first()
-}
-
 /// The orders of all nodes that are not settled. Of several nodes some may be away.
 pub(crate) async fn open_orders(nodes: &[Node], gauge: Gauge, key: Option<&str>) -> anyhow::Result<Open> {
     let mut open = Open::default();
@@ -92,17 +83,6 @@ async fn open_orders_of(node: &Node, gauge: Gauge, key: Option<&str>) -> anyhow:
     let body = answer_of(node, gauge.path(), key).await?;
     let body = String::from_utf8_lossy(&body);
     gauge.read(&body).with_context(|| format!("{} of {} does not say how many orders are open", gauge.path(), node.address))
-}
-
-/// The body of a `GET`.
-pub(crate) async fn answer_of(node: &Node, path: &str, key: Option<&str>) -> anyhow::Result<Vec<u8>> {
-    let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{access}\r\n", node.host);
-    let (head, body) = timeout(Duration::from_secs(10), once(node, request.as_bytes())).await.context("no answer")??;
-    if head.status != 200 {
-        bail!("{} answers {} to {path}", node.address, head.status);
-    }
-    Ok(body)
 }
 
 /// How a run's orders ended.
@@ -145,12 +125,6 @@ pub(crate) async fn wait_until_settled(run: &Run, gauge: Gauge, key: Option<&str
         }
         sleep(POLL).await;
     }
-}
-
-async fn once(node: &Node, request: &[u8]) -> Result<(Head, Vec<u8>), Broken> {
-    let mut wire = Wire::new(TcpStream::connect(node.address).await?);
-    let head = wire.exchange(request).await?;
-    Ok((head, wire.body().to_vec()))
 }
 
 /// Puts the products into the catalogue, with their stock.

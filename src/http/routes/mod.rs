@@ -1,6 +1,7 @@
 //! The one list of what is served: method, address, the access that it needs, the role that answers it, and the handler.
 
-use super::openapi;
+pub mod openapi;
+
 use crate::config::AccessRole::{Admin, Customer, Operator};
 use crate::domain::Role;
 use crate::http::door::access::Need;
