@@ -63,6 +63,8 @@ pub enum Plant {
     WaitsForNoLease,
     /// A node whose writer was ended keeps its actors and what they rest on.
     LivesOnFenced,
+    /// An order takes whatever another team's role says for a fact.
+    BelievesEveryAnswer,
 }
 
 /// Decides at each [`Point`] whether the actor panics there.

@@ -1,7 +1,7 @@
 //! Answers that another team's role owes and does not give: after a while a person is told. Pure.
 
 use super::step::{self, Effects};
-use super::{Facts, Record, owed, policy};
+use super::{Facts, Owed, Record, owed, policy};
 use crate::domain::{DeadLetter, LetterKind, Order, Role, Roles, Timestamp};
 
 /// The cause of such letters.
@@ -16,13 +16,17 @@ pub struct Awaited {
     pub since: Timestamp,
 }
 
-/// The answer of another team's role that the order waits for, unless a deadline of its own ends the wait.
+/// The answer of another team's role that the order waits for, unless a deadline of its own ends the wait, or a role of ours owes
+/// something as well: that is asked for first, for nobody asks while the order is parked.
 #[must_use]
 pub fn awaited(order: &Order, record: &Record, external_roles: Roles, deadlines: policy::Deadlines) -> Option<Awaited> {
     if external_roles.is_empty() || policy::deadline(&record.facts, deadlines).is_some() {
         return None;
     }
     let debts = owed(&record.facts, order.channels());
+    if is_owed_by_us(&debts, external_roles) {
+        return None;
+    }
     let owing = [
         (Role::Inventory, debts.stock || debts.stock_moved),
         (Role::Payment, debts.payment),
@@ -34,10 +38,18 @@ pub fn awaited(order: &Order, record: &Record, external_roles: Roles, deadlines:
     Some(Awaited { role, since: anew.map_or(last, |anew| anew.max(last)) })
 }
 
+/// Whether one of our own roles owes more than a notice.
+#[must_use]
+pub fn is_owed_by_us(debts: &Owed, external_roles: Roles) -> bool {
+    let stock = debts.stock || debts.released || debts.stock_moved;
+    let money = debts.payment || debts.refunded;
+    (stock && !external_roles.has(Role::Inventory)) || (money && !external_roles.has(Role::Payment))
+}
+
 /// Parks the order until a person closes the letter.
 pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp, effects: &mut Effects) {
     let (number, step, done) = match awaited.role {
-        Role::Inventory if record.facts.shipment.is_some() => (13, "shipment-answer", "its stock has been booked out"),
+        Role::Inventory if owed(&record.facts, order.channels()).stock_moved => (13, "shipment-answer", "its stock has been booked out"),
         Role::Inventory => (12, "reservation-answer", "all that was ordered is held"),
         Role::Payment if record.facts.cancel.is_some() => (14, "payment-answer", "no money is taken"),
         Role::Payment => (14, "payment-answer", "the total has been paid"),

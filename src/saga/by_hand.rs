@@ -2,7 +2,7 @@
 //! there and says so by closing a dead letter; until then the order is parked. The same for what our own roles could not do. Pure.
 
 use super::step::{self, Effects};
-use super::{Facts, NoticeFact, PaymentFact, Record, StockFact, external, owed};
+use super::{Facts, NoticeFact, PaymentFact, Record, StockFact, awaited, external, owed};
 use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Timestamp};
 
 /// The cause of such letters.
@@ -75,7 +75,7 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
         effects.changed = true;
     }
     let place = effects.events.len();
-    if external_roles.has(Role::Payment) && was_never_asked_to_pay(&record.facts) {
+    if external_roles.has(Role::Payment) && !external_roles.has(Role::Inventory) && was_never_asked_to_pay(&record.facts) {
         step::note(order, record, EventKind::PaymentCancelled, now, effects, |facts| {
             facts.payment = Some((PaymentFact::Cancelled, now));
         });
@@ -85,6 +85,10 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
         return;
     }
     let debts = owed(&record.facts, order.channels());
+    // While the order is parked nobody asks our roles for what they owe.
+    if awaited::is_owed_by_us(&debts, external_roles) {
+        return;
+    }
     let is_owed = |undo: &Undo| match undo {
         Undo::Refund => debts.refunded,
         Undo::Release => debts.released,
@@ -99,7 +103,8 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
     }
 }
 
-/// The stock was given back before it was ever held, so nobody was asked for the money.
+/// Our stock was given back before it was ever held, so nobody was asked for the money. Of another team's stock this is not known:
+/// a payment that has heard of it may be on its way.
 fn was_never_asked_to_pay(facts: &Facts) -> bool {
     facts.cancel.is_some() && facts.payment.is_none() && facts.stock.is_none() && facts.released.is_some()
 }
@@ -186,5 +191,55 @@ mod tests {
         let left = done(&mut record, Role::Inventory);
         assert!(!left.is_more_than_a_notice() && left.notice.is_some(), "{left:?}");
         assert!(done(&mut record, Role::Notification).is_nothing());
+    }
+
+    /// Another team that was told of a reservation may have charged, whether or not the order heard of it.
+    #[test]
+    fn who_heard_of_a_reservation_was_asked_to_pay() {
+        let (order, now) = (order(), Timestamp(5));
+        let external = Roles::default().with(Role::Payment);
+        let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+        for (lines, is_asked) in [(Vec::new(), false), (lines, true)] {
+            let mut record = step::placed(&order);
+            step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut Effects::default()).unwrap();
+            let released = Event::of(&order, now, EventBody::InventoryReleased { lines });
+            step::answer(&order, &mut record, &released, now, &mut Effects::default());
+            look(&order, &mut record, external, now, &mut Effects::default());
+            assert_eq!(record.facts.payment.is_none(), is_asked, "{:?}", record.facts);
+        }
+    }
+
+    /// While an order is parked for another team nobody asks our roles: so they come first.
+    #[test]
+    fn an_order_is_not_parked_for_another_team_while_a_role_of_ours_owes_something() {
+        let (order, now) = (order(), Timestamp(5));
+        let deadlines = crate::saga::policy::Deadlines { expiry_ms: 1, payment_ms: 1 };
+        let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+        let reserved = EventBody::InventoryReserved { lines };
+        let paid = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
+        let released = EventBody::InventoryReleased { lines: Vec::new() };
+        let cases = [
+            // The money is theirs, the stock ours; then the other way round.
+            (Role::Payment, vec![reserved.clone()], released),
+            (Role::Inventory, vec![reserved, paid], EventBody::PaymentRefunded { amount: order.total }),
+        ];
+        for (theirs, before, ours) in cases {
+            let external = Roles::default().with(theirs);
+            let mut record = step::placed(&order);
+            let hear = |record: &mut Record, body| {
+                let mut effects = Effects::default();
+                let event = Event::of(&order, now, body);
+                super::super::external::answer(&order, record, &event, external, now, &mut effects);
+                look(&order, record, external, now, &mut effects);
+            };
+            before.into_iter().for_each(|body| hear(&mut record, body));
+            step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut Effects::default()).unwrap();
+            look(&order, &mut record, external, now, &mut Effects::default());
+            assert_eq!(record.parked, None, "{theirs:?}");
+            assert_eq!(awaited::awaited(&order, &record, external, deadlines), None, "{theirs:?}");
+            hear(&mut record, ours);
+            let is_awaited = awaited::awaited(&order, &record, external, deadlines).is_some();
+            assert!(is_awaited || record.parked.is_some(), "{theirs:?}: {record:?}");
+        }
     }
 }

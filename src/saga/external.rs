@@ -82,7 +82,7 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
     let at = event.at.max(order.created_at).min(now.max(order.created_at));
     match judge(order, record, &event.body) {
         Judgement::Known => {}
-        Judgement::Fact => accept(order, record, event.body.clone(), at, now, effects),
+        Judgement::Fact => accept(order, record, fact(&event.body), at, now, effects),
         Judgement::Early => {
             record.external.get_or_insert_default().released_early = Some(at);
             effects.changed = true;
@@ -114,6 +114,11 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
         }
         Judgement::Contradicts(what) => contradict(order, record, event.kind(), &said(&event.body), &what, now, effects),
     }
+}
+
+/// An answer as a fact. What another team says that it has given back proves nothing of what it held.
+fn fact(body: &EventBody) -> EventBody {
+    if body.kind() == EventKind::InventoryReleased { EventBody::InventoryReleased { lines: Vec::new() } } else { body.clone() }
 }
 
 /// The answer becomes a fact, and our roles are told before what follows from it.

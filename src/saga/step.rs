@@ -59,6 +59,7 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
         let letter = step_letter(order, *role, step.as_str(), event.at).because(cause.as_str(), detail.as_str(), *tries);
         return park_far(order, record, letter, effects);
     }
+    held_before(order, record, event, now, effects);
     let before = Before::of(&record.facts);
     let facts = &mut record.facts;
     let at = event.at;
@@ -121,6 +122,17 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
         anomaly(order, event, now, effects, "answer-after-the-contrary");
     }
     advance(order, record, &before, event.kind(), at, now, effects);
+}
+
+/// What was given back was held, and whoever heard of that may have taken money, though the order did not hear of it.
+fn held_before(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
+    if let EventBody::InventoryReleased { lines } = &event.body
+        && !lines.is_empty()
+        && record.facts.stock.is_none()
+    {
+        let held = Event { body: EventBody::InventoryReserved { lines: lines.clone() }, ..event.clone() };
+        answer(order, record, &held, now, effects);
+    }
 }
 
 /// A fact that no event of ours tells: `grow` makes it, and what follows is emitted.

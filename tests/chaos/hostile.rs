@@ -10,23 +10,51 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// How many orders are placed, and how often a node is killed meanwhile.
-struct Course {
-    orders: usize,
-    kills: usize,
+/// How many orders are placed, what is in them, and how often a node is killed meanwhile.
+pub(crate) struct Course {
+    pub(crate) orders: usize,
+    pub(crate) kills: usize,
+    /// One in so many is cancelled.
+    pub(crate) cancelled: u64,
+    /// Longest pause between two orders, in milliseconds.
+    pub(crate) pause_ms: u64,
+    /// The items of an order.
+    pub(crate) basket: fn(&mut Luck) -> String,
 }
 
 /// A product whose price makes the provider decline.
 const DECLINED: &str = "019a0000-0000-7000-8000-000000000003";
 
+fn basket(luck: &mut Luck) -> String {
+    let (product, price) = if luck.below(8) == 0 { (DECLINED, "10.01") } else { (PRODUCT, "10.00") };
+    item(product, price)
+}
+
+/// One of a product.
+pub(crate) fn item(product: &str, price: &str) -> String {
+    format!(r#"{{"productId":"{product}","quantity":1,"price":{price}}}"#)
+}
+
+/// On a server's database, with brokers: what a killed node had is another's soon.
+pub(crate) fn quick(plan: Plan, database: &str, brokers: &str, prefix: &str) -> Plan {
+    plan.on(database)
+        .with("kafka.brokers", brokers)
+        .with("kafka.prefix", prefix)
+        .with("store.lease_ms", 3000)
+        .with("store.postgres.idle_transaction_ms", 1000)
+        .with("store.postgres.lock_wait_ms", 2000)
+        .with("store.postgres.silence_ms", 1500)
+        .with("cluster.redrive_far_first_ms", 1000)
+}
+
 /// The stand-ins as a process of their own, which lives on when nodes die.
-struct Provider {
+pub(crate) struct Provider {
     child: Child,
     address: SocketAddr,
 }
 
 impl Provider {
-    fn start(plan: &Plan) -> Self {
+    pub(crate) fn start(plan: &Plan) -> Self {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (address, smtp) = (free(), free());
         let mut command = plan.command(&["sandbox", "--listen", &address.to_string(), "--smtp", &smtp.to_string()]);
@@ -39,7 +67,7 @@ impl Provider {
         provider
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
@@ -52,7 +80,7 @@ impl Drop for Provider {
 }
 
 /// A node that pays there, with little patience and many tries; no breaker holds payments up.
-fn hasty(folder: &Path, provider: &str) -> Plan {
+pub(crate) fn hasty(folder: &Path, provider: &str) -> Plan {
     plan(folder)
         .with("providers.payment.provider", "http")
         .with("providers.payment.url", provider)
@@ -65,19 +93,18 @@ fn hasty(folder: &Path, provider: &str) -> Plan {
         .with("order.redrive_first_ms", 300)
 }
 
-/// Places orders at all nodes and cancels every other one, now or a little later, while nodes are killed.
-fn trouble(plans: &[Plan], nodes: &mut [Served], course: &Course, luck: &mut Luck) -> Vec<String> {
-    let Course { orders, kills: most } = *course;
+/// Places orders at all nodes and cancels some of them, now or a little later, while nodes are killed.
+pub(crate) fn trouble(plans: &[Plan], nodes: &mut [Served], course: &Course, luck: &mut Luck) -> Vec<String> {
+    let Course { orders, kills: most, cancelled, pause_ms, basket } = *course;
     let mut accepted = Vec::new();
     let mut kills = 0;
     let (mut cancels, any) = (Vec::new(), |luck: &mut Luck| luck.below(plans.len() as u64) as usize);
     while accepted.len() < orders || kills < most {
-        let (product, price) = if luck.below(8) == 0 { (DECLINED, "10.01") } else { (PRODUCT, "10.00") };
-        let body = format!(r#"{{"customerId":"{CUSTOMER}","items":[{{"productId":"{product}","quantity":1,"price":{price}}}]}}"#);
+        let body = format!(r#"{{"customerId":"{CUSTOMER}","items":[{}]}}"#, basket(luck));
         match plans[any(luck)].send("POST", "/api/v1/orders", &body) {
             Ok(answer) if answer.status == 202 => {
                 let id = answer.field("orderId");
-                if luck.below(2) == 0 {
+                if luck.below(cancelled) == 0 {
                     cancels.push(id.clone());
                 }
                 accepted.push(id);
@@ -96,7 +123,7 @@ fn trouble(plans: &[Plan], nodes: &mut [Served], course: &Course, luck: &mut Luc
             nodes[victim].kill();
             nodes[victim] = plans[victim].spawn();
         }
-        process::pause(Duration::from_millis(luck.below(20)));
+        process::pause(Duration::from_millis(luck.below(pause_ms)));
     }
     accepted
 }
@@ -135,7 +162,7 @@ fn a_hostile_provider_and_a_node_that_is_killed_agree_in_the_end() {
     let _alone = alone();
     let folder = folder();
     let provider = Provider::start(&plan(folder.path()));
-    play(&[hasty(folder.path(), &provider.url())], &provider, &Course { orders: 60, kills: 4 });
+    play(&[hasty(folder.path(), &provider.url())], &provider, &Course { orders: 60, kills: 4, cancelled: 2, pause_ms: 20, basket });
 }
 
 #[test]
@@ -145,16 +172,6 @@ fn a_hostile_provider_and_three_nodes_that_are_killed_agree_in_the_end() {
     let (database, brokers) = (database(&name), service("ORDERMILL_TEST_KAFKA"));
     let folders: Vec<_> = (0..3).map(|_| folder()).collect();
     let provider = Provider::start(&plan(folders[0].path()));
-    let plans = folders.iter().map(|folder| {
-        hasty(folder.path(), &provider.url())
-            .on(&database)
-            .with("kafka.brokers", &brokers)
-            .with("kafka.prefix", format!("{name}."))
-            .with("store.lease_ms", 3000)
-            .with("store.postgres.idle_transaction_ms", 1000)
-            .with("store.postgres.lock_wait_ms", 2000)
-            .with("store.postgres.silence_ms", 1500)
-            .with("cluster.redrive_far_first_ms", 1000)
-    });
-    play(&plans.collect::<Vec<_>>(), &provider, &Course { orders: 30, kills: 2 });
+    let plans = folders.iter().map(|folder| quick(hasty(folder.path(), &provider.url()), &database, &brokers, &format!("{name}.")));
+    play(&plans.collect::<Vec<_>>(), &provider, &Course { orders: 30, kills: 2, cancelled: 2, pause_ms: 20, basket });
 }

@@ -18,6 +18,7 @@
 mod bad_days;
 mod cluster;
 mod deadlines;
+mod foreign;
 mod hostile;
 mod kills;
 mod mail;
@@ -26,6 +27,9 @@ mod process;
 mod roles;
 mod signals;
 mod strace;
+#[path = "../support/talk.rs"]
+mod talk;
+mod team;
 mod topics;
 mod trace;
 

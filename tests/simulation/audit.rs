@@ -3,18 +3,20 @@
 use crate::chaos::Chaos;
 use crate::life::{Fleet, pause};
 use crate::support::product;
+use crate::team;
 use crate::workload::{Admitted, Answer, Book, accepted};
 use ordermill::db::{OrderAudit, Reads};
-use ordermill::domain::{CorrelationId, NoticeId, OrderId, OrderStatus};
+use ordermill::domain::{CorrelationId, NoticeId, OrderId, OrderStatus, Role, Roles};
 use ordermill::providers::sandbox::ChargeState;
 use ordermill::verify::{Expect, Options, verify};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 /// What must hold at any moment.
-pub async fn live(chaos: &Chaos) -> Vec<String> {
+pub async fn live(chaos: &Chaos, external: Roles) -> Vec<String> {
     let mut snapshot = chaos.ask(|database| database.snapshot());
-    let report = verify(&mut *snapshot, &Options::default()).await.expect("memory can be read");
+    let options = Options { external: external.iter().collect(), ..Options::default() };
+    let report = verify(&mut *snapshot, &options).await.expect("memory can be read");
     if report.is_sound() { Vec::new() } else { vec![format!("while alive:\n{report}")] }
 }
 
@@ -23,7 +25,8 @@ pub async fn at_rest(fleet: &Rc<Fleet>, book: &Book) -> Vec<String> {
     let chaos = &fleet.ground.chaos;
     let mut broken = Vec::new();
     let recorded: HashSet<OrderId> = book.attempts.borrow().iter().filter_map(|attempt| accepted(&attempt.answer)).collect();
-    let options = Options { expect: Expect::Settled, recorded: Some(recorded), ..Options::default() };
+    let external: Vec<Role> = fleet.ground.teams.roles.iter().collect();
+    let options = Options { expect: Expect::Settled, recorded: Some(recorded), external, ..Options::default() };
     // The numbers are counted behind the orders.
     for try_number in 0..120 {
         let mut snapshot = chaos.ask(|database| database.snapshot());
@@ -46,12 +49,20 @@ pub async fn at_rest(fleet: &Rc<Fleet>, book: &Book) -> Vec<String> {
         }
         pause(1000).await;
     }
-    let orders = chaos.ask(|database| database.snapshot()).orders(None, 100_000).await.expect("memory can be read");
+    let orders = orders(chaos).await;
     broken.extend(answers(&orders, book));
-    broken.extend(charges(&orders, fleet));
+    if !fleet.ground.teams.roles.has(Role::Payment) {
+        broken.extend(charges(&orders, fleet));
+    }
     broken.extend(notices(&orders, fleet));
     broken.extend(supplied(fleet, book));
+    broken.extend(team::agree(&fleet.ground.teams, &orders));
     broken
+}
+
+/// All orders.
+pub async fn orders(chaos: &Chaos) -> Vec<OrderAudit> {
+    chaos.ask(|database| database.snapshot()).orders(None, 100_000).await.expect("memory can be read")
 }
 
 fn answers(orders: &[OrderAudit], book: &Book) -> Vec<String> {

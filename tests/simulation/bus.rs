@@ -41,18 +41,49 @@ pub struct Bus {
     changes: watch::Sender<u64>,
     auditor: Arc<Auditor>,
     chaos: Arc<Chaos>,
+    /// Roles of other teams.
+    external: Roles,
 }
 
 /// So many messages of a partition are handled at once.
 const WINDOW: usize = 6;
 
 impl Bus {
-    pub fn new(chaos: Arc<Chaos>, auditor: Arc<Auditor>) -> Self {
-        Self { kafka: Arc::default(), changes: watch::Sender::new(0), auditor, chaos }
+    pub fn new(chaos: Arc<Chaos>, auditor: Arc<Auditor>, external: Roles) -> Self {
+        Self { kafka: Arc::default(), changes: watch::Sender::new(0), auditor, chaos, external }
     }
 
     fn kafka(&self) -> MutexGuard<'_, Kafka> {
         self.kafka.lock().unwrap()
+    }
+
+    /// Another team's role says something.
+    pub fn say(&self, event: Event) {
+        self.put(Message { event, local: Roles::default() });
+    }
+
+    /// Told with each message.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What is new on the topics that other teams listen to.
+    pub fn heard(&self, upto: &mut BTreeMap<(Topic, Shard), usize>) -> Vec<Event> {
+        let kafka = self.kafka();
+        let mut news = Vec::new();
+        for (place, list) in kafka.partitions.iter().filter(|((topic, _), _)| matches!(topic, Topic::Order | Topic::Inventory)) {
+            let from = upto.entry(*place).or_insert(0);
+            news.extend(list[*from..].iter().map(|message| message.event.clone()));
+            *from = list.len();
+        }
+        news
+    }
+
+    /// Whether all that these roles of other teams said was heard.
+    pub fn is_heard(&self, roles: Roles) -> bool {
+        let kafka = self.kafka();
+        let theirs = kafka.partitions.iter().filter(|((topic, _), _)| topic.role().is_some_and(|role| roles.has(role)));
+        theirs.into_iter().all(|((topic, shard), list)| kafka.offsets.get(&(Role::Order, *topic, *shard)) == Some(&list.len()))
     }
 
     fn put(&self, message: Message) {
@@ -213,8 +244,13 @@ async fn read(front: &Front, bus: &Bus, lane: Lane) {
             return;
         }
         let count = window.len();
-        let all = window.into_iter().map(|message| take(front, bus, lane, message));
-        if futures_util::future::join_all(all).await.contains(&Heard::NotHere) {
+        let is_theirs = lane.1.role().is_some_and(|role| bus.external.has(role));
+        let heard = if is_theirs {
+            futures_util::future::join_all(by_order(window).into_iter().map(|all| take_in_turn(front, bus, lane, all))).await
+        } else {
+            futures_util::future::join_all(window.into_iter().map(|message| take(front, bus, lane, message))).await
+        };
+        if heard.contains(&Heard::NotHere) {
             return;
         }
         bus.commit(lane, from + count);
@@ -227,6 +263,27 @@ enum Heard {
     NotHere,
 }
 
+/// Of another team's role the first answer counts, so an order's messages are taken one after the other, as the consumer does.
+fn by_order(window: Vec<Message>) -> Vec<Vec<Message>> {
+    let mut orders: Vec<Vec<Message>> = Vec::new();
+    for message in window {
+        match orders.iter_mut().find(|all| all[0].event.order == message.event.order) {
+            Some(all) => all.push(message),
+            None => orders.push(vec![message]),
+        }
+    }
+    orders
+}
+
+async fn take_in_turn(front: &Front, bus: &Bus, lane: Lane, messages: Vec<Message>) -> Heard {
+    for message in messages {
+        if take(front, bus, lane, message).await == Heard::NotHere {
+            return Heard::NotHere;
+        }
+    }
+    Heard::Yes
+}
+
 async fn take(front: &Front, bus: &Bus, lane: Lane, message: Message) -> Heard {
     if !takes(lane.0, message.event.kind()) || message.local.has(lane.0) {
         return Heard::Yes;
@@ -237,6 +294,8 @@ async fn take(front: &Front, bus: &Bus, lane: Lane, message: Message) -> Heard {
     }
     match passage {
         Passage::Once => {}
+        // Nobody would say it again.
+        Passage::Lost if message.event.kind().topic().role().is_some_and(|role| bus.external.has(role)) => {}
         Passage::Lost => return Heard::Yes,
         Passage::Twice => {
             if hear(front, bus, lane, &message).await == Heard::NotHere {

@@ -7,6 +7,7 @@ use crate::chance::Chance;
 use crate::chaos::Chaos;
 use crate::hand::Hand;
 use crate::support::SimWorld;
+use crate::team::Teams;
 use ordermill::actors::faults::Faults;
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, Parts, Where, World};
 use ordermill::config::providers::{BreakerSettings, ProviderSettings};
@@ -34,6 +35,8 @@ pub struct Ground {
     pub auditor: Arc<Auditor>,
     /// What is between the nodes; none where one node is all.
     pub bus: Option<Bus>,
+    /// What other teams do.
+    pub teams: Rc<Teams>,
     /// A bug on purpose: orders that a node does not find again when it starts.
     pub drops_on_restart: bool,
     /// A bug on purpose: whoever publishes does not stop at markers.
@@ -323,18 +326,18 @@ pub async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-/// Roles for so many nodes: each has all, or some; each role is somebody's.
-pub fn cast(chance: &mut Chance, nodes: usize) -> Vec<Roles> {
+/// These roles for so many nodes: each has all, or some; each role is somebody's.
+pub fn cast(chance: &mut Chance, nodes: usize, ours: &[Role]) -> Vec<Roles> {
     if nodes == 1 || chance.hits(5000) {
-        return vec![Roles::ALL; nodes];
+        return vec![ours.iter().copied().collect(); nodes];
     }
     let mut roles = vec![Roles::default(); nodes];
-    for role in Role::ALL {
+    for role in ours.iter().copied() {
         let at = usize::try_from(chance.below(nodes as u64)).unwrap();
         roles[at] = roles[at].with(role);
     }
     for own in &mut roles {
-        for role in Role::ALL {
+        for role in ours.iter().copied() {
             if own.is_empty() || chance.hits(2500) {
                 *own = own.with(role);
             }

@@ -24,6 +24,9 @@ mod life;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/talk.rs"]
+mod talk;
+mod team;
 mod watch;
 mod workload;
 
@@ -127,6 +130,11 @@ fn a_take_over_without_waiting_for_leases_is_found() {
 #[test]
 fn a_fenced_node_that_lives_on_is_found() {
     finds(Bug::LivesOnFenced);
+}
+
+#[test]
+fn an_order_that_believes_every_answer_of_another_team_is_found() {
+    finds(Bug::BelievesEveryAnswer);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::chance::Chance;
 use crate::chaos::{Chaos, Counts, Odds};
 use crate::life::{Fleet, Ground, cast, pause};
 use crate::support::SimWorld;
+use crate::team::{self, Teams};
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
 use ordermill::actors::{ActorSettings, Front, LetterAction, LetterError};
@@ -32,6 +33,7 @@ pub enum Bug {
     WaitsForNoLease,
     LivesOnFenced,
     PassesMarkers,
+    BelievesEveryAnswer,
 }
 
 impl Bug {
@@ -42,6 +44,7 @@ impl Bug {
             Self::TakesFromTheLiving => Some(Plant::TakesFromTheLiving),
             Self::WaitsForNoLease => Some(Plant::WaitsForNoLease),
             Self::LivesOnFenced => Some(Plant::LivesOnFenced),
+            Self::BelievesEveryAnswer => Some(Plant::BelievesEveryAnswer),
             Self::ReleaseTwice | Self::DropOnRestart | Self::PassesMarkers => None,
         }
     }
@@ -97,6 +100,9 @@ async fn simulate(options: Options) -> Outcome {
     }
     if let Some(bus) = &fleet.ground.bus {
         lives.push(actix::spawn(publish(fleet.clone(), bus.clone(), options.seed)));
+        if !fleet.ground.teams.roles.is_empty() {
+            lives.push(actix::spawn(team::play(fleet.clone(), fleet.ground.teams.clone(), bus.clone(), options.seed)));
+        }
     }
     // The catalogue is filled in peace.
     supply(&fleet, &book, &mut chance).await;
@@ -112,7 +118,7 @@ async fn simulate(options: Options) -> Outcome {
     let mut broken = Vec::new();
     for _ in 0..SPAN_MS / 4000 {
         pause(4000).await;
-        broken.extend(audit::live(&chaos).await);
+        broken.extend(audit::live(&chaos, fleet.ground.teams.roles).await);
     }
     heal(&fleet, &mut chance);
     for person in people {
@@ -123,6 +129,9 @@ async fn simulate(options: Options) -> Outcome {
     broken.extend(settle(&fleet, &mut chance).await);
     if broken.is_empty() {
         broken.extend(audit::at_rest(&fleet, &book).await);
+    }
+    if broken.is_empty() && !fleet.ground.teams.roles.is_empty() {
+        broken.extend(speak_again(&fleet, &book, &mut chance).await);
     }
     for node in &fleet.nodes {
         chaos.end_life(node.index);
@@ -135,6 +144,25 @@ async fn simulate(options: Options) -> Outcome {
     Outcome { counts: chaos.counts(), trace: chaos.trace(), broken }
 }
 
+/// When all has ended the other teams say once more what they like.
+async fn speak_again(fleet: &Rc<Fleet>, book: &Book, chance: &mut Chance) -> Vec<String> {
+    let (chaos, teams) = (&fleet.ground.chaos, &fleet.ground.teams);
+    let before = audit::orders(chaos).await;
+    team::say_the_rest(fleet, teams, chance);
+    for _ in 0..600 {
+        if fleet.ground.bus.as_ref().is_none_or(|bus| bus.is_heard(teams.roles)) {
+            break;
+        }
+        pause(1000).await;
+    }
+    let mut broken = settle(fleet, chance).await;
+    if broken.is_empty() {
+        broken.extend(audit::at_rest(fleet, book).await);
+    }
+    broken.extend(team::nothing_moved(teams, chaos, &before, &audit::orders(chaos).await));
+    broken
+}
+
 fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     let world = SimWorld::new(options.seed);
     let clock = world.clone();
@@ -145,16 +173,23 @@ fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     let mut odds = Odds::of(chance);
     odds.plant = options.bug.and_then(Bug::plant);
     odds.releases_twice = options.bug == Some(Bug::ReleaseTwice);
-    let roles = cast(chance, count.max(1));
+    let teams = Rc::new(Teams::of(options.seed, nodes == Nodes::Many));
+    let roles = cast(chance, count.max(1), &teams.ours());
     let skews: Vec<i64> = roles.iter().map(|_| skew_ms(chance)).collect();
-    let settings = settings(chance);
+    let mut settings = settings(chance);
+    settings.external_roles = teams.roles;
+    settings.external_answer_ms = 20_000;
+    if teams.roles.has(Role::Payment) {
+        // Of those that never answer an hour would be simulated.
+        settings.deadlines.payment_ms = 20_000;
+    }
     let chaos = Arc::new(Chaos::new(options.seed, odds, roles.len(), database.clone(), options.traced));
     let auditor = Arc::new(Auditor::new(settings.lease_ms));
-    let bus = (nodes == Nodes::Many).then(|| Bus::new(chaos.clone(), auditor.clone()));
+    let bus = (nodes == Nodes::Many).then(|| Bus::new(chaos.clone(), auditor.clone(), teams.roles));
     chaos.tell(|| format!("{roles:?}, clocks {skews:?}"));
     let (drops_on_restart, passes_markers) = (options.bug == Some(Bug::DropOnRestart), options.bug == Some(Bug::PassesMarkers));
     let sandbox = sandbox(options, chance);
-    Fleet::new(Ground { world, database, sandbox, settings, chaos, auditor, bus, drops_on_restart, passes_markers }, &roles, &skews)
+    Fleet::new(Ground { world, database, sandbox, settings, chaos, auditor, bus, teams, drops_on_restart, passes_markers }, &roles, &skews)
 }
 
 /// How wrong a node's clock is.
@@ -196,7 +231,7 @@ fn heal(fleet: &Fleet, chance: &mut Chance) {
     for node in &fleet.nodes {
         node.wake();
         let others = || stay.iter().filter(|other| other.index != node.index);
-        let can_leave = Role::ALL.into_iter().all(|role| others().any(|other| other.roles.has(role)));
+        let can_leave = fleet.ground.teams.ours().into_iter().all(|role| others().any(|other| other.roles.has(role)));
         if can_leave && chance.hits(3000) {
             stay.retain(|other| other.index != node.index);
             node.retire();
@@ -235,6 +270,11 @@ async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
     let filter = LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Step), limit: 1000, ..LetterFilter::default() };
     let letters = fleet.ground.chaos.ask(|database| database.letters(filter));
     for letter in letters.rows {
+        if let Some(action) = team::decide(&fleet.ground.teams, &fleet.ground.chaos, &letter) {
+            let acted = act(fleet, chance, letter.id, action).await;
+            fleet.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
+            continue;
+        }
         // What left the house unpaid cannot be settled by trying again.
         let action = if letter.cause.as_str() == "shipped-unpaid" { LetterAction::Compensate } else { LetterAction::Reprocess };
         let mut acted = act(fleet, chance, letter.id, action).await;
@@ -247,6 +287,7 @@ async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
 }
 
 async fn act(fleet: &Rc<Fleet>, chance: &mut Chance, id: LetterId, action: LetterAction) -> Option<Result<(), LetterError>> {
-    let acting = move |front: Front| async move { front.act(id, action, Text::lossy("sim"), None, Duration::from_secs(30)).await };
+    let note = || Some(Text::lossy("asked the team"));
+    let acting = move |front: Front| async move { front.act(id, action, Text::lossy("sim"), note(), Duration::from_secs(30)).await };
     fleet.ask(chance, acting, |acted| matches!(acted, Err(LetterError::NotHere(..)))).await
 }

@@ -6,7 +6,7 @@ use crate::life::{Fleet, Node, pause};
 use crate::support::{line, product};
 use ordermill::actors::{Command, CommandError, Front, NewOrder, PlaceError};
 use ordermill::db::{IdempotencyKey, Store, Write};
-use ordermill::domain::{CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Text, Timestamp};
+use ordermill::domain::{CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Role, Text, Timestamp};
 use ordermill::saga::Shipment;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -57,6 +57,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Fills the catalogue; nothing fails yet.
 pub async fn supply(fleet: &Fleet, book: &Book, chance: &mut Chance) {
+    if fleet.ground.teams.roles.has(Role::Inventory) {
+        return;
+    }
     for number in 0..PRODUCTS {
         let available = if number == SCARCE { i32::try_from(chance.below(6)).unwrap() } else { 1000 };
         book.supplied.borrow_mut().push(available);
