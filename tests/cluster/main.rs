@@ -19,4 +19,5 @@ mod fence;
 mod handover;
 mod member;
 mod nodes;
+mod refused;
 mod roles;

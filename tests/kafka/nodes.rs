@@ -66,6 +66,11 @@ impl Node {
     }
 
     pub(crate) fn shipped(&self, order: OrderId) -> Record {
+        self.shipped_as(order, "7")
+    }
+
+    /// With this tracking number.
+    fn shipped_as(&self, order: OrderId, tracking: &str) -> Record {
         Record {
             topic: Topic::Shipping,
             partition: shards().of(order).0.into(),
@@ -73,7 +78,9 @@ impl Node {
             timestamp_ms: None,
             dated: Dated::default(),
             key: Some(order.to_string().into_bytes()),
-            value: Some(json!({"OrderShipped": {"orderId": order.0, "carrier": "post", "trackingNumber": "7"}}).to_string().into_bytes()),
+            value: Some(
+                json!({"OrderShipped": {"orderId": order.0, "carrier": "post", "trackingNumber": tracking}}).to_string().into_bytes(),
+            ),
             headers: Headers::default(),
         }
     }
@@ -129,6 +136,33 @@ async fn every_event_of_every_order_is_told_though_the_node_is_killed_and_shipme
     let health = node.plan.get("/health").unwrap();
     assert!(health.status == 200 && health.body.contains("kafka"), "{health:?}");
     assert!(node.plan.metric("ordermill_kafka_published_total") > 0.0);
+    served.stop();
+    assert!(node.plan.verify(&[]).0, "{}", node.plan.verify(&[]).1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goods_that_are_shipped_again_under_another_number_are_a_dead_letter_and_the_first_number_stays() {
+    let node = Node::new();
+    let served = node.plan.start();
+    node.plan.put_product("10.00");
+    let order = node.place("10.00");
+    node.comes_to(order, "CONFIRMED");
+    let teller = Teller::new(&node.kafka);
+    for tracking in ["7", "7", "8", "7"] {
+        teller.tell(&node.shipped_as(order, tracking));
+    }
+    node.comes_to(order, "SHIPPED");
+    // Told after the others on the same partition: they have been heard when it is a letter.
+    let stranger = (0..).map(|n| some_order(n).id).find(|id| shards().of(*id) == shards().of(order)).unwrap();
+    teller.tell(&node.shipped(stranger));
+    until("both letters", LIMIT, || node.letters().len() == 2);
+    let letters = node.letters();
+    let other = letters.iter().find(|letter| letter["cause"] == "other-shipment").expect("the other number is told");
+    assert_eq!((&other["orderId"], &other["step"]), (&json!(order.0), &json!("OrderShipped")));
+    assert!(other["origin"].to_string().contains(r#"\"trackingNumber\":\"8\""#), "{other}");
+    let whole: Value = serde_json::from_str(&node.plan.get(&format!("/api/v1/orders/{order}")).unwrap().body).unwrap();
+    assert_eq!(whole["shipment"]["trackingNumber"], "7", "{whole}");
+    served.wait_settled(LIMIT);
     served.stop();
     assert!(node.plan.verify(&[]).0, "{}", node.plan.verify(&[]).1);
 }
