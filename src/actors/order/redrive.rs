@@ -5,7 +5,7 @@ use crate::actors::cell::Alarm;
 use crate::domain::{CancelledBy, Event, EventBody, Role, Timestamp};
 use crate::saga::awaited::{self, Awaited};
 use crate::saga::policy::Backoff;
-use crate::saga::{Effects, Rejection, by_hand, external, step};
+use crate::saga::{Effects, Rejection, StockFact, by_hand, external, step};
 
 impl OrderActor {
     /// Whether every role that answers this order does so on this node.
@@ -54,7 +54,8 @@ impl OrderActor {
     }
 
     /// What makes the next role answer: the event that it waits for where that can be told from here, else the order's first one,
-    /// which each role on the way answers again. An order may only repeat its own events to the outside.
+    /// which each role on the way answers again. An order may only repeat its own events to the outside. Where the first role on the
+    /// way is another team's, which is asked once, it begins behind that one's answer.
     fn within_reach(&self, event: Event) -> Event {
         let shard = self.order.shard;
         let is_told_here = event.kind().topic().role().is_none_or(|role| self.cell.owns(role, shard));
@@ -62,7 +63,15 @@ impl OrderActor {
         if is_told_here || is_heard_here {
             return event;
         }
-        Event::of(&self.order, self.order.created_at, EventBody::OrderCreated(self.order.clone()))
+        let external = self.cell.node.settings.external_roles;
+        match &self.record.facts.stock {
+            Some((StockFact::Reserved(lines), at)) if external.has(Role::Inventory) => {
+                external::told(Event::of(&self.order, *at, EventBody::InventoryReserved { lines: lines.clone() }), external)
+            }
+            Some((StockFact::Reserved(_) | StockFact::Insufficient(_), _)) | None => {
+                Event::of(&self.order, self.order.created_at, EventBody::OrderCreated(self.order.clone()))
+            }
+        }
     }
 
     /// Another team's role is asked once.
