@@ -253,7 +253,10 @@ impl<'a> Plan<'a> {
                 return Outcome::KeyTaken { order: held.order, same_body: held.body == key.body };
             }
             let held = StoredKey { body: key.body.to_vec(), order: order.id, expires_at: key.expires_at };
-            self.stored.keys.insert(key.key.to_vec(), held);
+            if self.stored.keys.insert(key.key.to_vec(), held).is_some() {
+                // It may be one that this batch has taken, and that has expired since: a key has one row.
+                self.keys.retain(|taken| taken.key.key != key.key);
+            }
             self.keys.push(NewKey { key, order: order.id });
         }
         self.placed.insert(order.id, self.orders.len());
