@@ -58,6 +58,8 @@ pub struct KafkaSettings {
     pub local_time: LocalTime,
     /// Whether other teams' fields may be called `order_id` for `orderId`.
     pub snake_case: bool,
+    /// The currency of payments (ISO 4217): one of another team that names another is a dead letter. Empty: it is not compared.
+    pub currency: String,
     /// What the names mean that other teams give to their messages.
     pub types: TypeNames,
     /// Any property of librdkafka, such as `"security.protocol" = "SASL_SSL"`.
@@ -91,6 +93,7 @@ impl Default for KafkaSettings {
             grace_ms: 30_000,
             local_time: LocalTime::default(),
             snake_case: false,
+            currency: String::new(),
             types: TypeNames::default(),
             properties: Properties::default(),
         }

@@ -17,13 +17,21 @@ pub struct Reading {
     pub local_time: LocalTime,
     /// Whether `order_id` is `orderId`.
     pub snake_case: bool,
+    /// The currency of payments; empty: it is not compared.
+    pub currency: String,
 }
 
 impl Reading {
     /// As the settings have it.
     #[must_use]
     pub fn of(settings: &KafkaSettings, shards: Shards) -> Self {
-        Self { shards, types: settings.types.clone(), local_time: settings.local_time, snake_case: settings.snake_case }
+        Self {
+            shards,
+            types: settings.types.clone(),
+            local_time: settings.local_time,
+            snake_case: settings.snake_case,
+            currency: settings.currency.clone(),
+        }
     }
 }
 
@@ -120,6 +128,14 @@ pub enum MessageError {
         /// Which kind.
         kind: &'static str,
     },
+    /// A payment in other money than this node's.
+    #[error("currency: the payment is in {told}, and amounts here are in {ours} (kafka.currency); nothing was confirmed")]
+    OtherCurrency {
+        /// What it says.
+        told: Text<20>,
+        /// What it should be.
+        ours: Text<20>,
+    },
     /// A field is missing or is not what it must be.
     #[error("{0}")]
     Field(String),
@@ -127,7 +143,7 @@ pub enum MessageError {
 
 impl MessageError {
     /// All codes.
-    pub const CODES: [&'static str; 10] = [
+    pub const CODES: [&'static str; 11] = [
         "empty-message",
         "message-too-long",
         "not-json",
@@ -138,6 +154,7 @@ impl MessageError {
         "wrong-topic",
         "bad-field",
         "type-conflict",
+        "other-currency",
     ];
 
     /// A short code to group by.
@@ -153,6 +170,7 @@ impl MessageError {
             Self::UnknownVersion { .. } => "unknown-version",
             Self::NoType => "no-type",
             Self::WrongTopic { .. } => "wrong-topic",
+            Self::OtherCurrency { .. } => "other-currency",
             Self::Field(_) => "bad-field",
         }
     }

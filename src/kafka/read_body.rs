@@ -36,6 +36,7 @@ pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record
             from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.items)? }))
         }
         EventKind::PaymentProcessed => from.take(fields, |body: PaymentProcessed<'static>, _| {
+            in_our_currency(body.currency.as_deref(), &reading.currency)?;
             Ok(EventBody::PaymentProcessed { amount: body.amount.0, method: text("paymentMethod", &body.payment_method)? })
         }),
         EventKind::PaymentFailed => from.take(with_reason(fields), |body: PaymentFailed<'static>, _| {
@@ -73,6 +74,16 @@ pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record
         EventKind::AnswerAccepted => from.take(fields, |body: AnswerAccepted<'static>, _| accepted(&body)),
         EventKind::PaymentParked => from.take(fields, |body: StepParked<'static>, _| Ok(step_parked(Role::Payment, &body))),
         EventKind::InventoryParked => from.take(fields, |body: StepParked<'static>, _| Ok(step_parked(Role::Inventory, &body))),
+    }
+}
+
+/// An amount of other money than ours is no answer to what was ordered.
+fn in_our_currency(told: Option<&str>, ours: &str) -> Result<(), MessageError> {
+    match told.map(str::trim) {
+        Some(told) if !ours.is_empty() && !told.eq_ignore_ascii_case(ours) => {
+            Err(MessageError::OtherCurrency { told: Text::lossy(told), ours: Text::lossy(ours) })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

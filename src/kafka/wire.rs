@@ -378,6 +378,9 @@ pub struct PaymentProcessed<'a> {
     /// How.
     #[serde(default = "card")]
     pub payment_method: Words<'a>,
+    /// In which currency (ISO 4217), where it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Words<'a>>,
 }
 
 /// The charge failed for good.

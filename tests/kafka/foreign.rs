@@ -308,3 +308,19 @@ fn what_is_not_taken_names_its_field() {
     let refused = taken(Topic::Inventory, &[], reserved).unwrap_err().to_string();
     assert!(refused.starts_with("reservations[1].productId: "), "{refused}");
 }
+
+/// Money: an amount of another currency is not the order's.
+#[test]
+fn a_payment_in_another_currency_confirms_nothing() {
+    let euros = reading(|settings| settings.currency = "EUR".to_owned());
+    let of = |currency: &str, reading: &Reading| {
+        let value = format!(r#"{{"PaymentProcessed":{{{PAID},"currency":"{currency}"}}}}"#);
+        read(&message(Topic::Payment, &[], value.as_bytes()), reading).map(|event| event.kind()).map_err(|unreadable| unreadable.error)
+    };
+    let error = of("USD", &euros).unwrap_err();
+    assert_eq!((error.code(), error.to_string().contains("in USD")), ("other-currency", true), "{error}");
+    assert_eq!(of("eur", &euros), Ok(EventKind::PaymentProcessed));
+    assert_eq!(of("USD", &reading(|_| ())), Ok(EventKind::PaymentProcessed), "nothing is set: nothing is compared");
+    let unnamed = format!(r#"{{"PaymentProcessed":{{{PAID}}}}}"#);
+    assert!(read(&message(Topic::Payment, &[], unnamed.as_bytes()), &euros).is_ok());
+}
