@@ -44,7 +44,12 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
         }
         EventBody::PaymentProcessed { amount, method } => put(
             event,
-            PaymentProcessed { payment_id: event.payment().0.into(), amount: Amount(*amount), payment_method: words(method), currency: None },
+            PaymentProcessed {
+                payment_id: event.payment().0.into(),
+                amount: Amount(*amount),
+                payment_method: words(method),
+                currency: None,
+            },
             out,
         ),
         EventBody::PaymentFailed { reason } => {
