@@ -44,7 +44,7 @@ impl Feed {
     }
 }
 
-/// Where a feed ends, for [`Publisher::start`].
+/// Where a feed ends, for [`Publisher::start`](super::Publisher::start).
 pub struct FeedEnd {
     pub(super) commits: mpsc::Receiver<Logged>,
     pub(super) repeats: mpsc::Receiver<(WriterId, Event)>,
