@@ -111,7 +111,7 @@ pub const METRICS: &[About] = &[
     node("ordermill_kafka_consumed_total", Counter, &["role"], "Records that were taken."),
     node("ordermill_kafka_consumer_waiting", Gauge, &["role"], "Records that are read and not done."),
     node("ordermill_kafka_consumer_partitions", Gauge, &["role"], "Partitions that this node listens to."),
-    node("ordermill_kafka_consumer_lag", Gauge, &["role"], "Records of those partitions that are not done."),
+    node("ordermill_kafka_consumer_lag", Gauge, &["role", "topic"], "Records of those partitions that are not done."),
     node("ordermill_kafka_dead_letters_total", Counter, &["topic"], "Records that became dead letters."),
     node(
         "ordermill_kafka_lost_records_total",

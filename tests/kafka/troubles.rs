@@ -8,6 +8,7 @@ use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{LetterFilter, Reads as _};
 use ordermill::domain::{DeadLetter, EventKind, LetterState, Role, Topic};
 use ordermill::kafka::client::BrokerState;
+use ordermill::kafka::consumer::HearError;
 use ordermill::kafka::read::Record;
 use ordermill::kafka::topics::{self, TopicNames};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
@@ -132,6 +133,36 @@ async fn several_roles_that_listen_make_one_letter_one_copy_and_one_publishing()
     records.read(Duration::from_millis(300));
     assert_eq!((copies.seen.len(), records.seen.len()), (10, 30));
     assert_eq!(records.seen.iter().filter(|record| record.headers.get("ordermill_moved_from").is_some()).count(), 10);
+    node.consumer.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_is_told_of_each_topic() {
+    let place = Place::new().await;
+    let ears = place.ears();
+    let node = place.node(ears.clone(), &[Role::Order]);
+    let teller = Teller::new(&place.settings);
+    let tell = || {
+        for n in 0..3 {
+            teller.tell(&without_local(&event_of(n, EventKind::PaymentFailed)));
+            // Of other orders: what comes later of one order waits.
+            teller.tell(&foreign(n + 10, Topic::Shipping, &json!({"orderId": order(n + 10).id.0, "carrier": "post"})));
+        }
+    };
+    tell();
+    node.heard("the first of each", 6).await;
+    let lag = || {
+        let consumed = node.consumer.consumed()[0];
+        let of = |wanted| Topic::ALL.into_iter().zip(consumed.lag_of).find(|(topic, _)| *topic == wanted).unwrap().1;
+        (of(Topic::Payment), of(Topic::Shipping), consumed.lag)
+    };
+    until("nothing is behind", async || lag() == (0, 0, 0)).await;
+    // The payments' answers cannot be taken now; shipments can.
+    ears.answer_with(|_, event| if event.kind() == EventKind::PaymentFailed { Err(HearError::Away("not now".to_owned())) } else { Ok(()) });
+    tell();
+    until("the payments' topic alone is behind", async || lag() == (3, 0, 3)).await;
+    ears.answer_with(|_, _| Ok(()));
+    until("nothing is behind any more", async || lag() == (0, 0, 0)).await;
     node.consumer.stop(LIMIT).await;
 }
 

@@ -2,7 +2,9 @@
 
 use super::Figures;
 use super::run::Shared;
+use crate::domain::Topic;
 use crate::kafka::client::{self, Ears};
+use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -30,6 +32,7 @@ pub(super) struct Listening {
     role: &'static str,
     group: String,
     figures: Arc<Figures>,
+    names: TopicNames,
     /// Set when a commit failed, so that it is done again.
     pub(super) uncommitted: AtomicBool,
     /// Where the client stands in partitions of which we were given everything.
@@ -75,17 +78,21 @@ impl ClientContext for Listening {
 
     fn stats(&self, statistics: Statistics) {
         let partitions = statistics.topics.iter().flat_map(|(topic, of)| of.partitions.values().map(move |one| (topic, one)));
-        let mut lag = 0;
+        let mut lag = [0; Topic::ALL.len()];
         let mut positions = Vec::new();
         for (topic, one) in partitions.filter(|(_, one)| one.partition >= 0) {
-            lag += one.consumer_lag.max(0);
+            if let Some(of) = self.names.topic(topic).and_then(|topic| lag.get_mut(usize::from(topic.number()))) {
+                *of += one.consumer_lag.max(0);
+            }
             // Nothing waits to be given to us, so all before `next` was.
             if one.fetchq_cnt == 0 && one.next_offset >= 0 {
                 let (next, given) = (one.next_offset, one.app_offset);
                 positions.push(Position { topic: topic.clone(), partition: one.partition, next, given });
             }
         }
-        self.figures.lag.store(lag, Ordering::Relaxed);
+        for (of, lag) in self.figures.lag.iter().zip(lag) {
+            of.store(lag, Ordering::Relaxed);
+        }
         *self.positions.lock().unwrap_or_else(PoisonError::into_inner) = positions;
     }
 }
@@ -128,6 +135,7 @@ pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<L
         role: shared.role.name(),
         group: group.to_owned(),
         figures: shared.figures.clone(),
+        names: TopicNames::of(settings),
         uncommitted: AtomicBool::new(false),
         positions: Mutex::default(),
     })

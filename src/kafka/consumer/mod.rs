@@ -27,7 +27,7 @@ pub use hearing::ToFront;
 use super::client::BrokerState;
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{DeadLetter, Event, LetterId, OrderId, Role, Roles, Slices, Timestamp};
+use crate::domain::{DeadLetter, Event, EventKind, LetterId, OrderId, Role, Roles, Slices, Timestamp, Topic};
 use crate::saga::Shipment;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -102,8 +102,8 @@ pub(super) struct Figures {
     pub(super) waiting: AtomicU64,
     /// Partitions that it listens to.
     pub(super) partitions: AtomicU64,
-    /// Messages that the brokers have and that were not taken yet.
-    pub(super) lag: AtomicI64,
+    /// Messages that the brokers have and that were not taken yet, by topic ([`Topic::number`]).
+    pub(super) lag: [AtomicI64; Topic::ALL.len()],
 }
 
 /// How a role's listening fares, now.
@@ -119,6 +119,8 @@ pub struct Consumed {
     pub partitions: u64,
     /// Messages that the brokers have and that were not taken yet, as of some seconds ago.
     pub lag: u64,
+    /// The same of each topic, in the order of [`Topic::ALL`].
+    pub lag_of: [u64; Topic::ALL.len()],
 }
 
 /// Why a dead letter's message was not taken again.
@@ -185,12 +187,19 @@ impl Consumer {
     /// How each role's listening fares.
     #[must_use]
     pub fn consumed(&self) -> Vec<Consumed> {
+        let lag_of = |listener: &Listener| {
+            Topic::ALL.map(|topic| {
+                let lag = listener.figures.lag.get(usize::from(topic.number()));
+                lag.and_then(|lag| u64::try_from(lag.load(Ordering::Relaxed)).ok()).unwrap_or(0)
+            })
+        };
         let of = |(role, listener): (&Role, &Listener)| Consumed {
             role: *role,
             taken: listener.figures.taken.load(Ordering::Relaxed),
             waiting: listener.figures.waiting.load(Ordering::Relaxed),
             partitions: listener.figures.partitions.load(Ordering::Relaxed),
-            lag: u64::try_from(listener.figures.lag.load(Ordering::Relaxed)).unwrap_or(0),
+            lag: lag_of(listener).iter().sum(),
+            lag_of: lag_of(listener),
         };
         self.listeners.iter().map(of).collect()
     }
@@ -202,7 +211,10 @@ impl Consumer {
             metrics::counter!("ordermill_kafka_consumed_total", "role" => role).absolute(consumed.taken);
             metrics::gauge!("ordermill_kafka_consumer_waiting", "role" => role).set(consumed.waiting as f64);
             metrics::gauge!("ordermill_kafka_consumer_partitions", "role" => role).set(consumed.partitions as f64);
-            metrics::gauge!("ordermill_kafka_consumer_lag", "role" => role).set(consumed.lag as f64);
+            let listened = |topic: &Topic| EventKind::ALL.into_iter().any(|kind| assignment::takes(consumed.role, *topic, kind));
+            for (topic, lag) in Topic::ALL.into_iter().zip(consumed.lag_of).filter(|(topic, _)| listened(topic)) {
+                metrics::gauge!("ordermill_kafka_consumer_lag", "role" => role, "topic" => topic.name()).set(lag as f64);
+            }
         }
     }
 
