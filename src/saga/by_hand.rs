@@ -160,6 +160,7 @@ mod tests {
     use super::*;
     use crate::domain::{CancelledBy, Event, EventBody, Text};
     use crate::saga::fixture::order;
+    use crate::saga::park::SHIPPED_UNPAID;
 
     /// What one of our roles could not store is done by hand, step by step, until nothing is owed.
     #[test]
@@ -234,5 +235,23 @@ mod tests {
             let is_awaited = awaited::awaited(&order, &record, external, deadlines).is_some();
             assert!(is_awaited || record.parked.is_some(), "{theirs:?}: {record:?}");
         }
+    }
+
+    /// Our stock is not given back then, so nothing but a person can end the order.
+    #[test]
+    fn goods_that_left_unpaid_are_told_of_an_order_that_was_parked_for_something_else() {
+        let (order, now) = (order(), Timestamp(5));
+        let external = Roles::default().with(Role::Payment);
+        let mut record = step::placed(&order);
+        let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
+        let reserved = Event::of(&order, now, EventBody::InventoryReserved { lines });
+        step::answer(&order, &mut record, &reserved, now, &mut Effects::default());
+        step::ship(&order, &mut record, crate::saga::Shipment::default(), now, &mut Effects::default()).unwrap();
+        record.parked = Some(Text::lossy(awaited::OVERDUE));
+        let (before, mut effects) = (record.facts.clone(), Effects::default());
+        external::answer(&order, &mut record, &Event::of(&order, now, EventBody::PaymentCancelled), external, now, &mut effects);
+        awaited::look(&before, &mut record, &mut effects);
+        assert_eq!(record.parked.as_ref().map(Text::as_str), Some(SHIPPED_UNPAID));
+        assert_eq!(effects.letters.len(), 1, "{effects:?}");
     }
 }

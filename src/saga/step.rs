@@ -353,6 +353,8 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
         OrderStatus::PaymentFailed => {
             let detail = "the goods have left but the payment failed: collect the money outside and close the letter as done (correct the stock, \
                           which is given back), or get the goods back and compensate";
+            // Whatever it was parked for: this is not told again.
+            record.parked = None;
             park(record, letter(LetterKind::Step, 1, "release", SHIPPED_UNPAID, detail), effects);
         }
         OrderStatus::Failed => {

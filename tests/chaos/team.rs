@@ -31,7 +31,8 @@ struct Talk {
 impl Talk {
     /// What comes next.
     fn next(&self) -> Option<(When, Say)> {
-        self.script.as_ref()?.get(self.kept.said.len()).copied()
+        let (when, say) = self.script.as_ref()?.get(self.kept.said.len()).copied()?;
+        Some((self.kept.when(when), say))
     }
 }
 

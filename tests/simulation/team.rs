@@ -51,6 +51,9 @@ impl Teams {
 
     fn say(&self, fleet: &Fleet, role: Role, order: &Arc<Order>, when: When, say: Say, chance: &mut Chance) {
         let Some(bus) = &fleet.ground.bus else { return };
+        if self.kept(role, order.id, |kept| kept.when(when)) != when {
+            return self.rest.borrow_mut().push((role, order.clone(), say));
+        }
         self.kept(role, order.id, |kept| kept.say(when, say));
         fleet.ground.chaos.tell(|| format!("another team's {}: {say:?} {} {when:?}", role.name(), order.id));
         // Their clock may be wrong.

@@ -81,7 +81,7 @@ pub fn script(role: Role, mut below: impl FnMut(u64) -> u64) -> Vec<(When, Say)>
 pub struct Kept {
     /// What it did; none while it has done nothing.
     pub did: Option<Say>,
-    /// It was told that it has nothing more to do for the order: what it says from then on is not so.
+    /// It has told a person that it did nothing, and says nothing else before the end.
     pub closed: bool,
     /// How often a person had it undo what it did.
     pub undone: u32,
@@ -90,15 +90,20 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// When it says what it meant to say then.
+    pub fn when(&self, meant: When) -> When {
+        if self.closed { When::AtTheEnd } else { meant }
+    }
+
     /// It says something.
     pub fn say(&mut self, when: When, say: Say) {
-        if when < When::AtTheEnd && !self.closed && self.did.is_none() {
+        if when < When::AtTheEnd && self.did.is_none() {
             self.did = Some(say);
         }
         self.said.push((when, say));
     }
 
-    /// A person asks what it did. If that is nothing, nothing it is from then on.
+    /// A person asks what it did. If that is nothing, it does nothing any more.
     pub fn asked(&mut self) -> Option<Say> {
         self.closed |= self.did.is_none();
         self.did
