@@ -121,16 +121,22 @@ async fn simulate(options: Options) -> Outcome {
         broken.extend(audit::live(&chaos, fleet.ground.teams.roles).await);
     }
     heal(&fleet, &mut chance);
+    // What is broken already needs no end: under some bugs the nodes would never come to rest.
+    if !broken.is_empty() || !chaos.broken().is_empty() {
+        people.drain(..).for_each(|person| person.abort());
+    }
     for person in people {
         if let Err(error) = person.await {
             broken.push(format!("the simulation itself failed: {error}"));
         }
     }
-    broken.extend(settle(&fleet, &mut chance).await);
-    if broken.is_empty() {
+    if broken.is_empty() && chaos.broken().is_empty() {
+        broken.extend(settle(&fleet, &mut chance).await);
+    }
+    if broken.is_empty() && chaos.broken().is_empty() {
         broken.extend(audit::at_rest(&fleet, &book).await);
     }
-    if broken.is_empty() && !fleet.ground.teams.roles.is_empty() {
+    if broken.is_empty() && chaos.broken().is_empty() && !fleet.ground.teams.roles.is_empty() {
         broken.extend(speak_again(&fleet, &book, &mut chance).await);
     }
     for node in &fleet.nodes {
