@@ -233,7 +233,10 @@ impl fmt::Display for Problem {
         }
         match self.status {
             401 => write!(f, "\nhint: the node wants a key: give --key or set ORDERMILL_KEY"),
-            403 => write!(f, "\nhint: the key's role does not allow this; a key with the role operator may do all but set what is logged"),
+            403 => write!(
+                f,
+                "\nhint: the key's role does not allow this; a key with the role operator may do all but set what is logged and turn breakers"
+            ),
             _ => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ const PATH: &str = "/api/v1/admin/dlq";
 /// One request acts for some time only; so many follow each other at most.
 const MAX_ROUNDS: u32 = 1000;
 
-/// The desk of dead letters: what failed past its policy and waits for a person (role admin).
+/// The desk of dead letters: what failed past its policy and waits for a person (role operator).
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DlqArgs {
     #[command(flatten)]

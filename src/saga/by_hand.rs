@@ -1,62 +1,11 @@
 //! What another team's role cannot do for us: by its contract it answers what it is asked, but undoes nothing. A person undoes it
 //! there and says so by closing a dead letter; until then the order is parked. The same for what our own roles could not do. Pure.
 
-use super::{Facts, NoticeFact, PaymentFact, Record, StockFact, awaited, external, owed, step};
-use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Timestamp};
+use super::dispute::dispute;
+pub use super::undo::Undo;
+use super::{Facts, NoticeFact, Owed, PaymentFact, Record, StockFact, awaited, external, owed, step};
+use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
 use crate::saga::park::{EXTERNAL, Effects};
-
-/// An undo that a person does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Undo {
-    /// The charge is given back.
-    Refund,
-    /// The stock is given back.
-    Release,
-}
-
-impl Undo {
-    /// Both.
-    const ALL: [Self; 2] = [Self::Refund, Self::Release];
-
-    /// The letter's step.
-    #[must_use]
-    pub fn step(self) -> &'static str {
-        match self {
-            Self::Refund => "refund",
-            Self::Release => "release",
-        }
-    }
-
-    /// The undo of that step.
-    #[must_use]
-    pub fn of_step(step: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|undo| undo.step() == step)
-    }
-
-    /// Whose work it is.
-    #[must_use]
-    pub fn role(self) -> Role {
-        match self {
-            Self::Refund => Role::Payment,
-            Self::Release => Role::Inventory,
-        }
-    }
-
-    /// Beside the numbers of other letters about steps.
-    fn number(self) -> u32 {
-        match self {
-            Self::Refund => 8,
-            Self::Release => 9,
-        }
-    }
-
-    fn what(self) -> &'static str {
-        match self {
-            Self::Refund => "the payment role is another team's: have the charge given back there, then close this letter as done",
-            Self::Release => "the inventory role is another team's: have the stock given back there, then close this letter as done",
-        }
-    }
-}
 
 /// Looks after what `external_roles` owe and will not do: a payment that was never asked for is none, and an undo becomes a letter.
 pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
@@ -82,11 +31,7 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
     if awaited::is_owed_by_us(&debts, external_roles) {
         return;
     }
-    let is_owed = |undo: &Undo| match undo {
-        Undo::Refund => debts.refunded,
-        Undo::Release => debts.released,
-    };
-    if let Some(undo) = Undo::ALL.into_iter().find(|undo| external_roles.has(undo.role()) && is_owed(undo)) {
+    if let Some(undo) = Undo::ALL.into_iter().find(|undo| external_roles.has(undo.role()) && undo.is_owed(&debts)) {
         let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, undo.number(), undo.role(), undo.step(), now);
         let what = match undo {
             Undo::Refund => format!("{} are owed back: {}", step::paid(order, &record.facts), undo.what()),
@@ -102,12 +47,53 @@ fn was_never_asked_to_pay(facts: &Facts) -> bool {
     facts.cancel.is_some() && facts.payment.is_none() && facts.stock.is_none() && facts.released.is_some()
 }
 
-/// A person has done what `role` could not, and the order goes on: what it was owed by that role is a fact now. Where the role keeps a
-/// row of its own this is told by an event of the role instead.
-pub fn done(order: &Order, record: &mut Record, role: Role, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
-    record.parked = None;
-    effects.changed = true;
+/// What a person has done: that which a letter is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// Whose work it was.
+    pub role: Role,
+    /// Its step.
+    pub step: Text<64>,
+    /// Why the order was parked.
+    pub cause: Text<64>,
+}
+
+impl Done {
+    /// What closing this letter as done says.
+    #[must_use]
+    pub fn of(letter: &DeadLetter) -> Self {
+        Self { role: letter.role, step: letter.step.clone(), cause: letter.cause.clone() }
+    }
+
+    /// Whether the letter is about something that is still owed. A letter may outlive it: what is owed by then is another matter, of
+    /// which nobody has said anything.
+    fn is_owed(&self, debts: &Owed, record: &Record) -> bool {
+        match self.step.as_str() {
+            "refund" => debts.refunded,
+            "release" => debts.released,
+            "payment-answer" => debts.payment,
+            "reservation-answer" => debts.stock && dispute(record).is_none(),
+            "shipment-answer" => debts.stock_moved,
+            "notice-answer" => debts.notice.is_some(),
+            // The role's own write, whatever it was.
+            "store" => true,
+            _ => false,
+        }
+    }
+}
+
+/// A person has done what a role could not, and the order goes on: what it was owed is a fact now. Where the role keeps a row of its own
+/// this is told by an event of the role instead.
+pub fn done(order: &Order, record: &mut Record, done: &Done, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
+    if record.parked.as_ref() == Some(&done.cause) {
+        record.parked = None;
+        effects.changed = true;
+    }
     let debts = owed(&record.facts, order.channels());
+    if !done.is_owed(&debts, record) {
+        return;
+    }
+    let role = done.role;
     let place = effects.events.len();
     let (paid, is_to_end) = (step::paid(order, &record.facts), record.facts.cancel.is_some());
     let mut note = |kind, grow: &dyn Fn(&mut Facts)| step::note(order, record, kind, now, effects, grow);
@@ -170,7 +156,8 @@ mod tests {
         let mut effects = Effects::default();
         let mut done = |record: &mut Record, role| {
             record.parked = Some(Text::lossy("write-refused"));
-            done(&order, record, role, Roles::default(), now, &mut effects);
+            let what = Done { role, step: Text::lossy("store"), cause: Text::lossy("write-refused") };
+            super::done(&order, record, &what, Roles::default(), now, &mut effects);
             assert_eq!(record.parked, None, "{role:?}");
             owed(&record.facts, order.channels())
         };
@@ -253,5 +240,49 @@ mod tests {
         awaited::look(&before, &mut record, &mut effects);
         assert_eq!(record.parked.as_ref().map(Text::as_str), Some(SHIPPED_UNPAID));
         assert_eq!(effects.letters.len(), 1, "{effects:?}");
+    }
+
+    /// An order of another team's payment, paid, that is to end: their refund is asked for.
+    fn parked_for_a_refund(order: &Order, external: Roles, now: Timestamp) -> (Record, DeadLetter) {
+        let mut record = step::placed(order);
+        let lines = order.lines.iter().map(ReservedLine::from).collect();
+        hear(order, &mut record, EventBody::InventoryReserved { lines }, external, now);
+        let paid = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
+        hear(order, &mut record, paid, external, now);
+        step::cancel(order, &mut record, CancelledBy::Customer, now, &mut Effects::default()).unwrap();
+        let effects = hear(order, &mut record, EventBody::InventoryReleased { lines: Vec::new() }, external, now);
+        let letter = effects.letters.into_iter().next().expect("a person is asked to have it given back");
+        assert_eq!((record.parked.as_ref().map(Text::as_str), letter.step.as_str()), (Some(EXTERNAL), "refund"));
+        (record, letter)
+    }
+
+    fn hear(order: &Order, record: &mut Record, body: EventBody, external: Roles, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        super::super::external::answer(order, record, &Event::of(order, now, body), external, now, &mut effects);
+        look(order, record, external, now, &mut effects);
+        effects
+    }
+
+    /// Else a person who obeys the letter has the money paid out twice.
+    #[test]
+    fn a_team_that_gives_back_by_itself_ends_what_a_person_was_asked_for() {
+        let (order, now, external) = (order(), Timestamp(5), Roles::default().with(Role::Payment));
+        let (mut record, letter) = parked_for_a_refund(&order, external, now);
+        let effects = hear(&order, &mut record, EventBody::PaymentRefunded { amount: order.total }, external, now);
+        assert!(record.parked.is_none() && record.facts.refunded.is_some(), "{record:?}");
+        let closed: Vec<_> = effects.letters.iter().map(|letter| (letter.id, letter.state)).collect();
+        assert_eq!(closed, [(letter.id, crate::domain::LetterState::Done)]);
+    }
+
+    /// A letter may outlive what it is about: what is owed by then is another matter.
+    #[test]
+    fn an_old_letter_that_is_closed_as_done_says_nothing_of_what_is_owed_now() {
+        let (order, now, external) = (order(), Timestamp(5), Roles::default().with(Role::Payment));
+        let (mut record, refund) = parked_for_a_refund(&order, external, now);
+        let overdue = Done { role: Role::Payment, step: Text::lossy("payment-answer"), cause: Text::lossy(awaited::OVERDUE) };
+        done(&order, &mut record, &overdue, external, now, &mut Effects::default());
+        assert!(record.facts.refunded.is_none() && record.parked.is_some(), "nobody has said that it is given back");
+        done(&order, &mut record, &Done::of(&refund), external, now, &mut Effects::default());
+        assert!(record.facts.refunded.is_some() && record.parked.is_none(), "{record:?}");
     }
 }

@@ -3,7 +3,9 @@
 //! The first answer is the fact. One that contradicts it is a dead letter and moves nobody; one that is not what was ordered (another
 //! amount, other lines) waits for a person. What becomes a fact is told to our roles as `AnswerAccepted`: they act on nothing else.
 
-use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, status, step, table};
+use super::park::{EXTERNAL, is_parked_for};
+use super::undo::Undo;
+use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, owed, status, step, table};
 use crate::domain::{DeadLetter, Event, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
 use crate::saga::dispute::{Dispute, dispute};
 use crate::saga::park::Effects;
@@ -88,11 +90,21 @@ fn fact(body: &EventBody) -> EventBody {
 /// The answer becomes a fact, and our roles are told before what follows from it.
 fn accept(order: &Order, record: &mut Record, body: EventBody, at: Timestamp, now: Timestamp, effects: &mut Effects) {
     let (place, known) = (effects.events.len(), record.history.len());
+    let asked_for = by_hand_asked_for(order, record);
     step::answer(order, record, &Event::of(order, at, body.clone()), now, effects);
     // Of notices nobody needs to hear.
     if record.history.len() > known && body.kind().topic().role() != Some(Role::Notification) {
         tell(order, body, at, place, effects);
     }
+    if let Some(undo) = asked_for.filter(|undo| !undo.is_owed(&owed(&record.facts, order.channels()))) {
+        record.parked = None;
+        effects.letters.push(undo.settled(order, now));
+    }
+}
+
+/// The undo for which the order is parked until a person has seen to it.
+fn by_hand_asked_for(order: &Order, record: &Record) -> Option<Undo> {
+    is_parked_for(record, EXTERNAL).then(|| Undo::first_owed(&owed(&record.facts, order.channels())))?
 }
 
 /// Tells our roles, before what followed from it, that this is a fact.

@@ -19,6 +19,7 @@ mod recount;
 pub mod sharing;
 pub mod step;
 pub mod table;
+mod undo;
 
 pub use crate::saga::park::Effects;
 pub use facts::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};

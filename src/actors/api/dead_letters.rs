@@ -9,7 +9,7 @@ use crate::db::{Outcome, Write};
 use crate::domain::{
     BY_HAND, Channel, DeadLetter, LetterId, LetterKind, LetterState, NoticeKind, OrderId, Payment, PaymentStatus, Role, Shard, Text,
 };
-use crate::saga::by_hand::Undo;
+use crate::saga::by_hand::{Done, Undo};
 use crate::saga::dispute::Dispute;
 use crate::saga::{Rejection, park};
 use std::time::Duration;
@@ -141,7 +141,9 @@ impl Front {
         let event = payment.answer(order.shard, order.correlation);
         let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
         match self.write(write, limit).await {
-            Ok(Outcome::Repeated(answers)) => {
+            // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
+            Ok(outcome @ (Outcome::Repeated(_) | Outcome::Recorded)) => {
+                let answers = if let Outcome::Repeated(answers) = outcome { answers } else { Vec::new() };
                 let stored = reads.payment(order.id).await.map_err(|_| LetterError::Unavailable)?;
                 if stored.is_none_or(|stored| stored.status != status) {
                     return Err(LetterError::NotApplicable("the payment has another outcome already: look at the order"));
@@ -217,7 +219,7 @@ fn site(
 fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<OrderCommand>, LetterError> {
     if let (park::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {
-            LetterAction::Skip | LetterAction::Done => Ok(Some(OrderCommand::DoneByHand(undo.role()))),
+            LetterAction::Skip | LetterAction::Done => Ok(Some(OrderCommand::DoneByHand(Done { role: undo.role(), ..Done::of(letter) }))),
             LetterAction::Reprocess | LetterAction::Compensate | LetterAction::Discard | LetterAction::Accept => {
                 Err(LetterError::NotApplicable("another team undoes it: close the letter as done when that is so"))
             }
@@ -242,7 +244,7 @@ fn order_command(letter: &DeadLetter, action: LetterAction) -> Result<Option<Ord
             park::SHIPPED_UNPAID => Some(OrderCommand::Compensate),
             // The role tells the order.
             _ if payment_by_hand(letter, action).is_some() => None,
-            _other => Some(OrderCommand::DoneByHand(letter.role)),
+            _other => Some(OrderCommand::DoneByHand(Done::of(letter))),
         }),
         (LetterKind::Notice | LetterKind::Message, LetterAction::Compensate) => {
             Err(LetterError::NotApplicable("there is nothing to compensate"))

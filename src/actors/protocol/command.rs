@@ -1,6 +1,7 @@
 //! What an order can be told, and why it does not do it.
 
 use crate::domain::{CancelledBy, Event, OrderStatus, Revision, Role, Text};
+use crate::saga::by_hand::Done;
 use crate::saga::dispute::Dispute;
 use crate::saga::{Rejection, Shipment};
 use tokio::sync::oneshot;
@@ -43,7 +44,7 @@ pub(crate) enum OrderCommand {
     /// A person lets a parked order go on.
     Unpark,
     /// A person has done what this role did not.
-    DoneByHand(Role),
+    DoneByHand(Done),
     /// A person accepts what another team's role said.
     Accept(Dispute),
     /// Another node's or team's role has answered.

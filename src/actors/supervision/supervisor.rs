@@ -12,13 +12,16 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::db::{StoredOrder, Write};
 use crate::domain::{DeadLetter, LetterKind, OrderId, Role, Shard};
-use crate::saga::policy::Restarts;
+use crate::saga::policy::{self, Restarts};
 use crate::saga::{Effects, owed, park, status};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
+
+/// The cause of the letter about an order whose actor dies again and again.
+const RESTART_LIMIT: &str = "restart-limit";
 
 /// See the module.
 pub(crate) struct Supervisor {
@@ -125,8 +128,11 @@ impl Supervisor {
             return refuse_all(waiting, || CommandError::NotHere);
         }
         let live = self.orders.addr(id);
-        // A parked order is not driven on: it needs an actor only for what comes.
-        let wanted = (stored.open && stored.record.parked.is_none()) || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
+        // A parked order is not driven on: it needs an actor only for what comes, and for its deadline.
+        let has_deadline = policy::deadline(&stored.record.facts, self.cell.node.settings.deadlines).is_some();
+        let is_stuck = stored.record.parked.as_ref().is_some_and(|cause| cause.as_str() == RESTART_LIMIT);
+        let wanted = (stored.open && (stored.record.parked.is_none() || (has_deadline && !is_stuck)))
+            || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
         if live.is_none() && !wanted {
             return;
         }
@@ -152,7 +158,7 @@ impl Supervisor {
             let mut record = stored.record;
             let mut effects = Effects::default();
             let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 2, Role::Order, "order-actor", now).because(
-                "restart-limit",
+                RESTART_LIMIT,
                 &cause,
                 cell.node.settings.restart_limit.restarts,
             );

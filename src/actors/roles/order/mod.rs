@@ -180,8 +180,8 @@ impl OrderActor {
                 self.restart(now);
                 step::unpark(&mut self.record, effects)
             }
-            OrderCommand::DoneByHand(role) => {
-                by_hand::done(&self.order, &mut self.record, role, self.cell.node.settings.external_roles, now, effects);
+            OrderCommand::DoneByHand(done) => {
+                by_hand::done(&self.order, &mut self.record, &done, self.cell.node.settings.external_roles, now, effects);
                 self.redrives = 0;
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())

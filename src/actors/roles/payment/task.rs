@@ -221,7 +221,9 @@ impl Course {
     /// What became of an attempt whose answer was lost; none if the provider never heard of it.
     async fn ask(&self, order: &Order, attempt: u32) -> Result<Option<Charge>, ProviderError> {
         Ok(match self.find(ChargeKey { order: order.id, attempt }).await? {
-            Found::Approved { .. } => Some(Charge::Approved),
+            Found::Approved { refunded: false } => Some(Charge::Approved),
+            // Whoever gave it back, there, did so after it was taken: the order is not paid.
+            Found::Approved { refunded: true } => Some(Charge::Declined { reason: Text::lossy("given back by the provider") }),
             Found::Declined { reason } => Some(Charge::Declined { reason }),
             Found::Voided => Some(Charge::Declined { reason: Text::lossy("voided") }),
             Found::NotFound => None,
@@ -427,7 +429,9 @@ impl Course {
     async fn store(&self, order: &Arc<Order>, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
         let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
         match self.cell.node.journal.ask(write, None).await {
-            Ok(Outcome::Done | Outcome::Recorded) => Ok(Stored::Done),
+            Ok(Outcome::Done) => Ok(Stored::Done),
+            // Its batch is stored, but not how this write was decided: what is stored says it.
+            Ok(Outcome::Recorded) => Ok(Stored::Otherwise),
             Ok(Outcome::Repeated(answers)) => {
                 for answer in answers {
                     self.cell.again(answer);
