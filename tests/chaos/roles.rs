@@ -91,6 +91,8 @@ fn roles_on_nodes_of_their_own_settle_every_kind_of_order_under_kills() {
                 .with("store.postgres.lock_wait_ms", 2000)
                 .with("store.postgres.silence_ms", 1500)
                 .with("cluster.redrive_far_first_ms", 2000)
+                // An order that sleeps while another node owes its notice is looked after this often.
+                .with("order.redrive_most_ms", 6000)
         })
         .collect();
     let mut nodes: Vec<Served> = plans.iter().map(Plan::spawn).collect();
