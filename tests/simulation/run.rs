@@ -155,12 +155,6 @@ async fn speak_again(fleet: &Rc<Fleet>, book: &Book, chance: &mut Chance) -> Vec
     let (chaos, teams) = (&fleet.ground.chaos, &fleet.ground.teams);
     let before = audit::orders(chaos).await;
     team::say_the_rest(fleet, teams, chance);
-    for _ in 0..600 {
-        if fleet.ground.bus.as_ref().is_none_or(|bus| bus.is_heard(teams.roles)) {
-            break;
-        }
-        pause(1000).await;
-    }
     let mut broken = settle(fleet, chance).await;
     if broken.is_empty() {
         broken.extend(audit::at_rest(fleet, book).await);
@@ -257,7 +251,8 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
             let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
             alive == 0 && report.open_orders == 0 && report.not_ready.is_empty()
         };
-        if open.is_empty() && !reports.is_empty() && reports.iter().all(is_at_rest) {
+        let are_quiet = fleet.ground.teams.are_quiet(fleet.ground.bus.as_ref());
+        if are_quiet && open.is_empty() && !reports.is_empty() && reports.iter().all(is_at_rest) {
             return Vec::new();
         }
         if open.is_empty() && second == SETTLE_S - 1 {

@@ -11,7 +11,7 @@ use ordermill::domain::{
     DeadLetter, Event, EventBody, LetterId, LetterState, Money, Order, OrderId, OrderStatus, ReservedLine, Role, Roles, Shortage, Text,
 };
 use ordermill::saga::{PaymentFact, external};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub struct Teams {
     books: RefCell<BTreeMap<(Role, OrderId), Kept>>,
     /// What is to be said when all has ended.
     rest: RefCell<Vec<(Role, Arc<Order>, Say)>>,
+    /// How many orders are still spoken of, and whether no other will be.
+    talking: Cell<usize>,
+    has_ended: Cell<bool>,
     /// Letters about an undo that was done.
     undone: RefCell<BTreeSet<LetterId>>,
     /// Orders for which other money or other goods were accepted.
@@ -43,6 +46,11 @@ impl Teams {
     /// The roles that are ours.
     pub fn ours(&self) -> Vec<Role> {
         Role::ALL.into_iter().filter(|role| !self.roles.has(*role)).collect()
+    }
+
+    /// Whether all that was meant to be said by now was said, and heard.
+    pub fn are_quiet(&self, bus: Option<&Bus>) -> bool {
+        self.talking.get() == 0 && bus.is_none_or(|bus| bus.is_heard(self.roles))
     }
 
     fn kept<T>(&self, role: Role, order: OrderId, act: impl FnOnce(&mut Kept) -> T) -> T {
@@ -97,7 +105,8 @@ pub async fn play(fleet: Rc<Fleet>, teams: Rc<Teams>, bus: Bus, seed: u64) {
             } else {
                 continue;
             };
-            if teams.roles.has(role) && asked.insert((role, event.order)) {
+            if teams.roles.has(role) && !teams.has_ended.get() && asked.insert((role, event.order)) {
+                teams.talking.set(teams.talking.get() + 1);
                 let order = order_of(&fleet.ground.chaos, event.order);
                 let own = Chance::new(seed, 50_000 + 1000 * chance.below(1000) + asked.len() as u64);
                 actix::spawn(answer(fleet.clone(), teams.clone(), role, order, own));
@@ -127,6 +136,7 @@ async fn answer(fleet: Rc<Fleet>, teams: Rc<Teams>, role: Role, order: Arc<Order
         }
         teams.say(&fleet, role, &order, when, say, &mut chance);
     }
+    teams.talking.set(teams.talking.get() - 1);
 }
 
 /// Whether a team has, and for which role, what this letter is about.
@@ -175,8 +185,9 @@ pub fn decide(teams: &Teams, chaos: &Chaos, letter: &DeadLetter) -> Option<Lette
     }
 }
 
-/// Says all that was kept back; what it must then be told of, by order and kind of event.
+/// Says all that was kept back. What one of the teams is asked by that is not answered any more.
 pub fn say_the_rest(fleet: &Fleet, teams: &Teams, chance: &mut Chance) {
+    teams.has_ended.set(true);
     for (role, order, say) in teams.rest.take() {
         teams.say(fleet, role, &order, When::AtTheEnd, say, chance);
     }
