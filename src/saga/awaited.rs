@@ -2,10 +2,18 @@
 
 use super::{Facts, Owed, Record, owed, policy};
 use crate::domain::{DeadLetter, LetterKind, Order, Role, Roles, Timestamp};
-use crate::saga::park::Effects;
+use crate::saga::park::{Effects, is_parked_for};
 
 /// The cause of such letters.
 pub const OVERDUE: &str = "answer-overdue";
+/// The step of a letter about a reservation.
+pub(super) const RESERVATION_ANSWER: &str = "reservation-answer";
+/// The step of a letter about goods that leave.
+pub(super) const SHIPMENT_ANSWER: &str = "shipment-answer";
+/// The step of a letter about a payment.
+pub(super) const PAYMENT_ANSWER: &str = "payment-answer";
+/// The step of a letter about a notice.
+pub(super) const NOTICE_ANSWER: &str = "notice-answer";
 
 /// An answer that another team's role owes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,11 +57,11 @@ pub fn is_owed_by_us(debts: &Owed, external_roles: Roles) -> bool {
 /// Parks the order until a person closes the letter.
 pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp, effects: &mut Effects) {
     let (number, step, done) = match awaited.role {
-        Role::Inventory if owed(&record.facts, order.channels()).stock_moved => (13, "shipment-answer", "its stock has been booked out"),
-        Role::Inventory => (12, "reservation-answer", "all that was ordered is held"),
-        Role::Payment if record.facts.cancel.is_some() => (14, "payment-answer", "no money is taken"),
-        Role::Payment => (14, "payment-answer", "the total has been paid"),
-        Role::Notification => (15, "notice-answer", "the customer knows"),
+        Role::Inventory if owed(&record.facts, order.channels()).stock_moved => (13, SHIPMENT_ANSWER, "its stock has been booked out"),
+        Role::Inventory => (12, RESERVATION_ANSWER, "all that was ordered is held"),
+        Role::Payment if record.facts.cancel.is_some() => (14, PAYMENT_ANSWER, "no money is taken"),
+        Role::Payment => (14, PAYMENT_ANSWER, "the total has been paid"),
+        Role::Notification => (15, NOTICE_ANSWER, "the customer knows"),
         Role::Order | Role::Analytics => return,
     };
     let detail = format!(
@@ -69,7 +77,7 @@ pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp
 /// Whether the order is parked for want of an answer.
 #[must_use]
 pub fn is_overdue(record: &Record) -> bool {
-    record.parked.as_ref().is_some_and(|cause| cause.as_str() == OVERDUE)
+    is_parked_for(record, OVERDUE)
 }
 
 /// The answer has come after all, or something else has ended the wait: the order goes on. Its letter stays, and tells of it.

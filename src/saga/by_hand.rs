@@ -5,7 +5,7 @@ use super::dispute::dispute;
 pub use super::undo::Undo;
 use super::{Facts, NoticeFact, Owed, PaymentFact, Record, StockFact, awaited, external, owed, step};
 use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
-use crate::saga::park::{EXTERNAL, Effects};
+use crate::saga::park::{EXTERNAL, Effects, STORE};
 
 /// Looks after what `external_roles` owe and will not do: a payment that was never asked for is none, and an undo becomes a letter.
 pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
@@ -69,15 +69,13 @@ impl Done {
     /// which nobody has said anything.
     fn is_owed(&self, debts: &Owed, record: &Record) -> bool {
         match self.step.as_str() {
-            "refund" => debts.refunded,
-            "release" => debts.released,
-            "payment-answer" => debts.payment,
-            "reservation-answer" => debts.stock && dispute(record).is_none(),
-            "shipment-answer" => debts.stock_moved,
-            "notice-answer" => debts.notice.is_some(),
+            awaited::PAYMENT_ANSWER => debts.payment,
+            awaited::RESERVATION_ANSWER => debts.stock && dispute(record).is_none(),
+            awaited::SHIPMENT_ANSWER => debts.stock_moved,
+            awaited::NOTICE_ANSWER => debts.notice.is_some(),
             // The role's own write, whatever it was.
-            "store" => true,
-            _ => false,
+            STORE => true,
+            step => Undo::of_step(step).is_some_and(|undo| undo.is_owed(debts)),
         }
     }
 }
@@ -147,6 +145,7 @@ mod tests {
     use crate::domain::{CancelledBy, Event, EventBody, Text};
     use crate::saga::fixture::order;
     use crate::saga::park::SHIPPED_UNPAID;
+    use crate::saga::policy;
 
     /// What one of our roles could not store is done by hand, step by step, until nothing is owed.
     #[test]
@@ -194,7 +193,7 @@ mod tests {
     #[test]
     fn an_order_is_not_parked_for_another_team_while_a_role_of_ours_owes_something() {
         let (order, now) = (order(), Timestamp(5));
-        let deadlines = crate::saga::policy::Deadlines { expiry_ms: 1, payment_ms: 1 };
+        let deadlines = policy::Deadlines { expiry_ms: 1, payment_ms: 1 };
         let lines: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
         let reserved = EventBody::InventoryReserved { lines };
         let paid = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
@@ -207,18 +206,14 @@ mod tests {
         for (theirs, before, ours) in cases {
             let external = Roles::default().with(theirs);
             let mut record = step::placed(&order);
-            let hear = |record: &mut Record, body| {
-                let mut effects = Effects::default();
-                let event = Event::of(&order, now, body);
-                super::super::external::answer(&order, record, &event, external, now, &mut effects);
-                look(&order, record, external, now, &mut effects);
-            };
-            before.into_iter().for_each(|body| hear(&mut record, body));
+            for body in before {
+                hear(&order, &mut record, body, external, now);
+            }
             step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut Effects::default()).unwrap();
             look(&order, &mut record, external, now, &mut Effects::default());
             assert_eq!(record.parked, None, "{theirs:?}");
             assert_eq!(awaited::awaited(&order, &record, external, deadlines), None, "{theirs:?}");
-            hear(&mut record, ours);
+            hear(&order, &mut record, ours, external, now);
             let is_awaited = awaited::awaited(&order, &record, external, deadlines).is_some();
             assert!(is_awaited || record.parked.is_some(), "{theirs:?}: {record:?}");
         }
@@ -258,7 +253,7 @@ mod tests {
 
     fn hear(order: &Order, record: &mut Record, body: EventBody, external: Roles, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
-        super::super::external::answer(order, record, &Event::of(order, now, body), external, now, &mut effects);
+        external::answer(order, record, &Event::of(order, now, body), external, now, &mut effects);
         look(order, record, external, now, &mut effects);
         effects
     }

@@ -9,8 +9,12 @@ pub const EXTERNAL: &str = "external-role";
 pub const PROVIDER: &str = "payment-provider";
 /// The cause of letters about goods that left unpaid.
 pub const SHIPPED_UNPAID: &str = "shipped-unpaid";
+/// The cause of letters about a role's write that the database refuses.
+pub const WRITE_REFUSED: &str = "write-refused";
 /// The step whose failure parks an order, unless it is being cancelled.
 pub const CHARGE: &str = "charge";
+/// The step of a role that writes.
+pub const STORE: &str = "store";
 
 /// What a step asks of the world, to be stored in the transaction that stores the record.
 #[derive(Debug, Default, PartialEq, Eq)]

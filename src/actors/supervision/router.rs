@@ -13,6 +13,7 @@ use crate::actors::runtime::faults::{Delivery, Point};
 use crate::actors::runtime::pause::pause;
 use crate::db::Outcome;
 use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role};
+use crate::saga::park::{STORE, WRITE_REFUSED};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::Arc;
@@ -153,10 +154,10 @@ impl Router {
     fn refused(&self, role: Role, order: OrderId, why: &str) {
         if !self.cell.owns(Role::Order, self.cell.node.shards().of(order)) {
             let (cell, why) = (self.cell.clone(), why.to_owned());
-            actix::spawn(async move { cell.park_far((order, CorrelationId(order.0)), role, "store", ("write-refused", &why, 1)).await });
+            actix::spawn(async move { cell.park_far((order, CorrelationId(order.0)), role, STORE, (WRITE_REFUSED, &why, 1)).await });
             return;
         }
-        let command = park_command(role, "store", "write-refused", why, 1);
+        let command = park_command(role, STORE, WRITE_REFUSED, why, 1);
         let (reply, _nobody_waits) = oneshot::channel();
         self.command(order, Ask { what: command, seen: None, reply });
     }

@@ -4,6 +4,7 @@ use super::{HearError, Hearing};
 use crate::actors::{Command, CommandError, Front, HearError as NotHeard, WriteError};
 use crate::db::{Outcome, Write};
 use crate::domain::{DeadLetter, Event, LetterId, LetterState, OrderId, Role, Text, Timestamp};
+use crate::saga::park::WRITE_REFUSED;
 use crate::saga::{Rejection, Shipment};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -37,7 +38,7 @@ impl ToFront {
                     Err(HearError::Away("the database does not answer".to_owned()))
                 }
                 Ok(_) => Ok(()),
-                Err(WriteError::Refused(why)) => Err(failed("write-refused", &why)),
+                Err(WriteError::Refused(why)) => Err(failed(WRITE_REFUSED, &why)),
             }
         }
         .boxed()

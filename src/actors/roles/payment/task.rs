@@ -13,7 +13,7 @@ use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
-use crate::saga::park::PROVIDER;
+use crate::saga::park::{PROVIDER, STORE, WRITE_REFUSED};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -438,7 +438,7 @@ impl Course {
                 }
                 Ok(Stored::Otherwise)
             }
-            Ok(Outcome::Refused(why)) => self.park(order, "store", ("write-refused", &why, 1)).await,
+            Ok(Outcome::Refused(why)) => self.park(order, STORE, (WRITE_REFUSED, &why, 1)).await,
             Ok(
                 Outcome::NotStored
                 | Outcome::NotOurs
