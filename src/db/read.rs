@@ -10,6 +10,7 @@ use crate::domain::{
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An order with its owner's record.
@@ -266,6 +267,15 @@ pub struct OpenCount {
     pub count: u64,
     /// When the oldest was placed.
     pub oldest: Timestamp,
+}
+
+impl OpenCount {
+    /// Counts one more order.
+    pub(super) fn add(counts: &mut BTreeMap<OrderStatus, Self>, status: OrderStatus, placed: Timestamp) {
+        let open = counts.entry(status).or_insert(Self { status, count: 0, oldest: placed });
+        open.count += 1;
+        open.oldest = open.oldest.min(placed);
+    }
 }
 
 /// A shard's row.

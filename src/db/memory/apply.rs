@@ -2,6 +2,7 @@
 //! can be refused is refused by [`check`] before anything is written.
 
 use super::Plants;
+use super::selects::of_order;
 use super::tables::{Entry, KeyRow, NoticeRow, Tables};
 use crate::db::error::StoreError;
 use crate::db::plan::{
@@ -10,8 +11,8 @@ use crate::db::plan::{
 };
 use crate::db::read::StoredOrder;
 use crate::db::store::{Batch, Committed};
-use crate::db::write::{KeptAnswer, Write};
-use crate::domain::{LoggedEvent, NoticeTask, Product, Shards, StockChange, Timestamp, WriterId};
+use crate::db::write::Write;
+use crate::domain::{DeadLetter, LoggedEvent, NoticeTask, Product, Shards, StockChange, Timestamp, WriterId};
 use std::collections::BTreeSet;
 
 /// What no table could take, as the constraints of the databases on disk.
@@ -57,8 +58,7 @@ fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, p
             stored.keys.insert(wanted.key.key.to_vec(), held);
         }
     }
-    let kept = needs.answers.iter().filter_map(|key| Some((key.key.to_vec(), tables.answers.get(&key.key)?.clone())));
-    stored.answers.extend::<Vec<(Vec<u8>, KeptAnswer)>>(kept.collect());
+    stored.answers.extend(needs.answers.iter().filter_map(|key| Some((key.key.to_vec(), tables.answers.get(&key.key)?.clone()))));
     let mut products: BTreeSet<_> = needs.products.iter().copied().collect();
     for order in needs.reserve.iter().chain(&needs.undo) {
         let Some(stock) = tables.stock.get(order) else { continue };
@@ -72,10 +72,10 @@ fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, p
     stored.products = products.iter().filter_map(|id| tables.products.get(id).cloned()).collect();
     stored.payments.extend(needs.payments.iter().filter_map(|order| Some((*order, tables.payments.get(order)?.clone()))));
     for order in &needs.notices {
-        let rows = tables.notices.range((*order, 0, 0)..=(*order, u8::MAX, u8::MAX));
+        let rows = tables.notices.range(of_order(*order));
         stored.notices.extend(rows.map(|(key, row)| (*key, (row.task.clone(), row.at))));
     }
-    let letter = |letter: &crate::domain::DeadLetter| StoredLetter { state: letter.state, created_at: letter.created_at };
+    let letter = |letter: &DeadLetter| StoredLetter { state: letter.state, created_at: letter.created_at };
     stored.letters.extend(needs.letters.iter().filter_map(|id| Some((*id, letter(tables.letters.get(id)?)))));
     stored.positions.extend(needs.sources.iter().filter_map(|source| Some((*source, *tables.positions.get(source)?))));
     stored

@@ -9,7 +9,7 @@ use crate::db::{
     OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    Channel, DeadLetter, LetterId, LetterState, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard,
+    Channel, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard,
     Shards, WriterId,
 };
 use futures_util::future::BoxFuture;
@@ -54,12 +54,9 @@ impl Reads for MemoryDatabase {
 
     fn open_by_status(&self) -> Reading<Vec<OpenCount>> {
         self.ask(|tables| {
-            let mut found: BTreeMap<OrderStatus, OpenCount> = BTreeMap::new();
+            let mut found = BTreeMap::new();
             for row in tables.orders.values().filter(|row| row.open) {
-                let first = OpenCount { status: row.status, count: 0, oldest: row.order.created_at };
-                let open = found.entry(row.status).or_insert(first);
-                open.count += 1;
-                open.oldest = open.oldest.min(row.order.created_at);
+                OpenCount::add(&mut found, row.status, row.order.created_at);
             }
             found.into_values().collect()
         })
@@ -233,7 +230,7 @@ fn order_row(row: &StoredOrder) -> OrderRow {
 }
 
 fn letter_groups(tables: &Tables) -> Vec<LetterGroup> {
-    let mut groups: BTreeMap<(crate::domain::LetterKind, &str, &str), LetterGroup> = BTreeMap::new();
+    let mut groups: BTreeMap<(LetterKind, &str, &str), LetterGroup> = BTreeMap::new();
     for letter in tables.letters.values().filter(|letter| letter.state == LetterState::Open) {
         let (cause, step) = (letter.cause.as_str(), letter.step.as_str());
         let group = groups.entry((letter.kind, cause, step)).or_insert_with(|| LetterGroup {

@@ -1,8 +1,9 @@
 //! Deleting what is old, by the rules of the databases on disk.
 
-use super::tables::{Entry, Tables};
+use super::selects::of_order;
+use super::tables::{Entry, NoticeRow, Tables};
 use crate::db::store::{Deleted, Publishing, Retention};
-use crate::domain::{LetterState, NoticeStatus, Timestamp, WriterId};
+use crate::domain::{DeadLetter, LetterState, NoticeStatus, Timestamp, WriterId};
 use std::collections::BTreeMap;
 
 pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted {
@@ -12,21 +13,20 @@ pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted 
     for writer in &writers {
         deleted.events += delete_events(tables, *writer, retention, limit - deleted.events.min(limit));
     }
-    deleted.keys = delete_from_hash(&mut tables.keys, limit, |row| row.expires_at < retention.keys_before);
-    deleted.keys += delete_from_hash(&mut tables.answers, limit, |kept| kept.expires_at < retention.keys_before);
+    deleted.keys = delete(&mut tables.keys, limit, |_, row| row.expires_at < retention.keys_before);
+    deleted.keys += delete(&mut tables.answers, limit, |_, kept| kept.expires_at < retention.keys_before);
     if deleted.events + deleted.keys >= limit {
         return deleted;
     }
-    let is_old = |letter: &crate::domain::DeadLetter| {
-        letter.state != LetterState::Open && letter.closed_at.is_some_and(|at| at < retention.letters_before)
-    };
+    let is_old =
+        |letter: &DeadLetter| letter.state != LetterState::Open && letter.closed_at.is_some_and(|at| at < retention.letters_before);
     deleted.letters = delete(&mut tables.letters, limit, |_, letter| is_old(letter));
     let old = tables.audit.iter().take(limit).take_while(|entry| entry.at < retention.audit_before).count();
     deleted.audit = tables.audit.drain(..old).count();
     let notices = &tables.notices;
     deleted.copies = delete(&mut tables.known, limit, |id, order| {
-        let mut of_order = notices.range((*id, 0, 0)..=(*id, u8::MAX, u8::MAX));
-        order.created_at < retention.copies_before && !of_order.any(|(_, row)| row.task.status == NoticeStatus::Pending)
+        let is_pending = |(_, row): (&_, &NoticeRow)| row.task.status == NoticeStatus::Pending;
+        order.created_at < retention.copies_before && !notices.range(of_order(*id)).any(is_pending)
     });
     deleted.held = delete_held(tables, retention.held_before, limit);
     for writer in writers.into_iter().filter(|writer| is_over(tables, *writer, retention)).take(limit).collect::<Vec<_>>() {
@@ -89,15 +89,6 @@ fn delete_held(tables: &mut Tables, before: Timestamp, limit: usize) -> usize {
 
 fn delete<K: Ord + Copy, V>(table: &mut BTreeMap<K, V>, limit: usize, is_old: impl Fn(&K, &V) -> bool) -> usize {
     let old: Vec<K> = table.iter().filter(|(key, row)| is_old(key, row)).map(|(key, _)| *key).take(limit).collect();
-    old.iter().for_each(|key| drop(table.remove(key)));
-    old.len()
-}
-
-fn delete_from_hash<V>(table: &mut std::collections::HashMap<[u8; 32], V>, limit: usize, is_old: impl Fn(&V) -> bool) -> usize {
-    // In an order that does not hang on a hash: a simulation repeats it.
-    let mut old: Vec<[u8; 32]> = table.iter().filter(|(_, row)| is_old(row)).map(|(key, _)| *key).collect();
-    old.sort_unstable();
-    old.truncate(limit);
     old.iter().for_each(|key| drop(table.remove(key)));
     old.len()
 }

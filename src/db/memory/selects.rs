@@ -4,7 +4,7 @@ use super::tables::{Entry, Tables};
 use crate::db::AnalyticsRow;
 use crate::domain::{Event, LoggedEvent, NoticeTask, OrderId, WriterId};
 use crate::saga::sale;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 
 pub(super) fn from<T>(after: Option<T>) -> Bound<T> {
     after.map_or(Bound::Unbounded, Bound::Excluded)
@@ -14,8 +14,13 @@ pub(super) fn count(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
+/// The keys of an order's notices.
+pub(super) fn of_order(order: OrderId) -> RangeInclusive<(OrderId, u8, u8)> {
+    (order, 0, 0)..=(order, u8::MAX, u8::MAX)
+}
+
 pub(super) fn notices_of(tables: &Tables, order: OrderId) -> Vec<NoticeTask> {
-    tables.notices.range((order, 0, 0)..=(order, u8::MAX, u8::MAX)).map(|(_, row)| row.task.clone()).collect()
+    tables.notices.range(of_order(order)).map(|(_, row)| row.task.clone()).collect()
 }
 
 pub(super) fn events_of(tables: &Tables, writer: WriterId, after: i64, limit: u32) -> Vec<LoggedEvent> {

@@ -5,15 +5,15 @@ use crate::db::{AuditEntry, KeptAnswer, StoredOrder, WriterRow};
 use crate::domain::{
     DeadLetter, Event, LetterId, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that is stored.
 #[derive(Clone, Default)]
 pub(crate) struct Tables {
     pub(crate) orders: BTreeMap<OrderId, StoredOrder>,
-    pub(crate) keys: HashMap<[u8; 32], KeyRow>,
-    pub(crate) answers: HashMap<[u8; 32], KeptAnswer>,
+    pub(crate) keys: BTreeMap<[u8; 32], KeyRow>,
+    pub(crate) answers: BTreeMap<[u8; 32], KeptAnswer>,
     pub(crate) products: BTreeMap<ProductId, Product>,
     pub(crate) stock: BTreeMap<OrderId, OrderStock>,
     pub(crate) payments: BTreeMap<OrderId, Payment>,

@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use std::collections::BTreeMap;
 
 /// So many of a customer's orders are looked at in one go, when not all of them pass the filter.
 const CUSTOMER_PAGE: i64 = 512;
@@ -86,7 +87,7 @@ sql!(
 
 /// Page by page: `GROUP BY` would sort all open orders in memory, of which an outage of mail makes millions.
 pub(super) fn open_by_status(conn: &mut SqliteConnection) -> Result<Vec<OpenCount>, Failure> {
-    let mut counts: Vec<OpenCount> = Vec::new();
+    let mut counts = BTreeMap::new();
     let mut after = None;
     loop {
         let values = [after_key(after.as_ref()), Value::Int(COUNT_PAGE)];
@@ -94,17 +95,10 @@ pub(super) fn open_by_status(conn: &mut SqliteConnection) -> Result<Vec<OpenCoun
         let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < COUNT_PAGE);
         for (Id(id), status, created_at) in rows {
             after = Some(id);
-            let (status, at) = (order_status(&status)?, Timestamp(created_at));
-            match counts.iter_mut().find(|count| count.status == status) {
-                Some(known) => {
-                    known.count += 1;
-                    known.oldest = known.oldest.min(at);
-                }
-                None => counts.push(OpenCount { status, count: 1, oldest: at }),
-            }
+            OpenCount::add(&mut counts, order_status(&status)?, Timestamp(created_at));
         }
         if is_last {
-            return Ok(counts);
+            return Ok(counts.into_values().collect());
         }
     }
 }
