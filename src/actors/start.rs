@@ -10,6 +10,7 @@ use crate::actors::runtime::death;
 use crate::actors::runtime::faults::Faults;
 use crate::actors::runtime::inbox::Inbox;
 use crate::actors::runtime::live::Live;
+use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::actors::supervision::health::Health;
 use crate::actors::writer::Running;
@@ -251,6 +252,6 @@ async fn keep_analytics(node: Arc<Node>, parts: AnalyticsParts, slot: Slot) {
         let cause = death::take_cause();
         fare.restarted(&cause);
         tracing::error!(actor = "analytics", cause = %cause, "an actor panicked; it counts on from what is stored");
-        crate::actors::runtime::pause::pause(health.died(&cause)).await;
+        pause(health.died(&cause)).await;
     }
 }

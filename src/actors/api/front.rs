@@ -4,6 +4,8 @@ use crate::actors::node::Node;
 use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
 use crate::actors::protocol::inbound::{Inbound, NewPlace};
 use crate::actors::protocol::ticket::Ticket;
+use crate::actors::runtime::invariant;
+use crate::actors::runtime::pause::pause;
 use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};
 use crate::domain::{
     Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Revision, Role, Text, Timestamp,
@@ -156,7 +158,7 @@ impl Front {
             let placing = self.place_until_known(&order, key.clone(), &ticket);
             match tokio::time::timeout_at(deadline, placing).await {
                 // Its shard has just gone to another node; the next id lies in one that is still here.
-                Ok(Err(PlaceError::NotHere)) => crate::actors::runtime::pause::pause(self.node.settings.tick_ms).await,
+                Ok(Err(PlaceError::NotHere)) => pause(self.node.settings.tick_ms).await,
                 Ok(result) => return result,
                 Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
                 Err(_) => return Err(PlaceError::Unknown(id)),
@@ -194,7 +196,7 @@ impl Front {
                 }
                 Ok(Outcome::Recorded) => {}
                 Ok(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
-                    crate::actors::runtime::invariant::broken("a placement got another kind's answer", "front");
+                    invariant::broken("a placement got another kind's answer", "front");
                     return Err(PlaceError::Unknown(order.id));
                 }
                 // Its actor died. Unsent it is known not to be stored; else what is stored tells.
@@ -207,7 +209,7 @@ impl Front {
                 return Ok(Placed { order: stored.order, replayed: false });
             }
             // Not there, and nothing is on its way: placed again it is still one order, its id is the same.
-            crate::actors::runtime::pause::pause(self.node.settings.tick_ms).await;
+            pause(self.node.settings.tick_ms).await;
         }
     }
 
@@ -284,7 +286,7 @@ impl Front {
                     Err(_) => {}
                 }
                 tries += 1;
-                crate::actors::runtime::pause::pause(rhythm.after(tries)).await;
+                pause(rhythm.after(tries)).await;
             }
         };
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))

@@ -1,6 +1,9 @@
 //! Courses: the long ways of a service actor, each a future of its own under a bound, so that orders interleave but one step of
 //! one order is under way at a time.
 
+use crate::actors::runtime::death;
+use crate::actors::runtime::invariant;
+use crate::actors::runtime::pause::pause;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, Stream};
@@ -40,7 +43,7 @@ impl Signal {
         // Biased, so that a simulation repeats it.
         tokio::select! {
             biased;
-            () = crate::actors::runtime::pause::pause(ms) => {}
+            () = pause(ms) => {}
             () = self.raised() => {}
         }
     }
@@ -92,12 +95,12 @@ impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
     pub(crate) fn launch(&self, key: K, course: impl Future<Output = ()> + 'static) {
         let running = async move {
             let result = AssertUnwindSafe(course).catch_unwind().await;
-            Ended { key, panic: result.is_err().then(crate::actors::runtime::death::take_cause) }
+            Ended { key, panic: result.is_err().then(death::take_cause) }
         };
         match &self.launch {
             // The stream lives as long as the actor that calls this.
             Some(launch) => drop(launch.send(running.boxed_local())),
-            None => crate::actors::runtime::invariant::broken("a course before its actor's start", "courses"),
+            None => invariant::broken("a course before its actor's start", "courses"),
         }
     }
 

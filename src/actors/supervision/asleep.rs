@@ -4,6 +4,7 @@
 
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::messages::WakeWith;
+use crate::actors::runtime::pause::pause;
 use crate::db::StoredOrder;
 use crate::domain::{Channel, NoticeKind, NoticeStatus, OrderId, Role};
 use crate::saga::{awaited, owed};
@@ -49,7 +50,7 @@ pub(super) async fn round(cell: CellRef, pause_ms: u64) {
         if after.is_none() {
             return;
         }
-        crate::actors::runtime::pause::pause(if found.is_empty() { pause_ms } else { PAUSE_MS }).await;
+        pause(if found.is_empty() { pause_ms } else { PAUSE_MS }).await;
     }
 }
 

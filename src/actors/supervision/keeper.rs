@@ -12,6 +12,7 @@ use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::roles::payment::gateway::PaymentGateway;
 use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
+use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
 use crate::actors::supervision::health::Health;
 use crate::actors::supervision::router::Router;
@@ -115,7 +116,7 @@ fn start_role(cell: &CellRef, kind: ActorKind) {
             });
         }
         ActorKind::Order | ActorKind::Router | ActorKind::Supervisor | ActorKind::Journal | ActorKind::Analytics => {
-            crate::actors::runtime::invariant::broken("a death was reported to the wrong keeper", kind.name());
+            invariant::broken("a death was reported to the wrong keeper", kind.name());
         }
     }
 }

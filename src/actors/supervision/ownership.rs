@@ -9,6 +9,7 @@ use crate::actors::node::Node;
 use crate::actors::node::cluster::Cluster;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::runtime::faults::Plant;
+use crate::actors::runtime::pause::pause;
 use crate::db::{Outcome, StoreError, Write};
 use crate::domain::{Role, Shard, Slices, WriterId};
 use crate::saga::sharing::share;
@@ -55,7 +56,7 @@ pub(crate) async fn own(node: Arc<Node>) {
         tokio::select! {
             biased;
             changed = writers.changed() => if changed.is_err() { return },
-            () = crate::actors::runtime::pause::pause(delay) => {}
+            () = pause(delay) => {}
         }
     }
 }
@@ -108,7 +109,7 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
         } else {
             // Fenced, or stored without an answer: the next look tells.
             done = Done::Something;
-            crate::actors::runtime::pause::pause(node.settings.store_retry.first_ms).await;
+            pause(node.settings.store_retry.first_ms).await;
         }
     }
     let has_none = node.owned.borrow().is_empty();

@@ -10,6 +10,7 @@ use crate::actors::protocol::ticket::Origin;
 use crate::actors::roles::order::Begin;
 use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::runtime::faults::{Delivery, Point};
+use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
 use crate::db::Outcome;
 use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role};
@@ -110,7 +111,7 @@ impl Router {
                 }
             }
             Origin::Role(role, _, order) => self.role_outcome(role, order, outcome),
-            Origin::Ask(_) => crate::actors::runtime::invariant::broken("an asked outcome came to a router", "router"),
+            Origin::Ask(_) => invariant::broken("an asked outcome came to a router", "router"),
         }
     }
 

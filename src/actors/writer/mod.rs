@@ -15,6 +15,7 @@ use crate::actors::protocol::hooks::{Counter, Logged};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::ticket::Origin;
+use crate::actors::runtime::death;
 use crate::actors::runtime::faults::{Plant, Point};
 use crate::actors::runtime::step_times::Step;
 use crate::actors::writer::acknowledged::Acknowledged;
@@ -284,7 +285,7 @@ impl Running {
         match AssertUnwindSafe(step).catch_unwind().await {
             Ok(result) => result,
             Err(_) => {
-                let cause = crate::actors::runtime::death::take_cause();
+                let cause = death::take_cause();
                 self.node.counters.fare(ActorKind::Journal).restarted(&cause);
                 tracing::error!(actor = "journal", cause = %cause, "an actor panicked and was restarted");
                 Err(CommitError::Unknown(StoreError::Unavailable(cause)))

@@ -4,6 +4,7 @@
 //! ready, until the commit has ended.
 
 use crate::actors::node::Node;
+use crate::actors::runtime::pause::pause;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub(crate) async fn watch(node: Arc<Node>) {
     let mut is_told = false;
     while !node.counters.stopping.load(Ordering::Acquire) {
-        crate::actors::runtime::pause::pause(node.settings.cluster_tick_ms).await;
+        pause(node.settings.cluster_tick_ms).await;
         let age = node.journal.commit_age().unwrap_or_default();
         let is_slow = age >= Duration::from_millis(node.settings.slow_commit_ms);
         if is_slow && !is_told {

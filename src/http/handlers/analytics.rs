@@ -13,7 +13,7 @@ use crate::http::numbers::board::{Board, Shown, unwritten};
 use crate::http::wire::analytics::{Dashboard, Report, SystemMetrics};
 use crate::http::wire::problem::{Problem, ProblemKind};
 use crate::http::wire::query::Params;
-use crate::http::wire::values::Place;
+use crate::http::wire::values::{self, Place};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -57,7 +57,7 @@ pub(crate) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
         ("format" = Option<String>, Query, description = "`json` (default) or `csv`")),
     responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
 pub(crate) async fn reports(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let wanted = Wanted::of(&request, crate::http::wire::values::now())?;
+    let wanted = Wanted::of(&request, values::now())?;
     let report = call.state.analytics.report(&wanted.span).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, "no-store"));

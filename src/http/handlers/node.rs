@@ -4,7 +4,7 @@ use crate::http::door::call::Call;
 use crate::http::door::operations::{Component, Fares};
 use crate::http::door::state::HttpState;
 use crate::http::wire::problem::Problem;
-use crate::http::wire::values::Time;
+use crate::http::wire::values::{self, Time};
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
@@ -147,7 +147,7 @@ pub(crate) async fn info(call: Call) -> HttpResponse {
         roles: node.roles.clone(),
         database: node.database.clone(),
         started_at: Time(node.started_at),
-        uptime_s: Duration::from_millis(crate::http::wire::values::now().ms_since(node.started_at)).as_secs(),
+        uptime_s: Duration::from_millis(values::now().ms_since(node.started_at)).as_secs(),
     })
 }
 

@@ -4,6 +4,7 @@ use crate::actors::cell::{CellRef, Sending};
 use crate::actors::node::Node;
 use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
 use crate::actors::runtime::faults::Point;
+use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{
@@ -135,7 +136,7 @@ impl Course {
                 continue;
             }
             if begun.is_none() && !self.cell.may_send(order.shard) {
-                crate::actors::runtime::pause::pause(self.cell.node.settings.tick_ms).await;
+                pause(self.cell.node.settings.tick_ms).await;
                 continue;
             }
             if self.sending.is_none() {

@@ -16,6 +16,7 @@ use crate::actors::protocol::slot::OpenSlot;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::actors::roles::order::due::{Due, Overdue};
 use crate::actors::runtime::faults::{Plant, Point};
+use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
@@ -471,11 +472,11 @@ impl Handler<Stored> for OrderActor {
             Outcome::Refused(_) if is_placing => self.leave(),
             // The record does not say what is stored any more: start again from what is.
             Outcome::Refused(why) => {
-                crate::actors::runtime::invariant::broken("an order's record was refused by the database", &why);
+                invariant::broken("an order's record was refused by the database", &why);
                 self.begin_anew();
             }
             Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
-                crate::actors::runtime::invariant::broken("an order's write got another kind's answer", "order");
+                invariant::broken("an order's write got another kind's answer", "order");
             }
         }
     }

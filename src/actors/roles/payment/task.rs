@@ -9,6 +9,7 @@ use crate::actors::protocol::inbound::Inbound;
 use crate::actors::roles::order::CHARGE;
 use crate::actors::roles::payment::trouble::Trouble;
 use crate::actors::runtime::faults::Point;
+use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
@@ -364,7 +365,7 @@ impl Course {
                 self.cell.node.remember_retry(self.id, self.cell.node.now().plus_ms(delay));
                 match signal {
                     Some(signal) => signal.pause(delay).await,
-                    None => crate::actors::runtime::pause::pause(delay).await,
+                    None => pause(delay).await,
                 }
                 Ok(())
             }
@@ -397,7 +398,7 @@ impl Course {
         let through = async {
             match self.breaker() {
                 Some(breaker) => breaker.lets_through(Duration::from_millis(ms)).await,
-                None => crate::actors::runtime::pause::pause(ms).await,
+                None => pause(ms).await,
             }
         };
         // Biased, so that a simulation repeats it.
