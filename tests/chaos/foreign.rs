@@ -222,6 +222,8 @@ fn play(role: Role, count: usize) {
     play.team.go_on(When::Late);
     play.kill_one();
     process::until("the team has spoken", process::LIMIT, || play.team.has_spoken());
+    // Else a person decides of what is only told afterwards.
+    process::until("the team is heard", process::LIMIT, || play.team.is_heard());
     // Those whose answer was lost with a node are orders as well.
     orders.extend(play.team.books().keys().cloned());
     process::until("each order still has an end or a dead letter", process::LIMIT, || play.has_end_or_letter(&orders));
@@ -238,6 +240,7 @@ fn play(role: Role, count: usize) {
     play.team.go_on(When::AtTheEnd);
     play.kill_one();
     process::until("the team has said all", process::LIMIT, || play.team.has_spoken());
+    process::until("all is heard", process::LIMIT, || play.team.is_heard());
     told(&play, &before);
     play.says("each contradiction is told");
     play.settle(&mut decided, &orders);

@@ -7,8 +7,10 @@ use crate::talk::{self, Kept, Say, When};
 use ordermill::domain::Role;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +56,9 @@ struct Shared {
 /// The team, on a thread of its own.
 pub(crate) struct Team {
     shared: Arc<Shared>,
+    topic: String,
+    /// Reads how far the orders' role has read.
+    reader: BaseConsumer,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,7 +66,9 @@ impl Team {
     pub(crate) fn start(brokers: &str, prefix: &str, role: Role, seed: u64) -> Self {
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), moment: Mutex::new(When::AtOnce), talks: Mutex::default() });
         let voice = Voice::start(brokers, prefix, role, seed, shared.clone());
-        Self { shared, thread: Some(std::thread::spawn(move || voice.speak())) }
+        let group = format!("{prefix}ordermill.order");
+        let reader = ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", group).create().unwrap();
+        Self { shared, topic: voice.topic.clone(), reader, thread: Some(std::thread::spawn(move || voice.speak())) }
     }
 
     fn talks(&self) -> MutexGuard<'_, BTreeMap<String, Talk>> {
@@ -87,6 +94,28 @@ impl Team {
     pub(crate) fn has_spoken(&self) -> bool {
         let moment = *self.shared.moment.lock().unwrap_or_else(PoisonError::into_inner);
         self.talks().values().all(|talk| talk.next().is_none_or(|(when, _)| when > moment))
+    }
+
+    /// Whether the orders' role has read all that it said.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.lag().is_ok_and(|lag| lag == 0)
+    }
+
+    /// What is read is asked first: what a node publishes again meanwhile is not missed.
+    fn lag(&self) -> Result<i64, KafkaError> {
+        let limit = Duration::from_secs(5);
+        let metadata = self.reader.fetch_metadata(Some(&self.topic), limit)?;
+        let mut places = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            places.add_partition(&self.topic, partition.id());
+        }
+        let read = self.reader.committed_offsets(places, limit)?;
+        let mut lag = 0;
+        for place in read.elements() {
+            let (_, end) = self.reader.fetch_watermarks(place.topic(), place.partition(), limit)?;
+            lag += end - place.offset().to_raw().unwrap_or(0).max(0);
+        }
+        Ok(lag)
     }
 }
 
@@ -173,8 +202,8 @@ impl Voice {
                 self.say(order, say);
             }
         }
-        drop(talks);
-        self.producer.poll(Duration::ZERO);
+        // Nobody finds it said before the broker has it.
+        self.producer.flush(Duration::from_secs(10)).unwrap();
     }
 
     fn speak_of_nobody(&mut self) {
