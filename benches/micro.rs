@@ -16,7 +16,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use ordermill::actors::faults::Faults;
-use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, RealWorld, Where};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NewOrder, NodeHandle, Parts, RealWorld, Where};
 use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::sqlite::{SqliteOptions, SqliteStore};
@@ -120,14 +120,14 @@ fn journal_commit(criterion: &mut Criterion) {
 fn whole_order(criterion: &mut Criterion) {
     let system = actix::System::new();
     let actors = system.block_on(start());
-    let front = actors.front().clone();
+    let handle = actors.handle().clone();
     let next = Cell::new(0);
     let mut group = criterion.benchmark_group("whole order");
     group.throughput(Throughput::Elements(AT_ONCE)).sample_size(20);
     group.bench_function(BenchmarkId::from_parameter(AT_ONCE), |bencher| {
         bencher.iter(|| {
             let first = next.replace(next.get() + AT_ONCE);
-            system.block_on(settle(&front, first));
+            system.block_on(settle(&handle, first));
         });
     });
     group.finish();
@@ -153,13 +153,13 @@ async fn start() -> Actors {
     };
     let actors = Actors::start(parts, Where::Threads).await.expect("they start");
     for write in workload::catalogue() {
-        actors.front().write(write, LIMIT).await.expect("the product is put");
+        actors.handle().write(write, LIMIT).await.expect("the product is put");
     }
     actors
 }
 
 /// Places orders all at once and waits until no order's actor is left: each ends when nothing is owed.
-async fn settle(front: &Front, first: u64) {
+async fn settle(handle: &NodeHandle, first: u64) {
     let place = |number| {
         let order = workload::order(number);
         let new = NewOrder {
@@ -171,12 +171,12 @@ async fn settle(front: &Front, first: u64) {
             address: order.address.clone(),
             correlation: order.correlation,
         };
-        front.place(new, None, LIMIT)
+        handle.place(new, None, LIMIT)
     };
     for placed in join_all((first..first + AT_ONCE).map(place)).await {
         placed.expect("it is placed");
     }
-    while front.report().actors.iter().any(|actor| actor.kind == "order" && actor.alive > 0) {
+    while handle.report().actors.iter().any(|actor| actor.kind == "order" && actor.alive > 0) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -20,7 +20,7 @@ use crate::providers::{HttpPayment, ProviderError, Providers, SetupError, server
 use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
-use edge::{Edge, EdgeError, Wires};
+use edge::{Edge, EdgeError, EdgeParts};
 use sampler::Sampler;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
@@ -48,7 +48,7 @@ pub enum AppError {
     /// Kafka.
     #[error("kafka")]
     Edge(#[from] EdgeError),
-    /// The front door.
+    /// The HTTP server.
     #[error(transparent)]
     Serve(#[from] http::ServeError),
     /// A thread or runtime.
@@ -105,7 +105,7 @@ impl Node {
         let (store, reads) = database::open(&settings, &handle).await?;
         let url = public_url(&settings, address);
         let name = format!("{}-{}", hostname(), std::process::id());
-        let wires = Wires::lay(&settings)?;
+        let edge_parts = EdgeParts::build(&settings)?;
         let roles = settings.cluster.hosted();
         let hosted: Vec<Role> = roles.iter().collect();
         let parts = Parts {
@@ -122,17 +122,17 @@ impl Node {
             providers: Providers::from_settings(&named(&settings))?,
             faults: Faults::default(),
             roles,
-            publish: wires.as_ref().map(Wires::publish),
-            repeats: wires.as_ref().map(Wires::repeats),
+            publish: edge_parts.as_ref().map(EdgeParts::publish),
+            repeats: edge_parts.as_ref().map(EdgeParts::repeats),
             name: name.clone(),
             url,
         };
         let actors = Actors::start(parts, Where::Threads).await?;
-        let edge = wires.map(|wires| wires.start(&settings, actors.front(), &hosted)).transpose()?.map(Arc::new);
-        let sampler = Sampler::start(actors.front().reads().clone(), roles, &settings);
-        let operations = Arc::new(NodeOperations { telemetry, front: actors.front().clone(), edge: edge.clone() });
+        let edge = edge_parts.map(|edge_parts| edge_parts.start(&settings, actors.handle(), &hosted)).transpose()?.map(Arc::new);
+        let sampler = Sampler::start(actors.handle().reads().clone(), roles, &settings);
+        let operations = Arc::new(NodeOperations { telemetry, handle: actors.handle().clone(), edge: edge.clone() });
         let state = Arc::new(HttpState::new(HttpParts {
-            front: actors.front().clone(),
+            handle: actors.handle().clone(),
             settings: settings.clone(),
             operations,
             metrics: Some(telemetry.metrics.clone()),
@@ -147,7 +147,7 @@ impl Node {
         })?);
         let (serving, server) = http::serve(listener, state.clone())?;
         let ended = actix_web::rt::spawn(serving);
-        let watchdog = watchdog::watch(actors.front().clone()).map_err(AppError::Runtime)?;
+        let watchdog = watchdog::watch(actors.handle().clone()).map_err(AppError::Runtime)?;
         Ok(Self { address, actors, edge, server, ended, state, settings, sampler, _database: database, _watchdog: watchdog })
     }
 
@@ -159,8 +159,8 @@ impl Node {
 
     /// The way to its actors.
     #[must_use]
-    pub fn front(&self) -> &actors::Front {
-        self.actors.front()
+    pub fn handle(&self) -> &actors::NodeHandle {
+        self.actors.handle()
     }
 
     /// Ends it in order.
@@ -178,7 +178,7 @@ impl Node {
             edge.stop(Duration::from_millis(server.shutdown_timeout_ms) / 2).await;
         }
         // A database that answers no commit now will not store what is left either; the next start goes on from what is stored.
-        let limit = if self.actors.front().slow_commit().is_some() {
+        let limit = if self.actors.handle().slow_commit().is_some() {
             STOP_WITHOUT_COMMITS
         } else {
             Duration::from_millis(server.shutdown_timeout_ms)
@@ -195,9 +195,9 @@ pub fn serve(settings: Settings) -> Result<(), AppError> {
     actix_web::rt::System::new().block_on(async move {
         let node = Node::start(settings).await?;
         tracing::info!(address = %node.address(), "listening on http://{}", node.address());
-        let front = node.front().clone();
+        let handle = node.handle().clone();
         actix_web::rt::spawn(async move {
-            let why = front.halted().await;
+            let why = handle.halted().await;
             tracing::error!(error = %why, "the node ends at once");
             std::process::exit(HALTED);
         });
@@ -272,9 +272,9 @@ pub fn migrate(settings: &Settings) -> Result<(), AppError> {
 ///
 /// # Errors
 /// See [`AppError`].
-pub fn let_in(settings: &Settings, login: &str, roles: Roles) -> Result<(), AppError> {
+pub fn grant(settings: &Settings, login: &str, roles: Roles) -> Result<(), AppError> {
     let runtime = database_runtime(settings)?;
-    Ok(runtime.block_on(database::let_in(settings, login, roles))?)
+    Ok(runtime.block_on(database::grant(settings, login, roles))?)
 }
 
 /// The database's reading side alone, for a look at a live database.
@@ -391,17 +391,17 @@ fn telemetry(settings: &Settings) -> Result<&'static Telemetry, AppError> {
     Ok(TELEMETRY.get_or_init(|| started))
 }
 
-/// What the front door can ask and set beside the actors.
+/// What the HTTP server can ask and set beside the actors.
 struct NodeOperations {
     telemetry: &'static Telemetry,
-    front: actors::Front,
+    handle: actors::NodeHandle,
     edge: Option<Arc<Edge>>,
 }
 
 impl Operations for NodeOperations {
     fn components(&self) -> Vec<Component> {
-        let trouble = self.front.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
-        let slow = self.front.slow_commit().map(|age| format!("a commit has not been answered for {} s", age.as_secs()));
+        let trouble = self.handle.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
+        let slow = self.handle.slow_commit().map(|age| format!("a commit has not been answered for {} s", age.as_secs()));
         let fares = match (&trouble, &slow) {
             (Some(_), _) => Fares::Down,
             (None, Some(_)) => Fares::Degraded,

@@ -1,7 +1,7 @@
 //! The commands that need a node or its database in this process: the composition root's side of the command line.
 
 use crate::app;
-use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, Usage, VerifyArgs};
+use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, Usage, VerifyArgs};
 use crate::config::{ConfigError, RoleUrls, Settings, Sources};
 use crate::domain::{Role, Roles};
 use crate::verify::{self, Expect};
@@ -25,7 +25,7 @@ impl Node for Local {
         app::migrate(&settings)?;
         println!("{} is up to date", settings.store.url);
         for (name, roles) in logins {
-            app::let_in(&settings, name, roles)?;
+            app::grant(&settings, name, roles)?;
             let roles: Vec<&str> = roles.iter().map(Role::name).collect();
             println!("{name} may serve nodes of {}", roles.join(", "));
         }
@@ -78,7 +78,7 @@ impl Node for Local {
         Ok(())
     }
 
-    fn start(&self, args: &NodeArgs) -> anyhow::Result<Box<dyn Running>> {
+    fn start(&self, args: &NodeArgs) -> anyhow::Result<Box<dyn RunningNode>> {
         let settings = settings(args)?;
         let (started, start) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -115,7 +115,7 @@ struct InProcess {
     thread: JoinHandle<()>,
 }
 
-impl Running for InProcess {
+impl RunningNode for InProcess {
     fn address(&self) -> SocketAddr {
         self.address
     }

@@ -8,7 +8,7 @@
 //! | [`db`] | durable truth: the store's traits and its implementations |
 //! | [`providers`] | payment, email, SMS, each behind a circuit breaker |
 //! | [`verify`] | the invariants, checked over one snapshot of a database |
-//! | [`http`] | the front door |
+//! | [`http`] | the HTTP server |
 //! | [`kafka`] | the edge to other nodes and teams: topics, publisher, consumer |
 //! | [`config`], [`telemetry`] | settings; logs and metrics |
 //! | [`app`] | the composition root |

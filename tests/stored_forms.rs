@@ -5,8 +5,8 @@
 
 use ordermill::db::codec::{self, EventColumns};
 use ordermill::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Marker, Money, NoticeKind, Order,
-    OrderId, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, WriterId,
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Marker, Money, NoticeKind, Order,
+    OrderId, OrderLine, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, WriterId,
 };
 use ordermill::saga::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ fn product(n: u128) -> ProductId {
 }
 
 fn order() -> Arc<Order> {
-    let line = |n, quantity| Line { product: product(n), quantity: Quantity::new(quantity).unwrap(), price: money(1999) };
+    let line = |n, quantity| OrderLine { product: product(n), quantity: Quantity::new(quantity).unwrap(), price: money(1999) };
     let lines = vec![line(1, 1), line(2, 10_000)];
     Arc::new(Order {
         id: OrderId::from_parts(1_700_000_000_000, [9; 10]),

@@ -2,8 +2,8 @@
 
 use ordermill::db::Write;
 use ordermill::domain::{
-    Address, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, Line, Money, NoticeKind, NoticeStatus, NoticeTask, Order,
-    OrderId, OrderStatus, Payment, PaymentStatus, Pricing, ProductId, Quantity, ReservedLine, Shards, Text, Timestamp,
+    Address, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, Money, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId,
+    OrderLine, OrderStatus, Payment, PaymentStatus, Pricing, ProductId, Quantity, ReservedLine, Shards, Text, Timestamp,
 };
 use ordermill::saga::{HistoryEntry, NoticeFact, PaymentFact, Record, StockFact};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub fn order(n: u64) -> Arc<Order> {
     let ms = 1_790_000_000_000 + n / 20;
     let id = OrderId::from_parts(ms, random);
     let first = scatter(n) % PRODUCTS;
-    let line = |n| Line { product: product(n), quantity: Quantity::new(2).expect("2"), price: price() };
+    let line = |n| OrderLine { product: product(n), quantity: Quantity::new(2).expect("2"), price: price() };
     let lines = vec![line(first), line((first + 1 + scatter(n + 1) % (PRODUCTS - 1)) % PRODUCTS)];
     Arc::new(Order {
         id,

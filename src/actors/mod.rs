@@ -1,6 +1,6 @@
-//! Who runs what: the actors of a node and the [`Front`] by which the outside reaches them. actix lives here.
+//! Who runs what: the actors of a node and the [`NodeHandle`] by which the outside reaches them. actix lives here.
 //!
-//! A node has a few arbiters (threads); shard s lives on arbiter s modulo their number. On each arbiter a keeper (a plain task)
+//! A node has a few arbiters (threads); shard s lives on arbiter s modulo their number. On each arbiter n arbiter supervisor (a plain task)
 //! holds a cell: router, supervisor, stock keeper, payment gateway, notifier, and one actor per open order. One journal per
 //! database and one analytics actor serve all cells.
 //!
@@ -21,14 +21,14 @@ pub(crate) mod supervision;
 pub(crate) mod writer;
 
 pub use api::breakers::BreakerTurn;
-pub use api::dead_letters::{LetterAction, LetterError};
-pub use api::front::{Command, Front, NewOrder, PlaceError, Placed, WriteError};
-pub use api::inbound::HearError;
+pub use api::dead_letters::{DeadLetterAction, DeadLetterError};
+pub use api::handle::{Command, NewOrder, NodeHandle, PlaceError, Placed, WriteError};
+pub use api::inbound::InboundError;
 pub use api::report::{ActorCount, ActorsReport};
 pub use node::cluster::{Cluster, Owner};
 pub use node::{ActorSettings, RealWorld, World};
 pub use protocol::command::CommandError;
-pub use protocol::hooks::{Counter, LetterAgain, Logged, Repeats, Submit};
+pub use protocol::hooks::{Counter, DeadLetterAgain, Logged, Repeats, Submit};
 pub use protocol::kind::ActorKind;
 pub use roles::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Progress};
 pub use runtime::death::watch_panics;

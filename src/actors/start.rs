@@ -1,6 +1,6 @@
 //! Starts a node's actors and stops them.
 
-use crate::actors::api::front::Front;
+use crate::actors::api::handle::NodeHandle;
 use crate::actors::journal::Journal;
 use crate::actors::node::{ActorSettings, Counters, Node, World};
 use crate::actors::protocol::hooks::{Counter, Logged, Repeats};
@@ -13,7 +13,7 @@ use crate::actors::runtime::live::Live;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::actors::supervision::health::Health;
-use crate::actors::writer::Running;
+use crate::actors::writer::JournalWriter;
 use crate::db::{Reads, Store, StoreError};
 use crate::domain::{Role, Roles};
 use crate::providers::Providers;
@@ -64,7 +64,7 @@ pub enum Where {
 
 /// The running actors of a node.
 pub struct Actors {
-    front: Front,
+    handle: NodeHandle,
     node: Arc<Node>,
     journal_ended: oneshot::Receiver<()>,
     progress: watch::Receiver<Progress>,
@@ -100,7 +100,7 @@ impl Actors {
             faults: parts.faults,
             routed: AtomicU64::new(0),
             beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
-            courses: (0..count).map(|_| Default::default()).collect(),
+            tasks: (0..count).map(|_| Default::default()).collect(),
             retries: crate::actors::node::Retries::default(),
             url: parts.url.clone(),
             halted: watch::Sender::default(),
@@ -122,7 +122,7 @@ impl Actors {
         let progress = counting.progress();
         for index in 0..count {
             let kept = node.clone();
-            let keeping = move || drop(actix::spawn(crate::actors::supervision::keeper::keep(index, kept)));
+            let keeping = move || drop(actix::spawn(crate::actors::supervision::arbiter_supervisor::supervise(index, kept)));
             match place {
                 Where::Here => keeping(),
                 Where::Threads => {
@@ -142,13 +142,13 @@ impl Actors {
             Some(arbiter) => drop(arbiter.spawn_fn(others)),
             None => others(),
         }
-        Ok(Self { front: Front::new(node.clone()), node, journal_ended, progress, analytics, arbiters })
+        Ok(Self { handle: NodeHandle::new(node.clone()), node, journal_ended, progress, analytics, arbiters })
     }
 
     /// The way in.
     #[must_use]
-    pub fn front(&self) -> &Front {
-        &self.front
+    pub fn handle(&self) -> &NodeHandle {
+        &self.handle
     }
 
     /// How far the counting is.
@@ -200,7 +200,7 @@ async fn run_journal(
     ended: oneshot::Sender<()>,
 ) {
     death::watch_this_thread();
-    match Running::start(node.clone(), store, name, counter, publish).await {
+    match JournalWriter::start(node.clone(), store, name, counter, publish).await {
         Ok(running) => {
             // Asked once, at the start.
             let _set_before = node.shards.set(running.shards());
@@ -230,13 +230,13 @@ fn counter(node: &Arc<Node>, analytics: &Slot) -> Counter {
 
 /// Runs the analytics actor, and a new one when it dies.
 async fn keep_analytics(node: Arc<Node>, parts: AnalyticsParts, slot: Slot) {
-    let fare = node.counters.fare(ActorKind::Analytics);
+    let stats = node.counters.stats(ActorKind::Analytics);
     let mut health = Health::new(&node, ActorKind::Analytics.name().to_owned());
     loop {
         let actor = Analytics::new(parts.clone());
         let ctx = Context::new();
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(ctx.address());
-        fare.alive.store(1, Ordering::Relaxed);
+        stats.alive.store(1, Ordering::Relaxed);
         let mut life = std::pin::pin!(AssertUnwindSafe(ctx.into_future(actor)).catch_unwind());
         let ended = match tokio::time::timeout(health.proof(), &mut life).await {
             Ok(ended) => ended,
@@ -245,12 +245,12 @@ async fn keep_analytics(node: Arc<Node>, parts: AnalyticsParts, slot: Slot) {
                 life.await
             }
         };
-        fare.alive.store(0, Ordering::Relaxed);
+        stats.alive.store(0, Ordering::Relaxed);
         if ended.is_ok() {
             return;
         }
         let cause = death::take_cause();
-        fare.restarted(&cause);
+        stats.restarted(&cause);
         tracing::error!(actor = "analytics", cause = %cause, "an actor panicked; it counts on from what is stored");
         pause(health.died(&cause)).await;
     }

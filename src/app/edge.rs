@@ -1,11 +1,11 @@
 //! A node's side of Kafka: what is made before the actors, so that their first commit is heard of, and what runs beside them.
 
-use crate::actors::{Counter, Front, LetterAgain, Repeats};
+use crate::actors::{Counter, DeadLetterAgain, NodeHandle, Repeats};
 use crate::config::{KafkaSettings, Settings};
 use crate::domain::{Role, Roles, Timestamp};
 use crate::http::{Component, Fares};
 use crate::kafka::client::{self, BrokerState, Brokers};
-use crate::kafka::consumer::{Consumer, ConsumerParts, ReprocessError, ToFront};
+use crate::kafka::consumer::{Consumer, ConsumerParts, NodeInbound, ReprocessError};
 use crate::kafka::probe::Probe;
 use crate::kafka::publisher::{self, Feed, FeedEnd, Publisher, PublisherParts};
 use futures_util::FutureExt;
@@ -25,14 +25,14 @@ pub enum EdgeError {
 }
 
 /// The ends of the feed, before there are actors.
-pub(super) struct Wires {
+pub(super) struct EdgeParts {
     feed: Feed,
     end: FeedEnd,
 }
 
-impl Wires {
+impl EdgeParts {
     /// None where no brokers are set.
-    pub(super) fn lay(settings: &Settings) -> Result<Option<Self>, EdgeError> {
+    pub(super) fn build(settings: &Settings) -> Result<Option<Self>, EdgeError> {
         if !settings.kafka.is_on() {
             return Ok(None);
         }
@@ -54,13 +54,13 @@ impl Wires {
     }
 
     /// Starts publisher and consumer.
-    pub(super) fn start(self, settings: &Settings, front: &Front, roles: &[Role]) -> Result<Edge, EdgeError> {
+    pub(super) fn start(self, settings: &Settings, handle: &NodeHandle, roles: &[Role]) -> Result<Edge, EdgeError> {
         let state = BrokerState::default();
-        let (writer, owner) = (front.clone(), front.clone());
+        let (writer, owner) = (handle.clone(), handle.clone());
         let parts = PublisherParts {
             settings: settings.kafka.clone(),
-            reads: front.reads().clone(),
-            submit: front.submit(),
+            reads: handle.reads().clone(),
+            submit: handle.submit(),
             own: Arc::new(move || writer.writer()),
             hosts: Arc::new(move |role, shard| owner.owns(role, shard)),
             state: state.clone(),
@@ -70,23 +70,23 @@ impl Wires {
         let limit = Duration::from_millis(settings.order.request_limit_ms);
         let parts = ConsumerParts {
             settings: settings.kafka.clone(),
-            reads: front.reads().clone(),
-            hearing: Arc::new(ToFront { front: front.clone(), limit, now: now.clone() }),
-            slices: front.slices(),
+            reads: handle.reads().clone(),
+            inbound: Arc::new(NodeInbound { handle: handle.clone(), limit, now: now.clone() }),
+            role_shards: handle.role_shards(),
             external: settings.cluster.external(),
             state: state.clone(),
             now,
         };
         let consumer = Arc::new(Consumer::start(&parts, roles).map_err(EdgeError::Thread)?);
-        front.takes_letters_again(again(&consumer));
+        handle.takes_letters_again(again(&consumer));
         let probe = Probe::new(&settings.kafka, &state).map_err(|error| EdgeError::Settings(error.to_string()))?;
-        let watch = actix_web::rt::spawn(watch(probe, front.clone(), roles.iter().copied().collect(), settings.kafka.clone()));
+        let watch = actix_web::rt::spawn(watch(probe, handle.clone(), roles.iter().copied().collect(), settings.kafka.clone()));
         Ok(Edge { publisher, consumer, state, watch })
     }
 }
 
 /// How the desk has a message taken again.
-fn again(consumer: &Arc<Consumer>) -> LetterAgain {
+fn again(consumer: &Arc<Consumer>) -> DeadLetterAgain {
     let consumer = consumer.clone();
     Arc::new(move |letter| {
         let consumer = consumer.clone();
@@ -113,16 +113,16 @@ pub(super) struct Edge {
 
 /// Looks after the brokers. A node that hosts every role goes on without them; one that does not could only hold its orders up, so
 /// after a grace it leaves its shards to others until the brokers answer again.
-async fn watch(probe: Probe, front: Front, roles: Roles, settings: KafkaSettings) {
+async fn watch(probe: Probe, handle: NodeHandle, roles: Roles, settings: KafkaSettings) {
     let needs_others = [Role::Order, Role::Inventory, Role::Payment, Role::Notification].into_iter().any(|role| !roles.has(role));
     let mut answered = Instant::now();
     loop {
         tokio::time::sleep(Duration::from_millis(settings.probe_ms)).await;
         if probe.look().await {
             answered = Instant::now();
-            front.host(roles);
+            handle.host(roles);
         } else if needs_others && answered.elapsed() >= Duration::from_millis(settings.grace_ms) {
-            front.host(Roles::default());
+            handle.host(Roles::default());
         }
     }
 }

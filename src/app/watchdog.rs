@@ -1,7 +1,7 @@
 //! The watchdog: ends the process when an arbiter stands still. Its orders cannot go on here, but they can after a restart or on
 //! another node. It watches from the start to the stop, whether the node is ready or not: one that freezes while it loads is as stuck.
 
-use crate::actors::Front;
+use crate::actors::NodeHandle;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ const SILENT_LOOKS: u32 = 30;
 pub(super) type Watchdog = mpsc::Sender<()>;
 
 /// Begins to watch the arbiters' heartbeats.
-pub(super) fn watch(front: Front) -> std::io::Result<Watchdog> {
+pub(super) fn watch(handle: NodeHandle) -> std::io::Result<Watchdog> {
     watch_beats(
-        move || front.heartbeats(),
+        move || handle.heartbeats(),
         LOOK_EVERY,
         |arbiter| {
             tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");

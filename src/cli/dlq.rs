@@ -286,14 +286,14 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser, Debug)]
-    struct Line {
+    struct CommandLine {
         #[command(flatten)]
         args: DlqArgs,
     }
 
     #[test]
     fn an_action_needs_letters_or_a_filter_and_not_both() {
-        let parses = |line: &str| Line::try_parse_from(line.split_whitespace()).is_ok();
+        let parses = |line: &str| CommandLine::try_parse_from(line.split_whitespace()).is_ok();
         assert!(parses("dlq skip 1 2 --note x"));
         assert!(parses("dlq reprocess --cause provider-error --dry-run --json"));
         assert!(parses("dlq discard --all"));

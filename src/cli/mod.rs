@@ -18,7 +18,7 @@ mod rng;
 mod shell;
 mod table;
 
-pub use node::{DatabaseArgs, MigrateArgs, Node, NodeArgs, Running, SandboxArgs, VerifyArgs};
+pub use node::{DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, VerifyArgs};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};

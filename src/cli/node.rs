@@ -121,11 +121,11 @@ pub trait Node {
     ///
     /// # Errors
     /// It could not start.
-    fn start(&self, args: &NodeArgs) -> anyhow::Result<Box<dyn Running>>;
+    fn start(&self, args: &NodeArgs) -> anyhow::Result<Box<dyn RunningNode>>;
 }
 
 /// A node in this process.
-pub trait Running {
+pub trait RunningNode {
     /// Where it listens: `127.0.0.1:8080`.
     fn address(&self) -> std::net::SocketAddr;
     /// Ends it in order; returns when it has ended.

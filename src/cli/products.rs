@@ -77,7 +77,7 @@ struct ImportArgs {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Catalogue {
     products: Vec<ProductRow>,
-    /// Line number and reason.
+    /// OrderLine number and reason.
     refused: Vec<(u64, String)>,
 }
 

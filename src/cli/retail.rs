@@ -7,7 +7,7 @@
 //! number and reason, and the rest goes on. Ids are made of the codes (UUIDv5), so each reading gives the same ones.
 
 use super::rng::named_id;
-use crate::domain::{CustomerId, Line, MAX_ITEMS, Money, MoneyError, ProductId, Quantity, Text};
+use crate::domain::{CustomerId, MAX_ITEMS, Money, MoneyError, OrderLine, ProductId, Quantity, Text};
 use crate::sheet::{Row as Fields, RowError, Sheet, SheetError};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -39,7 +39,7 @@ pub(crate) struct RetailProduct {
 pub(crate) struct RetailOrder {
     pub(crate) invoice: String,
     pub(crate) customer: CustomerId,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<OrderLine>,
     pub(crate) total: Money,
 }
 
@@ -139,7 +139,7 @@ impl Retail {
     /// Whether an order has a line at another price than the catalogue's.
     pub(crate) fn mispriced(&self) -> usize {
         let prices: HashMap<ProductId, Money> = self.products.iter().map(|product| (product.id, product.price)).collect();
-        let differs = |line: &Line| prices.get(&line.product) != Some(&line.price);
+        let differs = |line: &OrderLine| prices.get(&line.product) != Some(&line.price);
         self.orders.iter().filter(|order| order.lines.iter().any(differs)).count()
     }
 
@@ -304,7 +304,7 @@ fn add(order: &mut RetailOrder, product: ProductId, quantity: Quantity, price: M
             line.quantity = Quantity::new(sum).ok_or(Refused::QuantityOutOfBounds)?;
         }
         None if count >= MAX_ITEMS => return Err(Refused::TooManyLines),
-        None => order.lines.push(Line { product, quantity, price }),
+        None => order.lines.push(OrderLine { product, quantity, price }),
     }
     order.total = total;
     Ok(())

@@ -1,9 +1,9 @@
-//! The front door: where it listens and its limits.
+//! The HTTP server: where it listens and its limits.
 
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
-/// The front door. Every limit is there so that no client can take the node from the others.
+/// The HTTP server. Every limit is there so that no client can take the node from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {

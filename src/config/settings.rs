@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The front door.
+    /// The HTTP server.
     pub server: ServerSettings,
     /// Who may come in.
     pub access: AccessSettings,

@@ -13,7 +13,7 @@ pub struct StoreSettings {
     pub url: StoreUrl,
     /// In place of it for the nodes of one role.
     pub role_urls: RoleUrls,
-    /// Slices of the orders, 1 to 1024; fixed when the store is created.
+    /// RoleShards of the orders, 1 to 1024; fixed when the store is created.
     pub shards: u16,
     /// Connections for reading.
     pub readers: u32,
@@ -134,7 +134,7 @@ impl StoreUrl {
         let is_user = |at: &usize| !rest.get(..*at).unwrap_or_default().contains('/');
         let end = rest.find('@').filter(is_user).map(|first| {
             let slash = rest.get(first..).and_then(|rest| rest.find('/')).map_or(rest.len(), |slash| first + slash);
-            rest.get(..slash).and_then(|front| front.rfind('@')).unwrap_or(first)
+            rest.get(..slash).and_then(|handle| handle.rfind('@')).unwrap_or(first)
         });
         let (user, rest) = end.map_or(("", rest), |end| rest.split_at(end));
         let user = user.split_once(':').map_or_else(|| user.to_owned(), |(name, _)| format!("{name}:***"));

@@ -21,8 +21,8 @@ pub mod write;
 pub use crate::db::error::StoreError;
 pub use crate::db::rows::{AnalyticsRow, AuditEntry};
 pub use read::{
-    Correction, CorrectionFilter, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount, OrderAudit, OrderFilter, OrderRow, Page,
-    Reads, Scan, ShardRow, Snapshot, StoredOrder, WriterRow,
+    Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderAudit, OrderFilter,
+    OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 pub use store::{Batch, CommitError, Committed, Deleted, NewWriter, Publishing, Retention, Store, WriterState};
-pub use write::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, StockStep, Undo, Write};
+pub use write::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, ReleaseReason, StockStep, Write};

@@ -5,8 +5,8 @@ use crate::config::{ClusterKey, Purpose};
 use crate::db::error::StoreError;
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::domain::{
-    Channel, CustomerId, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, Marker, Money, NoticeStatus, NoticeTask, Order,
-    OrderId, OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
+    Channel, CustomerId, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, Marker, Money, NoticeStatus, NoticeTask,
+    Order, OrderId, OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
@@ -118,17 +118,17 @@ impl OrderFilter {
 
 /// Which dead letters to list: newest first, after `before` (exclusive).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     /// Only those in this state.
-    pub state: Option<LetterState>,
+    pub state: Option<DeadLetterState>,
     /// Only of this kind.
-    pub kind: Option<LetterKind>,
+    pub kind: Option<DeadLetterKind>,
     /// Only of this cause.
     pub cause: Option<String>,
     /// Only about this order.
     pub order: Option<OrderId>,
     /// Where the page before ended.
-    pub before: Option<LetterPlace>,
+    pub before: Option<DeadLetterPlace>,
     /// At most so many.
     pub limit: u32,
     /// Of so many.
@@ -136,9 +136,9 @@ pub struct LetterFilter {
 }
 
 /// A dead letter's place in their list.
-pub type LetterPlace = (Timestamp, LetterId);
+pub type DeadLetterPlace = (Timestamp, DeadLetterId);
 
-impl LetterFilter {
+impl DeadLetterFilter {
     /// Whether every letter passes it, but for the order.
     pub(in crate::db) fn passes_all(&self) -> bool {
         self.state.is_none() && self.kind.is_none() && self.cause.is_none()
@@ -154,9 +154,9 @@ impl LetterFilter {
 
 /// How many open letters have one cause.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LetterGroup {
+pub struct DeadLetterGroup {
     /// The kind.
-    pub kind: LetterKind,
+    pub kind: DeadLetterKind,
     /// The cause.
     pub cause: String,
     /// The step.
@@ -348,11 +348,11 @@ pub trait Reads: Send + Sync {
     /// The products with the least available stock, at most `most` available, scarcest first.
     fn low_stock(&self, most: i32, limit: u32) -> BoxFuture<'static, Result<Vec<Product>, StoreError>>;
     /// A page of dead letters, newest first.
-    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, LetterPlace>, StoreError>>;
+    fn letters(&self, filter: DeadLetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, DeadLetterPlace>, StoreError>>;
     /// The open letters by kind, cause and step, most first.
-    fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<LetterGroup>, StoreError>>;
+    fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<DeadLetterGroup>, StoreError>>;
     /// One dead letter.
-    fn letter(&self, id: LetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>>;
+    fn letter(&self, id: DeadLetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>>;
     /// What persons did to `subject` (a letter's or product's id), oldest first.
     fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>>;
     /// A page of what persons did to the stock, newest first.

@@ -1,8 +1,8 @@
 //! The writing side: typed writes, gathered by the journal into batches, each batch one transaction.
 
 use crate::domain::{
-    Condition, CorrelationId, DeadLetter, Event, IfMissing, LetterId, LetterState, Marker, Money, NoticeTask, Order, OrderId, OrderStatus,
-    Payment, Pricing, Product, ProductChange, ProductId, Role, Shard, StockChange, StockError, Text, Timestamp, WriterId,
+    Condition, CorrelationId, DeadLetter, DeadLetterId, DeadLetterState, Event, IfMissing, Marker, Money, NoticeTask, Order, OrderId,
+    OrderStatus, Payment, Pricing, Product, ProductChange, ProductId, Role, Shard, StockChange, StockError, Text, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub struct StockStep {
 
 /// Why stock is given back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Undo {
+pub enum ReleaseReason {
     /// The payment failed: a held shipment forbids the release.
     PaymentFailed,
     /// The order is being undone.
@@ -156,14 +156,14 @@ pub enum Write {
         at: Timestamp,
     },
     /// Give an order's stock back, or forbid its later reservation. Event: `InventoryReleased`. After [`Write::HoldStock`] a
-    /// release for [`Undo::PaymentFailed`] does nothing, after [`Write::ShipStock`] none does.
+    /// release for [`ReleaseReason::PaymentFailed`] does nothing, after [`Write::ShipStock`] none does.
     Release {
         /// For which order.
         step: StockStep,
         /// Why.
-        undo: Undo,
+        undo: ReleaseReason,
     },
-    /// The goods have left before payment: a release for [`Undo::PaymentFailed`] must not happen. No event.
+    /// The goods have left before payment: a release for [`ReleaseReason::PaymentFailed`] must not happen. No event.
     HoldStock {
         /// For which order.
         step: StockStep,
@@ -224,7 +224,7 @@ pub enum Write {
     /// Replaces a letter's origin, open or closed; one that is not there is none. Answer: [`Outcome::Done`].
     MarkLetter {
         /// Which.
-        id: LetterId,
+        id: DeadLetterId,
         /// What it keeps of its message from now on.
         origin: String,
     },
@@ -233,9 +233,9 @@ pub enum Write {
     /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
     CloseLetter {
         /// Which.
-        id: LetterId,
+        id: DeadLetterId,
         /// How.
-        state: LetterState,
+        state: DeadLetterState,
         /// Who.
         by: Text<100>,
         /// Why.
@@ -315,7 +315,7 @@ impl Write {
 
     /// The role and the shard whose owner alone may write this; none for what belongs to no order.
     #[must_use]
-    pub fn slice(&self) -> Option<(Role, Shard)> {
+    pub fn role_shard(&self) -> Option<(Role, Shard)> {
         match self {
             Self::Place { order, .. } | Self::Save { order, .. } => Some((Role::Order, order.shard)),
             Self::Reserve { order, .. } => Some((Role::Inventory, order.shard)),
@@ -366,7 +366,7 @@ impl Write {
             | Self::ClaimLog { .. }
             | Self::EndExpired { .. }
             | Self::TakeShards { .. }
-            | Self::ReleaseShards { .. } => self.slice().map(|(_, shard)| shard),
+            | Self::ReleaseShards { .. } => self.role_shard().map(|(_, shard)| shard),
         }
     }
 }

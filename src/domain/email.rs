@@ -1,4 +1,4 @@
-//! The one judge of email addresses: what the front door lets in is what the mailer can send to.
+//! The one judge of email addresses: what the HTTP server lets in is what the mailer can send to.
 
 use email_address::EmailAddress;
 

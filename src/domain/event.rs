@@ -2,7 +2,7 @@
 
 use super::ids::Derived;
 use super::{
-    Channel, CorrelationId, EventId, Line, Money, NoticeId, NoticeKind, Order, OrderId, PaymentId, ProductId, Quantity, ReservationId,
+    Channel, CorrelationId, EventId, Money, NoticeId, NoticeKind, Order, OrderId, OrderLine, PaymentId, ProductId, Quantity, ReservationId,
     Role, Shard, Text, Timestamp, Topic,
 };
 use crate::domain::channel::notice_id;
@@ -18,8 +18,8 @@ pub struct ReservedLine {
     pub quantity: Quantity,
 }
 
-impl From<&Line> for ReservedLine {
-    fn from(line: &Line) -> Self {
+impl From<&OrderLine> for ReservedLine {
+    fn from(line: &OrderLine) -> Self {
         Self { product: line.product, quantity: line.quantity }
     }
 }

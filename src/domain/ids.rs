@@ -83,8 +83,8 @@ impl OrderId {
         let (high, low) = self.0.as_u64_pair();
         let mixed = low ^ splitmix((space << 32) | u64::from(number));
         let mut bytes = [0u8; 16];
-        let (front, back) = bytes.split_at_mut(8);
-        front.copy_from_slice(&high.to_be_bytes());
+        let (handle, back) = bytes.split_at_mut(8);
+        handle.copy_from_slice(&high.to_be_bytes());
         back.copy_from_slice(&mixed.to_be_bytes());
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }

@@ -7,11 +7,11 @@ use uuid::Uuid;
 /// A dead letter's id; derived from what it is about, so that a repeated failure is one letter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct LetterId(pub Uuid);
+pub struct DeadLetterId(pub Uuid);
 
 /// What kind of thing waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum LetterKind {
+pub enum DeadLetterKind {
     /// A step of a saga failed past its policy; the order is parked.
     Step,
     /// A notice was given up.
@@ -22,7 +22,7 @@ pub enum LetterKind {
     Message,
 }
 
-impl LetterKind {
+impl DeadLetterKind {
     /// All.
     pub const ALL: [Self; 4] = [Self::Step, Self::Notice, Self::Anomaly, Self::Message];
 
@@ -55,7 +55,7 @@ impl LetterKind {
 
 /// Whether a letter still waits; the closed ones say how they were closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum LetterState {
+pub enum DeadLetterState {
     /// Waits for a person.
     Open,
     /// Tried again.
@@ -72,7 +72,7 @@ pub enum LetterState {
     Accepted,
 }
 
-impl LetterState {
+impl DeadLetterState {
     /// All.
     pub const ALL: [Self; 7] =
         [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done, Self::Accepted];
@@ -102,9 +102,9 @@ impl LetterState {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter {
     /// Its id.
-    pub id: LetterId,
+    pub id: DeadLetterId,
     /// What kind of thing waits.
-    pub kind: LetterKind,
+    pub kind: DeadLetterKind,
     /// Whose work it was.
     pub role: Role,
     /// Which order it is about, if known.
@@ -120,7 +120,7 @@ pub struct DeadLetter {
     /// How often it was tried.
     pub tries: u32,
     /// Whether it still waits.
-    pub state: LetterState,
+    pub state: DeadLetterState,
     /// When it was put here.
     pub created_at: Timestamp,
     /// When it was closed.
@@ -132,9 +132,9 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// An open letter about a step of an order. `number` tells letters of one kind and order apart.
     #[must_use]
-    pub fn about(order: OrderId, shard: Shard, kind: LetterKind, number: u32, role: Role, step: &str, now: Timestamp) -> Self {
+    pub fn about(order: OrderId, shard: Shard, kind: DeadLetterKind, number: u32, role: Role, step: &str, now: Timestamp) -> Self {
         Self {
-            id: LetterId(order.derive(Derived::Event(0x4000_0000 | (kind.number() << 16) | number))),
+            id: DeadLetterId(order.derive(Derived::Event(0x4000_0000 | (kind.number() << 16) | number))),
             kind,
             role,
             order: Some(order),
@@ -143,7 +143,7 @@ impl DeadLetter {
             cause: Text::lossy("unknown"),
             detail: Text::lossy("-"),
             tries: 0,
-            state: LetterState::Open,
+            state: DeadLetterState::Open,
             created_at: now,
             closed_at: None,
             origin: None,

@@ -32,7 +32,7 @@ impl Quantity {
 
 /// One product of an order at the price that the customer saw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Line {
+pub struct OrderLine {
     /// Which product.
     pub product: ProductId,
     /// How many.
@@ -79,7 +79,7 @@ pub struct Order {
     /// Who ordered.
     pub customer: CustomerId,
     /// What, 1 to [`MAX_ITEMS`] lines, no product twice.
-    pub lines: Vec<Line>,
+    pub lines: Vec<OrderLine>,
     /// The sum of price times quantity.
     pub total: Money,
     /// How the customer pays, as named by the client.
@@ -116,7 +116,7 @@ impl Order {
     ///
     /// # Errors
     /// See [`OrderError`].
-    pub fn total_of(lines: &[Line]) -> Result<Money, OrderError> {
+    pub fn total_of(lines: &[OrderLine]) -> Result<Money, OrderError> {
         if lines.is_empty() || lines.len() > MAX_ITEMS {
             return Err(OrderError::ItemCount);
         }
@@ -148,7 +148,7 @@ impl Order {
     }
 }
 
-fn first_duplicate(lines: &[Line]) -> Option<usize> {
+fn first_duplicate(lines: &[OrderLine]) -> Option<usize> {
     if lines.len() <= 8 {
         return (1..lines.len())
             .find(|&at| lines.get(at).is_some_and(|line| lines.iter().take(at).any(|earlier| earlier.product == line.product)));

@@ -96,11 +96,11 @@ impl FromIterator<Role> for Roles {
     }
 }
 
-/// Slices of the orders: for each shard the roles in which it is somebody's.
+/// RoleShards of the orders: for each shard the roles in which it is somebody's.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Slices(Vec<Roles>);
+pub struct RoleShards(Vec<Roles>);
 
-impl Slices {
+impl RoleShards {
     /// The roles of a shard.
     #[must_use]
     pub fn roles(&self, shard: Shard) -> Roles {
@@ -149,17 +149,17 @@ impl Slices {
     }
 }
 
-impl FromIterator<(Role, Shard)> for Slices {
-    fn from_iter<T: IntoIterator<Item = (Role, Shard)>>(slices: T) -> Self {
+impl FromIterator<(Role, Shard)> for RoleShards {
+    fn from_iter<T: IntoIterator<Item = (Role, Shard)>>(role_shards: T) -> Self {
         let mut all = Self::default();
-        all.extend(slices);
+        all.extend(role_shards);
         all
     }
 }
 
-impl Extend<(Role, Shard)> for Slices {
-    fn extend<T: IntoIterator<Item = (Role, Shard)>>(&mut self, slices: T) {
-        for (role, shard) in slices {
+impl Extend<(Role, Shard)> for RoleShards {
+    fn extend<T: IntoIterator<Item = (Role, Shard)>>(&mut self, role_shards: T) {
+        for (role, shard) in role_shards {
             self.insert(role, shard);
         }
     }
@@ -171,15 +171,16 @@ mod tests {
 
     #[test]
     fn slices_are_kept_by_role_and_shard() {
-        let mut slices: Slices = [(Role::Order, Shard(3)), (Role::Payment, Shard(3)), (Role::Order, Shard(700))].into_iter().collect();
-        assert!(slices.has(Role::Payment, Shard(3)) && !slices.has(Role::Payment, Shard(700)));
-        assert_eq!(slices.shards_of(Role::Order), [Shard(3), Shard(700)]);
-        slices.remove(Role::Order, Shard(3));
-        slices.remove(Role::Order, Shard(9));
-        assert_eq!(slices.iter().collect::<Vec<_>>(), [(Role::Payment, Shard(3)), (Role::Order, Shard(700))]);
-        slices.remove(Role::Payment, Shard(3));
-        slices.remove(Role::Order, Shard(700));
-        assert!(slices.is_empty());
+        let mut role_shards: RoleShards =
+            [(Role::Order, Shard(3)), (Role::Payment, Shard(3)), (Role::Order, Shard(700))].into_iter().collect();
+        assert!(role_shards.has(Role::Payment, Shard(3)) && !role_shards.has(Role::Payment, Shard(700)));
+        assert_eq!(role_shards.shards_of(Role::Order), [Shard(3), Shard(700)]);
+        role_shards.remove(Role::Order, Shard(3));
+        role_shards.remove(Role::Order, Shard(9));
+        assert_eq!(role_shards.iter().collect::<Vec<_>>(), [(Role::Payment, Shard(3)), (Role::Order, Shard(700))]);
+        role_shards.remove(Role::Payment, Shard(3));
+        role_shards.remove(Role::Order, Shard(700));
+        assert!(role_shards.is_empty());
         assert_eq!(Role::ALL.into_iter().collect::<Roles>(), Roles::ALL);
     }
 }

@@ -1,6 +1,6 @@
 //! Stock: what there is of each product, and the decision whether an order can have its lines.
 
-use super::{Line, Money, ProductId, Shortage, Text};
+use super::{Money, OrderLine, ProductId, Shortage, Text};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -263,7 +263,7 @@ pub enum ReserveDecision {
 
 /// Decides one order against the products that it touches; the orders of a batch are decided in the order of their arrival.
 /// A product missing from `products` is not in the catalogue.
-pub fn reserve(products: &mut BTreeMap<ProductId, Product>, lines: &[Line], pricing: Pricing) -> ReserveDecision {
+pub fn reserve(products: &mut BTreeMap<ProductId, Product>, lines: &[OrderLine], pricing: Pricing) -> ReserveDecision {
     let mut shortages = Vec::new();
     for line in lines {
         match products.get(&line.product) {
@@ -292,6 +292,6 @@ pub fn reserve(products: &mut BTreeMap<ProductId, Product>, lines: &[Line], pric
     ReserveDecision::Reserved
 }
 
-fn quantity(line: &Line) -> i32 {
+fn quantity(line: &OrderLine) -> i32 {
     i32::try_from(line.quantity.get()).unwrap_or(i32::MAX)
 }

@@ -97,9 +97,9 @@ where
         let http_request = request.request().clone();
         let admitted = door.admit(&request).map(|(place, caller)| {
             let call = Call { state: door.state.clone(), caller, correlation };
-            let onward = door.elsewhere.map(|role| (role, call.clone()));
+            let forwarded = door.elsewhere.map(|role| (role, call.clone()));
             request.extensions_mut().insert(call);
-            (place, self.inner.clone(), onward)
+            (place, self.inner.clone(), forwarded)
         });
         Box::pin(async move {
             let answer = match admitted {

@@ -1,5 +1,5 @@
-//! The front door: routes, wire types, access, problems. Owns what a client sees and nothing of what is true: every answer rests on
-//! what [`Front`](crate::actors::Front) and its reads say is stored.
+//! The HTTP server: routes, wire types, access, problems. Owns what a client sees and nothing of what is true: every answer rests on
+//! what [`NodeHandle`](crate::actors::NodeHandle) and its reads say is stored.
 //!
 //! Promises: no request makes a 5xx by its content; every refusal is a problem (RFC 9457) that names every broken field; nothing a
 //! client does slowly, hugely or often takes the node from the others. Knows nothing of actors' insides or the database.

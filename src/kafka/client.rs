@@ -175,11 +175,11 @@ pub fn producer_config(settings: &KafkaSettings, name: &str) -> Result<ClientCon
 /// Most kilobytes that wait to be sent, also where events are long.
 const QUEUE_KBYTES: &str = "65536";
 
-/// The ears of a client: its errors become the state of the brokers, its log lines ours.
+/// The callbacks of a client: its errors become the state of the brokers, its log lines ours.
 #[derive(Clone, Debug)]
-pub struct Ears(pub BrokerState);
+pub struct ClientCallbacks(pub BrokerState);
 
-impl ClientContext for Ears {
+impl ClientContext for ClientCallbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -201,4 +201,4 @@ impl ClientContext for Ears {
     }
 }
 
-impl ConsumerContext for Ears {}
+impl ConsumerContext for ClientCallbacks {}

@@ -16,21 +16,21 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
     /// What ordermill writes; others may rely on every field that is required.
-    Written,
+    Produced,
     /// What ordermill takes from others; it needs no more than what is required.
-    Taken,
+    Consumed,
 }
 
 impl Side {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Written, Self::Taken];
+    pub const ALL: [Self; 2] = [Self::Produced, Self::Consumed];
 
     /// The folder of its schemas under `contracts/`.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
-            Self::Written => "written",
-            Self::Taken => "taken",
+            Self::Produced => "produced",
+            Self::Consumed => "consumed",
         }
     }
 }
@@ -40,12 +40,12 @@ impl Side {
 pub fn schema(kind: EventKind, side: Side) -> Value {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
     let generator = match side {
-        Side::Written => settings.for_serialize().into_generator(),
-        Side::Taken => settings.for_deserialize().into_generator(),
+        Side::Produced => settings.for_serialize().into_generator(),
+        Side::Consumed => settings.for_deserialize().into_generator(),
     };
     let mut schema = Value::from(of_kind(kind, generator));
     tidy(&mut schema, side);
-    if side == Side::Taken {
+    if side == Side::Consumed {
         with_null(&mut schema);
     }
     if let Value::Object(fields) = &mut schema {
@@ -120,7 +120,7 @@ fn tidy(schema: &mut Value, side: Side) {
             if fields.get("format").is_some_and(is_rusts) {
                 fields.remove("format");
             }
-            if side == Side::Written {
+            if side == Side::Produced {
                 without_null(fields);
             }
             fields.values_mut().for_each(|inner| tidy(inner, side));
@@ -179,11 +179,11 @@ pub fn asyncapi() -> Value {
     let mut schemas = Map::new();
     let mut messages = Map::new();
     for kind in EventKind::ALL {
-        schemas.insert(kind.name().to_owned(), in_document(schema(kind, Side::Written)));
+        schemas.insert(kind.name().to_owned(), in_document(schema(kind, Side::Produced)));
         messages.insert(kind.name().to_owned(), message(kind, kind.name()));
     }
     let taken = format!("{}Taken", EventKind::OrderShipped.name());
-    schemas.insert(taken.clone(), in_document(schema(EventKind::OrderShipped, Side::Taken)));
+    schemas.insert(taken.clone(), in_document(schema(EventKind::OrderShipped, Side::Consumed)));
     messages.insert(taken.clone(), message(EventKind::OrderShipped, &taken));
     let mut channels = Map::new();
     let mut operations = Map::new();
@@ -217,7 +217,7 @@ pub fn asyncapi() -> Value {
 const ABOUT: &str = "What ordermill says and hears on Kafka. Every event is about one order; its key is the order's id, so that an \
     order's events of one topic keep their order. Every event comes at least once: a repeat has the same eventId, and the header \
     `repeat` where ordermill knows that it is one. Fields are added within a version; pass over those that you do not know. A service \
-    that takes a role's place writes that role's topic in the form of `contracts/taken`.";
+    that takes a role's place writes that role's topic in the form of `contracts/consumed`.";
 
 /// AsyncAPI's schemas are drafts of their own; the key that names the draft has no place in them.
 fn in_document(mut schema: Value) -> Value {

@@ -1,6 +1,6 @@
 //! The Kafka edge: what the node says to other nodes and teams, and what it hears from them.
 //!
-//! Owns the wire types, the topics, publisher and consumer, and the contract with other teams. It knows the actors by their front and their messages
+//! Owns the wire types, the topics, publisher and consumer, and the contract with other teams. It knows the actors by their handle and their messages
 //! only, and the database by its reads.
 
 pub mod client;

@@ -1,6 +1,6 @@
 //! Asks the brokers, in a steady rhythm, whether they are there: a node that has nothing to say would not notice that they are not.
 
-use super::client::{self, BrokerState, Ears};
+use super::client::{self, BrokerState, ClientCallbacks};
 use crate::config::KafkaSettings;
 use rdkafka::admin::AdminClient;
 use rdkafka::error::KafkaError;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The client that asks.
 #[derive(Clone)]
 pub struct Probe {
-    client: Arc<AdminClient<Ears>>,
+    client: Arc<AdminClient<ClientCallbacks>>,
     state: BrokerState,
     limit: Duration,
 }
@@ -21,7 +21,7 @@ impl Probe {
     /// # Errors
     /// A setting that librdkafka does not take.
     pub fn new(settings: &KafkaSettings, state: &BrokerState) -> Result<Self, KafkaError> {
-        let client = client::config(settings, "probe")?.create_with_context(Ears(state.clone()))?;
+        let client = client::config(settings, "probe")?.create_with_context(ClientCallbacks(state.clone()))?;
         Ok(Self { client: Arc::new(client), state: state.clone(), limit: Duration::from_millis(settings.request_timeout_ms) })
     }
 

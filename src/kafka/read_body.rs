@@ -8,8 +8,8 @@ use super::wire::{
 use super::wire_ours::{AnswerAccepted, StepParked};
 use super::{headers, times};
 use crate::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
-    OrderError, OrderId, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp,
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Money, NoticeKind, Order, OrderError,
+    OrderId, OrderLine, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp,
 };
 use crate::kafka::message::{MessageError, Reading, Record};
 use serde::de::DeserializeOwned;
@@ -206,9 +206,10 @@ fn quantity(field: &str, count: i64) -> Result<Quantity, MessageError> {
 }
 
 fn order_created(body: OrderCreated<'static>, head: &Head) -> Result<EventBody, MessageError> {
-    let line =
-        |item: &Item| Ok(Line { product: ProductId(item.product_id), quantity: quantity("items", item.quantity)?, price: item.price.0 });
-    let lines: Vec<Line> = body.items.iter().map(line).collect::<Result<_, MessageError>>()?;
+    let line = |item: &Item| {
+        Ok(OrderLine { product: ProductId(item.product_id), quantity: quantity("items", item.quantity)?, price: item.price.0 })
+    };
+    let lines: Vec<OrderLine> = body.items.iter().map(line).collect::<Result<_, MessageError>>()?;
     let total = Order::total_of(&lines).map_err(|error| match error {
         OrderError::ItemCount | OrderError::DuplicateProduct(_) | OrderError::FreeItem(_) => wrong("items", &error.to_string()),
         OrderError::TotalTooLarge => wrong("totalAmount", &error.to_string()),

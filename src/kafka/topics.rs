@@ -1,6 +1,6 @@
 //! The topics: their names, and that each has as many partitions as the store has shards.
 
-use super::client::{self, BrokerState, Ears};
+use super::client::{self, BrokerState, ClientCallbacks};
 use super::troubles::{Trouble, TroubleKind};
 use crate::config::KafkaSettings;
 use crate::domain::{Shards, Topic};
@@ -108,7 +108,7 @@ pub async fn ensure(settings: &KafkaSettings, state: &BrokerState, shards: Shard
     let wants = usize::from(shards.count());
     let names = TopicNames::of(settings).all();
     let config = client::config(settings, "topics").map_err(TopicsError::Away)?;
-    let admin: AdminClient<Ears> = config.create_with_context(Ears(state.clone())).map_err(TopicsError::Away)?;
+    let admin: AdminClient<ClientCallbacks> = config.create_with_context(ClientCallbacks(state.clone())).map_err(TopicsError::Away)?;
     let timeout = Duration::from_millis(settings.request_timeout_ms);
     // The question waits on its thread; a task of its own lets this one go on.
     let asking = tokio::task::spawn_blocking(move || {
@@ -147,7 +147,7 @@ fn new_topic(name: &str, shards: Shards, copies: i32) -> NewTopic<'_> {
     if copies > 2 { topic.set("min.insync.replicas", "2") } else { topic }
 }
 
-fn partitions(admin: &AdminClient<Ears>, timeout: Duration) -> Result<HashMap<String, usize>, KafkaError> {
+fn partitions(admin: &AdminClient<ClientCallbacks>, timeout: Duration) -> Result<HashMap<String, usize>, KafkaError> {
     let metadata = admin.inner().fetch_metadata(None, timeout)?;
     let there = metadata.topics().iter().filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
     Ok(there.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())

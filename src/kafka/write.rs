@@ -172,8 +172,11 @@ fn words<const MAX: usize>(text: &Text<MAX>) -> Words<'_> {
 }
 
 fn order_created(order: &Order) -> OrderCreated<'_> {
-    let item =
-        |line: &crate::domain::Line| Item { product_id: line.product.0, quantity: line.quantity.get().into(), price: Amount(line.price) };
+    let item = |line: &crate::domain::OrderLine| Item {
+        product_id: line.product.0,
+        quantity: line.quantity.get().into(),
+        price: Amount(line.price),
+    };
     OrderCreated {
         customer_id: order.customer.0,
         items: order.lines.iter().map(item).collect(),

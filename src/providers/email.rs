@@ -5,7 +5,7 @@ use crate::providers::call::Call;
 
 /// Sends email. A repeat is another email: whoever calls knows what was sent.
 pub trait Mailer: Send + Sync {
-    /// Hands one email over.
+    /// MessageProcessor one email over.
     fn send(&self, email: Email) -> Call<()>;
 }
 

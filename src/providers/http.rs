@@ -17,11 +17,11 @@ const MAX_BOOKS_BYTES: usize = 8 * 1024 * 1024;
 
 /// A payment provider at a URL.
 #[derive(Clone, Debug)]
-pub struct HttpPayment(Line);
+pub struct HttpPayment(Endpoint);
 
 /// An SMS provider at a URL.
 #[derive(Clone, Debug)]
-pub struct HttpTexter(Line);
+pub struct HttpTexter(Endpoint);
 
 impl HttpPayment {
     /// The provider that the settings name; connects when it is first called.
@@ -29,7 +29,7 @@ impl HttpPayment {
     /// # Errors
     /// The URL is none, or TLS cannot be set up.
     pub fn new(settings: &PaymentSettings) -> Result<Self, SetupError> {
-        Line::new("payment.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
+        Endpoint::new("payment.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
     }
 }
 
@@ -39,7 +39,7 @@ impl HttpTexter {
     /// # Errors
     /// The URL is none, or TLS cannot be set up.
     pub fn new(settings: &SmsSettings) -> Result<Self, SetupError> {
-        Line::new("sms.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
+        Endpoint::new("sms.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
     }
 }
 
@@ -152,13 +152,13 @@ impl Texter for HttpTexter {
 
 /// One party's address, credentials and connections.
 #[derive(Clone, Debug)]
-struct Line {
+struct Endpoint {
     client: Client,
     base: Url,
     api_key: Option<Secret>,
 }
 
-impl Line {
+impl Endpoint {
     fn new(setting: &'static str, url: &str, timeout_ms: u64, api_key: Option<Secret>) -> Result<Self, SetupError> {
         let refuse = |reason: String| SetupError { setting, reason };
         let base: Url = url.trim_end_matches('/').parse().map_err(|error| refuse(format!("{error}")))?;

@@ -5,7 +5,7 @@ use crate::providers::call::Call;
 
 /// Sends text messages. A repeat is another message: whoever calls knows what was sent.
 pub trait Texter: Send + Sync {
-    /// Hands one message over.
+    /// MessageProcessor one message over.
     fn send(&self, sms: Sms) -> Call<()>;
 }
 

@@ -1,7 +1,7 @@
 //! Answers that another team's role owes and does not give: after a while a person is told. Pure.
 
 use super::{Facts, Owed, Record, owed, policy};
-use crate::domain::{DeadLetter, LetterKind, Order, Role, Roles, Timestamp};
+use crate::domain::{DeadLetter, DeadLetterKind, Order, Role, Roles, Timestamp};
 use crate::saga::park::{Effects, is_parked_for};
 
 /// The cause of such letters.
@@ -70,7 +70,7 @@ pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp
         awaited.role.name(),
         awaited.since
     );
-    let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, number, awaited.role, step, now);
+    let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, number, awaited.role, step, now);
     super::park::park(record, letter.because(OVERDUE, &detail, 0), effects);
 }
 

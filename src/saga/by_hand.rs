@@ -4,7 +4,7 @@
 use super::dispute::dispute;
 pub use super::undo::Undo;
 use super::{Facts, NoticeFact, Owed, PaymentFact, Record, StockFact, awaited, external, owed, step};
-use crate::domain::{DeadLetter, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
+use crate::domain::{DeadLetter, DeadLetterKind, EventBody, EventKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
 use crate::saga::park::{EXTERNAL, Effects, STORE};
 
 /// Looks after what `external_roles` owe and will not do: a payment that was never asked for is none, and an undo becomes a letter.
@@ -32,7 +32,7 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
         return;
     }
     if let Some(undo) = Undo::ALL.into_iter().find(|undo| external_roles.has(undo.role()) && undo.is_owed(&debts)) {
-        let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, undo.number(), undo.role(), undo.step(), now);
+        let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, undo.number(), undo.role(), undo.step(), now);
         let what = match undo {
             Undo::Refund => format!("{} are owed back: {}", step::paid(order, &record.facts), undo.what()),
             Undo::Release => undo.what().to_owned(),
@@ -266,7 +266,7 @@ mod tests {
         let effects = hear(&order, &mut record, EventBody::PaymentRefunded { amount: order.total }, external, now);
         assert!(record.parked.is_none() && record.facts.refunded.is_some(), "{record:?}");
         let closed: Vec<_> = effects.letters.iter().map(|letter| (letter.id, letter.state)).collect();
-        assert_eq!(closed, [(letter.id, crate::domain::LetterState::Done)]);
+        assert_eq!(closed, [(letter.id, crate::domain::DeadLetterState::Done)]);
     }
 
     /// A letter may outlive what it is about: what is owed by then is another matter.

@@ -6,7 +6,7 @@
 use super::park::{EXTERNAL, is_parked_for};
 use super::undo::Undo;
 use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, owed, status, step, table};
-use crate::domain::{DeadLetter, Event, EventBody, EventKind, LetterKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
+use crate::domain::{DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
 use crate::saga::dispute::{Dispute, dispute};
 use crate::saga::park::Effects;
 
@@ -253,7 +253,7 @@ fn contradict(order: &Order, record: &mut Record, kind: EventKind, said: &str, w
         "another team's role says {said}, which contradicts {what}. The order stays {status} and nothing was done: find out from that \
          team what is true; compensate if the order is to be undone, else discard this letter"
     );
-    let letter = DeadLetter::about(order.id, order.shard, LetterKind::Anomaly, kind.number().into(), Role::Order, kind.name(), now);
+    let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Anomaly, kind.number().into(), Role::Order, kind.name(), now);
     effects.letters.push(letter.because(CONTRADICTION, &detail, 1));
 }
 
@@ -272,7 +272,7 @@ fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Times
         }
     };
     let detail = format!("{detail}: accept it, and the order goes on with it, or compensate, and it is to be given back");
-    let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, dispute.number(), role, step, now);
+    let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, dispute.number(), role, step, now);
     effects.letters.push(letter.because(dispute.cause(), &detail, 1));
     effects.changed = true;
     if record.parked.is_none() {

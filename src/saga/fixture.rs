@@ -1,6 +1,6 @@
 //! An order for unit tests.
 
-use crate::domain::{CorrelationId, CustomerId, Line, Money, Order, OrderId, ProductId, Quantity, Shard, Text, Timestamp};
+use crate::domain::{CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, ProductId, Quantity, Shard, Text, Timestamp};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ pub(super) fn order() -> Arc<Order> {
         id: OrderId::from_parts(1_700_000_000_000, [3; 10]),
         shard: Shard(0),
         customer: CustomerId(Uuid::nil()),
-        lines: vec![Line { product: ProductId(Uuid::nil()), quantity: Quantity::new(4).unwrap(), price }],
+        lines: vec![OrderLine { product: ProductId(Uuid::nil()), quantity: Quantity::new(4).unwrap(), price }],
         total: Money::from_minor(1000).unwrap(),
         payment_method: Text::lossy("card"),
         contact: None,

@@ -15,14 +15,14 @@ mod fixture;
 pub mod invariants;
 pub mod park;
 pub mod policy;
-mod recount;
-pub mod sharing;
+pub mod rebalance;
+mod replay;
 pub mod step;
 pub mod table;
 mod undo;
 
 pub use crate::saga::park::Effects;
 pub use facts::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
-pub use recount::{recount, sale};
+pub use replay::{replay, sale};
 pub use step::Rejection;
 pub use table::{Owed, owed, settled, status};

@@ -2,7 +2,9 @@
 
 use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
-use crate::domain::{CancelledBy, DeadLetter, Event, EventBody, EventKind, LetterKind, Money, Order, OrderStatus, Role, Text, Timestamp};
+use crate::domain::{
+    CancelledBy, DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Money, Order, OrderStatus, Role, Text, Timestamp,
+};
 use crate::saga::dispute::dispute;
 use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, is_parked_for, park};
 
@@ -217,7 +219,7 @@ pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejectio
 /// The letter about a step of a role that failed past its policy.
 #[must_use]
 pub fn step_letter(order: &Order, role: Role, step: &str, now: Timestamp) -> DeadLetter {
-    DeadLetter::about(order.id, order.shard, LetterKind::Step, 0, role, step, now)
+    DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, 0, role, step, now)
 }
 
 /// Parks the order for a role elsewhere that has kept the letter, unless what failed is not owed any more. The letter is put here
@@ -355,15 +357,15 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
                           which is given back), or get the goods back and compensate";
             // Whatever it was parked for: this is not told again.
             record.parked = None;
-            park(record, letter(LetterKind::Step, 1, "release", SHIPPED_UNPAID, detail), effects);
+            park(record, letter(DeadLetterKind::Step, 1, "release", SHIPPED_UNPAID, detail), effects);
         }
         OrderStatus::Failed => {
             let detail = "the goods have left but the payment failed and their stock was given back: collect the money, or get them back";
-            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", SHIPPED_UNPAID, detail));
+            effects.letters.push(letter(DeadLetterKind::Anomaly, SHIPPED_DEAD, "ship", SHIPPED_UNPAID, detail));
         }
         OrderStatus::Cancelled => {
             let detail = "the goods have left but their stock could not be had: correct the stock, or get the goods back";
-            effects.letters.push(letter(LetterKind::Anomaly, SHIPPED_DEAD, "ship", "shipped-without-stock", detail));
+            effects.letters.push(letter(DeadLetterKind::Anomaly, SHIPPED_DEAD, "ship", "shipped-without-stock", detail));
         }
         OrderStatus::Pending
         | OrderStatus::InventoryReserved
@@ -417,7 +419,7 @@ fn anomaly(order: &Order, event: &Event, now: Timestamp, effects: &mut Effects, 
     let number = u32::from(event.kind().number());
     let detail = format!("{} contradicts what was recorded before; its undo, if it owes one, goes on", event.kind().name());
     effects.letters.push(
-        DeadLetter::about(order.id, order.shard, LetterKind::Anomaly, number, Role::Order, event.kind().name(), now)
+        DeadLetter::about(order.id, order.shard, DeadLetterKind::Anomaly, number, Role::Order, event.kind().name(), now)
             .because(cause, &detail, 1),
     );
     effects.changed = true;

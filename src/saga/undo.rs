@@ -2,7 +2,7 @@
 
 use super::Owed;
 use super::park::EXTERNAL;
-use crate::domain::{DeadLetter, LetterKind, LetterState, Order, Role, Timestamp};
+use crate::domain::{DeadLetter, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
 
 /// An undo that a person does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,9 +64,9 @@ impl Undo {
 
     /// Its letter, closed: the other team has done it by itself.
     pub(super) fn settled(self, order: &Order, now: Timestamp) -> DeadLetter {
-        let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, self.number(), self.role(), self.step(), now);
+        let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, self.number(), self.role(), self.step(), now);
         let letter = letter.because(EXTERNAL, "that team says that it has given it back itself: nothing is left to do", 0);
-        DeadLetter { state: LetterState::Done, closed_at: Some(now), ..letter }
+        DeadLetter { state: DeadLetterState::Done, closed_at: Some(now), ..letter }
     }
 
     pub(super) fn what(self) -> &'static str {

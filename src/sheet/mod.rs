@@ -1,4 +1,4 @@
-//! CSV files as people have them: the one reader of the front door and of the command line.
+//! CSV files as people have them: the one reader of the HTTP server and of the command line.
 //!
 //! Finds out the delimiter, passes over a byte order mark, names columns whatever their case, and says of each row which line of the
 //! file it is, however the lines end. Knows no HTTP and no node: text in, rows and reasons out.

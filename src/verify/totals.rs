@@ -2,7 +2,7 @@
 
 use crate::domain::analytics::{PRODUCT_TOTAL, TOTAL};
 use crate::domain::{AnalyticsRow, LoggedEvent, Order, Tally};
-use crate::saga::{Record, recount};
+use crate::saga::{Record, replay};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Totals {
 
     /// Counts what an order's record tells.
     pub(super) fn tell(&mut self, order: &Arc<Order>, record: &Record) {
-        recount(order, record, &mut self.tally);
+        replay(order, record, &mut self.tally);
         self.sum_up(TALLY_ROWS);
     }
 

@@ -4,14 +4,14 @@
 use crate::planned::Planned;
 use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, until};
 use ordermill::actors::faults::Point;
-use ordermill::actors::{ActorCount, Command, Front};
+use ordermill::actors::{ActorCount, Command, NodeHandle};
 use ordermill::config::providers::Behaviour;
 use ordermill::domain::OrderStatus;
 use ordermill::providers::sandbox::Party;
 use ordermill::saga::Shipment;
 
-pub fn count(front: &Front, kind: &str) -> ActorCount {
-    front.report().actors.into_iter().find(|actor| actor.kind == kind).expect("every kind is reported")
+pub fn count(handle: &NodeHandle, kind: &str) -> ActorCount {
+    handle.report().actors.into_iter().find(|actor| actor.kind == kind).expect("every kind is reported")
 }
 
 /// The actor dies once at `point`. Answers of providers take a second, so that two orders are in the middle of everything.
@@ -36,32 +36,32 @@ fn check(kind: &'static str, point: Point) {
         );
         plan.arm(usize::from(is_at_start));
         let node = world.start().await;
-        let front = node.front();
-        put_product(front, 1, 1000, 10).await;
-        let neighbour = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+        let handle = node.handle();
+        put_product(handle, 1, 1000, 10).await;
+        let neighbour = handle.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
         plan.spare(neighbour);
         plan.arm(usize::from(!is_at_start));
-        let mut placed = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await;
+        let mut placed = handle.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await;
         if matches!(point, Point::OrderStarted | Point::RouterMessage) {
             assert!(placed.is_err(), "it died before anything was sent, so it is known not to be stored");
-            placed = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await;
+            placed = handle.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await;
         }
         let order = placed.unwrap().order.id;
-        settled(front, neighbour, OrderStatus::Confirmed).await;
-        settled(front, order, OrderStatus::Confirmed).await;
-        front.command(order, Command::Ship(Shipment::default()), LIMIT).await.unwrap();
-        settled(front, order, OrderStatus::Shipped).await;
+        settled(handle, neighbour, OrderStatus::Confirmed).await;
+        settled(handle, order, OrderStatus::Confirmed).await;
+        handle.command(order, Command::Ship(Shipment::default()), LIMIT).await.unwrap();
+        settled(handle, order, OrderStatus::Shipped).await;
         until("the panic has happened", || async { plan.happened() == 1 || is_at_start }).await;
-        let restarted = count(front, kind);
+        let restarted = count(handle, kind);
         assert_eq!(restarted.restarts, 1, "{restarted:?}");
         assert!(restarted.last_cause.is_some_and(|cause| cause.contains(&format!("planned at {point:?}"))));
-        for other in front.report().actors.iter().filter(|actor| actor.kind != kind) {
+        for other in handle.report().actors.iter().filter(|actor| actor.kind != kind) {
             assert_eq!((other.restarts, &other.last_cause), (0, &None), "{other:?}");
         }
-        let product = front.reads().product(crate::support::product(1)).await.unwrap().unwrap();
+        let product = handle.reads().product(crate::support::product(1)).await.unwrap().unwrap();
         assert_eq!((product.available, product.reserved, product.shipped), (8, 1, 1));
-        until("the orders rest", || async { count(front, "order").alive == 0 }).await;
-        until("the node is ready", || async { front.not_ready().is_empty() }).await;
+        until("the orders rest", || async { count(handle, "order").alive == 0 }).await;
+        until("the node is ready", || async { handle.not_ready().is_empty() }).await;
     });
 }
 
@@ -130,13 +130,13 @@ fn an_arbiter_beats_on_while_its_supervisor_dies_again_and_again() {
         let mut world = World1::new(70);
         world.faults = plan.faults();
         let node = world.start().await;
-        let front = node.front();
+        let handle = node.handle();
         plan.arm(usize::MAX);
-        until("the node is not ready", || async { !front.not_ready().is_empty() }).await;
-        let before = front.heartbeats();
+        until("the node is not ready", || async { !handle.not_ready().is_empty() }).await;
+        let before = handle.heartbeats();
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-        assert!(!front.not_ready().is_empty());
-        let beats = front.heartbeats();
+        assert!(!handle.not_ready().is_empty());
+        let beats = handle.heartbeats();
         assert!(beats.iter().zip(&before).all(|(now, before)| now - before >= 59), "{before:?}, a minute later {beats:?}");
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::deaths::count;
 use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, stored, until};
-use ordermill::actors::Front;
+use ordermill::actors::NodeHandle;
 use ordermill::actors::faults::{Delivery, FaultPlan, Faults, Point};
 use ordermill::config::providers::Behaviour;
 use ordermill::domain::{Event, EventBody, OrderId, OrderStatus};
@@ -40,15 +40,15 @@ fn outage(world: &mut World1) -> Arc<Plan> {
 }
 
 /// Places so many orders, and waits until they sleep: confirmed, their notices owed.
-async fn sleeping(front: &Front, many: usize) -> Vec<OrderId> {
-    put_product(front, 1, 1000, 1000).await;
+async fn sleeping(handle: &NodeHandle, many: usize) -> Vec<OrderId> {
+    put_product(handle, 1, 1000, 1000).await;
     let mut orders = Vec::new();
     for _ in 0..many {
-        let order = front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
-        until("it is confirmed", || async { stored(front, order).await.status == OrderStatus::Confirmed }).await;
+        let order = handle.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+        until("it is confirmed", || async { stored(handle, order).await.status == OrderStatus::Confirmed }).await;
         orders.push(order);
     }
-    until("they sleep", || async { count(front, "order").alive == 0 }).await;
+    until("they sleep", || async { count(handle, "order").alive == 0 }).await;
     orders
 }
 
@@ -60,22 +60,22 @@ fn orders_that_owe_a_notice_sleep_through_a_restart_in_an_outage() {
         world.settings.load_page = 10;
         world.settings.notice_calls = 8;
         let node = world.start().await;
-        let orders = sleeping(node.front(), 200).await;
+        let orders = sleeping(node.handle(), 200).await;
         node.stop(LIMIT).await;
         plan.begun.store(0, Ordering::SeqCst);
         let node = world.start().await;
-        let front = node.front();
+        let handle = node.handle();
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(plan.begun.load(Ordering::SeqCst), 0, "order actors that began in an hour without mail");
         world.sandbox().behave(Party::Email, Behaviour::default());
         let mut most = 0;
         while world.sandbox().sent().len() < orders.len() {
-            most = most.max(count(front, "order").alive);
+            most = most.max(count(handle, "order").alive);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(most <= 32, "{most} were awake at once, of notices that are sent 8 at a time");
         for order in orders {
-            settled(front, order, OrderStatus::Confirmed).await;
+            settled(handle, order, OrderStatus::Confirmed).await;
         }
         assert_eq!(world.sandbox().sent().len(), 200);
     });
@@ -88,19 +88,19 @@ fn of_more_sleeping_orders_than_may_be_open_each_whose_last_word_is_lost_ends() 
         let plan = outage(&mut world);
         world.settings.open_limit = 3;
         let node = world.start().await;
-        let front = node.front();
-        let orders = sleeping(front, 30).await;
+        let handle = node.handle();
+        let orders = sleeping(handle, 30).await;
         plan.loses.store(true, Ordering::SeqCst);
         world.sandbox().behave(Party::Email, Behaviour::default());
         until("all are sent", || async { world.sandbox().sent().len() == orders.len() }).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         plan.loses.store(false, Ordering::SeqCst);
         for order in &orders {
-            assert!(stored(front, *order).await.open, "nobody has told it");
+            assert!(stored(handle, *order).await.open, "nobody has told it");
         }
         tokio::time::sleep(Duration::from_millis(2 * world.settings.redrive.most_ms)).await;
         for order in orders {
-            assert!(!stored(front, order).await.open, "{order} waits for a word that was lost");
+            assert!(!stored(handle, order).await.open, "{order} waits for a word that was lost");
         }
         assert_eq!(world.sandbox().sent().len(), 30, "each once");
     });

@@ -4,14 +4,14 @@ use crate::desk::letters;
 use crate::planned::Planned;
 use crate::support::{LIMIT, World1, line, new_order, put_product, run, stored, until};
 use ordermill::actors::faults::Point;
-use ordermill::actors::{Actors, Command, Front, LetterAction, LetterError};
+use ordermill::actors::{Actors, Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::config::providers::Behaviour;
-use ordermill::domain::{CancelledBy, DeadLetter, LetterKind, OrderId, OrderStatus, PaymentStatus, Text};
+use ordermill::domain::{CancelledBy, DeadLetter, DeadLetterKind, OrderId, OrderStatus, PaymentStatus, Text};
 use ordermill::providers::sandbox::Party;
 use ordermill::saga::Shipment;
 
-const ACTIONS: [LetterAction; 5] =
-    [LetterAction::Reprocess, LetterAction::Skip, LetterAction::Compensate, LetterAction::Discard, LetterAction::Done];
+const ACTIONS: [DeadLetterAction; 5] =
+    [DeadLetterAction::Reprocess, DeadLetterAction::Skip, DeadLetterAction::Compensate, DeadLetterAction::Discard, DeadLetterAction::Done];
 
 /// What parks.
 #[derive(Clone, Copy, Debug)]
@@ -53,17 +53,17 @@ impl Parked {
 struct Place {
     /// Kept alive.
     _node: Actors,
-    front: Front,
+    handle: NodeHandle,
     order: OrderId,
 }
 
-async fn act(front: &Front, letter: &DeadLetter, action: LetterAction, note: Option<&str>) -> Result<(), LetterError> {
-    front.act(letter.id, action, Text::lossy("desk"), note.map(Text::lossy), LIMIT).await
+async fn act(handle: &NodeHandle, letter: &DeadLetter, action: DeadLetterAction, note: Option<&str>) -> Result<(), DeadLetterError> {
+    handle.act(letter.id, action, Text::lossy("desk"), note.map(Text::lossy), LIMIT).await
 }
 
-async fn step_letter(front: &Front) -> DeadLetter {
-    until("there is a letter about a step", || async { !letters(front, LetterKind::Step).await.is_empty() }).await;
-    letters(front, LetterKind::Step).await.remove(0)
+async fn step_letter(handle: &NodeHandle) -> DeadLetter {
+    until("there is a letter about a step", || async { !letters(handle, DeadLetterKind::Step).await.is_empty() }).await;
+    letters(handle, DeadLetterKind::Step).await.remove(0)
 }
 
 /// An order that is parked so, with its letter.
@@ -73,69 +73,69 @@ async fn park(parked: Parked) -> (Place, DeadLetter) {
     world.faults = plan.faults();
     let sandbox = world.sandbox().clone();
     let node = world.start().await;
-    let front = node.front().clone();
-    put_product(&front, 1, parked.price(), 10).await;
+    let handle = node.handle().clone();
+    put_product(&handle, 1, parked.price(), 10).await;
     match parked {
         Parked::ShippedUnpaid => sandbox.behave(Party::Payment, Behaviour { latency_ms: 1000, ..Behaviour::default() }),
         Parked::VoidFails => sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() }),
         Parked::ActorDies => plan.arm(100_000),
         Parked::ChargeFails | Parked::ChargeIsLost | Parked::RefundFails => {}
     }
-    let order = front.place(new_order(vec![line(1, 1, parked.price())]), None, LIMIT).await.unwrap().order.id;
+    let order = handle.place(new_order(vec![line(1, 1, parked.price())]), None, LIMIT).await.unwrap().order.id;
     match parked {
         Parked::RefundFails => {
-            until("it is paid", || async { stored(&front, order).await.status == OrderStatus::Confirmed }).await;
-            front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+            until("it is paid", || async { stored(&handle, order).await.status == OrderStatus::Confirmed }).await;
+            handle.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
         }
         Parked::VoidFails => {
-            let letter = step_letter(&front).await;
-            act(&front, &letter, LetterAction::Compensate, None).await.unwrap();
+            let letter = step_letter(&handle).await;
+            act(&handle, &letter, DeadLetterAction::Compensate, None).await.unwrap();
         }
-        Parked::ShippedUnpaid => drop(front.command(order, Command::Ship(Shipment::default()), LIMIT).await.unwrap()),
+        Parked::ShippedUnpaid => drop(handle.command(order, Command::Ship(Shipment::default()), LIMIT).await.unwrap()),
         Parked::ActorDies => {
-            until("it is parked", || async { stored(&front, order).await.record.parked.is_some() }).await;
+            until("it is parked", || async { stored(&handle, order).await.record.parked.is_some() }).await;
             plan.arm(0);
         }
         Parked::ChargeFails | Parked::ChargeIsLost => {}
     }
-    let letter = step_letter(&front).await;
+    let letter = step_letter(&handle).await;
     assert_eq!(letter.step.as_str(), parked.told().0, "{letter:?}");
-    (Place { _node: node, front, order }, letter)
+    (Place { _node: node, handle, order }, letter)
 }
 
 async fn is_settled(place: &Place) -> bool {
-    let stored = stored(&place.front, place.order).await;
+    let stored = stored(&place.handle, place.order).await;
     !stored.open && stored.record.parked.is_none()
 }
 
-fn check(parked: Parked, action: LetterAction) {
+fn check(parked: Parked, action: DeadLetterAction) {
     run(move || async move {
         let (place, letter) = park(parked).await;
-        let front = &place.front;
+        let handle = &place.handle;
         let case = format!("{parked:?}, {action:?}");
-        let note = (action == LetterAction::Done).then_some("by telephone, no. 17");
-        let acted = act(front, &letter, action, note).await;
-        if action == LetterAction::Done {
+        let note = (action == DeadLetterAction::Done).then_some("by telephone, no. 17");
+        let acted = act(handle, &letter, action, note).await;
+        if action == DeadLetterAction::Done {
             acted.unwrap_or_else(|error| panic!("{case}: {error}"));
             until(&format!("{case}: it is settled"), || is_settled(&place)).await;
             let (_, status, payment) = parked.told();
-            assert_eq!(stored(front, place.order).await.status, status, "{case}");
-            let row = front.reads().payment(place.order).await.unwrap();
+            assert_eq!(stored(handle, place.order).await.status, status, "{case}");
+            let row = handle.reads().payment(place.order).await.unwrap();
             assert_eq!(row.map(|row| row.status), payment, "{case}");
-        } else if action == LetterAction::Discard {
-            assert!(matches!(acted, Err(LetterError::NotApplicable(_))), "{case}: {acted:?}");
+        } else if action == DeadLetterAction::Discard {
+            assert!(matches!(acted, Err(DeadLetterError::NotApplicable(_))), "{case}: {acted:?}");
         }
         // Whatever was done: the order settles, or a letter waits, about which a person can say that it is done.
-        let is_seen = || async { is_settled(&place).await || !letters(front, LetterKind::Step).await.is_empty() };
+        let is_seen = || async { is_settled(&place).await || !letters(handle, DeadLetterKind::Step).await.is_empty() };
         for _ in 0..3 {
             until(&format!("{case}: it is settled, or somebody is told"), is_seen).await;
             if is_settled(&place).await {
                 break;
             }
-            let letter = step_letter(front).await;
-            let done = act(front, &letter, LetterAction::Done, Some("seen to")).await;
+            let letter = step_letter(handle).await;
+            let done = act(handle, &letter, DeadLetterAction::Done, Some("seen to")).await;
             assert!(done.is_ok(), "{case}: {done:?} of {letter:?}");
-            assert_eq!(front.reads().audit(letter.id.0.to_string()).await.unwrap().last().unwrap().note.as_deref(), Some("seen to"));
+            assert_eq!(handle.reads().audit(letter.id.0.to_string()).await.unwrap().last().unwrap().note.as_deref(), Some("seen to"));
         }
         until(&format!("{case}: it is settled in the end"), || is_settled(&place)).await;
     });
@@ -154,7 +154,7 @@ fn every_parked_step_has_a_way_out_whatever_a_person_tries_first() {
 fn done_by_hand_needs_a_note() {
     run(|| async {
         let (place, letter) = park(Parked::RefundFails).await;
-        assert!(matches!(act(&place.front, &letter, LetterAction::Done, None).await, Err(LetterError::NoNote)));
+        assert!(matches!(act(&place.handle, &letter, DeadLetterAction::Done, None).await, Err(DeadLetterError::NoNote)));
         assert!(!is_settled(&place).await);
     });
 }

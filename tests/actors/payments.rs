@@ -2,11 +2,11 @@
 
 use crate::desk::letters;
 use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, until};
-use ordermill::actors::{Command, Front, LetterAction, LetterError};
+use ordermill::actors::{Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::Write;
 use ordermill::domain::{
-    CancelledBy, DeadLetter, Event, EventBody, LetterKind, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
+    CancelledBy, DeadLetter, DeadLetterKind, Event, EventBody, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
 };
 use ordermill::providers::sandbox::{ChargeState, Party, SandboxPayment};
 use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
@@ -77,9 +77,9 @@ fn world(seed: u64) -> (World1, Arc<Faults>) {
     (world, faults)
 }
 
-async fn place(front: &Front) -> OrderId {
-    put_product(front, 1, 1000, 10).await;
-    front.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id
+async fn place(handle: &NodeHandle) -> OrderId {
+    put_product(handle, 1, 1000, 10).await;
+    handle.place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id
 }
 
 /// Attempts, states and pay-outs in the provider's books.
@@ -92,15 +92,15 @@ fn a_refund_whose_answer_is_lost_is_asked_for_and_not_repeated() {
     run(|| async {
         let (world, faults) = world(61);
         let node = world.start().await;
-        let front = node.front();
-        let order = place(front).await;
-        settled(front, order, OrderStatus::Confirmed).await;
+        let handle = node.handle();
+        let order = place(handle).await;
+        settled(handle, order, OrderStatus::Confirmed).await;
         faults.lose_refunds.store(1, Ordering::SeqCst);
-        front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
-        settled(front, order, OrderStatus::Cancelled).await;
+        handle.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+        settled(handle, order, OrderStatus::Cancelled).await;
         assert_eq!(books(&world), [(1, ChargeState::Refunded, 1)]);
         assert_eq!(world.sandbox().charges()[0].refunds, 1, "it was not even sent again");
-        assert!(letters(front, LetterKind::Step).await.is_empty());
+        assert!(letters(handle, DeadLetterKind::Step).await.is_empty());
     });
 }
 
@@ -111,14 +111,14 @@ fn a_refund_that_is_refused_because_it_is_done_is_done() {
         // The refusal is its last try.
         world.settings.payment_retry.retries = 1;
         let node = world.start().await;
-        let front = node.front();
-        let order = place(front).await;
-        settled(front, order, OrderStatus::Confirmed).await;
+        let handle = node.handle();
+        let order = place(handle).await;
+        settled(handle, order, OrderStatus::Confirmed).await;
         faults.lose_refunds.store(1, Ordering::SeqCst);
         // The first question comes before the first call, the second is answered too early.
         faults.deny.store(2, Ordering::SeqCst);
-        front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
-        settled(front, order, OrderStatus::Cancelled).await;
+        handle.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+        settled(handle, order, OrderStatus::Cancelled).await;
         assert_eq!((books(&world), world.sandbox().charges()[0].refunds), (vec![(1, ChargeState::Refunded, 1)], 2));
     });
 }
@@ -128,10 +128,10 @@ fn a_charge_whose_answer_is_lost_is_asked_for_and_not_repeated() {
     run(|| async {
         let (world, faults) = world(66);
         let node = world.start().await;
-        let front = node.front();
+        let handle = node.handle();
         faults.lose_charges.store(1, Ordering::SeqCst);
-        let order = place(front).await;
-        settled(front, order, OrderStatus::Confirmed).await;
+        let order = place(handle).await;
+        settled(handle, order, OrderStatus::Confirmed).await;
         assert_eq!((books(&world), faults.charges.load(Ordering::SeqCst)), (vec![(1, ChargeState::Approved, 0)], 1));
     });
 }
@@ -141,11 +141,11 @@ fn a_charge_that_is_refused_because_it_is_done_is_a_charge() {
     run(|| async {
         let (world, faults) = world(63);
         let node = world.start().await;
-        let front = node.front();
+        let handle = node.handle();
         faults.lose_charges.store(1, Ordering::SeqCst);
         faults.deny.store(1, Ordering::SeqCst);
-        let order = place(front).await;
-        settled(front, order, OrderStatus::Confirmed).await;
+        let order = place(handle).await;
+        settled(handle, order, OrderStatus::Confirmed).await;
         assert_eq!(books(&world), [(1, ChargeState::Approved, 0)]);
     });
 }
@@ -156,17 +156,17 @@ async fn void(seed: u64, deny: u32) -> u32 {
     // The second failure is the last.
     world.settings.payment_retry.retries = 1;
     let node = world.start().await;
-    let front = node.front();
+    let handle = node.handle();
     // Every charge fails, so there is time to cancel.
     faults.fail_charges.store(1000, Ordering::SeqCst);
     faults.lose_voids.store(1, Ordering::SeqCst);
-    let order = place(front).await;
-    until("it waits for its next try", || async { front.next_payment_try(order).is_some() }).await;
+    let order = place(handle).await;
+    until("it waits for its next try", || async { handle.next_payment_try(order).is_some() }).await;
     faults.deny.store(deny, Ordering::SeqCst);
-    front.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
-    settled(front, order, OrderStatus::Cancelled).await;
+    handle.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+    settled(handle, order, OrderStatus::Cancelled).await;
     assert!(books(&world).iter().all(|(_, state, _)| *state == ChargeState::Voided), "{:?}", books(&world));
-    assert!(letters(front, LetterKind::Step).await.is_empty());
+    assert!(letters(handle, DeadLetterKind::Step).await.is_empty());
     faults.voids.load(Ordering::SeqCst)
 }
 
@@ -187,10 +187,10 @@ fn a_payment_that_was_decided_while_its_task_waited_is_not_charged_again() {
         let (world, faults) = world(65);
         faults.fail_charges.store(1, Ordering::SeqCst);
         let node = world.start().await;
-        let front = node.front();
-        let id = place(front).await;
-        until("it waits for its next try", || async { front.next_payment_try(id).is_some() }).await;
-        let order = front.reads().known_order(id).await.unwrap().unwrap();
+        let handle = node.handle();
+        let id = place(handle).await;
+        until("it waits for its next try", || async { handle.next_payment_try(id).is_some() }).await;
+        let order = handle.reads().known_order(id).await.unwrap().unwrap();
         let charge = ChargeRequest {
             key: ChargeKey { order: id, attempt: 1 },
             amount: order.total,
@@ -202,9 +202,9 @@ fn a_payment_that_was_decided_while_its_task_waited_is_not_charged_again() {
         let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
         let event = Some(Event::of(&order, order.created_at, body));
         let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
-        front.write(write, LIMIT).await.unwrap();
-        settled(front, id, OrderStatus::Confirmed).await;
-        until("the task has ended", || async { front.next_payment_try(id).is_none() }).await;
+        handle.write(write, LIMIT).await.unwrap();
+        settled(handle, id, OrderStatus::Confirmed).await;
+        until("the task has ended", || async { handle.next_payment_try(id).is_none() }).await;
         assert_eq!(books(&world), [(1, ChargeState::Approved, 0)], "one charge, under one key");
     });
 }
@@ -215,10 +215,10 @@ fn stray_money_is_given_back_before_its_letter_is_closed() {
     run(|| async {
         let (world, _) = world(66);
         let node = world.start().await;
-        let front = node.front();
-        let id = place(front).await;
-        settled(front, id, OrderStatus::Confirmed).await;
-        let order = front.reads().known_order(id).await.unwrap().unwrap();
+        let handle = node.handle();
+        let id = place(handle).await;
+        settled(handle, id, OrderStatus::Confirmed).await;
+        let order = handle.reads().known_order(id).await.unwrap().unwrap();
         let charge = ChargeRequest {
             key: ChargeKey { order: id, attempt: 2 },
             amount: order.total,
@@ -226,19 +226,19 @@ fn stray_money_is_given_back_before_its_letter_is_closed() {
             correlation: order.correlation,
         };
         assert_eq!(world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
-        let stray = DeadLetter::about(id, order.shard, LetterKind::Step, 1, Role::Payment, "stray-refund", order.created_at);
+        let stray = DeadLetter::about(id, order.shard, DeadLetterKind::Step, 1, Role::Payment, "stray-refund", order.created_at);
         let stray = stray.because("payment-provider", "the provider was away", 4);
-        front.write(Write::AddLetter(stray.clone()), LIMIT).await.unwrap();
-        let act = async || front.act(stray.id, LetterAction::Reprocess, Text::lossy("desk"), None, LIMIT).await;
+        handle.write(Write::AddLetter(stray.clone()), LIMIT).await.unwrap();
+        let act = async || handle.act(stray.id, DeadLetterAction::Reprocess, Text::lossy("desk"), None, LIMIT).await;
 
         world.sandbox().behave(Party::Payment, Behaviour { error_rate: 1.0, strict: true, ..Behaviour::default() });
         let failed = act().await;
-        assert!(matches!(failed, Err(LetterError::FailedAgain(_))), "{failed:?}");
-        assert_eq!(letters(front, LetterKind::Step).await.len(), 1, "it stays open while the money is away");
+        assert!(matches!(failed, Err(DeadLetterError::FailedAgain(_))), "{failed:?}");
+        assert_eq!(letters(handle, DeadLetterKind::Step).await.len(), 1, "it stays open while the money is away");
         world.sandbox().behave(Party::Payment, Behaviour { strict: true, ..Behaviour::default() });
         act().await.unwrap();
-        assert!(letters(front, LetterKind::Step).await.is_empty());
+        assert!(letters(handle, DeadLetterKind::Step).await.is_empty());
         assert_eq!(books(&world), [(1, ChargeState::Approved, 0), (2, ChargeState::Refunded, 1)]);
-        settled(front, id, OrderStatus::Confirmed).await;
+        settled(handle, id, OrderStatus::Confirmed).await;
     });
 }

@@ -42,7 +42,7 @@ async fn die_after(commit: u64, price: i64) {
     let died = Arc::new(Notify::new());
     {
         let first = world.start().await;
-        put_product(first.front(), 1, price, 10).await;
+        put_product(first.handle(), 1, price, 10).await;
         first.stop(LIMIT).await;
     }
     world.database.set_faults(Some(Arc::new(DieAt { commit, seen: AtomicU64::new(0), died: died.clone() })));
@@ -50,7 +50,7 @@ async fn die_after(commit: u64, price: i64) {
     let living = world.clone();
     life.spawn_local(async move {
         let node = living.start().await;
-        let _answer_is_lost = node.front().place(new_order(vec![line(1, 1, price)]), None, LIMIT).await;
+        let _answer_is_lost = node.handle().place(new_order(vec![line(1, 1, price)]), None, LIMIT).await;
         std::future::pending::<()>().await;
     });
     // Fewer commits are made than this: then it dies at rest.
@@ -58,12 +58,12 @@ async fn die_after(commit: u64, price: i64) {
     drop(life);
     world.database.set_faults(None);
     let node = world.start().await;
-    let front = node.front();
+    let handle = node.handle();
     let filter = ordermill::db::OrderFilter { limit: 10, ..ordermill::db::OrderFilter::default() };
-    let orders = front.reads().orders(filter).await.unwrap().rows;
+    let orders = handle.reads().orders(filter).await.unwrap().rows;
     assert!(orders.len() <= 1);
     for order in orders {
-        settled(front, order.id, if price == 1000 { OrderStatus::Confirmed } else { OrderStatus::Failed }).await;
+        settled(handle, order.id, if price == 1000 { OrderStatus::Confirmed } else { OrderStatus::Failed }).await;
     }
     assert!(world.sandbox().sent().len() <= 2, "a crash between sending and recording sends once more");
 }
@@ -76,17 +76,17 @@ fn a_payment_deadline_that_fell_due_while_the_node_was_down_fires_at_start() {
         let silent = ordermill::config::providers::Behaviour { timeout_rate: 1.0, ..Default::default() };
         world.sandbox().behave(ordermill::providers::sandbox::Party::Payment, silent);
         let node = world.start().await;
-        put_product(node.front(), 1, 1000, 10).await;
-        let order = node.front().place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
-        let front = node.front().clone();
-        until("stock is held", || async { crate::support::stored(&front, order).await.status == OrderStatus::InventoryReserved }).await;
+        put_product(node.handle(), 1, 1000, 10).await;
+        let order = node.handle().place(new_order(vec![line(1, 1, 1000)]), None, LIMIT).await.unwrap().order.id;
+        let handle = node.handle().clone();
+        until("stock is held", || async { crate::support::stored(&handle, order).await.status == OrderStatus::InventoryReserved }).await;
         node.stop(LIMIT).await;
         let due = ordermill::actors::World::now(&*world.world).plus_ms(600_000);
         tokio::time::advance(std::time::Duration::from_secs(700)).await;
         world.sandbox().behave(ordermill::providers::sandbox::Party::Payment, Default::default());
         let node = world.start().await;
-        settled(node.front(), order, OrderStatus::Cancelled).await;
-        let (by, at): (_, Timestamp) = crate::support::stored(node.front(), order).await.record.facts.cancel.unwrap();
+        settled(node.handle(), order, OrderStatus::Cancelled).await;
+        let (by, at): (_, Timestamp) = crate::support::stored(node.handle(), order).await.record.facts.cancel.unwrap();
         assert_eq!(by, ordermill::domain::CancelledBy::PaymentDeadline);
         assert!(at >= due);
     });

@@ -1,7 +1,7 @@
 //! What Kafka is between nodes: every event that a node commits, and every repeat, reaches each node that must hear it.
 
-use ordermill::actors::{Counter, Front, HearError, Logged, Repeats};
-use ordermill::domain::{Event, EventKind, Role, Slices};
+use ordermill::actors::{Counter, InboundError, Logged, NodeHandle, Repeats};
+use ordermill::domain::{Event, EventKind, Role, RoleShards};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -34,21 +34,21 @@ impl Bus {
     }
 }
 
-/// Whether a role of a node with these slices must hear of the event from outside.
-fn must_hear(slices: &Slices, role: Role, event: &Event) -> bool {
+/// Whether a role of a node with these role shards must hear of the event from outside.
+fn must_hear(role_shards: &RoleShards, role: Role, event: &Event) -> bool {
     let kind = event.kind();
     let learns = kind == EventKind::OrderCreated && matches!(role, Role::Payment | Role::Notification);
     let takes = learns || kind.subscribers().contains(&role);
-    takes && slices.has(role, event.shard) && kind.topic().role().is_none_or(|writer| !slices.has(writer, event.shard))
+    takes && role_shards.has(role, event.shard) && kind.topic().role().is_none_or(|writer| !role_shards.has(writer, event.shard))
 }
 
 /// Tells a node's role until it has taken the event, or need not hear it any more.
-pub async fn tell(front: Front, role: Role, event: Event) {
-    while must_hear(&front.slices().borrow().clone(), role, &event) {
-        match front.hear(role, event.clone(), crate::support::LIMIT).await {
+pub async fn tell(handle: NodeHandle, role: Role, event: Event) {
+    while must_hear(&handle.role_shards().borrow().clone(), role, &event) {
+        match handle.handle(role, event.clone(), crate::support::LIMIT).await {
             Ok(()) => return,
-            Err(HearError::NotNow) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-            Err(HearError::UnknownOrder) => panic!("{event:?} is about no order"),
+            Err(InboundError::NotNow) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(InboundError::UnknownOrder) => panic!("{event:?} is about no order"),
         }
     }
 }

@@ -4,10 +4,10 @@ use crate::external::act;
 use crate::member::{Cluster, Member};
 use crate::support::{line, product, put_product, run, stored, until};
 use futures_util::future::join_all;
-use ordermill::actors::LetterAction;
-use ordermill::db::{LetterFilter, Reads};
+use ordermill::actors::DeadLetterAction;
+use ordermill::db::{DeadLetterFilter, Reads};
 use ordermill::domain::{
-    Channel, DeadLetter, Event, EventBody, LetterState, Money, NoticeKind, Order, OrderId, OrderStatus, Quantity, ReservedLine, Role,
+    Channel, DeadLetter, DeadLetterState, Event, EventBody, Money, NoticeKind, Order, OrderId, OrderStatus, Quantity, ReservedLine, Role,
     Roles, Shortage, Text,
 };
 use ordermill::saga::external::CONTRADICTION;
@@ -132,7 +132,7 @@ impl Shop {
             ours.iter().all(|role| owned(*role) == 24)
         })
         .await;
-        put_product(&orders.front, 1, 1000, 1000).await;
+        put_product(&orders.handle, 1, 1000, 1000).await;
         Self { cluster, orders, external }
     }
 
@@ -141,16 +141,22 @@ impl Shop {
     }
 
     async fn letters(&self, order: OrderId) -> Vec<DeadLetter> {
-        self.cluster.world.database.letters(LetterFilter { order: Some(order), limit: 100, ..LetterFilter::default() }).await.unwrap().rows
+        self.cluster
+            .world
+            .database
+            .letters(DeadLetterFilter { order: Some(order), limit: 100, ..DeadLetterFilter::default() })
+            .await
+            .unwrap()
+            .rows
     }
 
     async fn play(&self, (first, second, end, contradictions): Row, way: Way) {
         let what = format!("{first:?}, {second:?}, {way:?}, {}", self.external.name());
         let id = self.orders.place(vec![line(1, 2, 1000)]).await.unwrap().unwrap();
-        let order = stored(&self.orders.front, id).await.order;
+        let order = stored(&self.orders.handle, id).await.order;
         // It waits for the answer of this role.
         until(&format!("it waits: {what}"), || async {
-            let status = stored(&self.orders.front, id).await.status;
+            let status = stored(&self.orders.handle, id).await.status;
             status
                 == match self.external {
                     Role::Payment => OrderStatus::InventoryReserved,
@@ -175,7 +181,7 @@ impl Shop {
         }
         self.say(&order, second);
         pause().await;
-        let seen = stored(&self.orders.front, id).await;
+        let seen = stored(&self.orders.handle, id).await;
         assert_eq!(seen.status, end, "{what}: {:#?}", seen.record);
         assert_eq!(seen.open, end == Pending, "{what}: {:#?}", seen.record);
         let letters = self.letters(id).await;
@@ -209,7 +215,7 @@ impl Shop {
     }
 
     async fn reserved(&self) -> i32 {
-        self.orders.front.reads().product(product(1)).await.unwrap().unwrap().reserved
+        self.orders.handle.reads().product(product(1)).await.unwrap().unwrap().reserved
     }
 }
 
@@ -265,16 +271,16 @@ fn a_contradiction_that_a_person_has_seen_to_is_not_told_again() {
     run(|| async {
         let shop = Shop::open(37, Role::Payment, false).await;
         let id = shop.orders.place(vec![line(1, 2, 1000)]).await.unwrap().unwrap();
-        let order = stored(&shop.orders.front, id).await.order;
+        let order = stored(&shop.orders.handle, id).await.order;
         shop.say(&order, Say::Paid);
         shop.say(&order, Say::Failed);
         until("there is a letter", || async { !shop.letters(id).await.is_empty() }).await;
         let letter = shop.letters(id).await.remove(0);
-        assert!(act(&shop.orders, &letter, LetterAction::Discard).await);
+        assert!(act(&shop.orders, &letter, DeadLetterAction::Discard).await);
         shop.say(&order, Say::Failed);
         shop.say(&order, Say::Cancelled);
         until("another one is told", || async { shop.letters(id).await.len() == 2 }).await;
-        let open = shop.letters(id).await.into_iter().filter(|letter| letter.state == LetterState::Open);
+        let open = shop.letters(id).await.into_iter().filter(|letter| letter.state == DeadLetterState::Open);
         assert_eq!(open.map(|letter| letter.step.to_string()).collect::<Vec<_>>(), ["PaymentCancelled"]);
     });
 }

@@ -2,11 +2,12 @@
 
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, product, put_product, run, settled, stored, until};
-use ordermill::actors::{Command, Front, LetterAction};
-use ordermill::db::{LetterFilter, Reads};
+use ordermill::actors::{Command, DeadLetterAction, NodeHandle};
+use ordermill::db::{DeadLetterFilter, Reads};
 use ordermill::domain::analytics::{Numbers, TOTAL};
 use ordermill::domain::{
-    CancelledBy, DeadLetter, Event, EventBody, LetterState, Metric, Money, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles, Text,
+    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Metric, Money, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles,
+    Text,
 };
 use ordermill::saga::PaymentFact;
 use std::rc::Rc;
@@ -17,17 +18,17 @@ async fn begin(seed: u64) -> (Rc<Cluster>, Rc<Member>) {
     let cluster = Cluster::with(seed, |settings| settings.external_roles = [Role::Payment].into_iter().collect::<Roles>());
     let node = cluster.start("ours", &OURS).await;
     until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
-    put_product(&node.front, 1, 1000, 100).await;
+    put_product(&node.handle, 1, 1000, 100).await;
     (cluster, node)
 }
 
 async fn pays(node: &Member, id: OrderId) {
-    let order = stored(&node.front, id).await.order;
+    let order = stored(&node.handle, id).await.order;
     let body = EventBody::PaymentProcessed { amount: order.total, method: Text::lossy("theirs") };
     let event = Event::of(&order, order.created_at.plus_ms(5), body);
     for role in [Role::Order, Role::Notification] {
         let event = event.clone();
-        node.ask(move |front| async move { front.hear(role, event, LIMIT).await }).await.unwrap().unwrap();
+        node.ask(move |handle| async move { handle.handle(role, event, LIMIT).await }).await.unwrap().unwrap();
     }
 }
 
@@ -36,9 +37,9 @@ fn another_teams_payment_confirms_an_order() {
     run(|| async {
         let (_cluster, node) = begin(21).await;
         let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-        until("it waits for the money", || async { stored(&node.front, id).await.record.facts.is_reserved() }).await;
+        until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
         pays(&node, id).await;
-        settled(&node.front, id, OrderStatus::Confirmed).await;
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
     });
 }
 
@@ -48,21 +49,21 @@ fn a_refund_that_another_team_owes_is_a_letter_that_a_person_closes() {
         let (cluster, node) = begin(22).await;
         let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         pays(&node, id).await;
-        settled(&node.front, id, OrderStatus::Confirmed).await;
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
         let cancel = Command::Cancel { by: CancelledBy::Customer };
-        node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
-        let filter = || LetterFilter { state: Some(LetterState::Open), limit: 10, ..LetterFilter::default() };
+        node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let filter = || DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 10, ..DeadLetterFilter::default() };
         until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().rows.is_empty() }).await;
         let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0);
         assert_eq!((letter.step.as_str(), letter.cause.as_str()), ("refund", "external-role"));
-        assert_eq!(stored(&node.front, id).await.status, OrderStatus::Refunding);
+        assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Refunding);
         let act = |action| {
             let id = letter.id;
-            node.ask(move |front| async move { front.act(id, action, Text::lossy("ann"), None, LIMIT).await })
+            node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), None, LIMIT).await })
         };
-        assert!(act(LetterAction::Reprocess).await.unwrap().is_err(), "there is nobody to ask again");
-        act(LetterAction::Skip).await.unwrap().unwrap();
-        settled(&node.front, id, OrderStatus::Cancelled).await;
+        assert!(act(DeadLetterAction::Reprocess).await.unwrap().is_err(), "there is nobody to ask again");
+        act(DeadLetterAction::Skip).await.unwrap().unwrap();
+        settled(&node.handle, id, OrderStatus::Cancelled).await;
     });
 }
 
@@ -72,15 +73,15 @@ fn a_payment_that_was_never_asked_for_is_owed_by_nobody() {
         let (_cluster, node) = begin(23).await;
         let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         let cancel = Command::Cancel { by: CancelledBy::Customer };
-        node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
-        until("the stock is back", || async { stored(&node.front, id).await.record.facts.released.is_some() }).await;
-        let facts = stored(&node.front, id).await.record.facts;
+        node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        until("the stock is back", || async { stored(&node.handle, id).await.record.facts.released.is_some() }).await;
+        let facts = stored(&node.handle, id).await.record.facts;
         if facts.is_reserved() {
-            assert_eq!(stored(&node.front, id).await.status, OrderStatus::Cancelling, "they were asked, and will answer");
+            assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Cancelling, "they were asked, and will answer");
             pays(&node, id).await;
-            until("it is parked", || async { stored(&node.front, id).await.record.parked.is_some() }).await;
+            until("it is parked", || async { stored(&node.handle, id).await.record.parked.is_some() }).await;
         } else {
-            settled(&node.front, id, OrderStatus::Cancelled).await;
+            settled(&node.handle, id, OrderStatus::Cancelled).await;
         }
     });
 }
@@ -90,23 +91,23 @@ fn money(minor: i64) -> Money {
 }
 
 pub async fn letter(cluster: &Cluster, order: OrderId, step: &str) -> DeadLetter {
-    let filter = || LetterFilter { state: Some(LetterState::Open), order: Some(order), limit: 10, ..LetterFilter::default() };
+    let filter = || DeadLetterFilter { state: Some(DeadLetterState::Open), order: Some(order), limit: 10, ..DeadLetterFilter::default() };
     let find =
         || async { cluster.world.database.letters(filter()).await.unwrap().rows.into_iter().find(|letter| letter.step.as_str() == step) };
     until(&format!("there is a letter about {step}"), || async { find().await.is_some() }).await;
     find().await.unwrap()
 }
 
-pub async fn act(node: &Member, letter: &DeadLetter, action: LetterAction) -> bool {
+pub async fn act(node: &Member, letter: &DeadLetter, action: DeadLetterAction) -> bool {
     let id = letter.id;
-    node.ask(move |front| async move { front.act(id, action, Text::lossy("ann"), None, LIMIT).await }).await.unwrap().is_ok()
+    node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), None, LIMIT).await }).await.unwrap().is_ok()
 }
 
 /// An order of 10.00 for which another team has taken `minor`.
 async fn paid_otherwise(cluster: &Cluster, node: &Member, minor: i64) -> (OrderId, DeadLetter) {
     let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-    until("it waits for the money", || async { stored(&node.front, id).await.record.facts.is_reserved() }).await;
-    let order = stored(&node.front, id).await.order;
+    until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
+    let order = stored(&node.handle, id).await.order;
     for _ in 0..3 {
         let body = EventBody::PaymentProcessed { amount: money(minor), method: Text::lossy("theirs") };
         cluster.say(Event::of(&order, order.created_at.plus_ms(5), body));
@@ -115,10 +116,10 @@ async fn paid_otherwise(cluster: &Cluster, node: &Member, minor: i64) -> (OrderI
     assert_eq!(letter.cause.as_str(), "amount-mismatch");
     let detail = letter.detail.as_str();
     assert!(detail.contains(&money(minor).to_string()) && detail.contains("10.00"), "{detail}");
-    let seen = stored(&node.front, id).await;
+    let seen = stored(&node.handle, id).await;
     assert_eq!((seen.status, seen.record.facts.is_paid()), (OrderStatus::InventoryReserved, false));
     assert_eq!(seen.record.parked.unwrap().as_str(), "amount-mismatch");
-    for action in [LetterAction::Reprocess, LetterAction::Skip, LetterAction::Discard] {
+    for action in [DeadLetterAction::Reprocess, DeadLetterAction::Skip, DeadLetterAction::Discard] {
         assert!(!act(node, &letter, action).await, "{action:?} would leave it as it is");
     }
     (id, letter)
@@ -130,9 +131,9 @@ fn a_payment_of_another_amount_confirms_nothing_until_a_person_accepts_it() {
         let (cluster, node) = begin(24).await;
         for minor in [1, 250_000] {
             let (id, letter) = paid_otherwise(&cluster, &node, minor).await;
-            assert!(act(&node, &letter, LetterAction::Accept).await);
-            settled(&node.front, id, OrderStatus::Confirmed).await;
-            let facts = stored(&node.front, id).await.record.facts;
+            assert!(act(&node, &letter, DeadLetterAction::Accept).await);
+            settled(&node.handle, id, OrderStatus::Confirmed).await;
+            let facts = stored(&node.handle, id).await.record.facts;
             assert!(matches!(facts.payment, Some((PaymentFact::Paid { amount, .. }, _)) if amount == money(minor)));
         }
         cluster.settles().await;
@@ -144,12 +145,12 @@ fn a_payment_of_another_amount_is_owed_back_when_a_person_compensates() {
     run(|| async {
         let (cluster, node) = begin(25).await;
         let (id, mismatch) = paid_otherwise(&cluster, &node, 1).await;
-        assert!(act(&node, &mismatch, LetterAction::Compensate).await);
+        assert!(act(&node, &mismatch, DeadLetterAction::Compensate).await);
         let refund = letter(&cluster, id, "refund").await;
         assert!(refund.detail.as_str().contains("0.01"), "{}", refund.detail);
-        assert_eq!(stored(&node.front, id).await.status, OrderStatus::Refunding);
-        assert!(act(&node, &refund, LetterAction::Skip).await);
-        settled(&node.front, id, OrderStatus::Cancelled).await;
+        assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Refunding);
+        assert!(act(&node, &refund, DeadLetterAction::Skip).await);
+        settled(&node.handle, id, OrderStatus::Cancelled).await;
         cluster.settles().await;
     });
 }
@@ -160,9 +161,9 @@ fn a_deadline_ends_an_order_whose_payment_is_disputed_and_the_money_is_owed_back
         let (cluster, node) = silent(26, 20_000, 3_600_000).await;
         let (id, mismatch) = paid_otherwise(&cluster, &node, 1).await;
         let refund = letter(&cluster, id, "refund").await;
-        assert!(act(&node, &refund, LetterAction::Skip).await);
-        settled(&node.front, id, OrderStatus::Cancelled).await;
-        assert!(act(&node, &mismatch, LetterAction::Skip).await, "it is settled");
+        assert!(act(&node, &refund, DeadLetterAction::Skip).await);
+        settled(&node.handle, id, OrderStatus::Cancelled).await;
+        assert!(act(&node, &mismatch, DeadLetterAction::Skip).await, "it is settled");
         cluster.settles().await;
     });
 }
@@ -176,20 +177,20 @@ fn a_reservation_of_something_else_is_charged_only_when_a_person_accepts_it() {
         let other = |n: u128, count| ReservedLine { product: product(n), quantity: Quantity::new(count).unwrap() };
         for (held, accept) in [(other(1, 1), true), (other(2, 3), false)] {
             let id = node.place(vec![line(1, 3, 1000)]).await.unwrap().unwrap();
-            let order = stored(&node.front, id).await.order;
+            let order = stored(&node.handle, id).await.order;
             cluster.say(Event::of(&order, order.created_at, EventBody::InventoryReserved { lines: vec![held] }));
             let mismatch = letter(&cluster, id, "reservation").await;
             assert_eq!(mismatch.cause.as_str(), "reservation-mismatch");
-            assert_eq!(stored(&node.front, id).await.status, OrderStatus::Pending);
+            assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Pending);
             assert_eq!(cluster.world.database.payment(id).await.unwrap(), None, "nobody is charged for it");
             if accept {
-                assert!(act(&node, &mismatch, LetterAction::Accept).await);
-                settled(&node.front, id, OrderStatus::Confirmed).await;
+                assert!(act(&node, &mismatch, DeadLetterAction::Accept).await);
+                settled(&node.handle, id, OrderStatus::Confirmed).await;
             } else {
-                assert!(act(&node, &mismatch, LetterAction::Compensate).await);
+                assert!(act(&node, &mismatch, DeadLetterAction::Compensate).await);
                 let release = letter(&cluster, id, "release").await;
-                assert!(act(&node, &release, LetterAction::Skip).await);
-                settled(&node.front, id, OrderStatus::Cancelled).await;
+                assert!(act(&node, &release, DeadLetterAction::Skip).await);
+                settled(&node.handle, id, OrderStatus::Cancelled).await;
             }
         }
         cluster.settles().await;
@@ -205,7 +206,7 @@ async fn silent(seed: u64, payment_ms: u64, answer_ms: u64) -> (Rc<Cluster>, Rc<
     });
     let node = cluster.start("ours", &OURS).await;
     until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
-    put_product(&node.front, 1, 1000, 100).await;
+    put_product(&node.handle, 1, 1000, 100).await;
     (cluster, node)
 }
 
@@ -214,8 +215,8 @@ fn a_payment_deadline_fires_on_time_though_another_team_is_asked_rarely() {
     run(|| async {
         let (cluster, node) = silent(28, 10_000, 3_600_000).await;
         let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-        until("it is ended", || async { stored(&node.front, id).await.record.facts.cancel.is_some() }).await;
-        let facts = stored(&node.front, id).await.record.facts;
+        until("it is ended", || async { stored(&node.handle, id).await.record.facts.cancel.is_some() }).await;
+        let facts = stored(&node.handle, id).await.record.facts;
         let waited = facts.cancel.unwrap().1.ms_since(facts.stock.unwrap().1);
         assert!((10_000..11_000).contains(&waited), "{waited} ms: its rhythm is 30 s");
         drop(cluster);
@@ -226,28 +227,28 @@ fn a_payment_deadline_fires_on_time_though_another_team_is_asked_rarely() {
 fn a_cancelled_order_whose_payment_nobody_answers_is_a_letter_and_holds_no_place() {
     run(|| async {
         let (cluster, node) = silent(29, 3_600_000, 60_000).await;
-        for action in [LetterAction::Done, LetterAction::Reprocess] {
+        for action in [DeadLetterAction::Done, DeadLetterAction::Reprocess] {
             let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-            until("it waits for the money", || async { stored(&node.front, id).await.record.facts.is_reserved() }).await;
+            until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
             let cancel = Command::Cancel { by: CancelledBy::Customer };
-            node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+            node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
             let overdue = letter(&cluster, id, "payment-answer").await;
             assert_eq!(overdue.cause.as_str(), "answer-overdue");
-            assert_eq!(stored(&node.front, id).await.status, OrderStatus::Cancelling);
-            until("its place is free", || async { node.front.open_orders() == 0 }).await;
+            assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Cancelling);
+            until("its place is free", || async { node.handle.open_orders() == 0 }).await;
             let note = Some(Text::lossy("they never charged"));
             let decide = |action, note| {
                 let letter = overdue.id;
-                node.ask(move |front| async move { front.act(letter, action, Text::lossy("ann"), note, LIMIT).await })
+                node.ask(move |handle| async move { handle.act(letter, action, Text::lossy("ann"), note, LIMIT).await })
             };
             decide(action, note.clone()).await.unwrap().unwrap();
-            if action == LetterAction::Reprocess {
-                assert_eq!(stored(&node.front, id).await.record.parked, None, "it waits for as long again");
+            if action == DeadLetterAction::Reprocess {
+                assert_eq!(stored(&node.handle, id).await.record.parked, None, "it waits for as long again");
                 letter(&cluster, id, "payment-answer").await;
-                let order = stored(&node.front, id).await.order;
+                let order = stored(&node.handle, id).await.order;
                 cluster.say(Event::of(&order, order.created_at, EventBody::PaymentCancelled));
             }
-            settled(&node.front, id, OrderStatus::Cancelled).await;
+            settled(&node.handle, id, OrderStatus::Cancelled).await;
         }
         cluster.settles().await;
     });
@@ -262,20 +263,21 @@ fn another_teams_payment_is_revenue_and_its_refund_is_taken_off() {
         for _ in 0..2 {
             let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
             pays(&node, id).await;
-            settled(&node.front, id, OrderStatus::Confirmed).await;
+            settled(&node.handle, id, OrderStatus::Confirmed).await;
             ids.push(id);
         }
         until("both are sales", || async { totals().await.of(Metric::SaleValue) == 2000 }).await;
         let numbers = totals().await;
         assert_eq!((numbers.revenue(), numbers.of(Metric::StockReserved), numbers.of(Metric::PaymentsCharged)), (2000, 2, 2));
         let (id, cancel) = (ids[0], Command::Cancel { by: CancelledBy::Customer });
-        node.ask(move |front| async move { front.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
-        let filter = || LetterFilter { state: Some(LetterState::Open), limit: 10, ..LetterFilter::default() };
+        node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let filter = || DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 10, ..DeadLetterFilter::default() };
         until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().rows.is_empty() }).await;
         let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0).id;
-        let skip = move |front: Front| async move { front.act(letter, LetterAction::Skip, Text::lossy("ann"), None, LIMIT).await };
+        let skip =
+            move |handle: NodeHandle| async move { handle.act(letter, DeadLetterAction::Skip, Text::lossy("ann"), None, LIMIT).await };
         node.ask(skip).await.unwrap().unwrap();
-        settled(&node.front, id, OrderStatus::Cancelled).await;
+        settled(&node.handle, id, OrderStatus::Cancelled).await;
         until("one is refunded", || async { totals().await.of(Metric::SalesRefunded) == 1 }).await;
         let numbers = totals().await;
         assert_eq!((numbers.of(Metric::SaleValue), numbers.revenue(), numbers.average_order_value()), (2000, 1000, Some(1000)));

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A line that is cut while `away`; the first try to end a writer cuts it, where it is told to.
-struct Line {
+struct OrderLine {
     away: Arc<AtomicBool>,
     cut_by_ending: bool,
 }
 
-impl Faults for Line {
+impl Faults for OrderLine {
     fn commit(&self, batch: &Batch) -> Fault {
         let ends = |write: &Write| matches!(write, Write::EndExpired { leases } if !leases.is_empty());
         if self.cut_by_ending && batch.writes.iter().any(ends) {
@@ -55,7 +55,7 @@ async fn two(seed: u64) -> (Rc<Cluster>, [Rc<Member>; 2], Arc<AtomicBool>) {
     let members = [cluster.start("a", &Role::ALL).await, cluster.start("b", &Role::ALL).await];
     let away = Arc::new(AtomicBool::new(false));
     for member in &members {
-        member.line.set_faults(Some(Arc::new(Line { away: away.clone(), cut_by_ending: false })));
+        member.line.set_faults(Some(Arc::new(OrderLine { away: away.clone(), cut_by_ending: false })));
     }
     cluster.is_shared().await;
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -82,7 +82,7 @@ fn an_end_that_was_asked_for_before_the_database_was_away_ends_nobody_else() {
         let third = cluster.start("c", &Role::ALL).await;
         cluster.is_shared().await;
         for member in &members {
-            member.line.set_faults(Some(Arc::new(Line { away: away.clone(), cut_by_ending: true })));
+            member.line.set_faults(Some(Arc::new(OrderLine { away: away.clone(), cut_by_ending: true })));
         }
         cluster.crash(third).await;
         until("somebody wants to end it", || async { away.load(Ordering::SeqCst) }).await;
@@ -139,7 +139,7 @@ fn an_outage_that_a_node_slept_through_counts_too() {
             let mut members = Vec::new();
             for name in ["a", "b"] {
                 let member = cluster.start(name, &Role::ALL).await;
-                member.line.set_faults(Some(Arc::new(Line { away: away.clone(), cut_by_ending: false })));
+                member.line.set_faults(Some(Arc::new(OrderLine { away: away.clone(), cut_by_ending: false })));
                 members.push(member);
                 tokio::time::sleep(Duration::from_millis(1100)).await;
             }
@@ -228,11 +228,11 @@ fn a_number_whose_repeat_is_refused_is_never_given_to_another_transaction() {
         };
         let node = cluster.start_on("a", &Role::ALL, store).await;
         cluster.is_shared().await;
-        put_product(&node.front, 1, 1000, 10).await;
-        let old = node.front.writer();
+        put_product(&node.handle, 1, 1000, 10).await;
+        let old = node.handle.writer();
         script.lock().unwrap().is_armed = true;
         let _refused = node.place(vec![line(1, 1, 1000)]).await.unwrap();
-        until("it begins as a new writer", || async { node.front.writer() != old && node.owns(Role::Order) == 24 }).await;
+        until("it begins as a new writer", || async { node.handle.writer() != old && node.owns(Role::Order) == 24 }).await;
         let ended = cluster.world.database.writers().await.unwrap().into_iter().find(|row| row.writer == old).unwrap();
         let tries = script.lock().unwrap().sent.iter().filter(|sent| **sent == (old, ended.commits)).count();
         assert_eq!((ended.alive, tries), (false, 2), "the first try and its repeat");

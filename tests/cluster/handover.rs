@@ -18,7 +18,7 @@ async fn telling(seed: u64, behaviour: Behaviour) -> (Rc<Cluster>, Rc<Member>, V
     let cluster = Cluster::new(seed);
     let node = cluster.start("a", &Role::ALL).await;
     cluster.is_shared().await;
-    put_product(&node.front, 1, 1000, 1000).await;
+    put_product(&node.handle, 1, 1000, 1000).await;
     cluster.world.sandbox().behave(Party::Email, behaviour);
     let mut placed = Vec::new();
     for _ in 0..ORDERS {
@@ -31,7 +31,7 @@ async fn telling(seed: u64, behaviour: Behaviour) -> (Rc<Cluster>, Rc<Member>, V
 /// Everybody was told, nobody twice.
 async fn told_once(cluster: &Cluster, by: &Member, placed: Vec<OrderId>) {
     for id in placed {
-        settled(&by.front, id, OrderStatus::Confirmed).await;
+        settled(&by.handle, id, OrderStatus::Confirmed).await;
     }
     let sent: Vec<_> = cluster.world.sandbox().sent().into_iter().map(|(id, _)| id).collect();
     assert_eq!(sent.iter().collect::<BTreeSet<_>>().len(), ORDERS);
@@ -91,29 +91,29 @@ fn a_payment_that_another_node_made_while_its_task_waited_is_not_made_again() {
         });
         let first = cluster.start("a", &Role::ALL).await;
         cluster.is_shared().await;
-        put_product(&first.front, 1, 1000, 1000).await;
+        put_product(&first.handle, 1, 1000, 1000).await;
         cluster.world.sandbox().behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
         let mut placed = Vec::new();
         for _ in 0..ORDERS {
             let id = first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-            until("it waits for its next try", || async { first.front.next_payment_try(id).is_some() }).await;
+            until("it waits for its next try", || async { first.handle.next_payment_try(id).is_some() }).await;
             // Who waits is not to wait for a breaker.
-            first.front.breakers().find(PAYMENT_BREAKER).unwrap().reset();
+            first.handle.breakers().find(PAYMENT_BREAKER).unwrap().reset();
             placed.push(id);
         }
         cluster.world.sandbox().behave(Party::Payment, Behaviour::default());
         let second = cluster.start("b", &Role::ALL).await;
         until("shards are handed over", || async { second.owns(Role::Order) == 12 }).await;
         let shards = Shards::new(24).unwrap();
-        let gone: Vec<OrderId> = placed.into_iter().filter(|id| second.front.owns(Role::Payment, shards.of(*id))).collect();
+        let gone: Vec<OrderId> = placed.into_iter().filter(|id| second.handle.owns(Role::Payment, shards.of(*id))).collect();
         assert!(!gone.is_empty());
         for id in &gone {
-            settled(&second.front, *id, OrderStatus::Confirmed).await;
+            settled(&second.handle, *id, OrderStatus::Confirmed).await;
         }
         second.stop();
         until("the first has all again", || async { first.owns(Role::Order) == 24 }).await;
-        assert!(gone.iter().all(|id| first.front.next_payment_try(*id).is_some()), "its tasks have slept all the while");
-        until("they have ended", || async { gone.iter().all(|id| first.front.next_payment_try(*id).is_none()) }).await;
+        assert!(gone.iter().all(|id| first.handle.next_payment_try(*id).is_some()), "its tasks have slept all the while");
+        until("they have ended", || async { gone.iter().all(|id| first.handle.next_payment_try(*id).is_none()) }).await;
         cluster.settles().await;
         let charges = cluster.world.sandbox().charges();
         assert_eq!(charges.iter().map(|charge| charge.key.order).collect::<BTreeSet<_>>().len(), ORDERS);

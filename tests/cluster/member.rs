@@ -2,10 +2,10 @@
 
 use crate::bus::{Bus, tell};
 use crate::support::{LIMIT, World1, new_order, until};
-use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, PlaceError, Where};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NewOrder, NodeHandle, Parts, PlaceError, Where};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{OrderFilter, Reads, Store};
-use ordermill::domain::{Event, Line, OrderId, Role, Roles, Shards};
+use ordermill::domain::{Event, OrderId, OrderLine, Role, Roles, Shards};
 use ordermill::verify::{Expect, Options, verify};
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,7 +23,7 @@ pub struct Cluster {
 }
 
 pub struct Member {
-    pub front: Front,
+    pub handle: NodeHandle,
     /// Its line to the database.
     pub line: MemoryDatabase,
     stop: RefCell<Option<oneshot::Sender<()>>>,
@@ -78,16 +78,16 @@ impl Cluster {
         let (stop, stopped) = oneshot::channel::<()>();
         tasks.spawn_local(async move {
             let actors = Actors::start(parts, Where::Here).await.unwrap();
-            let front = actors.front().clone();
-            assert!(started.send(front).is_ok());
+            let handle = actors.handle().clone();
+            assert!(started.send(handle).is_ok());
             if stopped.await.is_ok() {
                 actors.stop(LIMIT).await;
             }
             std::future::pending::<()>().await;
         });
         actix::spawn(run(tasks.clone(), sleeps.clone(), crashed));
-        let front = start.await.unwrap();
-        let member = Rc::new(Member { front, line, stop: RefCell::new(Some(stop)), tasks, sleeps, crash: RefCell::new(Some(crash)) });
+        let handle = start.await.unwrap();
+        let member = Rc::new(Member { handle, line, stop: RefCell::new(Some(stop)), tasks, sleeps, crash: RefCell::new(Some(crash)) });
         self.members.borrow_mut().push(member.clone());
         member
     }
@@ -114,7 +114,7 @@ impl Cluster {
     pub async fn is_shared(&self) {
         until("the shards are shared out evenly", || async {
             Role::ALL.into_iter().all(|role| {
-                let shares = self.members().into_iter().map(|member| member.front.slices().borrow().shards_of(role).len());
+                let shares = self.members().into_iter().map(|member| member.handle.role_shards().borrow().shards_of(role).len());
                 let shares: Vec<usize> = shares.filter(|share| *share > 0).collect();
                 shares.iter().sum::<usize>() == 24 && shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1
             })
@@ -144,21 +144,21 @@ impl Cluster {
 
 impl Member {
     /// Asks the node for something, within it; none if it dies over it.
-    pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(&self, ask: impl FnOnce(Front) -> F) -> Option<T> {
+    pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(&self, ask: impl FnOnce(NodeHandle) -> F) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        let asking = ask(self.front.clone());
+        let asking = ask(self.handle.clone());
         self.tasks.spawn_local(async move { reply.send(asking.await).ok() });
         answer.await.ok()
     }
 
-    pub async fn place(&self, lines: Vec<Line>) -> Option<Result<OrderId, PlaceError>> {
+    pub async fn place(&self, lines: Vec<OrderLine>) -> Option<Result<OrderId, PlaceError>> {
         let new: NewOrder = new_order(lines);
-        let placed = self.ask(|front| async move { front.place(new, None, LIMIT).await }).await?;
+        let placed = self.ask(|handle| async move { handle.place(new, None, LIMIT).await }).await?;
         Some(placed.map(|placed| placed.order.id))
     }
 
     pub fn owns(&self, role: Role) -> usize {
-        self.front.slices().borrow().shards_of(role).len()
+        self.handle.role_shards().borrow().shards_of(role).len()
     }
 
     /// Has the node stop in order.
@@ -196,7 +196,7 @@ async fn carry(cluster: std::rc::Weak<Cluster>) {
         while let Some(event) = cluster.bus.next() {
             for member in cluster.members() {
                 for role in Role::ALL {
-                    member.tasks.spawn_local(tell(member.front.clone(), role, event.clone()));
+                    member.tasks.spawn_local(tell(member.handle.clone(), role, event.clone()));
                 }
             }
         }

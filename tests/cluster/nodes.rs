@@ -14,7 +14,7 @@ fn shards_are_shared_out_evenly_as_nodes_come_and_die() {
         let first = cluster.start("a", &Role::ALL).await;
         cluster.is_shared().await;
         assert_eq!(first.owns(Role::Order), 24);
-        put_product(&first.front, 1, 1000, 10_000).await;
+        put_product(&first.handle, 1, 1000, 10_000).await;
         let mut placed = 0;
         for name in ["b", "c"] {
             cluster.start(name, &Role::ALL).await;
@@ -45,7 +45,7 @@ fn orders_of_a_dead_node_go_on_at_another_within_the_lease() {
         let cluster = Cluster::new(2);
         let (first, _second) = (cluster.start("a", &Role::ALL).await, cluster.start("b", &Role::ALL).await);
         cluster.is_shared().await;
-        put_product(&first.front, 1, 1000, 10_000).await;
+        put_product(&first.handle, 1, 1000, 10_000).await;
         tokio::time::sleep(Duration::from_secs(10)).await;
         let mut placed = Vec::new();
         for _ in 0..100 {
@@ -69,7 +69,7 @@ fn a_node_that_slept_too_long_writes_nothing_and_begins_anew() {
         let cluster = Cluster::new(3);
         let (first, second) = (cluster.start("a", &Role::ALL).await, cluster.start("b", &Role::ALL).await);
         cluster.is_shared().await;
-        put_product(&first.front, 1, 1000, 10_000).await;
+        put_product(&first.handle, 1, 1000, 10_000).await;
         tokio::time::sleep(Duration::from_secs(10)).await;
         for _ in 0..20 {
             first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
@@ -100,16 +100,16 @@ fn a_node_that_hosts_nothing_leaves_its_shards_to_others_until_it_hosts_again() 
         let cluster = Cluster::new(4);
         let (first, second) = (cluster.start("a", &Role::ALL).await, cluster.start("b", &Role::ALL).await);
         cluster.is_shared().await;
-        put_product(&first.front, 1, 1000, 10_000).await;
+        put_product(&first.handle, 1, 1000, 10_000).await;
         for _ in 0..20 {
             first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         }
-        first.front.host(Roles::default());
+        first.handle.host(Roles::default());
         until("the other has taken all", || async { second.owns(Role::Order) == 24 }).await;
         assert_eq!(first.owns(Role::Order), 0);
         assert!(matches!(first.place(vec![line(1, 1, 1000)]).await.unwrap(), Err(PlaceError::NotHere)));
         cluster.settles().await;
-        first.front.host(Roles::ALL);
+        first.handle.host(Roles::ALL);
         until("it has shards again", || async { first.owns(Role::Order) == 12 }).await;
         first.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         cluster.settles().await;

@@ -3,7 +3,7 @@
 use crate::external::{act, letter};
 use crate::member::Cluster;
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
-use ordermill::actors::{Command, LetterAction};
+use ordermill::actors::{Command, DeadLetterAction};
 use ordermill::config::providers::Behaviour;
 use ordermill::domain::{CancelledBy, OrderStatus, Role};
 use ordermill::providers::sandbox::Party;
@@ -19,8 +19,8 @@ fn orders_settle_across_nodes_that_host_some_roles_each() {
         cluster.start("pay", &[Role::Payment]).await;
         cluster.start("tell", &[Role::Notification]).await;
         cluster.is_shared().await;
-        put_product(&stock.front, 1, 1000, 100).await;
-        put_product(&stock.front, 2, 1001, 100).await;
+        put_product(&stock.handle, 1, 1000, 100).await;
+        put_product(&stock.handle, 2, 1001, 100).await;
         let (mut confirmed, mut failed, mut cancelled, mut shipped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..5 {
             confirmed.push(orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap());
@@ -29,14 +29,14 @@ fn orders_settle_across_nodes_that_host_some_roles_each() {
             cancelled.push(orders.place(vec![line(1, 1000, 1000)]).await.unwrap().unwrap());
         }
         for id in &shipped {
-            settled(&orders.front, *id, OrderStatus::Confirmed).await;
+            settled(&orders.handle, *id, OrderStatus::Confirmed).await;
             let (id, ship) = (*id, Command::Ship(Shipment::default()));
-            orders.ask(move |front| async move { front.command(id, ship, LIMIT).await }).await.unwrap().unwrap();
+            orders.ask(move |handle| async move { handle.command(id, ship, LIMIT).await }).await.unwrap().unwrap();
         }
         let undone = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-        settled(&orders.front, undone, OrderStatus::Confirmed).await;
+        settled(&orders.handle, undone, OrderStatus::Confirmed).await;
         let cancel = Command::Cancel { by: CancelledBy::Customer };
-        orders.ask(move |front| async move { front.command(undone, cancel, LIMIT).await }).await.unwrap().unwrap();
+        orders.ask(move |handle| async move { handle.command(undone, cancel, LIMIT).await }).await.unwrap().unwrap();
         cancelled.push(undone);
         for (ids, status) in [
             (confirmed, OrderStatus::Confirmed),
@@ -45,7 +45,7 @@ fn orders_settle_across_nodes_that_host_some_roles_each() {
             (cancelled, OrderStatus::Cancelled),
         ] {
             for id in ids {
-                settled(&orders.front, id, status).await;
+                settled(&orders.handle, id, status).await;
             }
         }
         cluster.settles().await;
@@ -60,7 +60,7 @@ fn a_role_that_dies_is_taken_over_and_asked_again() {
         let first = cluster.start("pay-1", &[Role::Payment, Role::Notification]).await;
         cluster.start("pay-2", &[Role::Payment, Role::Notification]).await;
         cluster.is_shared().await;
-        put_product(&orders.front, 1, 1000, 100).await;
+        put_product(&orders.handle, 1, 1000, 100).await;
         for _ in 0..20 {
             orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
         }
@@ -80,16 +80,16 @@ fn a_step_that_fails_on_another_node_parks_its_order_until_its_letter_is_closed(
         cluster.start("pay", &[Role::Payment]).await;
         cluster.is_shared().await;
         // The stand-in answers this total with an error, each time.
-        put_product(&orders.front, 1, 1005, 100).await;
+        put_product(&orders.handle, 1, 1005, 100).await;
         let id = orders.place(vec![line(1, 1, 1005)]).await.unwrap().unwrap();
-        let parked = || async { stored(&orders.front, id).await.record.parked.map(|cause| cause.to_string()) };
-        for action in [LetterAction::Reprocess, LetterAction::Skip, LetterAction::Compensate] {
+        let parked = || async { stored(&orders.handle, id).await.record.parked.map(|cause| cause.to_string()) };
+        for action in [DeadLetterAction::Reprocess, DeadLetterAction::Skip, DeadLetterAction::Compensate] {
             let charge = letter(&cluster, id, "charge").await;
             assert_eq!((charge.cause.as_str(), charge.tries), ("payment-provider", 4));
             until("its owner knows", || async { parked().await.as_deref() == Some("payment-provider") }).await;
             assert!(act(&orders, &charge, action).await, "{action:?}");
         }
-        settled(&orders.front, id, OrderStatus::Cancelled).await;
+        settled(&orders.handle, id, OrderStatus::Cancelled).await;
         cluster.settles().await;
     });
 }
@@ -101,16 +101,17 @@ fn orders_sleep_while_the_mail_of_another_node_is_away() {
         let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory, Role::Payment]).await;
         cluster.start("tell", &[Role::Notification]).await;
         cluster.is_shared().await;
-        put_product(&orders.front, 1, 1000, 100).await;
+        put_product(&orders.handle, 1, 1000, 100).await;
         cluster.world.sandbox().behave(Party::Email, Behaviour { error_rate: 1.0, ..Behaviour::default() });
         let mut placed = Vec::new();
         for _ in 0..30 {
             placed.push(orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap());
         }
         for id in &placed {
-            until("it is confirmed", || async { stored(&orders.front, *id).await.status == OrderStatus::Confirmed }).await;
+            until("it is confirmed", || async { stored(&orders.handle, *id).await.status == OrderStatus::Confirmed }).await;
         }
-        let alive = |member: &crate::member::Member| member.front.report().actors.iter().find(|count| count.kind == "order").unwrap().alive;
+        let alive =
+            |member: &crate::member::Member| member.handle.report().actors.iter().find(|count| count.kind == "order").unwrap().alive;
         let far_ms = cluster.world.settings.redrive_far.first_ms;
         tokio::time::sleep(Duration::from_millis(2 * far_ms)).await;
         assert_eq!(alive(&orders), 0, "actors of orders that only wait for mail");

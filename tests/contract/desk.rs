@@ -3,8 +3,8 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{at, letter, order, place, save};
-use ordermill::db::{AnalyticsRow, LetterFilter, Outcome, Scan, Write};
-use ordermill::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderStatus, Role, WriterId};
+use ordermill::db::{AnalyticsRow, DeadLetterFilter, Outcome, Scan, Write};
+use ordermill::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
     ("a letter comes back whole, with an order or without", |f| Box::pin(added(f))),
@@ -23,8 +23,8 @@ pub(crate) const CASES: &[Case] = &[
 async fn added(f: &mut Fixture) {
     let order = order(1);
     let mut foreign = letter(&order, 1, "unparsable", 5);
-    foreign.id = LetterId(uuid::Uuid::from_u128(77));
-    (foreign.kind, foreign.role) = (LetterKind::Message, Role::Notification);
+    foreign.id = DeadLetterId(uuid::Uuid::from_u128(77));
+    (foreign.kind, foreign.role) = (DeadLetterKind::Message, Role::Notification);
     (foreign.order, foreign.shard) = (None, None);
     foreign.origin = Some("{\"topic\":\"order-events\"}".to_owned());
     for wanted in [foreign, letter(&order, 2, "declined", 6)] {
@@ -40,13 +40,13 @@ async fn added_twice(f: &mut Fixture) {
     let mut again = letter(&order, 1, "timeout", 9);
     again.tries = 6;
     f.write(save(&order, OrderStatus::Pending, vec![], vec![again])).await;
-    let all = f.reads.letters(LetterFilter { limit: 10, ..LetterFilter::default() }).await.unwrap().rows;
+    let all = f.reads.letters(DeadLetterFilter { limit: 10, ..DeadLetterFilter::default() }).await.unwrap().rows;
     assert_eq!(all.len(), 1);
-    assert_eq!((all[0].id, all[0].state), (first.id, LetterState::Open));
+    assert_eq!((all[0].id, all[0].state), (first.id, DeadLetterState::Open));
     assert_eq!((all[0].tries, all[0].created_at), (6, at(5)), "it tells the newest and keeps its place in the list");
 }
 
-fn close(id: LetterId, state: LetterState) -> Write {
+fn close(id: DeadLetterId, state: DeadLetterState) -> Write {
     Write::CloseLetter { id, state, by: crate::sample::text("ann"), note: Some(crate::sample::text("called them")), at: at(50) }
 }
 
@@ -56,64 +56,68 @@ async fn marked(f: &mut Fixture) {
     let mark = |id, origin: &str| Write::MarkLetter { id, origin: origin.to_owned() };
     f.commit(vec![Write::AddLetter(first.clone()), mark(first.id, "in its batch"), Write::AddLetter(other.clone())]).await;
     assert_eq!(f.reads.letter(first.id).await.unwrap().unwrap().origin.as_deref(), Some("in its batch"));
-    f.write(close(first.id, LetterState::Discarded)).await;
+    f.write(close(first.id, DeadLetterState::Discarded)).await;
     assert_eq!(f.write(mark(first.id, "later")).await, (Outcome::Done, vec![]));
-    assert_eq!(f.write(mark(LetterId(uuid::Uuid::from_u128(4711)), "of none")).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(mark(DeadLetterId(uuid::Uuid::from_u128(4711)), "of none")).await, (Outcome::Done, vec![]));
     let stored = f.reads.letter(first.id).await.unwrap().unwrap();
-    assert_eq!((stored.state, stored.origin.as_deref()), (LetterState::Discarded, Some("later")));
+    assert_eq!((stored.state, stored.origin.as_deref()), (DeadLetterState::Discarded, Some("later")));
     assert_eq!(f.reads.letter(other.id).await.unwrap(), Some(other));
 }
 
 async fn opened_again(f: &mut Fixture) {
     let order = order(1);
     let first = letter(&order, 1, "timeout", 5);
-    f.commit(vec![Write::AddLetter(first.clone()), close(first.id, LetterState::Reprocessed)]).await;
+    f.commit(vec![Write::AddLetter(first.clone()), close(first.id, DeadLetterState::Reprocessed)]).await;
     f.write(Write::AddLetter(letter(&order, 1, "declined", 60))).await;
     let stored = f.reads.letter(first.id).await.unwrap().unwrap();
-    assert_eq!((stored.state, stored.closed_at, stored.cause.as_str()), (LetterState::Open, None, "declined"));
+    assert_eq!((stored.state, stored.closed_at, stored.cause.as_str()), (DeadLetterState::Open, None, "declined"));
     assert_eq!(stored.created_at, at(60), "it is new again");
-    assert_eq!(f.write(close(first.id, LetterState::Skipped)).await.0, Outcome::Done);
+    assert_eq!(f.write(close(first.id, DeadLetterState::Skipped)).await.0, Outcome::Done);
     let actions: Vec<String> = f.reads.audit(first.id.0.to_string()).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert_eq!(actions, ["REPROCESSED", "SKIPPED"], "oldest first");
 }
 
 async fn closed(f: &mut Fixture) {
     let order = order(1);
-    for (n, state) in [(1, LetterState::Reprocessed), (2, LetterState::Skipped), (3, LetterState::Compensated), (4, LetterState::Discarded)]
-    {
+    for (n, state) in [
+        (1, DeadLetterState::Reprocessed),
+        (2, DeadLetterState::Skipped),
+        (3, DeadLetterState::Compensated),
+        (4, DeadLetterState::Discarded),
+    ] {
         let open = letter(&order, n, "timeout", 5);
         f.write(Write::AddLetter(open.clone())).await;
         assert_eq!(f.write(close(open.id, state)).await, (Outcome::Done, vec![]));
         let stored = f.reads.letter(open.id).await.unwrap().unwrap();
         assert_eq!(stored, DeadLetter { state, closed_at: Some(at(50)), ..open.clone() });
-        assert_eq!(f.write(close(open.id, LetterState::Discarded)).await.0, Outcome::Missing, "it is closed");
+        assert_eq!(f.write(close(open.id, DeadLetterState::Discarded)).await.0, Outcome::Missing, "it is closed");
         let audit = f.reads.audit(open.id.0.to_string()).await.unwrap();
         assert_eq!(audit.len(), 1);
         assert_eq!((audit[0].at, audit[0].by.as_str(), audit[0].action.as_str()), (at(50), "ann", state.name()));
         assert_eq!(audit[0].note.as_deref(), Some("called them"));
     }
-    assert_eq!(f.write(close(LetterId(uuid::Uuid::nil()), LetterState::Skipped)).await.0, Outcome::Missing);
+    assert_eq!(f.write(close(DeadLetterId(uuid::Uuid::nil()), DeadLetterState::Skipped)).await.0, Outcome::Missing);
 }
 
-async fn ids(f: &Fixture, filter: LetterFilter) -> Vec<LetterId> {
-    f.reads.letters(LetterFilter { limit: 100, ..filter }).await.unwrap().rows.into_iter().map(|letter| letter.id).collect()
+async fn ids(f: &Fixture, filter: DeadLetterFilter) -> Vec<DeadLetterId> {
+    f.reads.letters(DeadLetterFilter { limit: 100, ..filter }).await.unwrap().rows.into_iter().map(|letter| letter.id).collect()
 }
 
 async fn listed(f: &mut Fixture) {
     let (one, two) = (order(1), order(2));
     let mut notice = letter(&two, 3, "smtp", 7);
-    notice.kind = LetterKind::Notice;
+    notice.kind = DeadLetterKind::Notice;
     let letters = [letter(&one, 1, "timeout", 5), letter(&two, 2, "declined", 9), notice];
     let [a, b, c] = letters.each_ref().map(|letter| letter.id);
     f.commit(letters.into_iter().map(Write::AddLetter).collect()).await;
-    f.write(close(a, LetterState::Skipped)).await;
-    let all = LetterFilter::default();
+    f.write(close(a, DeadLetterState::Skipped)).await;
+    let all = DeadLetterFilter::default();
     assert_eq!(ids(f, all.clone()).await, [b, c, a], "newest first");
-    assert_eq!(ids(f, LetterFilter { state: Some(LetterState::Open), ..all.clone() }).await, [b, c]);
-    assert_eq!(ids(f, LetterFilter { kind: Some(LetterKind::Notice), ..all.clone() }).await, [c]);
-    assert_eq!(ids(f, LetterFilter { cause: Some("timeout".to_owned()), ..all.clone() }).await, [a]);
-    assert_eq!(ids(f, LetterFilter { order: Some(two.id), ..all.clone() }).await, [b, c]);
-    let both = LetterFilter { order: Some(two.id), cause: Some("declined".to_owned()), ..all };
+    assert_eq!(ids(f, DeadLetterFilter { state: Some(DeadLetterState::Open), ..all.clone() }).await, [b, c]);
+    assert_eq!(ids(f, DeadLetterFilter { kind: Some(DeadLetterKind::Notice), ..all.clone() }).await, [c]);
+    assert_eq!(ids(f, DeadLetterFilter { cause: Some("timeout".to_owned()), ..all.clone() }).await, [a]);
+    assert_eq!(ids(f, DeadLetterFilter { order: Some(two.id), ..all.clone() }).await, [b, c]);
+    let both = DeadLetterFilter { order: Some(two.id), cause: Some("declined".to_owned()), ..all };
     assert_eq!(ids(f, both).await, [b]);
 }
 
@@ -125,7 +129,7 @@ async fn paged(f: &mut Fixture) {
     let mut seen = Vec::new();
     let mut before = None;
     for round in 0.. {
-        let page = f.reads.letters(LetterFilter { before, limit: 3, ..LetterFilter::default() }).await.unwrap();
+        let page = f.reads.letters(DeadLetterFilter { before, limit: 3, ..DeadLetterFilter::default() }).await.unwrap();
         seen.extend(page.rows);
         before = page.next;
         if before.is_none() {
@@ -143,24 +147,25 @@ async fn bounded(f: &mut Fixture) {
     let orders = [order(1), order(2)];
     let letters: Vec<DeadLetter> = (0..30_u32).map(|n| letter(&orders[usize::from(n % 2 == 1)], n, "timeout", u64::from(n) / 4)).collect();
     f.commit(letters.iter().cloned().map(Write::AddLetter).collect()).await;
-    f.commit(letters.iter().skip(1).map(|letter| close(letter.id, LetterState::Skipped)).collect()).await;
-    let all = LetterFilter::default();
-    let empty = f.reads.letters(LetterFilter { cause: Some("smtp".to_owned()), scan: Scan(10), limit: 5, ..all.clone() }).await.unwrap();
+    f.commit(letters.iter().skip(1).map(|letter| close(letter.id, DeadLetterState::Skipped)).collect()).await;
+    let all = DeadLetterFilter::default();
+    let empty =
+        f.reads.letters(DeadLetterFilter { cause: Some("smtp".to_owned()), scan: Scan(10), limit: 5, ..all.clone() }).await.unwrap();
     let mut places: Vec<_> = letters.iter().map(|letter| (letter.created_at, letter.id)).collect();
     places.sort_unstable_by(|a, b| b.cmp(a));
     assert_eq!((empty.rows, empty.next), (vec![], Some(places[9])), "ten were looked at");
     let filters = [
         all.clone(),
-        LetterFilter { state: Some(LetterState::Open), ..all.clone() },
-        LetterFilter { state: Some(LetterState::Skipped), ..all.clone() },
-        LetterFilter { cause: Some("smtp".to_owned()), ..all.clone() },
-        LetterFilter { order: Some(orders[1].id), ..all.clone() },
-        LetterFilter { order: Some(orders[0].id), state: Some(LetterState::Open), ..all },
+        DeadLetterFilter { state: Some(DeadLetterState::Open), ..all.clone() },
+        DeadLetterFilter { state: Some(DeadLetterState::Skipped), ..all.clone() },
+        DeadLetterFilter { cause: Some("smtp".to_owned()), ..all.clone() },
+        DeadLetterFilter { order: Some(orders[1].id), ..all.clone() },
+        DeadLetterFilter { order: Some(orders[0].id), state: Some(DeadLetterState::Open), ..all },
     ];
     for filter in filters {
-        let wanted = ids(f, LetterFilter { scan: Scan(100), ..filter.clone() }).await;
+        let wanted = ids(f, DeadLetterFilter { scan: Scan(100), ..filter.clone() }).await;
         for (scan, limit) in [(1, 1), (3, 2), (2, 9), (29, 3), (30, 30), (31, 30)] {
-            let mut asked = LetterFilter { scan: Scan(scan), limit, ..filter.clone() };
+            let mut asked = DeadLetterFilter { scan: Scan(scan), limit, ..filter.clone() };
             let mut seen = Vec::new();
             for round in 0.. {
                 assert!(round <= 31, "{asked:?} comes to no end");
@@ -186,11 +191,11 @@ async fn grouped(f: &mut Fixture) {
     let shut = letter(&order, 11, "timeout", 1);
     letters.extend([other_step, shut.clone()]);
     f.commit(letters.into_iter().map(Write::AddLetter).collect()).await;
-    f.write(close(shut.id, LetterState::Discarded)).await;
+    f.write(close(shut.id, DeadLetterState::Discarded)).await;
     let groups = f.reads.letter_groups().await.unwrap();
     assert_eq!(groups.len(), 3);
     let first = &groups[0];
-    assert_eq!((first.kind, first.cause.as_str(), first.step.as_str()), (LetterKind::Step, "timeout", "charge"));
+    assert_eq!((first.kind, first.cause.as_str(), first.step.as_str()), (DeadLetterKind::Step, "timeout", "charge"));
     assert_eq!((first.count, first.oldest), (3, at(18)), "the closed one does not count");
     assert!(groups.iter().any(|group| group.step == "refund" && group.count == 1));
 }

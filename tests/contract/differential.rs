@@ -2,9 +2,9 @@
 
 use crate::fixture::{Fixture, Implementation};
 use crate::sample;
-use ordermill::db::{Answer, CorrectionFilter, IdempotencyKey, LetterFilter, Undo, Write};
+use ordermill::db::{Answer, CorrectionFilter, DeadLetterFilter, IdempotencyKey, ReleaseReason, Write};
 use ordermill::domain::{
-    AnalyticsRow, Channel, Condition, Event, EventBody, LetterState, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus,
+    AnalyticsRow, Channel, Condition, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus,
     ProductChange, Role, Shard, StockChange,
 };
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -77,7 +77,7 @@ fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
         ),
         3 => save(dice, &order),
         4 | 5 => sample::reserve(&order),
-        6 => sample::release(&order, dice.one_of(&[Undo::Cancelled, Undo::PaymentFailed])),
+        6 => sample::release(&order, dice.one_of(&[ReleaseReason::Cancelled, ReleaseReason::PaymentFailed])),
         7 => sample::hold(&order),
         8 => sample::ship(&order),
         9 | 10 => {
@@ -101,7 +101,7 @@ fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
             if dice.below(2) == 0 {
                 return Write::MarkLetter { id, origin: "from elsewhere".to_owned() };
             }
-            Write::CloseLetter { id, state: LetterState::Discarded, by: sample::text("ann"), note: None, at: sample::at(600) }
+            Write::CloseLetter { id, state: DeadLetterState::Discarded, by: sample::text("ann"), note: None, at: sample::at(600) }
         }
         17 => {
             let row = AnalyticsRow { minute: 5, metric: 1, key: vec![7], value: 3 };
@@ -161,7 +161,7 @@ async fn contents(fixture: &Fixture) -> Vec<String> {
     tell(&mut lines, "number", snapshot.analytics().await.unwrap());
     tell(&mut lines, "position", snapshot.analytics_positions().await.unwrap());
     tell(&mut lines, "log", reads.log(fixture.writer.writer, 0, 100_000).await.unwrap());
-    tell(&mut lines, "letter", reads.letters(LetterFilter { limit: 1000, ..LetterFilter::default() }).await.unwrap().rows);
+    tell(&mut lines, "letter", reads.letters(DeadLetterFilter { limit: 1000, ..DeadLetterFilter::default() }).await.unwrap().rows);
     tell(&mut lines, "correction", reads.corrections(CorrectionFilter { limit: 1000, ..CorrectionFilter::default() }).await.unwrap());
     tell(&mut lines, "shard", reads.shard_rows().await.unwrap().into_iter().filter(|row| row.writer.is_some()).collect());
     for writer in reads.writers().await.unwrap() {

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, kinds};
 use crate::sample::{line, notice, order, order_of, payment, place, product_id, put, release, reserve, save, ship};
-use ordermill::db::{Outcome, Undo, Write};
+use ordermill::db::{Outcome, ReleaseReason, Write};
 use ordermill::domain::{Channel, EventBody, EventKind, NoticeKind, NoticeStatus, OrderStatus, PaymentStatus};
 
 pub(crate) const CASES: &[Case] = &[
@@ -20,7 +20,7 @@ async fn many_lines(f: &mut Fixture) {
     assert_eq!(kinds(&committed.events), [held, held, held, short]);
     let EventBody::InventoryInsufficient { shortages } = &committed.events[3].event.body else { unreachable!() };
     assert_eq!(shortages.len(), 1000, "every line that cannot be had");
-    f.commit(vec![ship(&orders[0]), release(&orders[1], Undo::Cancelled)]).await;
+    f.commit(vec![ship(&orders[0]), release(&orders[1], ReleaseReason::Cancelled)]).await;
     for n in [0, 500, 999] {
         assert_eq!(f.sums(product_id(n)).await, [1, 1, 1, 3]);
     }

@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::{Fixture, kinds};
 use crate::sample::{at, letter, order, place, place_with, save};
 use ordermill::db::{IdempotencyKey, Outcome, Write};
-use ordermill::domain::{EventBody, EventKind, LetterState, LoggedEvent, Order, OrderStatus};
+use ordermill::domain::{DeadLetterState, EventBody, EventKind, LoggedEvent, Order, OrderStatus};
 use ordermill::saga::{self, HistoryEntry};
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ async fn saved(f: &mut Fixture) {
     assert_eq!((stored.status, stored.open, stored.updated_at), (OrderStatus::Shipped, true, at(500)));
     assert_eq!((stored.record, stored.order), (wanted, order.clone()));
     let stored = f.reads.letter(letter(&order, 1, "odd", 5).id).await.unwrap().unwrap();
-    assert_eq!(stored.state, LetterState::Open);
+    assert_eq!(stored.state, DeadLetterState::Open);
     f.write(save(&order, OrderStatus::Cancelled, Vec::new(), Vec::new())).await;
     let stored = f.reads.order(order.id).await.unwrap().unwrap();
     assert_eq!((stored.status, stored.open), (OrderStatus::Cancelled, false));

@@ -1,10 +1,10 @@
 //! Orders, products and writes to try a store with; all are functions of a number.
 
-use ordermill::db::{IdempotencyKey, ProductWrite, StockStep, Undo, Write};
+use ordermill::db::{IdempotencyKey, ProductWrite, ReleaseReason, StockStep, Write};
 use ordermill::domain::{
-    Channel, Contact, CorrelationId, CustomerId, DeadLetter, Event, EventBody, LetterKind, Line, Money, NoticeKind, NoticeStatus,
-    NoticeTask, Order, OrderId, OrderStatus, Payment, PaymentStatus, Pricing, ProductChange, ProductId, Quantity, Role, Shards,
-    StockChange, Text, Timestamp,
+    Channel, Contact, CorrelationId, CustomerId, DeadLetter, DeadLetterKind, Event, EventBody, Money, NoticeKind, NoticeStatus, NoticeTask,
+    Order, OrderId, OrderLine, OrderStatus, Payment, PaymentStatus, Pricing, ProductChange, ProductId, Quantity, Role, Shards, StockChange,
+    Text, Timestamp,
 };
 use ordermill::saga::{self, Record};
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub(crate) fn text<const MAX: usize>(text: &str) -> Text<MAX> {
     Text::new(text).unwrap()
 }
 
-pub(crate) fn line(product: u64, quantity: i64) -> Line {
-    Line { product: product_id(product), quantity: Quantity::new(quantity).unwrap(), price: money(1000) }
+pub(crate) fn line(product: u64, quantity: i64) -> OrderLine {
+    OrderLine { product: product_id(product), quantity: Quantity::new(quantity).unwrap(), price: money(1000) }
 }
 
 /// Order `n`: one of product 1 and two of product 2. Ids grow with `n`.
@@ -49,7 +49,7 @@ pub(crate) fn order(n: u64) -> Arc<Order> {
     order_of(n, vec![line(1, 1), line(2, 2)])
 }
 
-pub(crate) fn order_of(n: u64, lines: Vec<Line>) -> Arc<Order> {
+pub(crate) fn order_of(n: u64, lines: Vec<OrderLine>) -> Arc<Order> {
     let mut random = [0x5a; 10];
     random[2..].copy_from_slice(&n.to_be_bytes());
     let id = OrderId::from_parts(START_MS + n, random);
@@ -98,7 +98,7 @@ pub(crate) fn step(order: &Order) -> StockStep {
     StockStep { order: order.id, shard: order.shard, correlation: order.correlation, at: at(200) }
 }
 
-pub(crate) fn release(order: &Order, undo: Undo) -> Write {
+pub(crate) fn release(order: &Order, undo: ReleaseReason) -> Write {
     Write::Release { step: step(order), undo }
 }
 
@@ -135,5 +135,9 @@ pub(crate) fn save(order: &Arc<Order>, status: OrderStatus, bodies: Vec<EventBod
 }
 
 pub(crate) fn letter(order: &Order, number: u32, cause: &str, created: u64) -> DeadLetter {
-    DeadLetter::about(order.id, order.shard, LetterKind::Step, number, Role::Payment, "charge", at(created)).because(cause, "it failed", 3)
+    DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, number, Role::Payment, "charge", at(created)).because(
+        cause,
+        "it failed",
+        3,
+    )
 }

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, kinds};
 use crate::sample::{adjust, at, change_of, hold, line, money, order, order_of, place, product_id, put, release, reserve, ship, text};
-use ordermill::db::{Answer, CorrectionFilter, IdempotencyKey, Outcome, ProductWrite, Undo, Write};
+use ordermill::db::{Answer, CorrectionFilter, IdempotencyKey, Outcome, ProductWrite, ReleaseReason, Write};
 use ordermill::domain::{
     Condition, EventBody, EventKind, IfMissing, Order, Pricing, ProductChange, ReservedLine, Shortage, StockChange, StockError,
 };
@@ -137,13 +137,13 @@ async fn insufficient_stays(f: &mut Fixture) {
 }
 
 async fn releases(f: &mut Fixture) {
-    for (n, undo) in [(1, Undo::Cancelled), (2, Undo::PaymentFailed)] {
+    for (n, undo) in [(1, ReleaseReason::Cancelled), (2, ReleaseReason::PaymentFailed)] {
         let order = f.placed(n, 10).await;
         f.write(reserve(&order)).await;
         let answer = vec![EventBody::InventoryReleased { lines: lines(&order) }];
         assert_eq!(told(f, release(&order, undo)).await, (true, answer.clone()));
         assert_eq!(told(f, release(&order, undo)).await, (false, answer.clone()));
-        assert_eq!(told(f, release(&order, Undo::Cancelled)).await, (false, answer));
+        assert_eq!(told(f, release(&order, ReleaseReason::Cancelled)).await, (false, answer));
         assert_eq!(f.sums(product_id(2)).await, [10, 0, 0, 10]);
         let (is_new, events) = told(f, reserve(&order)).await;
         assert!(!is_new, "what was given back is not held again");
@@ -155,11 +155,11 @@ async fn releases(f: &mut Fixture) {
 async fn release_first(f: &mut Fixture) {
     let order = f.placed(1, 10).await;
     let nothing = vec![EventBody::InventoryReleased { lines: Vec::new() }];
-    assert_eq!(told(f, release(&order, Undo::Cancelled)).await, (true, nothing.clone()));
+    assert_eq!(told(f, release(&order, ReleaseReason::Cancelled)).await, (true, nothing.clone()));
     assert_eq!(told(f, reserve(&order)).await, (false, nothing));
     assert_eq!(f.sums(product_id(1)).await, [10, 0, 0, 10]);
     let order = f.placed(2, 10).await;
-    let committed = f.commit(vec![release(&order, Undo::Cancelled), reserve(&order)]).await;
+    let committed = f.commit(vec![release(&order, ReleaseReason::Cancelled), reserve(&order)]).await;
     assert_eq!(kinds(&committed.events), [EventKind::InventoryReleased], "also within one batch");
 }
 
@@ -168,11 +168,11 @@ async fn holds(f: &mut Fixture) {
     f.write(reserve(&order)).await;
     assert_eq!(told(f, hold(&order)).await, (true, vec![]));
     assert_eq!(told(f, hold(&order)).await.1, []);
-    let (_, events) = told(f, release(&order, Undo::PaymentFailed)).await;
+    let (_, events) = told(f, release(&order, ReleaseReason::PaymentFailed)).await;
     assert_eq!(events, [], "nothing is done and nothing is told");
     assert_eq!(f.sums(product_id(1)).await, [9, 1, 0, 10]);
     let released = vec![EventBody::InventoryReleased { lines: lines(&order) }];
-    assert_eq!(told(f, release(&order, Undo::Cancelled)).await, (true, released));
+    assert_eq!(told(f, release(&order, ReleaseReason::Cancelled)).await, (true, released));
     assert_eq!(f.sums(product_id(1)).await, [10, 0, 0, 10]);
 }
 
@@ -180,7 +180,7 @@ async fn hold_first(f: &mut Fixture) {
     let order = f.placed(1, 10).await;
     f.write(hold(&order)).await;
     assert_eq!(told(f, reserve(&order)).await, (true, vec![EventBody::InventoryReserved { lines: lines(&order) }]));
-    assert_eq!(told(f, release(&order, Undo::PaymentFailed)).await.1, []);
+    assert_eq!(told(f, release(&order, ReleaseReason::PaymentFailed)).await.1, []);
     assert_eq!(told(f, ship(&order)).await, (true, vec![EventBody::InventoryShipped { lines: lines(&order) }]));
 }
 
@@ -191,7 +191,7 @@ async fn ships(f: &mut Fixture) {
     assert_eq!(told(f, ship(&order)).await, (true, shipped.clone()));
     assert_eq!(told(f, ship(&order)).await, (false, shipped));
     assert_eq!(f.sums(product_id(1)).await, [9, 0, 1, 10]);
-    for undo in [Undo::Cancelled, Undo::PaymentFailed] {
+    for undo in [ReleaseReason::Cancelled, ReleaseReason::PaymentFailed] {
         let (is_new, events) = told(f, release(&order, undo)).await;
         assert!(!is_new && !events.iter().any(|body| matches!(body, EventBody::InventoryReleased { .. })), "{events:?}");
     }
@@ -201,7 +201,7 @@ async fn ships(f: &mut Fixture) {
 async fn ships_nothing(f: &mut Fixture) {
     let nothing = vec![EventBody::InventoryShipped { lines: Vec::new() }];
     let released = f.placed(1, 10).await;
-    f.commit(vec![reserve(&released), release(&released, Undo::Cancelled)]).await;
+    f.commit(vec![reserve(&released), release(&released, ReleaseReason::Cancelled)]).await;
     assert_eq!(told(f, ship(&released)).await, (true, nothing.clone()));
     let insufficient = f.placed(2, 0).await;
     f.write(reserve(&insufficient)).await;
@@ -216,7 +216,7 @@ async fn ships_first(f: &mut Fixture) {
     assert_eq!(told(f, ship(&order)).await, (true, vec![EventBody::InventoryShipped { lines: Vec::new() }]));
     assert_eq!(told(f, reserve(&order)).await, (true, vec![EventBody::InventoryReserved { lines: lines(&order) }]));
     assert_eq!(f.sums(product_id(1)).await, [9, 0, 1, 10], "nobody would ever ship or release what is held now");
-    let (is_new, _) = told(f, release(&order, Undo::Cancelled)).await;
+    let (is_new, _) = told(f, release(&order, ReleaseReason::Cancelled)).await;
     assert!(!is_new);
     assert_eq!(f.sums(product_id(1)).await, [9, 0, 1, 10]);
 }
@@ -228,7 +228,7 @@ async fn one_batch(f: &mut Fixture) {
     let [first, second, third] = &orders;
     writes.extend([
         reserve(first),
-        release(first, Undo::Cancelled),
+        release(first, ReleaseReason::Cancelled),
         reserve(second),
         ship(second),
         adjust(product_id(1), 1),
@@ -325,7 +325,7 @@ async fn discontinued(f: &mut Fixture) {
     assert!(f.product(product_id(2)).await.discontinued);
     let shortages = vec![Shortage::Discontinued { product: product_id(2) }];
     assert_eq!(told(f, reserve(&late)).await.1, [EventBody::InventoryInsufficient { shortages }]);
-    f.write(release(&held, Undo::Cancelled)).await;
+    f.write(release(&held, ReleaseReason::Cancelled)).await;
     assert_eq!(f.sums(product_id(2)).await, [10, 0, 0, 10]);
     assert!(f.product(product_id(2)).await.discontinued, "a cancelled order does not put it on sale");
 }

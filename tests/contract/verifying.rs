@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{notice, order, payment, place, product_id, release, reserve, save, shards, ship};
-use ordermill::db::{OrderAudit, Snapshot, Undo};
+use ordermill::db::{OrderAudit, ReleaseReason, Snapshot};
 use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus, ReservedLine};
 
 pub(crate) const CASES: &[Case] = &[
@@ -23,7 +23,7 @@ async fn stays(f: &mut Fixture) {
     assert_eq!(snapshot.orders(None, 10).await.unwrap().len(), 1);
     f.commit(vec![
         place(&crate::sample::order(2)),
-        release(&order, Undo::Cancelled),
+        release(&order, ReleaseReason::Cancelled),
         payment(&order, 1, PaymentStatus::Cancelled),
         save(&order, OrderStatus::Cancelled, vec![], vec![]),
     ])
@@ -49,9 +49,9 @@ async fn audits(f: &mut Fixture) {
         reserve(&held),
         reserve(&released),
         reserve(&shipped),
-        release(&released, Undo::Cancelled),
+        release(&released, ReleaseReason::Cancelled),
         ship(&shipped),
-        release(&bare, Undo::Cancelled),
+        release(&bare, ReleaseReason::Cancelled),
         payment(&shipped, 1, PaymentStatus::Charged),
         notice(&shipped, NoticeKind::Shipping, Channel::Sms, NoticeStatus::Sent, 1),
         notice(&shipped, NoticeKind::Shipping, Channel::Email, NoticeStatus::Pending, 1),
@@ -122,7 +122,13 @@ async fn gaps(f: &mut Fixture) {
 async fn verified(f: &mut Fixture) {
     let [paid, shipped] = [f.placed(1, 10).await, f.placed(2, 10).await];
     f.write(ordermill::db::Write::TakeShards { roles: vec![ordermill::domain::Role::Order], shards: vec![shipped.shard] }).await;
-    f.commit(vec![reserve(&paid), payment(&paid, 1, PaymentStatus::Charged), reserve(&shipped), release(&shipped, Undo::Cancelled)]).await;
+    f.commit(vec![
+        reserve(&paid),
+        payment(&paid, 1, PaymentStatus::Charged),
+        reserve(&shipped),
+        release(&shipped, ReleaseReason::Cancelled),
+    ])
+    .await;
     f.write(notice(&paid, NoticeKind::Confirmation, Channel::Sms, NoticeStatus::Sent, 1)).await;
     let options = ordermill::verify::Options { page: 1, ..ordermill::verify::Options::default() };
     let mut snapshot = f.reads.snapshot().await.unwrap();

@@ -1,11 +1,11 @@
-//! The front door over a node on the memory store, without sockets.
+//! The HTTP server over a node on the memory store, without sockets.
 
 use crate::support::{World1, put_product};
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::{App, Error, test};
-use ordermill::actors::{Actors, Front};
+use ordermill::actors::{Actors, NodeHandle};
 use ordermill::config::providers::Behaviour;
 use ordermill::config::{AccessKey, AccessRole, AccessSettings, Secret, Settings};
 use ordermill::domain::Timestamp;
@@ -66,7 +66,7 @@ pub fn keys() -> AccessSettings {
     AccessSettings { keys }
 }
 
-pub fn state_over(front: &Front, settings: Settings) -> Arc<HttpState> {
+pub fn state_over(handle: &NodeHandle, settings: Settings) -> Arc<HttpState> {
     let node = NodeInfo {
         name: "node-1".to_owned(),
         version: "0.0.0",
@@ -76,7 +76,7 @@ pub fn state_over(front: &Front, settings: Settings) -> Arc<HttpState> {
         started_at: Timestamp(0),
     };
     let parts = HttpParts {
-        front: front.clone(),
+        handle: handle.clone(),
         settings: Arc::new(settings),
         operations: Arc::new(TestOperations::default()),
         metrics: None,
@@ -129,15 +129,15 @@ pub async fn app(settings: Settings) -> TestApp<impl Service<actix_http::Request
     let actors = world.start().await;
     // The actors' hook keeps a panic's text for their keeper; here a failed assertion is to be read.
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
-    put_product(actors.front(), 1, 1000, 100).await;
-    let state = state_over(actors.front(), settings);
+    put_product(actors.handle(), 1, 1000, 100).await;
+    let state = state_over(actors.handle(), settings);
     let service = test::init_service(App::new().configure(|config| routes::configure(config, &state))).await;
     TestApp { service, state, world, actors }
 }
 
 impl<S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = Error>> TestApp<S> {
-    pub fn front(&self) -> &Front {
-        self.actors.front()
+    pub fn handle(&self) -> &NodeHandle {
+        self.actors.handle()
     }
 
     /// How the stand-ins of all parties answer from now on.

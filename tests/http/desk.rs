@@ -15,7 +15,7 @@ pub async fn fail_notices<S>(app: &TestApp<S>, count: usize)
 where
     S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
 {
-    put_product(app.front(), 1, 1000, 100).await;
+    put_product(app.handle(), 1, 1000, 100).await;
     for n in 0..count {
         let mut body = order(1);
         body["contact"] = json!({"email": format!("error-{n}@fail.example")});
@@ -113,7 +113,7 @@ fn a_breaker_is_turned_by_hand_and_whatever_waits_for_it_says_so() {
 fn done_by_hand_needs_a_note_and_is_audited() {
     run(|| async {
         let app = app(Settings::default()).await;
-        put_product(app.front(), 5, 1005, 100).await;
+        put_product(app.handle(), 5, 1005, 100).await;
         let body = json!({"customerId": Uuid::from_u128(1), "items": [{"productId": Uuid::from_u128(5), "quantity": 1, "price": "10.05"}]});
         let placed = app.post_order(&body.to_string()).await;
         until("a letter is there", async || app.get("/api/v1/admin/dlq").await.body["items"].as_array().unwrap().len() == 1).await;

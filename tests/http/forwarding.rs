@@ -6,7 +6,7 @@ use crate::support::{LIMIT, settled, stored, until};
 use ordermill::config::Settings;
 use ordermill::db::{Batch, NewWriter, Outcome, Store as _, Write};
 use ordermill::domain::{
-    CancelledBy, Channel, DeadLetter, LetterKind, LetterState, NoticeKind, OrderId, OrderStatus, Role, Shards, Timestamp,
+    CancelledBy, Channel, DeadLetter, DeadLetterKind, DeadLetterState, NoticeKind, OrderId, OrderStatus, Role, Shards, Timestamp,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -53,7 +53,7 @@ fn a_command_reaches_the_owner_with_who_asks_and_correlation() {
         let (_shared, first, second) = pair(&settings).await;
         let (shipped, cancelled) = (second.place().await, second.place().await);
         for id in [shipped, cancelled] {
-            settled(second.front(), id, OrderStatus::Confirmed).await;
+            settled(second.handle(), id, OrderStatus::Confirmed).await;
         }
         let (operator, customer) = (bearer(OPERATOR_KEY), bearer(CUSTOMER_KEY));
         let headers = [("authorization", operator.as_str()), ("x-correlation-id", CORRELATION), ("content-type", "application/json")];
@@ -65,7 +65,7 @@ fn a_command_reaches_the_owner_with_who_asks_and_correlation() {
         let path = format!("/api/v1/orders/{cancelled}/cancel");
         let answer = first.post(&path, &[("authorization", &customer)]).await;
         assert_eq!(answer.status(), 202);
-        let by = stored(second.front(), cancelled).await.record.facts.cancel.map(|(by, _)| by);
+        let by = stored(second.handle(), cancelled).await.record.facts.cancel.map(|(by, _)| by);
         assert_eq!(by, Some(CancelledBy::Customer), "the owner knows whose key it was");
         // The owner's refusal is passed on as it is.
         let path = format!("/api/v1/orders/{shipped}/cancel");
@@ -124,7 +124,7 @@ fn an_owner_that_is_not_there_takes_nothing_and_the_client_may_come_again() {
         let cancel = has_not.post(&format!("/api/v1/orders/{id}/cancel"), &[]).await;
         assert_eq!(problem(cancel).await, (503, Some(id.0), true));
         assert_eq!(problem(has_not.post_order(&[]).await).await, (503, None, true));
-        assert!(stored(has.front(), id).await.record.facts.cancel.is_none());
+        assert!(stored(has.handle(), id).await.record.facts.cancel.is_none());
         // What is stored can be read here too, also by who waits for it.
         let (status, body) = json(has_not.get(&format!("/api/v1/orders/{id}/status?wait=20s")).await).await;
         assert_eq!((status, &body["settled"], &body["status"]), (200, &json!(true), &json!("CONFIRMED")));
@@ -226,7 +226,7 @@ fn an_address_that_a_login_of_the_database_has_made_up_is_sent_nothing() {
         made_up(&shared, &listener.url).await;
         let settings = Settings { access: keys(), ..with_roles(&[Role::Order]) };
         let node = shared.start("a", settings).await;
-        until("the node knows the row", || async { node.front().cluster().writers.len() == 2 }).await;
+        until("the node knows the row", || async { node.handle().cluster().writers.len() == 2 }).await;
         let (operator, admin) = (bearer(OPERATOR_KEY), bearer(ADMIN_KEY));
         let headers = [("authorization", operator.as_str())];
         assert_eq!(problem(node.post_order(&headers).await).await, (503, None, true));
@@ -274,7 +274,7 @@ fn a_nodes_word_about_who_asks_is_worth_nothing_for_another_request_or_at_anothe
                 answer.status()
             );
         }
-        assert!(stored(has.front(), id).await.record.facts.cancel.is_none());
+        assert!(stored(has.handle(), id).await.record.facts.cancel.is_none());
         let answer = has.send(Method::POST, &cancel, &[("ordermill-asker", word), ("ordermill-forwarded", "a")], "").await;
         assert_eq!(answer.status(), 202, "the request that it is for");
     });
@@ -397,8 +397,8 @@ fn another_teams_role_is_nobodys_here() {
 async fn notice_letter(node: &Node, id: OrderId) -> DeadLetter {
     let shard = Shards::new(1).unwrap().of(id);
     let step = format!("{}/{}", NoticeKind::Confirmation.name(), Channel::Email.name());
-    let letter = DeadLetter::about(id, shard, LetterKind::Notice, 1, Role::Notification, &step, Timestamp(1));
-    let added = node.front().write(Write::AddLetter(letter.clone()), LIMIT).await;
+    let letter = DeadLetter::about(id, shard, DeadLetterKind::Notice, 1, Role::Notification, &step, Timestamp(1));
+    let added = node.handle().write(Write::AddLetter(letter.clone()), LIMIT).await;
     assert!(matches!(added, Ok(Outcome::Done)), "{added:?}");
     letter
 }
@@ -420,8 +420,8 @@ fn what_is_decided_at_the_desk_is_done_by_the_orders_owner() {
         let (_, body) = json(has_not.send(Method::POST, "/api/v1/admin/dlq", &headers, all).await).await;
         assert_eq!((&body["matched"], &body["done"], &body["failed"]), (&json!(2), &json!(2), &json!([])), "{body}");
         for letter in letters {
-            let state = has.front().reads().letter(letter.id).await.unwrap().unwrap().state;
-            assert_eq!(state, LetterState::Reprocessed);
+            let state = has.handle().reads().letter(letter.id).await.unwrap().unwrap().state;
+            assert_eq!(state, DeadLetterState::Reprocessed);
         }
     });
 }

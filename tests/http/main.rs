@@ -1,4 +1,4 @@
-//! What a client of the front door sees: the whole list of routes over a node on the memory store.
+//! What a client of the HTTP server sees: the whole list of routes over a node on the memory store.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 #![allow(unreachable_pub, reason = "a test target's modules are its own")]
 

@@ -3,7 +3,7 @@
 use crate::app::{order, state_over};
 use crate::support::{World1, put_product, until};
 use actix_web::dev::ServerHandle;
-use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, Parts, Where, World};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NodeHandle, Parts, Where, World};
 use ordermill::config::{ClusterKey, Settings};
 use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use ordermill::domain::{OrderId, Role, Shards};
@@ -78,25 +78,25 @@ impl Shared {
         };
         let actors = Actors::start(parts, Where::Here).await.unwrap();
         std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
-        let (serving, server) = serve(listener, state_over(actors.front(), settings)).unwrap();
+        let (serving, server) = serve(listener, state_over(actors.handle(), settings)).unwrap();
         actix::spawn(serving);
         Node { actors, address, client: reqwest::Client::new(), server }
     }
 }
 
 impl Node {
-    pub fn front(&self) -> &Front {
-        self.actors.front()
+    pub fn handle(&self) -> &NodeHandle {
+        self.actors.handle()
     }
 
     pub fn owns(&self, role: Role) -> usize {
-        self.front().slices().borrow().shards_of(role).len()
+        self.handle().role_shards().borrow().shards_of(role).len()
     }
 
     /// An order that this node has placed.
     pub async fn place(&self) -> OrderId {
         let lines = vec![crate::support::line(1, 1, 1000)];
-        let placed = self.front().place(crate::support::new_order(lines), None, crate::support::LIMIT).await;
+        let placed = self.handle().place(crate::support::new_order(lines), None, crate::support::LIMIT).await;
         placed.unwrap().order.id
     }
 
@@ -132,9 +132,9 @@ pub async fn agree(role: Role, nodes: &[&Node], shares: &[usize]) {
     until("the nodes agree on whose the shards are", || async {
         let owned: Vec<usize> = nodes.iter().map(|node| node.owns(role)).collect();
         let known = nodes.iter().all(|node| {
-            let cluster = node.front().cluster();
+            let cluster = node.handle().cluster();
             let of = |other: &Node| {
-                let writer = other.front().writer();
+                let writer = other.handle().writer();
                 cluster.shards.iter().filter(|row| row.role == role && row.writer == Some(writer)).count()
             };
             nodes.iter().map(|other| of(other)).eq(owned.iter().copied())
@@ -146,7 +146,7 @@ pub async fn agree(role: Role, nodes: &[&Node], shares: &[usize]) {
 
 /// Product 1 (10.00).
 pub async fn put_stock(node: &Node) {
-    put_product(node.front(), 1, 1000, 100_000).await;
+    put_product(node.handle(), 1, 1000, 100_000).await;
 }
 
 pub async fn json(response: Response) -> (u16, Value) {

@@ -35,10 +35,10 @@ fn with_server(settings: Settings, test: impl FnOnce(SocketAddr) + Send + 'stati
         };
         let actors = Actors::start(parts, Where::Here).await.unwrap();
         std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
-        put_product(actors.front(), 1, 1000, 10_000).await;
+        put_product(actors.handle(), 1, 1000, 10_000).await;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (server, handle) = serve(listener, state_over(actors.front(), settings)).unwrap();
+        let (server, handle) = serve(listener, state_over(actors.handle(), settings)).unwrap();
         let server = actix::spawn(server);
         let tested = tokio::task::spawn_blocking(move || test(address)).await;
         handle.stop(false).await;
@@ -250,7 +250,7 @@ fn without_keys_it_refuses_to_listen_to_others() {
         let world = World1::new(1);
         let actors = world.start().await;
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
-        let refused = serve(listener, state_over(actors.front(), Settings::default()));
+        let refused = serve(listener, state_over(actors.handle(), Settings::default()));
         assert!(matches!(refused, Err(ServeError::Open(_))));
     });
 }

@@ -14,7 +14,7 @@ pub(crate) fn broken(old: &Value, new: &Value, side: Side) -> Vec<String> {
 fn compare(at: &str, old: &Value, new: &Value, side: Side, broken: &mut Vec<String>) {
     types(at, old, new, side, broken);
     for keyword in ["format", "pattern", "enum", "const"] {
-        let loosened = side == Side::Taken && new.get(keyword).is_none();
+        let loosened = side == Side::Consumed && new.get(keyword).is_none();
         // Rust's name of whole numbers never was a format of JSON Schema; the bounds say the same.
         let is_rusts = old.get(keyword).and_then(Value::as_str).is_some_and(|format| matches!(format, "uint32" | "int64"));
         let loosened = loosened || (keyword == "format" && is_rusts && new.get(keyword).is_none());
@@ -32,7 +32,7 @@ fn compare(at: &str, old: &Value, new: &Value, side: Side, broken: &mut Vec<Stri
             (Some(was), Some(is)) => (is < was) == smaller_is_narrower && is != was,
         };
         // What is taken may not get narrower, what is written not wider.
-        let breaks = if side == Side::Taken { narrower } else { was != is && !narrower };
+        let breaks = if side == Side::Consumed { narrower } else { was != is && !narrower };
         if breaks {
             broken.push(format!("{at}: {keyword} has changed"));
         }
@@ -41,7 +41,7 @@ fn compare(at: &str, old: &Value, new: &Value, side: Side, broken: &mut Vec<Stri
     for name in is_required.difference(&was_required) {
         broken.push(format!("{at}/{name} is newly required"));
     }
-    if side == Side::Written {
+    if side == Side::Produced {
         for name in was_required.difference(&is_required) {
             broken.push(format!("{at}/{name} is not always there any more"));
         }
@@ -62,8 +62,8 @@ fn compare(at: &str, old: &Value, new: &Value, side: Side, broken: &mut Vec<Stri
 fn types(at: &str, old: &Value, new: &Value, side: Side, broken: &mut Vec<String>) {
     let (was, is) = (names(old.get("type")), names(new.get("type")));
     let kept = match side {
-        Side::Written => is == was,
-        Side::Taken => is.is_superset(&was),
+        Side::Produced => is == was,
+        Side::Consumed => is.is_superset(&was),
     };
     if !kept {
         broken.push(format!("{at}: type {was:?} has become {is:?}"));

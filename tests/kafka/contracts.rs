@@ -63,7 +63,7 @@ fn what_is_written_fits_both_schemas() {
             assert_eq!(errors, Vec::<String>::new(), "{} {side:?}: {value}", kind.name());
             assert!(!validator.is_valid(&json!({})), "{} {side:?} takes anything", kind.name());
         }
-        let written = schema(kind, Side::Written);
+        let written = schema(kind, Side::Produced);
         let spelled = written["properties"].as_object().unwrap();
         for name in value.as_object().unwrap().keys() {
             assert!(spelled.contains_key(name), "{} writes {name}, which its schema does not have", kind.name());
@@ -97,30 +97,30 @@ fn the_schemas_have_formats_that_every_validator_knows() {
 #[test]
 fn an_incompatible_change_is_found() {
     let changes: &[Change] = &[
-        ("a field is removed", Side::Written, |schema| drop(schema["properties"].as_object_mut().unwrap().remove("totalAmount"))),
-        ("a field is removed", Side::Taken, |schema| drop(schema["properties"].as_object_mut().unwrap().remove("contact"))),
-        ("a field is renamed", Side::Written, |schema| {
+        ("a field is removed", Side::Produced, |schema| drop(schema["properties"].as_object_mut().unwrap().remove("totalAmount"))),
+        ("a field is removed", Side::Consumed, |schema| drop(schema["properties"].as_object_mut().unwrap().remove("contact"))),
+        ("a field is renamed", Side::Produced, |schema| {
             let fields = schema["properties"].as_object_mut().unwrap();
             let field = fields.remove("customerId").unwrap();
             fields.insert("customer".to_owned(), field);
         }),
-        ("an inner field is removed", Side::Written, |schema| {
+        ("an inner field is removed", Side::Produced, |schema| {
             drop(schema["properties"]["items"]["items"]["properties"].as_object_mut().unwrap().remove("price"));
         }),
-        ("an amount becomes a number", Side::Written, |schema| schema["properties"]["totalAmount"]["type"] = json!("number")),
-        ("an amount may be a text only", Side::Taken, |schema| schema["properties"]["totalAmount"]["type"] = json!("string")),
-        ("an amount may be null", Side::Written, |schema| schema["properties"]["totalAmount"]["type"] = json!(["string", "null"])),
-        ("a quantity is bounded", Side::Taken, |schema| {
+        ("an amount becomes a number", Side::Produced, |schema| schema["properties"]["totalAmount"]["type"] = json!("number")),
+        ("an amount may be a text only", Side::Consumed, |schema| schema["properties"]["totalAmount"]["type"] = json!("string")),
+        ("an amount may be null", Side::Produced, |schema| schema["properties"]["totalAmount"]["type"] = json!(["string", "null"])),
+        ("a quantity is bounded", Side::Consumed, |schema| {
             schema["properties"]["items"]["items"]["properties"]["quantity"]["maximum"] = json!(10)
         }),
-        ("a quantity is unbounded", Side::Written, |schema| {
+        ("a quantity is unbounded", Side::Produced, |schema| {
             drop(schema["properties"]["items"]["items"]["properties"]["quantity"].as_object_mut().unwrap().remove("maximum"));
         }),
-        ("a field is newly required", Side::Taken, |schema| schema["required"].as_array_mut().unwrap().push(json!("contact"))),
-        ("a new field is required", Side::Written, |schema| schema["required"].as_array_mut().unwrap().push(json!("channel"))),
-        ("a field may be missing", Side::Written, |schema| schema["required"].as_array_mut().unwrap().retain(|name| name != "items")),
-        ("an id loses its format", Side::Written, |schema| schema["properties"]["orderId"]["format"] = json!("text")),
-        ("a pattern is added", Side::Taken, |schema| schema["properties"]["paymentMethod"]["pattern"] = json!("^CARD$")),
+        ("a field is newly required", Side::Consumed, |schema| schema["required"].as_array_mut().unwrap().push(json!("contact"))),
+        ("a new field is required", Side::Produced, |schema| schema["required"].as_array_mut().unwrap().push(json!("channel"))),
+        ("a field may be missing", Side::Produced, |schema| schema["required"].as_array_mut().unwrap().retain(|name| name != "items")),
+        ("an id loses its format", Side::Produced, |schema| schema["properties"]["orderId"]["format"] = json!("text")),
+        ("a pattern is added", Side::Consumed, |schema| schema["properties"]["paymentMethod"]["pattern"] = json!("^CARD$")),
     ];
     for (what, side, change) in changes {
         let promised = schema(EventKind::OrderCreated, *side);
@@ -134,11 +134,11 @@ fn an_incompatible_change_is_found() {
 #[test]
 fn a_compatible_change_is_none() {
     let changes: &[Change] = &[
-        ("an optional field is added", Side::Written, |schema| schema["properties"]["gift"] = json!({"type": "boolean"})),
-        ("an optional field is added", Side::Taken, |schema| schema["properties"]["gift"] = json!({"type": "boolean"})),
-        ("less is required", Side::Taken, |schema| schema["required"].as_array_mut().unwrap().retain(|name| name != "customerId")),
-        ("more is taken", Side::Taken, |schema| schema["properties"]["paymentMethod"]["type"] = json!(["string", "null", "number"])),
-        ("a description is changed", Side::Written, |schema| schema["description"] = json!("Another word.")),
+        ("an optional field is added", Side::Produced, |schema| schema["properties"]["gift"] = json!({"type": "boolean"})),
+        ("an optional field is added", Side::Consumed, |schema| schema["properties"]["gift"] = json!({"type": "boolean"})),
+        ("less is required", Side::Consumed, |schema| schema["required"].as_array_mut().unwrap().retain(|name| name != "customerId")),
+        ("more is taken", Side::Consumed, |schema| schema["properties"]["paymentMethod"]["type"] = json!(["string", "null", "number"])),
+        ("a description is changed", Side::Produced, |schema| schema["description"] = json!("Another word.")),
     ];
     for (what, side, change) in changes {
         let promised = schema(EventKind::OrderCreated, *side);

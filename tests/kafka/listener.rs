@@ -5,10 +5,10 @@ use crate::world::{Journal, Mock, database, reads, settings, until};
 use futures_util::future::BoxFuture;
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{LetterFilter, Outcome, Reads as _, Write};
-use ordermill::domain::{DeadLetter, Event, EventKind, LetterId, LetterState, OrderId, Role, Slices, Text, Timestamp, Topic};
+use ordermill::db::{DeadLetterFilter, Outcome, Reads as _, Write};
+use ordermill::domain::{DeadLetter, DeadLetterId, DeadLetterState, Event, EventKind, OrderId, Role, RoleShards, Text, Timestamp, Topic};
 use ordermill::kafka::client::BrokerState;
-use ordermill::kafka::consumer::{Consumer, ConsumerParts, HearError, Hearing};
+use ordermill::kafka::consumer::{Consumer, ConsumerParts, InboundError, InboundEvents};
 use ordermill::kafka::headers;
 use ordermill::kafka::read::Record;
 use ordermill::saga::Shipment;
@@ -21,10 +21,10 @@ use tokio::sync::watch;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
-pub(crate) type Answer = Box<dyn Fn(Role, &Event) -> Result<(), HearError> + Send + Sync>;
+pub(crate) type Answer = Box<dyn Fn(Role, &Event) -> Result<(), InboundError> + Send + Sync>;
 
 /// Roles that remember what they heard and answer as the test wants.
-pub(crate) struct Ears {
+pub(crate) struct ClientCallbacks {
     pub(crate) journal: Journal,
     heard: Mutex<Vec<(Role, OrderId, EventKind)>>,
     /// How often each was tried.
@@ -36,7 +36,7 @@ pub(crate) struct Ears {
     pub(crate) most: AtomicUsize,
 }
 
-impl Ears {
+impl ClientCallbacks {
     pub(crate) fn new(journal: Journal) -> Arc<Self> {
         Self::slow(journal, Duration::ZERO)
     }
@@ -54,7 +54,7 @@ impl Ears {
         })
     }
 
-    pub(crate) fn answer_with(&self, answer: impl Fn(Role, &Event) -> Result<(), HearError> + Send + Sync + 'static) {
+    pub(crate) fn answer_with(&self, answer: impl Fn(Role, &Event) -> Result<(), InboundError> + Send + Sync + 'static) {
         *self.answer.lock().unwrap() = Box::new(answer);
     }
 
@@ -72,30 +72,30 @@ impl Ears {
 }
 
 /// The shared one, as the consumer takes it.
-pub(crate) struct Shared(Arc<Ears>);
+pub(crate) struct Shared(Arc<ClientCallbacks>);
 
-impl Hearing for Shared {
-    fn hear(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), HearError>> {
-        let ears = self.0.clone();
+impl InboundEvents for Shared {
+    fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>> {
+        let callbacks = self.0.clone();
         Box::pin(async move {
-            let now = ears.now.fetch_add(1, Ordering::SeqCst) + 1;
-            ears.most.fetch_max(now, Ordering::SeqCst);
-            tokio::time::sleep(ears.takes).await;
-            ears.now.fetch_sub(1, Ordering::SeqCst);
-            *ears.tries.lock().unwrap().entry((event.order, event.kind().name())).or_default() += 1;
-            (ears.answer.lock().unwrap())(role, &event)?;
-            ears.heard.lock().unwrap().push((role, event.order, event.kind()));
+            let now = callbacks.now.fetch_add(1, Ordering::SeqCst) + 1;
+            callbacks.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(callbacks.takes).await;
+            callbacks.now.fetch_sub(1, Ordering::SeqCst);
+            *callbacks.tries.lock().unwrap().entry((event.order, event.kind().name())).or_default() += 1;
+            (callbacks.answer.lock().unwrap())(role, &event)?;
+            callbacks.heard.lock().unwrap().push((role, event.order, event.kind()));
             Ok(())
         })
     }
 
-    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>> {
+    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), InboundError>> {
         let body = ordermill::domain::EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking };
         let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId(order.0));
-        self.hear(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body })
+        self.handle(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body })
     }
 
-    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>> {
+    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), InboundError>> {
         let journal = self.0.journal.clone();
         Box::pin(async move {
             assert_eq!(journal.commit(vec![Write::AddLetter(letter)]).await, [Outcome::Done]);
@@ -103,7 +103,7 @@ impl Hearing for Shared {
         })
     }
 
-    fn mark_letter(&self, id: LetterId, origin: String) -> BoxFuture<'static, Result<(), HearError>> {
+    fn mark_letter(&self, id: DeadLetterId, origin: String) -> BoxFuture<'static, Result<(), InboundError>> {
         let journal = self.0.journal.clone();
         Box::pin(async move {
             journal.commit(vec![Write::MarkLetter { id, origin }]).await;
@@ -111,69 +111,79 @@ impl Hearing for Shared {
         })
     }
 
-    fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>> {
+    fn close_letter(&self, letter: DeadLetterId) -> BoxFuture<'static, Result<(), InboundError>> {
         let journal = self.0.journal.clone();
         Box::pin(async move {
-            close(&journal, letter, LetterState::Reprocessed).await;
+            close(&journal, letter, DeadLetterState::Reprocessed).await;
             Ok(())
         })
     }
 }
 
-pub(crate) async fn close(journal: &Journal, id: LetterId, state: LetterState) {
+pub(crate) async fn close(journal: &Journal, id: DeadLetterId, state: DeadLetterState) {
     journal.commit(vec![Write::CloseLetter { id, state, by: Text::lossy("test"), note: None, at: Timestamp(9) }]).await;
 }
 
 /// A consumer with the roles that a test gives it.
 pub(crate) struct Node {
     pub(crate) database: MemoryDatabase,
-    pub(crate) ears: Arc<Ears>,
-    pub(crate) slices: watch::Sender<Slices>,
+    pub(crate) callbacks: Arc<ClientCallbacks>,
+    pub(crate) role_shards: watch::Sender<RoleShards>,
     pub(crate) state: BrokerState,
     pub(crate) consumer: Consumer,
 }
 
 impl Node {
-    pub(crate) fn start(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role]) -> Self {
-        let owned: Slices = roles.iter().flat_map(|role| shards().all().map(|shard| (*role, shard))).collect();
-        Self::start_with(settings, database, ears, roles, owned)
+    pub(crate) fn start(settings: &KafkaSettings, database: &MemoryDatabase, callbacks: Arc<ClientCallbacks>, roles: &[Role]) -> Self {
+        let owned: RoleShards = roles.iter().flat_map(|role| shards().all().map(|shard| (*role, shard))).collect();
+        Self::start_with(settings, database, callbacks, roles, owned)
     }
 
-    pub(crate) fn start_with(settings: &KafkaSettings, database: &MemoryDatabase, ears: Arc<Ears>, roles: &[Role], owned: Slices) -> Self {
-        Self::start_beside(settings, database, ears, roles, owned, &[])
+    pub(crate) fn start_with(
+        settings: &KafkaSettings,
+        database: &MemoryDatabase,
+        callbacks: Arc<ClientCallbacks>,
+        roles: &[Role],
+        owned: RoleShards,
+    ) -> Self {
+        Self::start_beside(settings, database, callbacks, roles, owned, &[])
     }
 
     /// Beside roles of another team.
     pub(crate) fn start_beside(
         settings: &KafkaSettings,
         database: &MemoryDatabase,
-        ears: Arc<Ears>,
+        callbacks: Arc<ClientCallbacks>,
         roles: &[Role],
-        owned: Slices,
+        owned: RoleShards,
         external: &[Role],
     ) -> Self {
         let state = BrokerState::default();
-        let (slices, watched) = watch::channel(owned);
+        let (role_shards, watched) = watch::channel(owned);
         let parts = ConsumerParts {
             settings: settings.clone(),
             reads: reads(database),
-            hearing: Arc::new(Shared(ears.clone())),
-            slices: watched,
+            inbound: Arc::new(Shared(callbacks.clone())),
+            role_shards: watched,
             external: external.iter().copied().collect(),
             state: state.clone(),
             now: Arc::new(|| Timestamp(1_760_000_000_000_000)),
         };
         let consumer = Consumer::start(&parts, roles).unwrap();
-        Self { database: database.clone(), ears, slices, state, consumer }
+        Self { database: database.clone(), callbacks, role_shards, state, consumer }
     }
 
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
-        self.database.letters(LetterFilter { state: Some(LetterState::Open), limit: 1000, ..LetterFilter::default() }).await.unwrap().rows
+        self.database
+            .letters(DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 1000, ..DeadLetterFilter::default() })
+            .await
+            .unwrap()
+            .rows
     }
 
     pub(crate) async fn heard(&self, what: &str, count: usize) {
-        until(what, async || self.ears.heard().len() >= count).await;
-        assert_eq!(self.ears.heard().len(), count, "{what}");
+        until(what, async || self.callbacks.heard().len() >= count).await;
+        assert_eq!(self.callbacks.heard().len(), count, "{what}");
     }
 }
 
@@ -181,13 +191,13 @@ pub(crate) async fn node_on_mock(roles: &[Role]) -> (Mock, KafkaSettings, Node) 
     let mock = Mock::start();
     let settings = settings(&mock.brokers);
     let database = database(Nodes::One);
-    let ears = Ears::new(Journal::start(&database, None).await);
-    let node = Node::start(&settings, &database, ears, roles);
+    let callbacks = ClientCallbacks::new(Journal::start(&database, None).await);
+    let node = Node::start(&settings, &database, callbacks, roles);
     (mock, settings, node)
 }
 
-pub(crate) fn failed() -> Result<(), HearError> {
-    Err(HearError::Failed { cause: "broken".to_owned(), detail: "it is broken".to_owned() })
+pub(crate) fn failed() -> Result<(), InboundError> {
+    Err(InboundError::Failed { cause: "broken".to_owned(), detail: "it is broken".to_owned() })
 }
 
 /// Another team's message, on the partition of its order.

@@ -2,8 +2,8 @@
 
 use ordermill::config::KafkaSettings;
 use ordermill::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order,
-    OrderId, ProductId, Quantity, ReservedLine, Role, Shards, Shortage, Text, Timestamp, Topic, WriterId,
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Money, NoticeKind, Order, OrderId,
+    OrderLine, ProductId, Quantity, ReservedLine, Role, Shards, Shortage, Text, Timestamp, Topic, WriterId,
 };
 use ordermill::kafka::headers::Headers;
 use ordermill::kafka::read::{Dated, Reading, Record};
@@ -32,7 +32,7 @@ pub(crate) fn order(n: u64) -> Arc<Order> {
     let mut random = [0x5a; 10];
     random[2..].copy_from_slice(&n.to_be_bytes());
     let id = OrderId::from_parts(1_700_000_000_000 + n, random);
-    let line = |n: u128, count, price| Line {
+    let line = |n: u128, count, price| OrderLine {
         product: ProductId(Uuid::from_u128(n)),
         quantity: Quantity::new(count).unwrap(),
         price: money(price),

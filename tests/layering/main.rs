@@ -52,11 +52,11 @@ const RINGS: &[(&[&str], &str)] = &[
             "kafka/consumer/copies",
             "kafka/consumer/gaps",
             "kafka/consumer/letters",
-            "kafka/consumer/listening",
+            "kafka/consumer/callbacks",
             "kafka/consumer/parked",
             "kafka/consumer/run",
             "kafka/consumer/watching",
-            "kafka/consumer/work",
+            "kafka/consumer/processor",
         ],
         "one loop in several files: it is taken apart when its decisions get a core without IO",
     ),
@@ -76,7 +76,7 @@ const CONCRETE: &[(&str, &str)] = &[
 
 /// Text that stands in these rooms only.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[
-    ("actix::", &["actors"], "actors live in src/actors; others talk to its Front"),
+    ("actix::", &["actors"], "actors live in src/actors; others talk to its NodeHandle"),
     ("actix_web::", &["http", "app", "command", "providers"], "HTTP is the business of src/http"),
     ("diesel::", &["db"], "SQL stays in src/db"),
     ("rdkafka::", &["kafka"], "Kafka stays at the edge"),
@@ -183,7 +183,7 @@ fn the_graph_follows_what_is_given_on() {
         graph.0.get(&module(from)).is_some_and(|used| used.contains(&module(to)))
     };
     assert!(uses(&["actors", "cell"], &["actors", "node"]), "by a whole path");
-    assert!(uses(&["http", "handlers", "orders"], &["actors", "api", "front"]), "by a name that `actors` gives on");
+    assert!(uses(&["http", "handlers", "orders"], &["actors", "api", "handle"]), "by a name that `actors` gives on");
     assert!(!uses(&["actors", "cell"], &["actors", "roles", "order"]));
 }
 

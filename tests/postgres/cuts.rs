@@ -9,14 +9,14 @@ use ordermill::db::postgres::{PgOptions, PgReads};
 use ordermill::db::{CommitError, Outcome, Reads as _, Store as _, Write};
 use tokio::runtime::Handle;
 
-struct Line {
+struct OrderLine {
     proxy: Proxy,
     desk: Desk,
     reads: PgReads,
     _database: Database,
 }
 
-impl Line {
+impl OrderLine {
     async fn new() -> Self {
         let database = Database::missing("cut");
         let address = server::server().rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
@@ -40,7 +40,7 @@ fn writes(n: u64) -> Vec<Write> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_cut_before_commit_is_sent_loses_nothing_and_fails_nothing() {
-    let mut line = Line::new().await;
+    let mut line = OrderLine::new().await;
     for (n, moment) in [(1, Moment::Question), (2, Moment::Answer)] {
         line.proxy.cut(moment, 1);
         let committed = line.desk.commit(writes(n)).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_line_cut_before_commit_is_sent_loses_nothing_and_fails_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_cut_at_commit_leaves_an_outcome_that_the_writers_row_tells() {
-    let mut line = Line::new().await;
+    let mut line = OrderLine::new().await;
     for (n, moment, is_stored) in [(1, Moment::Question, false), (2, Moment::Answer, true), (3, Moment::Question, false)] {
         line.proxy.cut(moment, 2);
         let batch = line.desk.batch(writes(n));

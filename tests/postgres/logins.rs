@@ -12,10 +12,10 @@ use tokio_postgres::{Client, NoTls};
 struct Login(String);
 
 impl Login {
-    async fn let_in(database: &Database, name: &str) -> (Self, Client) {
+    async fn grant(database: &Database, name: &str) -> (Self, Client) {
         let login = Self(format!("{}_{name}", database.name));
         server::run(&format!("CREATE ROLE {} LOGIN PASSWORD 'secret'", login.0)).await;
-        options(database).let_in(&login.0, [Role::Payment].into_iter().collect()).await.unwrap();
+        options(database).grant(&login.0, [Role::Payment].into_iter().collect()).await.unwrap();
         let url = database.url();
         let (_, place) = url.rsplit_once('@').unwrap();
         let (client, line) = tokio_postgres::connect(&format!("postgres://{}:secret@{place}", login.0), NoTls).await.unwrap();
@@ -41,7 +41,7 @@ async fn no_login_changes_another_writers_row() {
     let mut store = PgStore::open(options(&database), Handle::current()).await.unwrap();
     let new = NewWriter::of_all_roles("orders", "http://orders", 600_000);
     let victim = store.start_writer(&new).await.unwrap().writer.0;
-    let (login, bad) = Login::let_in(&database, "pay").await;
+    let (login, bad) = Login::grant(&database, "pay").await;
     let refused = Err("42501".to_owned());
     // Another's row, of a writer that lives.
     for change in [
@@ -96,7 +96,7 @@ async fn no_login_changes_another_writers_row() {
 async fn a_node_with_a_roles_login_still_works() {
     let database = Database::missing("logins");
     let _made = PgStore::open(options(&database), Handle::current()).await.unwrap();
-    let (login, client) = Login::let_in(&database, "good").await;
+    let (login, client) = Login::grant(&database, "good").await;
     drop(client);
     let url = database.url();
     let (_, place) = url.rsplit_once('@').unwrap();

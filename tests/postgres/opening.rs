@@ -105,8 +105,8 @@ async fn a_database_that_cannot_hold_every_name_is_refused_with_the_statement_th
 /// The address of the database with another host before the server.
 fn behind(host: std::net::SocketAddr, database: &Database, more: &str) -> String {
     let url = database.url();
-    let (front, place) = url.rsplit_once('@').unwrap();
-    format!("{front}@{host},{place}?{more}")
+    let (handle, place) = url.rsplit_once('@').unwrap();
+    format!("{handle}@{host},{place}?{more}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

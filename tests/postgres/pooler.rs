@@ -53,8 +53,8 @@ impl Pooler {
 
     fn options(&self, database: &Database) -> PgOptions {
         let url = database.url();
-        let (front, _) = url.rsplit_once('@').unwrap();
-        PgOptions::new(&format!("{front}@127.0.0.1:{}/{}?sslmode=disable", self.port, database.name), sample::shards()).unwrap()
+        let (handle, _) = url.rsplit_once('@').unwrap();
+        PgOptions::new(&format!("{handle}@127.0.0.1:{}/{}?sslmode=disable", self.port, database.name), sample::shards()).unwrap()
     }
 }
 

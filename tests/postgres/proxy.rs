@@ -46,9 +46,9 @@ impl Proxy {
 
     /// `url` through this line.
     pub(crate) fn through(&self, url: &str) -> String {
-        let (front, rest) = url.rsplit_once('@').unwrap();
+        let (handle, rest) = url.rsplit_once('@').unwrap();
         let (_, database) = rest.split_once('/').unwrap();
-        format!("{front}@{}/{database}", self.address)
+        format!("{handle}@{}/{database}", self.address)
     }
 
     /// Cuts the line at the `nth` round trip from now; the first is 1.

@@ -8,7 +8,7 @@
 mod any;
 
 use ordermill::domain::{
-    CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Line, Money, NoticeKind, Order, OrderId,
+    CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Money, NoticeKind, Order, OrderId, OrderLine,
     OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp,
 };
 use ordermill::saga::policy::{Deadlines, deadline};
@@ -407,7 +407,7 @@ fn takers(kind: EventKind) -> &'static [Role] {
 
 fn order(both_channels: bool) -> Arc<Order> {
     let price = Money::from_minor(1000).unwrap();
-    let line = Line { product: ProductId(Uuid::from_u128(1)), quantity: Quantity::new(2).unwrap(), price };
+    let line = OrderLine { product: ProductId(Uuid::from_u128(1)), quantity: Quantity::new(2).unwrap(), price };
     let phone = both_channels.then(|| Text::lossy("+491234"));
     Arc::new(Order {
         id: OrderId::from_parts(1_700_000_000_000, [9; 10]),

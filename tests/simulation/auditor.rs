@@ -100,7 +100,7 @@ fn of(event: &Event) -> (OrderId, Topic) {
 
 impl Books {
     fn written(&mut self, writer: WriterId, alive: &BTreeSet<WriterId>, write: &Write, outcome: &Outcome, chaos: &Chaos) -> Option<String> {
-        if let Some(slice) = write.slice() {
+        if let Some(slice) = write.role_shard() {
             let owner = self.owners.get(&slice);
             return (owner != Some(&writer)).then(|| format!("writer {} has stored {write:?}; {slice:?} is {owner:?}'s", writer.0));
         }

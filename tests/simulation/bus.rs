@@ -5,9 +5,9 @@ use crate::auditor::{Auditor, node_of};
 use crate::chance::Chance;
 use crate::chaos::{Chaos, Passage};
 use crate::life::{Fleet, pause};
-use ordermill::actors::{Front, HearError};
+use ordermill::actors::{InboundError, NodeHandle};
 use ordermill::db::{LogEntry, Reads, WriterRow};
-use ordermill::domain::{Event, EventKind, Marker, Role, Roles, Shard, Slices, Topic, WriterId};
+use ordermill::domain::{Event, EventKind, Marker, Role, RoleShards, Roles, Shard, Topic, WriterId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -141,14 +141,14 @@ impl Bus {
         before.is_some_and(|(before, seq)| self.cursor(before) < seq)
     }
 
-    /// What a node with these slices has not read.
-    fn behind(&self, slices: &Slices) -> Vec<Lane> {
+    /// What a node with these role shards has not read.
+    fn behind(&self, role_shards: &RoleShards) -> Vec<Lane> {
         let kafka = self.kafka();
         let mut lanes = Vec::new();
         for ((topic, shard), list) in &kafka.partitions {
             for role in Role::ALL {
                 let lane = (role, *topic, *shard);
-                if is_assigned(slices, lane) && kafka.offsets.get(&lane).copied().unwrap_or(0) < list.len() {
+                if is_assigned(role_shards, lane) && kafka.offsets.get(&lane).copied().unwrap_or(0) < list.len() {
                     lanes.push(lane);
                 }
             }
@@ -170,10 +170,10 @@ impl Bus {
     }
 }
 
-/// Whether a node with these slices reads this partition for this role: where the role that writes the topic is here for the same
+/// Whether a node with these role shards reads this partition for this role: where the role that writes the topic is here for the same
 /// shard, what is new is heard without Kafka.
-fn is_assigned(slices: &Slices, (role, topic, shard): Lane) -> bool {
-    slices.has(role, shard) && topic.role().is_none_or(|writer| !slices.has(writer, shard))
+fn is_assigned(role_shards: &RoleShards, (role, topic, shard): Lane) -> bool {
+    role_shards.has(role, shard) && topic.role().is_none_or(|writer| !role_shards.has(writer, shard))
 }
 
 fn takes(role: Role, kind: EventKind) -> bool {
@@ -212,18 +212,18 @@ pub async fn publish(fleet: Rc<Fleet>, bus: Bus, seed: u64) {
 }
 
 /// Lets a node's roles hear what they must.
-pub async fn consume(front: Front, bus: Bus) {
+pub async fn consume(handle: NodeHandle, bus: Bus) {
     let mut changes = bus.changes.subscribe();
-    let mut slices = front.slices();
+    let mut role_shards = handle.role_shards();
     let busy: Rc<RefCell<BTreeSet<Lane>>> = Rc::default();
     loop {
         let _seen = *changes.borrow_and_update();
-        let owned = slices.borrow_and_update().clone();
+        let owned = role_shards.borrow_and_update().clone();
         for lane in bus.behind(&owned) {
             if busy.borrow_mut().insert(lane) {
-                let (front, bus, busy) = (front.clone(), bus.clone(), busy.clone());
+                let (handle, bus, busy) = (handle.clone(), bus.clone(), busy.clone());
                 actix::spawn(async move {
-                    read(&front, &bus, lane).await;
+                    read(&handle, &bus, lane).await;
                     busy.borrow_mut().remove(&lane);
                 });
             }
@@ -231,24 +231,24 @@ pub async fn consume(front: Front, bus: Bus) {
         tokio::select! {
             biased;
             changed = changes.changed() => if changed.is_err() { return },
-            changed = slices.changed() => if changed.is_err() { return },
+            changed = role_shards.changed() => if changed.is_err() { return },
             () = pause(500) => {}
         }
     }
 }
 
-async fn read(front: &Front, bus: &Bus, lane: Lane) {
+async fn read(handle: &NodeHandle, bus: &Bus, lane: Lane) {
     loop {
         let (from, window) = bus.window(lane);
-        if window.is_empty() || !is_assigned(&front.slices().borrow().clone(), lane) {
+        if window.is_empty() || !is_assigned(&handle.role_shards().borrow().clone(), lane) {
             return;
         }
         let count = window.len();
         let is_theirs = lane.1.role().is_some_and(|role| bus.external.has(role));
         let heard = if is_theirs {
-            futures_util::future::join_all(by_order(window).into_iter().map(|all| take_in_turn(front, bus, lane, all))).await
+            futures_util::future::join_all(by_order(window).into_iter().map(|all| take_in_turn(handle, bus, lane, all))).await
         } else {
-            futures_util::future::join_all(window.into_iter().map(|message| take(front, bus, lane, message))).await
+            futures_util::future::join_all(window.into_iter().map(|message| take(handle, bus, lane, message))).await
         };
         if heard.contains(&Heard::NotHere) {
             return;
@@ -275,16 +275,16 @@ fn by_order(window: Vec<Message>) -> Vec<Vec<Message>> {
     orders
 }
 
-async fn take_in_turn(front: &Front, bus: &Bus, lane: Lane, messages: Vec<Message>) -> Heard {
+async fn take_in_turn(handle: &NodeHandle, bus: &Bus, lane: Lane, messages: Vec<Message>) -> Heard {
     for message in messages {
-        if take(front, bus, lane, message).await == Heard::NotHere {
+        if take(handle, bus, lane, message).await == Heard::NotHere {
             return Heard::NotHere;
         }
     }
     Heard::Yes
 }
 
-async fn take(front: &Front, bus: &Bus, lane: Lane, message: Message) -> Heard {
+async fn take(handle: &NodeHandle, bus: &Bus, lane: Lane, message: Message) -> Heard {
     if !takes(lane.0, message.event.kind()) || message.local.has(lane.0) {
         return Heard::Yes;
     }
@@ -298,25 +298,25 @@ async fn take(front: &Front, bus: &Bus, lane: Lane, message: Message) -> Heard {
         Passage::Lost if message.event.kind().topic().role().is_some_and(|role| bus.external.has(role)) => {}
         Passage::Lost => return Heard::Yes,
         Passage::Twice => {
-            if hear(front, bus, lane, &message).await == Heard::NotHere {
+            if hear(handle, bus, lane, &message).await == Heard::NotHere {
                 return Heard::NotHere;
             }
         }
         Passage::Late { ms } => pause(ms).await,
     }
-    hear(front, bus, lane, &message).await
+    hear(handle, bus, lane, &message).await
 }
 
-async fn hear(front: &Front, bus: &Bus, lane: Lane, message: &Message) -> Heard {
+async fn hear(handle: &NodeHandle, bus: &Bus, lane: Lane, message: &Message) -> Heard {
     let limit = Duration::from_secs(30);
     loop {
-        if !is_assigned(&front.slices().borrow().clone(), lane) {
+        if !is_assigned(&handle.role_shards().borrow().clone(), lane) {
             return Heard::NotHere;
         }
-        match front.hear(lane.0, message.event.clone(), limit).await {
+        match handle.handle(lane.0, message.event.clone(), limit).await {
             Ok(()) => return Heard::Yes,
-            Err(HearError::NotNow) => pause(100).await,
-            Err(HearError::UnknownOrder) => {
+            Err(InboundError::NotNow) => pause(100).await,
+            Err(InboundError::UnknownOrder) => {
                 bus.chaos.breaks(format!("{:?} is about no order", message.event));
                 return Heard::Yes;
             }

@@ -4,11 +4,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount,
-    OrderFilter, OrderRow, Page, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, KeptAnswer, LogEntry,
+    OpenCount, OrderFilter, OrderRow, Page, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use ordermill::domain::{
-    Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
 };
 use std::sync::Arc;
 
@@ -74,13 +74,13 @@ impl Reads for Forgetful {
     fn low_stock(&self, most: i32, limit: u32) -> Answer<Vec<Product>> {
         self.0.low_stock(most, limit)
     }
-    fn letters(&self, filter: LetterFilter) -> Answer<Page<DeadLetter, LetterPlace>> {
+    fn letters(&self, filter: DeadLetterFilter) -> Answer<Page<DeadLetter, DeadLetterPlace>> {
         self.0.letters(filter)
     }
-    fn letter_groups(&self) -> Answer<Vec<LetterGroup>> {
+    fn letter_groups(&self) -> Answer<Vec<DeadLetterGroup>> {
         self.0.letter_groups()
     }
-    fn letter(&self, id: LetterId) -> Answer<Option<DeadLetter>> {
+    fn letter(&self, id: DeadLetterId) -> Answer<Option<DeadLetter>> {
         self.0.letter(id)
     }
     fn corrections(&self, filter: CorrectionFilter) -> Answer<Vec<Correction>> {

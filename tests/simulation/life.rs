@@ -9,7 +9,7 @@ use crate::hand::Hand;
 use crate::support::SimWorld;
 use crate::team::Teams;
 use ordermill::actors::faults::Faults;
-use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, Parts, Where, World};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NodeHandle, Parts, Where, World};
 use ordermill::config::providers::{BreakerSettings, ProviderSettings};
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{Reads, WriterRow};
@@ -51,7 +51,7 @@ pub struct Fleet {
 
 /// A node, while it lives.
 struct Life {
-    front: Front,
+    handle: NodeHandle,
     tasks: Rc<LocalSet>,
     stop: RefCell<Option<oneshot::Sender<()>>>,
 }
@@ -105,7 +105,7 @@ impl Fleet {
     pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(
         &self,
         chance: &mut Chance,
-        ask: impl Fn(Front) -> F,
+        ask: impl Fn(NodeHandle) -> F,
         is_elsewhere: impl Fn(&T) -> bool,
     ) -> Option<T> {
         let mut last = None;
@@ -136,7 +136,7 @@ impl Fleet {
     pub fn local_roles(&self, row: &WriterRow, shard: Shard) -> Roles {
         let life = self.nodes[node_of(row)].life.borrow().clone();
         let Some(life) = life.filter(|_| row.alive) else { return Roles::default() };
-        life.front.slices().borrow().roles(shard)
+        life.handle.role_shards().borrow().roles(shard)
     }
 }
 
@@ -149,8 +149,8 @@ impl Node {
         *self.asleep.borrow()
     }
 
-    pub fn front(&self) -> Option<Front> {
-        self.life.borrow().as_ref().map(|life| life.front.clone())
+    pub fn handle(&self) -> Option<NodeHandle> {
+        self.life.borrow().as_ref().map(|life| life.handle.clone())
     }
 
     /// [`node_of`] reads it.
@@ -159,12 +159,12 @@ impl Node {
     }
 
     /// Asks the node for something, within it; none if it dies over it, is dead, or sleeps for longer than anybody waits.
-    pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(&self, ask: impl FnOnce(Front) -> F) -> Option<T> {
+    pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(&self, ask: impl FnOnce(NodeHandle) -> F) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         {
             let life = self.life.borrow();
             let life = life.as_ref()?;
-            let asking = ask(life.front.clone());
+            let asking = ask(life.handle.clone());
             life.tasks.spawn_local(async move { reply.send(asking.await).ok() });
         }
         tokio::time::timeout(Duration::from_secs(60), answer).await.ok()?.ok()
@@ -218,11 +218,11 @@ impl Node {
             tasks.spawn_local(async move {
                 if let (Ok(actors), Some(tasks)) = (node.start().await, own.upgrade()) {
                     let (stop, stopped) = oneshot::channel();
-                    let front = actors.front().clone();
+                    let handle = actors.handle().clone();
                     if let Some(bus) = &node.ground.bus {
-                        actix::spawn(consume(front.clone(), bus.clone()));
+                        actix::spawn(consume(handle.clone(), bus.clone()));
                     }
-                    *node.life.borrow_mut() = Some(Rc::new(Life { front, tasks, stop: RefCell::new(Some(stop)) }));
+                    *node.life.borrow_mut() = Some(Rc::new(Life { handle, tasks, stop: RefCell::new(Some(stop)) }));
                     let _asked = stopped.await;
                     actors.stop(Duration::from_secs(10)).await;
                 }

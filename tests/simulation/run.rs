@@ -10,11 +10,11 @@ use crate::support::SimWorld;
 use crate::team::{self, Teams};
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
-use ordermill::actors::{ActorSettings, Front, LetterAction, LetterError};
+use ordermill::actors::{ActorSettings, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::config::providers::{Behaviour, SandboxSettings};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{LetterFilter, Reads};
-use ordermill::domain::{LetterId, LetterKind, LetterState, Role, Shards, Text};
+use ordermill::db::{DeadLetterFilter, Reads};
+use ordermill::domain::{DeadLetterId, DeadLetterKind, DeadLetterState, Role, Shards, Text};
 use ordermill::providers::sandbox::{Party, SandboxControl};
 use ordermill::saga::policy::{Backoff, Deadlines, RestartLimit};
 use std::cell::RefCell;
@@ -246,7 +246,7 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
     let mut open = Vec::new();
     for second in 0..SETTLE_S {
         open = chaos.ask(|database| database.open_orders(Shards::new(24).unwrap().all().collect(), None, 1000));
-        let reports: Vec<_> = fleet.nodes.iter().filter_map(|node| node.front()).map(|front| front.report()).collect();
+        let reports: Vec<_> = fleet.nodes.iter().filter_map(|node| node.handle()).map(|handle| handle.report()).collect();
         let is_at_rest = |report: &ordermill::actors::ActorsReport| {
             let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
             alive == 0 && report.open_orders == 0 && report.not_ready.is_empty()
@@ -268,7 +268,12 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
 }
 
 async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
-    let filter = LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Step), limit: 1000, ..LetterFilter::default() };
+    let filter = DeadLetterFilter {
+        state: Some(DeadLetterState::Open),
+        kind: Some(DeadLetterKind::Step),
+        limit: 1000,
+        ..DeadLetterFilter::default()
+    };
     let letters = fleet.ground.chaos.ask(|database| database.letters(filter));
     for letter in letters.rows {
         if let Some(action) = team::decide(&fleet.ground.teams, &fleet.ground.chaos, &letter) {
@@ -277,18 +282,18 @@ async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
             continue;
         }
         // What left the house unpaid cannot be settled by trying again.
-        let action = if letter.cause.as_str() == "shipped-unpaid" { LetterAction::Compensate } else { LetterAction::Reprocess };
+        let action = if letter.cause.as_str() == "shipped-unpaid" { DeadLetterAction::Compensate } else { DeadLetterAction::Reprocess };
         let mut acted = act(fleet, chance, letter.id, action).await;
-        if matches!(acted, Some(Err(LetterError::NotApplicable(_)))) {
+        if matches!(acted, Some(Err(DeadLetterError::NotApplicable(_)))) {
             // The release had overtaken the shipment: there is nothing left to end.
-            acted = act(fleet, chance, letter.id, LetterAction::Skip).await;
+            acted = act(fleet, chance, letter.id, DeadLetterAction::Skip).await;
         }
         fleet.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
     }
 }
 
-async fn act(fleet: &Rc<Fleet>, chance: &mut Chance, id: LetterId, action: LetterAction) -> Option<Result<(), LetterError>> {
+async fn act(fleet: &Rc<Fleet>, chance: &mut Chance, id: DeadLetterId, action: DeadLetterAction) -> Option<Result<(), DeadLetterError>> {
     let note = || Some(Text::lossy("asked the team"));
-    let acting = move |front: Front| async move { front.act(id, action, Text::lossy("sim"), note(), Duration::from_secs(30)).await };
-    fleet.ask(chance, acting, |acted| matches!(acted, Err(LetterError::NotHere(..)))).await
+    let acting = move |handle: NodeHandle| async move { handle.act(id, action, Text::lossy("sim"), note(), Duration::from_secs(30)).await };
+    fleet.ask(chance, acting, |acted| matches!(acted, Err(DeadLetterError::NotHere(..)))).await
 }

@@ -5,10 +5,11 @@ use crate::chance::Chance;
 use crate::chaos::Chaos;
 use crate::life::{Fleet, pause};
 use crate::talk::{self, Kept, Say, When};
-use ordermill::actors::{LetterAction, World};
-use ordermill::db::{LetterFilter, OrderAudit, Reads};
+use ordermill::actors::{DeadLetterAction, World};
+use ordermill::db::{DeadLetterFilter, OrderAudit, Reads};
 use ordermill::domain::{
-    DeadLetter, Event, EventBody, LetterId, LetterState, Money, Order, OrderId, OrderStatus, ReservedLine, Role, Roles, Shortage, Text,
+    DeadLetter, DeadLetterId, DeadLetterState, Event, EventBody, Money, Order, OrderId, OrderStatus, ReservedLine, Role, Roles, Shortage,
+    Text,
 };
 use ordermill::saga::{PaymentFact, external};
 use std::cell::{Cell, RefCell};
@@ -27,7 +28,7 @@ pub struct Teams {
     talking: Cell<usize>,
     has_ended: Cell<bool>,
     /// Letters about an undo that was done.
-    undone: RefCell<BTreeSet<LetterId>>,
+    undone: RefCell<BTreeSet<DeadLetterId>>,
     /// Orders for which other money or other goods were accepted.
     accepted: RefCell<BTreeSet<(Role, OrderId)>>,
     /// What a team did by word of mouth.
@@ -148,38 +149,38 @@ fn role_of(letter: &DeadLetter) -> Role {
 }
 
 /// What a person does about a letter of such a role, having asked the team; none where it is no such letter.
-pub fn decide(teams: &Teams, chaos: &Chaos, letter: &DeadLetter) -> Option<LetterAction> {
+pub fn decide(teams: &Teams, chaos: &Chaos, letter: &DeadLetter) -> Option<DeadLetterAction> {
     let (order, role) = (letter.order?, role_of(letter));
     let is_even = order.0.as_bytes()[15] % 2 == 0;
     match letter.cause.as_str() {
         "amount-mismatch" | "reservation-mismatch" if is_even => {
             teams.accepted.borrow_mut().insert((role, order));
-            Some(LetterAction::Accept)
+            Some(DeadLetterAction::Accept)
         }
-        "amount-mismatch" | "reservation-mismatch" => Some(LetterAction::Compensate),
+        "amount-mismatch" | "reservation-mismatch" => Some(DeadLetterAction::Compensate),
         "external-role" => {
             if teams.undone.borrow_mut().insert(letter.id) {
                 teams.kept(role, order, |kept| kept.undone += 1);
             }
-            Some(LetterAction::Done)
+            Some(DeadLetterAction::Done)
         }
         "answer-overdue" if letter.step.as_str() == "shipment-answer" || teams.done.borrow().contains(&(role, order)) => {
-            Some(LetterAction::Done)
+            Some(DeadLetterAction::Done)
         }
-        "answer-overdue" if teams.kept(role, order, Kept::asked).is_some() => Some(LetterAction::Reprocess),
+        "answer-overdue" if teams.kept(role, order, Kept::asked).is_some() => Some(DeadLetterAction::Reprocess),
         "answer-overdue" => {
             let is_dying = chaos.ask(|database| database.order(order)).is_some_and(|stored| stored.record.facts.cancel.is_some());
             if is_dying && role == Role::Payment {
-                return Some(LetterAction::Done);
+                return Some(DeadLetterAction::Done);
             }
             if !is_even {
-                return Some(LetterAction::Compensate);
+                return Some(DeadLetterAction::Compensate);
             }
             // What the letter says is made true first.
             let deed = if role == Role::Payment { Say::Paid } else { Say::Reserved };
             teams.kept(role, order, |kept| kept.did = Some(deed));
             teams.done.borrow_mut().insert((role, order));
-            Some(LetterAction::Done)
+            Some(DeadLetterAction::Done)
         }
         _ => None,
     }
@@ -208,7 +209,7 @@ pub fn agree(teams: &Teams, orders: &[OrderAudit]) -> Vec<String> {
 
 /// What was said at the end has moved no order from where it was, and each contradiction of it is a letter.
 pub fn nothing_moved(teams: &Teams, chaos: &Chaos, before: &[OrderAudit], after: &[OrderAudit]) -> Vec<String> {
-    let filter = LetterFilter { state: Some(LetterState::Open), limit: 100_000, ..LetterFilter::default() };
+    let filter = DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 100_000, ..DeadLetterFilter::default() };
     let letters = chaos.ask(|database| database.letters(filter)).rows;
     let told: BTreeSet<(OrderId, &str)> = letters
         .iter()

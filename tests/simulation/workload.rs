@@ -4,9 +4,11 @@ use crate::chance::Chance;
 use crate::chaos::Cut;
 use crate::life::{Fleet, Node, pause};
 use crate::support::{line, product};
-use ordermill::actors::{Command, CommandError, Front, NewOrder, PlaceError};
+use ordermill::actors::{Command, CommandError, NewOrder, NodeHandle, PlaceError};
 use ordermill::db::{IdempotencyKey, Store, Write};
-use ordermill::domain::{CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Role, Text, Timestamp};
+use ordermill::domain::{
+    CancelledBy, Contact, CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, Role, Text, Timestamp,
+};
 use ordermill::saga::Shipment;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -65,12 +67,12 @@ pub async fn supply(fleet: &Fleet, book: &Book, chance: &mut Chance) {
         book.supplied.borrow_mut().push(available);
         let price = Money::from_minor(1000 + i64::try_from(number).unwrap() % 10).unwrap();
         let write = move || Write::product(product(number), Text::lossy("thing"), price, available);
-        let supplied = |front: Front| async move { front.write(write(), LIMIT).await };
+        let supplied = |handle: NodeHandle| async move { handle.write(write(), LIMIT).await };
         while !matches!(fleet.ask(chance, supplied, Result::is_err).await, Some(Ok(_))) {}
     }
 }
 
-fn contents(chance: &mut Chance) -> Vec<Line> {
+fn contents(chance: &mut Chance) -> Vec<OrderLine> {
     let mut lines = vec![line(0, 1 + i64::try_from(chance.below(3)).unwrap(), 1000)];
     match chance.below(10) {
         // A total with a meaning.
@@ -132,9 +134,9 @@ async fn place(fleet: Rc<Fleet>, book: Rc<Book>, new: NewOrder, key: Option<u64>
         body: [u8::try_from(new.total.minor() % 251).unwrap(); 32],
         expires_at: Timestamp(i64::MAX),
     });
-    let placing = |front: Front| {
+    let placing = |handle: NodeHandle| {
         let (new, key) = (new.clone(), sent_key.clone());
-        async move { front.place(new, key, LIMIT).await }
+        async move { handle.place(new, key, LIMIT).await }
     };
     let answer = fleet.ask(&mut chance, placing, |answer| matches!(answer, Err(PlaceError::NotHere))).await;
     let answer = match answer {
@@ -168,9 +170,9 @@ pub async fn commander(fleet: Rc<Fleet>, book: Rc<Book>, seed: u64, number: u64,
             Admitted::Cancel => Command::Cancel { by: CancelledBy::Customer },
             Admitted::Ship => Command::Ship(Shipment::default()),
         };
-        let commanding = |front: Front| {
+        let commanding = |handle: NodeHandle| {
             let command = command.clone();
-            async move { front.command(order, command, LIMIT).await }
+            async move { handle.command(order, command, LIMIT).await }
         };
         let answer: Option<Result<OrderStatus, CommandError>> =
             fleet.ask(&mut chance, commanding, |answer| matches!(answer, Err(CommandError::NotHere))).await;
@@ -222,7 +224,7 @@ async fn do_harm(fleet: &Rc<Fleet>, node: Rc<Node>, chance: &mut Chance) {
         9 => node.jump(chance.pick(&[-600_000, -1500, 1500, 600_000])),
         _ => {
             let bad = Write::product(product(5), Text::lossy("bad"), Money::from_minor(1).unwrap(), -1);
-            let _refused = node.ask(|front| async move { front.write(bad, LIMIT).await }).await;
+            let _refused = node.ask(|handle| async move { handle.write(bad, LIMIT).await }).await;
         }
     }
 }

@@ -2,12 +2,12 @@
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its own part")]
 
 use ordermill::actors::faults::Faults;
-use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Front, NewOrder, Parts, Where, World};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NewOrder, NodeHandle, Parts, Where, World};
 use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{Outcome, StoredOrder, Write};
 use ordermill::domain::{
-    CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Roles, Shards, Text, Timestamp,
+    CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, ProductId, Quantity, Roles, Shards, Text, Timestamp,
 };
 use ordermill::providers::Providers;
 use ordermill::providers::sandbox::SandboxControl;
@@ -115,7 +115,7 @@ impl World1 {
             url: "http://127.0.0.1:0".to_owned(),
         };
         let actors = Actors::start(parts, Where::Here).await.unwrap();
-        until("the node is ready", || async { actors.front().not_ready().is_empty() }).await;
+        until("the node is ready", || async { actors.handle().not_ready().is_empty() }).await;
         actors
     }
 }
@@ -133,16 +133,16 @@ pub fn product(n: u128) -> ProductId {
     ProductId(Uuid::from_u128(n))
 }
 
-pub async fn put_product(front: &Front, n: u128, price: i64, available: i32) {
+pub async fn put_product(handle: &NodeHandle, n: u128, price: i64, available: i32) {
     let write = Write::product(product(n), Text::lossy("thing"), Money::from_minor(price).unwrap(), available);
-    assert!(matches!(front.write(write, LIMIT).await, Ok(Outcome::Product(_))));
+    assert!(matches!(handle.write(write, LIMIT).await, Ok(Outcome::Product(_))));
 }
 
-pub fn line(n: u128, quantity: i64, price: i64) -> Line {
-    Line { product: product(n), quantity: Quantity::new(quantity).unwrap(), price: Money::from_minor(price).unwrap() }
+pub fn line(n: u128, quantity: i64, price: i64) -> OrderLine {
+    OrderLine { product: product(n), quantity: Quantity::new(quantity).unwrap(), price: Money::from_minor(price).unwrap() }
 }
 
-pub fn new_order(lines: Vec<Line>) -> NewOrder {
+pub fn new_order(lines: Vec<OrderLine>) -> NewOrder {
     NewOrder {
         customer: CustomerId(Uuid::from_u128(77)),
         total: Order::total_of(&lines).unwrap(),
@@ -154,12 +154,12 @@ pub fn new_order(lines: Vec<Line>) -> NewOrder {
     }
 }
 
-pub async fn stored(front: &Front, id: OrderId) -> StoredOrder {
-    front.reads().order(id).await.unwrap().expect("the order is stored")
+pub async fn stored(handle: &NodeHandle, id: OrderId) -> StoredOrder {
+    handle.reads().order(id).await.unwrap().expect("the order is stored")
 }
 
 /// Waits until the order owes nothing and has this status.
-pub async fn settled(front: &Front, id: OrderId, status: OrderStatus) {
-    until(&format!("order {id} is settled"), || async { !stored(front, id).await.open }).await;
-    assert_eq!(stored(front, id).await.status, status, "{:#?}", stored(front, id).await.record);
+pub async fn settled(handle: &NodeHandle, id: OrderId, status: OrderStatus) {
+    until(&format!("order {id} is settled"), || async { !stored(handle, id).await.open }).await;
+    assert_eq!(stored(handle, id).await.status, status, "{:#?}", stored(handle, id).await.record);
 }

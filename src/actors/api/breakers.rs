@@ -1,6 +1,6 @@
 //! The breakers as people see and turn them: what waits for one, and closing, opening and trying one by hand.
 
-use crate::actors::api::front::{Front, WriteError};
+use crate::actors::api::handle::{NodeHandle, WriteError};
 use crate::db::{AuditEntry, Write};
 use crate::domain::{OrderId, OrderStatus, Role, Text, Timestamp};
 use crate::providers::{CircuitState, PAYMENT_BREAKER, Snapshot};
@@ -35,7 +35,7 @@ impl BreakerTurn {
     }
 }
 
-impl Front {
+impl NodeHandle {
     /// What an order of this status, which is not parked, waits for at the payment provider, as far as this node knows: none while
     /// nothing holds it up.
     #[must_use]

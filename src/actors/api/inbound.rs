@@ -1,19 +1,19 @@
-//! The cluster's side of the front: what is whose, and what other nodes and teams have to say.
+//! The cluster's side of the handle: what is whose, and what other nodes and teams have to say.
 
-use crate::actors::api::front::Front;
+use crate::actors::api::handle::NodeHandle;
 use crate::actors::node::cluster::{Cluster, Owner};
 use crate::actors::protocol::command::{CommandError, OrderCommand};
-use crate::actors::protocol::hooks::{LetterAgain, Submit};
+use crate::actors::protocol::hooks::{DeadLetterAgain, Submit};
 use crate::actors::protocol::inbound::Inbound;
 use crate::db::{Outcome, Write};
-use crate::domain::{Event, EventBody, Order, OrderId, Role, Roles, Shard, Slices, WriterId};
+use crate::domain::{Event, EventBody, Order, OrderId, Role, RoleShards, Roles, Shard, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Why an event from outside was not taken, by what the consumer does next.
 #[derive(Debug, thiserror::Error)]
-pub enum HearError {
+pub enum InboundError {
     /// Its order does not exist: a dead letter.
     #[error("no such order")]
     UnknownOrder,
@@ -22,10 +22,10 @@ pub enum HearError {
     NotNow,
 }
 
-impl Front {
-    /// The slices that are this node's, and when they change.
+impl NodeHandle {
+    /// The role shards that are this node's, and when they change.
     #[must_use]
-    pub fn slices(&self) -> watch::Receiver<Slices> {
+    pub fn role_shards(&self) -> watch::Receiver<RoleShards> {
         self.node.owned.subscribe()
     }
 
@@ -62,7 +62,7 @@ impl Front {
         if !self.node.shards().all().any(|shard| owner(shard).is_some()) {
             return None;
         }
-        let ids = std::iter::repeat_with(|| self.node.world.order_id(self.node.now())).take(crate::actors::api::front::MOST_IDS);
+        let ids = std::iter::repeat_with(|| self.node.world.order_id(self.node.now())).take(crate::actors::api::handle::MOST_IDS);
         let mut promises = ids.filter_map(|id| Some((id, owner(self.node.shards().of(id))?.url.clone())));
         promises.next()
     }
@@ -108,7 +108,7 @@ impl Front {
     }
 
     /// From now on the desk has messages of dead letters taken again by `again`.
-    pub fn takes_letters_again(&self, again: LetterAgain) {
+    pub fn takes_letters_again(&self, again: DeadLetterAgain) {
         // Set once, at the start.
         let _set_before = self.node.letters_again.set(again);
     }
@@ -118,10 +118,10 @@ impl Front {
     /// may have come before, so a role looks at its stored answer first.
     ///
     /// # Errors
-    /// See [`HearError`].
-    pub async fn hear(&self, role: Role, event: Event, limit: Duration) -> Result<(), HearError> {
+    /// See [`InboundError`].
+    pub async fn handle(&self, role: Role, event: Event, limit: Duration) -> Result<(), InboundError> {
         if !self.node.owns(role, event.shard) {
-            return Err(HearError::NotNow);
+            return Err(InboundError::NotNow);
         }
         // Our roles rest on what the order accepts of it, which the order tells.
         if role != Role::Order && self.node.is_external(&event) {
@@ -141,18 +141,18 @@ impl Front {
         }
     }
 
-    async fn hear_answer(&self, event: Event, limit: Duration) -> Result<(), HearError> {
+    async fn hear_answer(&self, event: Event, limit: Duration) -> Result<(), InboundError> {
         let order = event.order;
         match self.tell(order, OrderCommand::Hear(Box::new(event)), limit).await {
             // It answers nothing that could be refused.
             Ok(_) | Err(CommandError::Rejected(_)) => Ok(()),
-            Err(CommandError::NotFound) => Err(HearError::UnknownOrder),
-            Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => Err(HearError::NotNow),
+            Err(CommandError::NotFound) => Err(InboundError::UnknownOrder),
+            Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => Err(InboundError::NotNow),
         }
     }
 
     /// Keeps a copy of an order whose owner is elsewhere; what came before it is told now.
-    async fn know(&self, order: Arc<Order>) -> Result<(), HearError> {
+    async fn know(&self, order: Arc<Order>) -> Result<(), InboundError> {
         match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
             Ok(Outcome::Repeated(waiting)) => {
                 for early in waiting {
@@ -161,13 +161,13 @@ impl Front {
                 Ok(())
             }
             // Stored without an answer: taken again it answers.
-            Ok(_) | Err(_) => Err(HearError::NotNow),
+            Ok(_) | Err(_) => Err(InboundError::NotNow),
         }
     }
 
     /// An event of an order whose owner is elsewhere: the roles need the order, and wait for it in the database.
-    async fn hear_about(&self, role: Role, event: Event) -> Result<(), HearError> {
-        let known = self.node.reads.known_order(event.order).await.map_err(|_| HearError::NotNow)?;
+    async fn hear_about(&self, role: Role, event: Event) -> Result<(), InboundError> {
+        let known = self.node.reads.known_order(event.order).await.map_err(|_| InboundError::NotNow)?;
         if known.is_some() {
             self.push(Some(role), event, known);
             return Ok(());
@@ -175,7 +175,7 @@ impl Front {
         match self.node.journal.ask(Write::HoldEvent { event }, None).await {
             Ok(Outcome::Done) => Ok(()),
             // Not stored, or the order is known by now: taken again it finds it.
-            Ok(_) | Err(_) => Err(HearError::NotNow),
+            Ok(_) | Err(_) => Err(InboundError::NotNow),
         }
     }
 

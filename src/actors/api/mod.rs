@@ -2,7 +2,7 @@
 
 pub(crate) mod breakers;
 pub(crate) mod dead_letters;
-pub(crate) mod front;
+pub(crate) mod handle;
 pub(crate) mod inbound;
 pub(crate) mod report;
 mod stray;

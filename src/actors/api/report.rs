@@ -1,6 +1,6 @@
 //! How a node's actors fare: what the health check, the metrics and the dashboard are told.
 
-use crate::actors::api::front::Front;
+use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::runtime::live::Live;
 use crate::actors::runtime::step_times::StepTimes;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// How many actors of a kind there are and how they fare.
+/// How many actors of a kind there are and how they stats.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorCount {
@@ -52,7 +52,7 @@ impl ActorsReport {
     }
 }
 
-impl Front {
+impl NodeHandle {
     /// The reading side of the store.
     #[must_use]
     pub fn reads(&self) -> &Arc<dyn Reads> {
@@ -139,29 +139,29 @@ impl Front {
         self.node.counters.not_ready()
     }
 
-    /// The actors and how they fare.
+    /// The actors and how they stats.
     #[must_use]
     pub fn report(&self) -> ActorsReport {
         let node = &self.node;
         let limit = node.settings.open_limit as u64;
-        let courses = |pick: fn(&(AtomicUsize, AtomicUsize)) -> &AtomicUsize| {
-            node.courses.iter().map(|pair| pick(pair).load(Ordering::Relaxed) as u64).sum::<u64>()
+        let tasks = |pick: fn(&(AtomicUsize, AtomicUsize)) -> &AtomicUsize| {
+            node.tasks.iter().map(|pair| pick(pair).load(Ordering::Relaxed) as u64).sum::<u64>()
         };
         let actors = ActorKind::ALL.map(|kind| {
-            let fare = node.counters.fare(kind);
+            let stats = node.counters.stats(kind);
             let (waiting, capacity) = match kind {
                 ActorKind::Journal => (node.journal.waiting(), node.settings.queue_limit as u64),
                 ActorKind::Router => (node.inboxes.iter().map(|inbox| inbox.len() as u64).sum(), limit),
-                ActorKind::PaymentGateway => (courses(|pair| &pair.0), node.role_mailbox() as u64),
-                ActorKind::Notifier => (courses(|pair| &pair.1), node.role_mailbox() as u64),
+                ActorKind::PaymentGateway => (tasks(|pair| &pair.0), node.role_mailbox() as u64),
+                ActorKind::Notifier => (tasks(|pair| &pair.1), node.role_mailbox() as u64),
                 ActorKind::Order => (0, limit),
                 ActorKind::StockKeeper | ActorKind::Supervisor | ActorKind::Analytics => (0, node.role_mailbox() as u64),
             };
             ActorCount {
                 kind: kind.name().to_owned(),
-                alive: u64::try_from(fare.alive.load(Ordering::Relaxed)).unwrap_or(0),
-                restarts: fare.restarts.load(Ordering::Relaxed),
-                last_cause: fare.last_cause.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                alive: u64::try_from(stats.alive.load(Ordering::Relaxed)).unwrap_or(0),
+                restarts: stats.restarts.load(Ordering::Relaxed),
+                last_cause: stats.last_cause.lock().unwrap_or_else(PoisonError::into_inner).clone(),
                 waiting,
                 capacity,
             }

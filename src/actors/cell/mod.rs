@@ -12,7 +12,7 @@ use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
 use crate::actors::runtime::pause::pause;
 use crate::db::Write;
-use crate::domain::{CorrelationId, DeadLetter, Event, EventBody, LetterKind, Order, OrderId, Role, Shard, Slices};
+use crate::domain::{CorrelationId, DeadLetter, DeadLetterKind, Event, EventBody, Order, OrderId, Role, RoleShards, Shard};
 use actix::Recipient;
 use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
@@ -31,8 +31,8 @@ pub(crate) trait LiveOrders {
     fn has(&self, id: OrderId) -> bool;
     /// Tells the order's actor something that it asks for again should it be lost.
     fn answer(&self, id: OrderId, event: EventRef);
-    /// The actor of this life has ended and is reached by nobody any more.
-    fn remove(&self, id: OrderId, life: u64);
+    /// The actor of this incarnation has ended and is reached by nobody any more.
+    fn remove(&self, id: OrderId, incarnation: u64);
     /// Ends the actors of these orders.
     fn quit(&self, which: &dyn Fn(&Order) -> bool);
 }
@@ -74,15 +74,15 @@ pub(crate) struct Cell {
     /// Orders that owe only a notice may be open without an actor: they are looked after.
     pub(crate) has_sleepers: Slot<bool>,
     pub(crate) addresses: RefCell<Addresses>,
-    /// The slices of this cell that are this node's.
-    owned: RefCell<Slices>,
+    /// The role shards of this cell that are this node's.
+    owned: RefCell<RoleShards>,
     /// Calls to providers under way of which a second one would be felt, by shard: a shard with one is not given away.
     sending: RefCell<HashMap<Shard, u32>>,
     alarms: RefCell<BinaryHeap<Reverse<(u64, OrderId, Alarm)>>>,
     deaths: mpsc::UnboundedSender<Death>,
-    lives: Slot<u64>,
+    incarnations: Slot<u64>,
     /// Counts the rebuilds of router and supervisor; those of an older one are strangers.
-    pub(crate) era: Slot<u64>,
+    pub(crate) generation: Slot<u64>,
     began: Instant,
     /// The journal's epoch that the cell's orders rest on.
     epoch: Slot<u64>,
@@ -92,7 +92,7 @@ pub(crate) struct Cell {
     /// The same of shards: another node may have written there since.
     left: RefCell<HashMap<Shard, u64>>,
     departures: Slot<u64>,
-    /// How often slices were lost: what was read before may be older than what is stored.
+    /// How often role shards were lost: what was read before may be older than what is stored.
     losses: Slot<u64>,
 }
 
@@ -155,8 +155,8 @@ impl Cell {
             sending: RefCell::default(),
             alarms: RefCell::default(),
             deaths,
-            lives: Slot::new(0),
-            era: Slot::new(0),
+            incarnations: Slot::new(0),
+            generation: Slot::new(0),
             began: Instant::now(),
             epoch: Slot::new(0),
             readings: Slot::new(0),
@@ -177,9 +177,9 @@ impl Cell {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn next_life(&self) -> u64 {
-        self.lives.set(self.lives.get() + 1);
-        self.lives.get()
+    pub(crate) fn next_incarnation(&self) -> u64 {
+        self.incarnations.set(self.incarnations.get() + 1);
+        self.incarnations.get()
     }
 
     /// Wakes the order after `delay_ms`, if it still lives then.
@@ -213,15 +213,15 @@ impl Cell {
     }
 
     /// The order's actor has ended and is reached by nobody any more.
-    pub(crate) fn leave(&self, order: OrderId, life: u64) {
-        self.orders.remove(order, life);
+    pub(crate) fn leave(&self, order: OrderId, incarnation: u64) {
+        self.orders.remove(order, incarnation);
         if self.readings.get() > 0 {
             self.departures.set(self.departures.get() + 1);
             self.departed.borrow_mut().insert(order, self.departures.get());
         }
     }
 
-    /// How often slices were lost. Who waits for long and finds it changed reads again.
+    /// How often role shards were lost. Who waits for long and finds it changed reads again.
     pub(crate) fn losses(&self) -> u64 {
         self.losses.get()
     }
@@ -272,12 +272,12 @@ impl Cell {
 
     pub(crate) fn report_death(&self, kind: ActorKind, order: Option<(OrderId, u64)>) {
         let cause = death::take_cause();
-        self.node.counters.fare(kind).restarted(&cause);
-        // The keeper outlives the cell's actors; when it is gone the arbiter is.
+        self.node.counters.stats(kind).restarted(&cause);
+        // The arbiter supervisor outlives the cell's actors; when it is gone the arbiter is.
         let _keeper_gone = self.deaths.send(Death { kind, order, cause });
     }
 
-    /// Tells the keeper that a service actor ended, if a panic ended it.
+    /// Tells the arbiter supervisor that a service actor ended, if a panic ended it.
     pub(crate) fn report_end(&self, kind: ActorKind) {
         if std::thread::panicking() {
             self.report_death(kind, None);
@@ -294,7 +294,7 @@ impl Cell {
         (cause, detail, tries): (&str, &str, u32),
     ) {
         let (now, shard) = (self.node.now(), self.node.shards().of(order));
-        let letter = DeadLetter::about(order, shard, LetterKind::Step, 0, role, step, now).because(cause, detail, tries);
+        let letter = DeadLetter::about(order, shard, DeadLetterKind::Step, 0, role, step, now).because(cause, detail, tries);
         let told = (letter.step.clone(), letter.cause.clone(), letter.detail.clone());
         let write = if role == Role::Notification {
             Write::AddLetter(letter)
@@ -324,21 +324,21 @@ impl Cell {
         self.owned.borrow().shards_of(role)
     }
 
-    /// From now on these slices, of those that are this cell's, are this node's.
-    pub(crate) fn take_slices(&self, slices: &Slices) {
-        self.owned.borrow_mut().extend(slices.iter().filter(|(_, shard)| self.has(*shard)));
-        self.load(slices);
+    /// From now on these role shards, of those that are this cell's, are this node's.
+    pub(crate) fn take_role_shards(&self, role_shards: &RoleShards) {
+        self.owned.borrow_mut().extend(role_shards.iter().filter(|(_, shard)| self.has(*shard)));
+        self.load(role_shards);
     }
 
-    /// From now on these slices are not this node's: their orders' actors end. Returns once no notice of theirs is on its way.
-    pub(crate) async fn give_slices(&self, slices: &Slices) {
+    /// From now on these role shards are not this node's: their orders' actors end. Returns once no notice of theirs is on its way.
+    pub(crate) async fn give_role_shards(&self, role_shards: &RoleShards) {
         self.note_loss();
-        for (role, shard) in slices.iter() {
+        for (role, shard) in role_shards.iter() {
             self.owned.borrow_mut().remove(role, shard);
             self.leave_shard(shard);
         }
-        self.orders.quit(&|order| slices.has(Role::Order, order.shard));
-        while slices.iter().any(|(_, shard)| self.sending.borrow().contains_key(&shard)) {
+        self.orders.quit(&|order| role_shards.has(Role::Order, order.shard));
+        while role_shards.iter().any(|(_, shard)| self.sending.borrow().contains_key(&shard)) {
             pause(self.node.settings.tick_ms).await;
         }
     }
@@ -353,7 +353,7 @@ impl Cell {
     pub(crate) fn drop_orders(&self, epoch: u64) {
         self.epoch.set(epoch);
         self.note_loss();
-        let lost = self.owned.replace(Slices::default());
+        let lost = self.owned.replace(RoleShards::default());
         lost.iter().for_each(|(_, shard)| self.leave_shard(shard));
         self.orders.quit(&|_| true);
         self.alarms.borrow_mut().clear();
@@ -361,7 +361,7 @@ impl Cell {
 
     /// Ends router, supervisor and orders, so that they can begin anew from what is stored. What the roles have under way goes on.
     pub(crate) fn quit_all(&self) {
-        self.era.set(self.era.get() + 1);
+        self.generation.set(self.generation.get() + 1);
         // What told these may have died with the router.
         self.note_loss();
         self.epoch.set(self.node.journal.epoch());
@@ -384,8 +384,8 @@ impl Cell {
         self.load(&owned);
     }
 
-    fn load(&self, slices: &Slices) {
-        let shards = |role| slices.shards_of(role).into_iter().filter(|shard| self.has(*shard)).collect::<Vec<Shard>>();
+    fn load(&self, role_shards: &RoleShards) {
+        let shards = |role| role_shards.shards_of(role).into_iter().filter(|shard| self.has(*shard)).collect::<Vec<Shard>>();
         let addresses = self.addresses.borrow();
         if let Some(supervisor) = &addresses.supervisor {
             drop(supervisor.load.try_send(Load(shards(Role::Order))));
@@ -397,10 +397,10 @@ impl Cell {
 
     /// An actor of this kind began or ended.
     pub(crate) fn count(&self, kind: ActorKind, change: i64) {
-        self.node.counters.fare(kind).alive.fetch_add(change, Ordering::Relaxed);
+        self.node.counters.stats(kind).alive.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// Hands an event to the actor of `role`. A full or dead mailbox loses it: re-drive repeats it.
+    /// MessageProcessor an event to the actor of `role`. A full or dead mailbox loses it: re-drive repeats it.
     pub(crate) fn deliver(&self, role: Role, event: &EventRef, order: Option<Arc<Order>>, repeat: bool) {
         let addresses = self.addresses.borrow();
         let order = match role {

@@ -1,11 +1,11 @@
-//! The journal's handle: the queue of writes that all actors fill and [`Running`](crate::actors::writer::Running) empties.
+//! The journal's handle: the queue of writes that all actors fill and [`JournalWriter`](crate::actors::writer::JournalWriter) empties.
 //!
 //! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored, nor is one of a
 //! slice that is not this node's.
 
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{Outcome, Write};
-use crate::domain::{Roles, Slices, WriterId};
+use crate::domain::{RoleShards, Roles, WriterId};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,8 +45,8 @@ pub(crate) struct Journal {
     /// Microseconds that the last commit took.
     pub(crate) last_commit_us: AtomicU64,
     pub(crate) writer: watch::Sender<WriterId>,
-    /// The slices whose writes are taken: from the commit that takes a slice to the moment that its release is sent.
-    slices: Mutex<Slices>,
+    /// The role shards whose writes are taken: from the commit that takes a role shard to the moment that its release is sent.
+    role_shards: Mutex<RoleShards>,
     /// The roles that its writer is to host; another set ends the writer.
     roles: Mutex<Roles>,
     lease: Mutex<Lease>,
@@ -88,7 +88,7 @@ impl Journal {
             writes: AtomicU64::new(0),
             last_commit_us: AtomicU64::new(0),
             writer: watch::Sender::new(WriterId(0)),
-            slices: Mutex::default(),
+            role_shards: Mutex::default(),
             roles: Mutex::new(roles),
             lease: Mutex::new(Lease { held_until: Instant::now(), since: Instant::now(), seen: Instant::now(), is_away: false }),
             committing: Mutex::new(None),
@@ -105,8 +105,8 @@ impl Journal {
         self.committing.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 
-    pub(crate) fn slices(&self) -> MutexGuard<'_, Slices> {
-        self.slices.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn role_shards(&self) -> MutexGuard<'_, RoleShards> {
+        self.role_shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn roles(&self) -> Roles {
@@ -149,7 +149,7 @@ impl Journal {
         lease.held_until = began + Duration::from_millis(lease_ms);
     }
 
-    /// Whether nobody can have ended this node's writer yet for want of a sign of life.
+    /// Whether nobody can have ended this node's writer yet for want of a sign of incarnation.
     pub(crate) fn holds_lease(&self) -> bool {
         Instant::now() < self.lease().held_until
     }

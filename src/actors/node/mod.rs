@@ -4,7 +4,7 @@ pub(crate) mod cluster;
 
 use crate::actors::journal::Journal;
 use crate::actors::node::cluster::Cluster;
-use crate::actors::protocol::hooks::{LetterAgain, Repeats, Submit};
+use crate::actors::protocol::hooks::{DeadLetterAgain, Repeats, Submit};
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::slot::OpenSlots;
 use crate::actors::runtime::faults::Faults;
@@ -14,7 +14,7 @@ use crate::actors::runtime::retry as reading;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::config::ClusterKey;
 use crate::db::{Outcome, Reads, StoreError, Write};
-use crate::domain::{Event, OrderId, Pricing, Role, Roles, Shard, Shards, Slices, Timestamp};
+use crate::domain::{Event, OrderId, Pricing, Role, RoleShards, Roles, Shard, Shards, Timestamp};
 use crate::providers::Providers;
 use crate::saga::external;
 use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
@@ -166,15 +166,15 @@ impl Default for ActorSettings {
     }
 }
 
-/// How the actors of one kind fare.
+/// How the actors of one kind stats.
 #[derive(Debug, Default)]
-pub(crate) struct Fare {
+pub(crate) struct ActorStats {
     pub(crate) alive: AtomicI64,
     pub(crate) restarts: AtomicU64,
     pub(crate) last_cause: Mutex<Option<String>>,
 }
 
-impl Fare {
+impl ActorStats {
     pub(crate) fn restarted(&self, cause: &str) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         *self.last_cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_owned());
@@ -186,14 +186,14 @@ impl Fare {
 pub(crate) struct Counters {
     /// Orders that owe stock or payment, those being placed included.
     pub(crate) open: OpenSlots,
-    fares: [Fare; ActorKind::ALL.len()],
+    stats: [ActorStats; ActorKind::ALL.len()],
     not_ready: Mutex<BTreeMap<String, String>>,
     pub(crate) stopping: AtomicBool,
 }
 
 impl Counters {
-    pub(crate) fn fare(&self, kind: ActorKind) -> &Fare {
-        let [order, stock_keeper, payment_gateway, notifier, router, supervisor, journal, analytics] = &self.fares;
+    pub(crate) fn stats(&self, kind: ActorKind) -> &ActorStats {
+        let [order, stock_keeper, payment_gateway, notifier, router, supervisor, journal, analytics] = &self.stats;
         match kind {
             ActorKind::Order => order,
             ActorKind::StockKeeper => stock_keeper,
@@ -235,12 +235,12 @@ pub(crate) struct Node {
     pub(crate) providers: Providers,
     pub(crate) live: Live,
     pub(crate) shards: OnceLock<Shards>,
-    /// The slices that are this node's and that its cells know of.
-    pub(crate) owned: watch::Sender<Slices>,
+    /// The role shards that are this node's and that its cells know of.
+    pub(crate) owned: watch::Sender<RoleShards>,
     /// Who owns what, as the database said it last.
     pub(crate) cluster: watch::Sender<Arc<Cluster>>,
     /// What takes messages of dead letters again; none without Kafka.
-    pub(crate) letters_again: OnceLock<LetterAgain>,
+    pub(crate) letters_again: OnceLock<DeadLetterAgain>,
     /// What takes repeats for roles that are not here; none without Kafka.
     pub(crate) repeats: Option<Repeats>,
     pub(crate) counters: Counters,
@@ -248,10 +248,10 @@ pub(crate) struct Node {
     pub(crate) faults: Faults,
     /// What the routers have taken since the start.
     pub(crate) routed: AtomicU64,
-    /// One heartbeat per arbiter: how often its keeper has run.
+    /// One heartbeat per arbiter: how often its arbiter supervisor has run.
     pub(crate) beats: Vec<AtomicU64>,
-    /// Courses under way, by arbiter: payments and notices.
-    pub(crate) courses: Vec<(AtomicUsize, AtomicUsize)>,
+    /// Tasks under way, by arbiter: payments and notices.
+    pub(crate) tasks: Vec<(AtomicUsize, AtomicUsize)>,
     /// When a payment that waits is tried again, for who asks.
     pub(crate) retries: Retries,
     /// Where other nodes reach this one.
@@ -305,7 +305,7 @@ impl Node {
     /// Tells the outside again what it was told before, for roles that are not here. Only its owner does so: what another has
     /// written, or this node's last writer, may still have to be told for the first time.
     pub(crate) fn repeat(&self, event: &Event) {
-        // Read first: a fence takes the slices away before there is a new writer.
+        // Read first: a fence takes the role shards away before there is a new writer.
         let writer = self.journal.writer();
         let owns = event.kind().topic().role().is_some_and(|role| self.owns(role, event.shard));
         if let Some(repeats) = self.repeats.as_ref().filter(|_| owns) {
@@ -325,7 +325,7 @@ impl Node {
     }
 
     pub(crate) fn set_waiting(&self, kind: ActorKind, index: usize, waiting: usize) {
-        if let Some((payments, notices)) = self.courses.get(index) {
+        if let Some((payments, notices)) = self.tasks.get(index) {
             let slot = if kind == ActorKind::PaymentGateway { payments } else { notices };
             slot.store(waiting, Ordering::Relaxed);
         }

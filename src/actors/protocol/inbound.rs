@@ -4,7 +4,7 @@ use crate::actors::protocol::command::Ask;
 use crate::actors::protocol::slot::OpenSlot;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{IdempotencyKey, Outcome};
-use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Role, Slices};
+use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Role, RoleShards};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -24,10 +24,10 @@ pub(crate) enum Inbound {
     RetryNotice { order: OrderId, kind: NoticeKind, channel: Channel },
     /// The writer is fenced: drop everything and load again.
     Reload { epoch: u64 },
-    /// From now on these slices are this node's: load their open orders.
-    Load(Slices),
-    /// From now on these slices are not this node's any more; answered when nothing is under way for them.
-    Unload { slices: Slices, done: oneshot::Sender<()> },
+    /// From now on these role shards are this node's: load their open orders.
+    Load(RoleShards),
+    /// From now on these role shards are not this node's any more; answered when nothing is under way for them.
+    Unload { role_shards: RoleShards, done: oneshot::Sender<()> },
 }
 
 /// A new order on its way to its actor.

@@ -98,7 +98,7 @@ pub(crate) enum WakeWith {
 #[rtype(result = "()")]
 pub(crate) struct OrderDied {
     pub(crate) order: OrderId,
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
     pub(crate) cause: String,
 }
 

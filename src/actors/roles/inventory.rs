@@ -6,7 +6,7 @@ use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::Deliver;
 use crate::actors::protocol::ticket::Origin;
 use crate::actors::runtime::faults::Point;
-use crate::db::{StockStep, Undo, Write};
+use crate::db::{ReleaseReason, StockStep, Write};
 use crate::domain::{Event, EventBody, Role};
 use actix::{Actor, Context, Handler};
 
@@ -25,8 +25,10 @@ impl StockKeeper {
         let step = StockStep { order: event.order, shard: event.shard, correlation: event.correlation, at };
         match event.body.content() {
             EventBody::OrderCreated(order) => Some(Write::Reserve { order: order.clone(), pricing: self.cell.node.settings.pricing, at }),
-            EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => Some(Write::Release { step, undo: Undo::PaymentFailed }),
-            EventBody::OrderCancelRequested { .. } => Some(Write::Release { step, undo: Undo::Cancelled }),
+            EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => {
+                Some(Write::Release { step, undo: ReleaseReason::PaymentFailed })
+            }
+            EventBody::OrderCancelRequested { .. } => Some(Write::Release { step, undo: ReleaseReason::Cancelled }),
             EventBody::ShipmentHeld => Some(Write::HoldStock { step }),
             EventBody::OrderShipped { .. } => Some(Write::ShipStock { step }),
             EventBody::InventoryReserved { .. }

@@ -1,6 +1,6 @@
 //! Death watch: how an arbiter learns that one of its actors died, and of what.
 //!
-//! actix runs `stopped()` also while a panic unwinds, so every actor reports its end from there; the report goes to the keeper,
+//! actix runs `stopped()` also while a panic unwinds, so every actor reports its end from there; the report goes to the arbiter supervisor,
 //! a plain task that outlives all actors of its arbiter and starts them again.
 
 use crate::actors::protocol::kind::ActorKind;

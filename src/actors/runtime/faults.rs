@@ -55,7 +55,7 @@ pub enum Delivery {
 pub enum Plant {
     /// An order is answered as stored before it is.
     AnswerBeforeCommit,
-    /// A release does not close its slices to the writes that come after it.
+    /// A release does not close its role shards to the writes that come after it.
     KeepsQueueAtHandOver,
     /// Shards are taken from writers that are alive.
     TakesFromTheLiving,

@@ -1,4 +1,4 @@
-//! Courses: the long ways of a service actor, each a future of its own under a bound, so that orders interleave but one step of
+//! Tasks: the long ways of a service actor, each a future of its own under a bound, so that orders interleave but one step of
 //! one order is under way at a time.
 
 use crate::actors::runtime::death;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{Notify, mpsc};
 
-/// Tells a running course that its order is to be undone.
+/// Tells a running task that its order is to be undone.
 #[derive(Clone, Default)]
 pub(crate) struct Signal(Rc<(Cell<bool>, Notify)>);
 
@@ -50,7 +50,7 @@ impl Signal {
 }
 
 /// What a service actor has under way.
-pub(crate) struct Courses<K, T> {
+pub(crate) struct Tasks<K, T> {
     /// Those that wait have a signal only once somebody has raised it: a hundred thousand may wait.
     running: HashMap<K, Option<Signal>>,
     waiting: VecDeque<(K, T)>,
@@ -59,30 +59,30 @@ pub(crate) struct Courses<K, T> {
     launch: Option<mpsc::UnboundedSender<Running<K>>>,
 }
 
-/// A course under way.
+/// A task under way.
 type Running<K> = LocalBoxFuture<'static, Ended<K>>;
 
-/// A course has ended.
+/// A task has ended.
 pub(crate) struct Ended<K> {
     pub(crate) key: K,
     /// Of what it panicked, if it did.
     pub(crate) panic: Option<String>,
 }
 
-impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
+impl<K: Copy + Eq + Hash + 'static, T> Tasks<K, T> {
     pub(crate) fn new(limit: usize) -> Self {
         Self { running: HashMap::new(), waiting: VecDeque::new(), limit: limit.max(1), launch: None }
     }
 
-    /// The stream of ended courses, for the actor's context: the courses live in it and die with the actor. Each is polled only when
+    /// The stream of ended tasks, for the actor's context: the tasks live in it and die with the actor. Each is polled only when
     /// it is woken, while actix polls all that an actor has spawned whenever one of it is.
     pub(crate) fn stream(&mut self) -> impl Stream<Item = Ended<K>> + use<K, T> {
         let (launch, mut launched) = mpsc::unbounded_channel();
         self.launch = Some(launch);
         let mut under_way = FuturesUnordered::new();
         stream::poll_fn(move |task| {
-            while let Poll::Ready(Some(course)) = launched.poll_recv(task) {
-                under_way.push(course);
+            while let Poll::Ready(Some(task)) = launched.poll_recv(task) {
+                under_way.push(task);
             }
             match under_way.poll_next_unpin(task) {
                 Poll::Ready(Some(ended)) => Poll::Ready(Some(ended)),
@@ -91,27 +91,27 @@ impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
         })
     }
 
-    /// Sets a course going; a panic of it is its own.
-    pub(crate) fn launch(&self, key: K, course: impl Future<Output = ()> + 'static) {
+    /// Sets a task going; a panic of it is its own.
+    pub(crate) fn launch(&self, key: K, task: impl Future<Output = ()> + 'static) {
         let running = async move {
-            let result = AssertUnwindSafe(course).catch_unwind().await;
+            let result = AssertUnwindSafe(task).catch_unwind().await;
             Ended { key, panic: result.is_err().then(death::take_cause) }
         };
         match &self.launch {
             // The stream lives as long as the actor that calls this.
             Some(launch) => drop(launch.send(running.boxed_local())),
-            None => invariant::broken("a course before its actor's start", "courses"),
+            None => invariant::violated("a task before its actor's start", "tasks"),
         }
     }
 
-    /// Tells a course to stop, if there is one; one that waits is told when its turn comes.
+    /// Tells a task to stop, if there is one; one that waits is told when its turn comes.
     pub(crate) fn raise(&mut self, key: &K) -> bool {
         let Some(signal) = self.running.get_mut(key) else { return false };
         signal.get_or_insert_default().raise();
         true
     }
 
-    /// Takes a course on: it may begin now (with its signal), or waits for its turn; none when it runs already.
+    /// Takes a task on: it may begin now (with its signal), or waits for its turn; none when it runs already.
     pub(crate) fn admit(&mut self, key: K, task: T) -> Option<(T, Signal)> {
         if self.running.contains_key(&key) {
             return None;
@@ -126,7 +126,7 @@ impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
         Some((task, signal))
     }
 
-    /// A course has ended; the next that waits may begin.
+    /// A task has ended; the next that waits may begin.
     pub(crate) fn end(&mut self, key: &K) -> Option<(K, T, Signal)> {
         self.running.remove(key);
         let (key, task) = self.waiting.pop_front()?;
@@ -149,7 +149,7 @@ impl<K: Copy + Eq + Hash + 'static, T> Courses<K, T> {
     }
 }
 
-/// Polls once: a provider that answers at once needs no course.
+/// Polls once: a provider that answers at once needs no task.
 pub(crate) fn at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     match std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),

@@ -10,7 +10,7 @@ use crate::domain::{Channel, NoticeKind, NoticeStatus, OrderId, Role};
 use crate::saga::{awaited, owed};
 use std::collections::HashSet;
 
-/// The pause between two pages of the first round after a start, which finds what the last life has left undone.
+/// The pause between two pages of the first round after a start, which finds what the last incarnation has left undone.
 pub(super) const FIRST_PAUSE_MS: u64 = 20;
 /// The pause between two pages of later rounds, and after every page of which orders were woken.
 pub(super) const PAUSE_MS: u64 = 200;

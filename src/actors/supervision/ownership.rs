@@ -11,8 +11,8 @@ use crate::actors::protocol::inbound::Inbound;
 use crate::actors::runtime::faults::Plant;
 use crate::actors::runtime::pause::pause;
 use crate::db::{Outcome, StoreError, Write};
-use crate::domain::{Role, Shard, Slices, WriterId};
-use crate::saga::sharing::share;
+use crate::domain::{Role, RoleShards, Shard, WriterId};
+use crate::saga::rebalance::rebalance;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,7 +101,7 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     for (shards, roles) in take {
         let outcome = node.journal.ask_in(epoch, Write::TakeShards { roles, shards }).await;
         if let Ok(Outcome::Taken(markers)) = outcome {
-            let taken: Slices = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
+            let taken: RoleShards = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
             if !taken.is_empty() {
                 load(node, taken, epoch);
                 done = Done::Something;
@@ -140,7 +140,7 @@ fn plan(node: &Node, cluster: &Cluster, me: WriterId) -> (Together, Together) {
         let alive = |writer: &WriterId| is_safe(*writer) && cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
         let rows = cluster.shards.iter().filter(|row| row.role == role);
         let owners = rows.filter_map(|row| Some((row.shard, row.writer.filter(alive)?))).collect();
-        let share = share(node.shards(), &owners, &hosts, me);
+        let share = rebalance(node.shards(), &owners, &hosts, me);
         if !share.take.is_empty() {
             take.entry(share.take).or_default().push(role);
         }
@@ -154,7 +154,7 @@ fn plan(node: &Node, cluster: &Cluster, me: WriterId) -> (Together, Together) {
 /// What the database says is this node's but the node does not know of: a reply was lost.
 fn adopt(node: &Node, cluster: &Cluster, me: WriterId, epoch: u64) -> Done {
     let rows = cluster.shards.iter().filter(|row| row.writer == Some(me));
-    let missing: Slices = rows.map(|row| (row.role, row.shard)).filter(|(role, shard)| !node.owns(*role, *shard)).collect();
+    let missing: RoleShards = rows.map(|row| (row.role, row.shard)).filter(|(role, shard)| !node.owns(*role, *shard)).collect();
     if missing.is_empty() {
         return Done::Nothing;
     }
@@ -162,49 +162,53 @@ fn adopt(node: &Node, cluster: &Cluster, me: WriterId, epoch: u64) -> Done {
     Done::Something
 }
 
-/// The slices are this node's: its journal takes their writes and its cells take up what is open in them, unless a fence has come
+/// The role shards are this node's: its journal takes their writes and its cells take up what is open in them, unless a fence has come
 /// between. It is known under the journal's own lock, so that nothing is taken for a writer that has ended.
-fn load(node: &Node, taken: Slices, epoch: u64) {
-    let mut slices = node.journal.slices();
+fn load(node: &Node, taken: RoleShards, epoch: u64) {
+    let mut role_shards = node.journal.role_shards();
     if node.journal.epoch() != epoch || node.counters.stopping.load(Ordering::Acquire) {
         return;
     }
-    slices.extend(taken.iter());
+    role_shards.extend(taken.iter());
     for inbox in &node.inboxes {
         inbox.push(Inbound::Load(taken.clone()));
     }
     node.owned.send_modify(|owned| owned.extend(taken.iter()));
-    drop(slices);
-    tracing::info!(slices = taken.iter().count(), writer = node.journal.writer().0, "shards were taken");
+    drop(role_shards);
+    tracing::info!(role_shards = taken.iter().count(), writer = node.journal.writer().0, "shards were taken");
 }
 
 /// The node stops: nothing is left under way that the next owner would do again. What is stored goes on there.
 pub(crate) async fn leave(node: &Node) {
-    let slices = node.owned.send_replace(Slices::default());
-    let _is_unloaded = unload(node, &slices).await;
+    let role_shards = node.owned.send_replace(RoleShards::default());
+    let _is_unloaded = unload(node, &role_shards).await;
 }
 
-/// Gives slices back: first their actors end and what is under way is recorded, then the journal closes behind the last write.
+/// Gives role shards back: first their actors end and what is under way is recorded, then the journal closes behind the last write.
 async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
-    let slices: Slices = roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))).collect();
+    let role_shards: RoleShards = roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))).collect();
     node.owned.send_modify(|owned| {
-        for (role, shard) in slices.iter() {
+        for (role, shard) in role_shards.iter() {
             owned.remove(role, shard);
         }
     });
-    if !unload(node, &slices).await {
+    if !unload(node, &role_shards).await {
         // A notice is still on its way, or a router died: they stay for now.
-        return load(node, slices, epoch);
+        return load(node, role_shards, epoch);
     }
     let outcome = node.journal.ask_in(epoch, Write::ReleaseShards { roles, shards }).await;
-    tracing::info!(slices = slices.iter().count(), outcome = outcome.map_or("none", |outcome| outcome.name()), "shards were given back");
+    tracing::info!(
+        role_shards = role_shards.iter().count(),
+        outcome = outcome.map_or("none", |outcome| outcome.name()),
+        "shards were given back"
+    );
 }
 
-/// Has the actors of these slices end, and waits until nothing is under way for them. `false`: something still is.
-async fn unload(node: &Node, slices: &Slices) -> bool {
+/// Has the actors of these role shards end, and waits until nothing is under way for them. `false`: something still is.
+async fn unload(node: &Node, role_shards: &RoleShards) -> bool {
     let unload = |inbox: &Arc<crate::actors::runtime::inbox::Inbox>| {
         let (done, is_done) = oneshot::channel();
-        inbox.push(Inbound::Unload { slices: slices.clone(), done });
+        inbox.push(Inbound::Unload { role_shards: role_shards.clone(), done });
         is_done
     };
     let unloading: Vec<oneshot::Receiver<()>> = node.inboxes.iter().map(unload).collect();

@@ -25,18 +25,18 @@ use tokio::sync::oneshot;
 pub(crate) struct Router {
     cell: CellRef,
     orders: OrderActorsRef,
-    era: u64,
+    generation: u64,
 }
 
 impl Router {
     pub(crate) fn new(cell: CellRef, orders: OrderActorsRef) -> Self {
-        let era = cell.era.get();
-        Self { cell, orders, era }
+        let generation = cell.generation.get();
+        Self { cell, orders, generation }
     }
 
     fn route(&mut self, inbound: Inbound) {
         match inbound {
-            // It lives already: its front asks what is stored.
+            // It lives already: its asker asks what is stored.
             Inbound::Place(new) if self.orders.has(new.order.id) => {}
             // Its shard has been given away meanwhile: nobody would end its actor.
             Inbound::Place(new) if !self.cell.owns(Role::Order, new.order.shard) => drop(new.reply.send(Outcome::NotOurs)),
@@ -64,11 +64,11 @@ impl Router {
                 }
             }
             Inbound::Foreign { role, event, order } => self.deliver_foreign(role, event, order),
-            Inbound::Load(slices) => self.cell.take_slices(&slices),
-            Inbound::Unload { slices, done } => {
+            Inbound::Load(role_shards) => self.cell.take_role_shards(&role_shards),
+            Inbound::Unload { role_shards, done } => {
                 let cell = self.cell.clone();
                 actix::spawn(async move {
-                    cell.give_slices(&slices).await;
+                    cell.give_role_shards(&role_shards).await;
                     // Who asked may have given up waiting.
                     let _gave_up = done.send(());
                 });
@@ -92,10 +92,10 @@ impl Router {
     /// Tells who wrote what became of it. A write without a living writer wakes its order: it may be stored and nobody's.
     fn outcome(&self, origin: Origin, outcome: Outcome) {
         match origin {
-            Origin::Order(_, id, life) => {
-                let living = self.orders.life(id);
-                // A later life has read what became of it.
-                if living.as_ref().is_some_and(|(_, now)| *now != life) {
+            Origin::Order(_, id, incarnation) => {
+                let living = self.orders.incarnation(id);
+                // A later incarnation has read what became of it.
+                if living.as_ref().is_some_and(|(_, now)| *now != incarnation) {
                     return;
                 }
                 match living.map(|(addr, _)| (addr.try_send(Stored(outcome)), addr)) {
@@ -111,7 +111,7 @@ impl Router {
                 }
             }
             Origin::Role(role, _, order) => self.role_outcome(role, order, outcome),
-            Origin::Ask(_) => invariant::broken("an asked outcome came to a router", "router"),
+            Origin::Ask(_) => invariant::violated("an asked outcome came to a router", "router"),
         }
     }
 
@@ -235,7 +235,7 @@ impl Actor for Router {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Router, -1);
-        if self.cell.era.get() == self.era {
+        if self.cell.generation.get() == self.generation {
             self.cell.report_end(ActorKind::Router);
         }
     }

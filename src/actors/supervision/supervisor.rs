@@ -11,7 +11,7 @@ use crate::actors::roles::order::{Begin, OrderActor};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::db::{StoredOrder, Write};
-use crate::domain::{DeadLetter, LetterKind, OrderId, Role, Shard};
+use crate::domain::{DeadLetter, DeadLetterKind, OrderId, Role, Shard};
 use crate::saga::policy::{self, Restarts};
 use crate::saga::{Effects, owed, park, status};
 use actix::prelude::SendError;
@@ -27,7 +27,7 @@ const RESTART_LIMIT: &str = "restart-limit";
 pub(crate) struct Supervisor {
     cell: CellRef,
     orders: OrderActorsRef,
-    era: u64,
+    generation: u64,
     waking: HashMap<OrderId, Vec<WakeWith>>,
     restarts: HashMap<OrderId, Restarts>,
     /// A round over the sleeping orders is under way.
@@ -38,11 +38,11 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     pub(crate) fn new(cell: CellRef, orders: OrderActorsRef) -> Self {
-        let era = cell.era.get();
+        let generation = cell.generation.get();
         Self {
             cell,
             orders,
-            era,
+            generation,
             waking: HashMap::new(),
             restarts: HashMap::new(),
             is_looking: false,
@@ -61,7 +61,7 @@ impl Supervisor {
         for (id, alarm) in self.cell.due_alarms(node.settings.alarms_per_tick) {
             let rung = self.orders.addr(id).map(|addr| addr.try_send(Ring(alarm)));
             match rung {
-                // Dead: its next life sets its own alarms.
+                // Dead: its next incarnation sets its own alarms.
                 None | Some(Ok(()) | Err(SendError::Closed(_))) => {}
                 Some(Err(SendError::Full(_))) => self.cell.wake_after(node.settings.redrive.after(1), id, alarm),
             }
@@ -157,7 +157,7 @@ impl Supervisor {
             let order = stored.order;
             let mut record = stored.record;
             let mut effects = Effects::default();
-            let letter = DeadLetter::about(order.id, order.shard, LetterKind::Step, 2, Role::Order, "order-actor", now).because(
+            let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, 2, Role::Order, "order-actor", now).because(
                 RESTART_LIMIT,
                 &cause,
                 cell.node.settings.restart_limit.restarts,
@@ -281,7 +281,7 @@ impl Actor for Supervisor {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.cell.count(ActorKind::Supervisor, -1);
-        if self.cell.era.get() == self.era {
+        if self.cell.generation.get() == self.generation {
             self.cell.report_end(ActorKind::Supervisor);
         }
     }
@@ -298,7 +298,7 @@ impl Handler<Wake> for Supervisor {
 impl Handler<OrderDied> for Supervisor {
     type Result = ();
     fn handle(&mut self, died: OrderDied, ctx: &mut Self::Context) {
-        self.cell.leave(died.order, died.life);
+        self.cell.leave(died.order, died.incarnation);
         let settings = &self.cell.node.settings;
         let limit = settings.restart_limit;
         // A bound on what is remembered: an order that died long ago begins at zero again.

@@ -16,14 +16,14 @@ pub(super) fn again(origin: Origin, write: Write, ticket: Option<Arc<Ticket>>) -
     Queued { origin, write, ticket, epoch: None }
 }
 
-/// Passes over what was withdrawn while it waited, what rests on a record that a fence has made void, and what is of slices that
-/// are not this node's. A release closes its slices to all that comes after it: the fence alone does not, for the giver lives on.
+/// Passes over what was withdrawn while it waited, what rests on a record that a fence has made void, and what is of role shards that
+/// are not this node's. A release closes its role shards to all that comes after it: the fence alone does not, for the giver lives on.
 pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     let epoch = node.journal.epoch();
     let mut sent = Vec::with_capacity(taken.len());
     let mut refused = Vec::new();
     {
-        let mut slices = node.journal.slices();
+        let mut role_shards = node.journal.role_shards();
         for queued in taken {
             let is_old = queued.epoch.is_some_and(|written_in| written_in != epoch);
             if let Write::ReleaseShards { roles, shards } = &queued.write
@@ -31,10 +31,10 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
                 && !node.faults.has(Plant::KeepsQueueAtHandOver)
             {
                 for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
-                    slices.remove(role, shard);
+                    role_shards.remove(role, shard);
                 }
             }
-            if queued.write.slice().is_some_and(|(role, shard)| !slices.has(role, shard)) {
+            if queued.write.role_shard().is_some_and(|(role, shard)| !role_shards.has(role, shard)) {
                 refused.push((queued.origin, Outcome::NotOurs));
             } else if is_old || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send()) {
                 refused.push((queued.origin, Outcome::NotStored));

@@ -21,7 +21,7 @@ use crate::actors::runtime::step_times::Step;
 use crate::actors::writer::acknowledged::Acknowledged;
 use crate::actors::writer::gathered::{Asked, admit, again, split_placing};
 use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, OrderId, Roles, Shards, Slices};
+use crate::domain::{LoggedEvent, OrderId, RoleShards, Roles, Shards};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The running journal: the store and what it knows of its writer.
-pub(crate) struct Running {
+pub(crate) struct JournalWriter {
     node: Arc<Node>,
     store: Box<dyn Store>,
     state: WriterState,
@@ -48,7 +48,7 @@ pub(crate) struct Running {
     acknowledged: Acknowledged,
 }
 
-impl Running {
+impl JournalWriter {
     /// Starts a writer on `store`.
     pub(crate) async fn start(
         node: Arc<Node>,
@@ -88,7 +88,7 @@ impl Running {
     /// Commits until the journal is stopped and its queue is empty; then ends its writer.
     pub(crate) async fn run(mut self) {
         let most = self.node.settings.max_batch.max(1);
-        self.node.counters.fare(ActorKind::Journal).alive.store(1, Ordering::Relaxed);
+        self.node.counters.stats(ActorKind::Journal).alive.store(1, Ordering::Relaxed);
         while let Some(taken) = self.node.journal.clone().next(most, self.renew_at, self.hosted).await {
             if self.node.journal.roles() != self.hosted {
                 self.host_others().await;
@@ -108,7 +108,7 @@ impl Running {
                 self.node.journal.settle(count);
             }
         }
-        self.node.counters.fare(ActorKind::Journal).alive.store(0, Ordering::Relaxed);
+        self.node.counters.stats(ActorKind::Journal).alive.store(0, Ordering::Relaxed);
         if let Err(error) = self.store.end_writer(self.state.writer).await {
             tracing::warn!(error = %error, "the writer could not be ended; its lease ends it");
         }
@@ -188,11 +188,11 @@ impl Running {
                     self.report_all(origins, &refused);
                 }
                 Settled::Bad(_) => {
-                    let mut front: Vec<Queued> =
+                    let mut handle: Vec<Queued> =
                         origins.into_iter().zip(batch.writes).map(|((origin, ticket), write)| again(origin, write, ticket)).collect();
-                    let back = front.split_off(front.len() / 2);
+                    let back = handle.split_off(handle.len() / 2);
                     parts.push(back);
-                    parts.push(front);
+                    parts.push(handle);
                 }
                 Settled::Fenced => {
                     self.report_all(origins, &Outcome::NotStored);
@@ -286,7 +286,7 @@ impl Running {
             Ok(result) => result,
             Err(_) => {
                 let cause = death::take_cause();
-                self.node.counters.fare(ActorKind::Journal).restarted(&cause);
+                self.node.counters.stats(ActorKind::Journal).restarted(&cause);
                 tracing::error!(actor = "journal", cause = %cause, "an actor panicked and was restarted");
                 Err(CommitError::Unknown(StoreError::Unavailable(cause)))
             }
@@ -365,7 +365,7 @@ impl Running {
         self.node.counters.set_not_ready("database", None);
         for outcome in &committed.outcomes {
             if let Outcome::Taken(markers) = outcome {
-                self.node.journal.slices().extend(markers.iter().map(|marker| (marker.role, marker.shard)));
+                self.node.journal.role_shards().extend(markers.iter().map(|marker| (marker.role, marker.shard)));
             }
         }
         let from = self.state.last_seq;
@@ -424,10 +424,10 @@ impl Running {
         tracing::error!(writer = self.state.writer.0, "this node's writer has ended; it drops its orders and starts as a new writer");
         if !self.node.faults.has(Plant::LivesOnFenced) {
             // Under one lock, so that no shards are loaded that were taken before.
-            let mut slices = self.node.journal.slices();
-            *slices = Slices::default();
+            let mut role_shards = self.node.journal.role_shards();
+            *role_shards = RoleShards::default();
             let epoch = self.node.journal.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-            self.node.owned.send_replace(Slices::default());
+            self.node.owned.send_replace(RoleShards::default());
             for inbox in &self.node.inboxes {
                 inbox.push(Inbound::Reload { epoch });
             }

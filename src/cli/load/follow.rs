@@ -47,12 +47,12 @@ pub(crate) struct Followers {
     turn: AtomicUsize,
     limit: Duration,
     active: AtomicUsize,
-    idle: Mutex<Vec<Line>>,
+    idle: Mutex<Vec<Connection>>,
     outcome: Mutex<Outcome>,
 }
 
 /// A connection to one of the nodes.
-struct Line {
+struct Connection {
     wire: Wire,
     headers: String,
 }
@@ -90,8 +90,8 @@ impl Followers {
         let (followers, id) = (self.clone(), String::from_utf8_lossy(id).into_owned());
         tokio::spawn(async move {
             let seen = AtomicBool::new(false);
-            let confirmed = followers.insist(|| followers.confirmed(ticket, &id, &seen));
-            let settled = followers.insist(|| followers.settled(ticket, &id, &seen));
+            let confirmed = followers.retry_until_ok(|| followers.confirmed(ticket, &id, &seen));
+            let settled = followers.retry_until_ok(|| followers.settled(ticket, &id, &seen));
             let follow = async { tokio::join!(confirmed, settled) };
             let (confirmed, settled) = timeout(followers.limit, follow).await.unwrap_or((Ok(false), Ok(false)));
             let mut outcome = lock(&followers.outcome);
@@ -115,7 +115,7 @@ impl Followers {
     }
 
     /// Asks again, at another node, where a connection breaks. One node that is lost is the run's own trouble.
-    async fn insist<F: Future<Output = Result<bool, Broken>>>(&self, ask: impl Fn() -> F) -> Result<bool, Broken> {
+    async fn retry_until_ok<F: Future<Output = Result<bool, Broken>>>(&self, ask: impl Fn() -> F) -> Result<bool, Broken> {
         loop {
             match ask().await {
                 Err(Broken::Closed | Broken::Io(_)) if self.nodes.len() > 1 => tokio::time::sleep(ASK_AGAIN).await,
@@ -126,7 +126,7 @@ impl Followers {
 
     /// Reads the order's events up to CONFIRMED; false when it ends otherwise.
     async fn confirmed(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
-        let Line { mut wire, headers } = self.connect().await?;
+        let Connection { mut wire, headers } = self.connect().await?;
         let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{headers}Accept: text/event-stream\r\n\r\n");
         match wire.open(request.as_bytes()).await?.status {
             200 => {}
@@ -154,7 +154,7 @@ impl Followers {
 
     /// Asks until the order is settled.
     async fn settled(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
-        let Line { mut wire, headers } = self.connect().await?;
+        let Connection { mut wire, headers } = self.connect().await?;
         let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{headers}\r\n");
         loop {
             match wire.exchange(request.as_bytes()).await?.status {
@@ -168,7 +168,7 @@ impl Followers {
                 }
                 lock(&self.outcome).tally.settled_us.record(ticket.intended.elapsed());
                 if wire.is_reusable() {
-                    lock(&self.idle).push(Line { wire, headers });
+                    lock(&self.idle).push(Connection { wire, headers });
                 }
                 return Ok(true);
             }
@@ -182,14 +182,14 @@ impl Followers {
         }
     }
 
-    async fn connect(&self) -> Result<Line, Broken> {
+    async fn connect(&self) -> Result<Connection, Broken> {
         let pooled = lock(&self.idle).pop().filter(|line| line.wire.is_reusable());
         if let Some(line) = pooled {
             return Ok(line);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
         let (address, headers) = self.nodes.get(turn).ok_or(Broken::Closed)?;
-        Ok(Line { wire: Wire::new(TcpStream::connect(address).await?), headers: headers.clone() })
+        Ok(Connection { wire: Wire::new(TcpStream::connect(address).await?), headers: headers.clone() })
     }
 }
 

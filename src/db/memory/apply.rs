@@ -6,7 +6,7 @@ use super::selects::of_order;
 use super::tables::{Entry, KeyRow, NoticeRow, Tables};
 use crate::db::error::StoreError;
 use crate::db::plan::{
-    Answers, Cluster, Desk, Handed, Needs, NoShard, OrderState, Owner, Plan, StockDesk, StockRow, Stored, StoredCluster, StoredKey,
+    Answers, Cluster, Handed, Needs, NoShard, OrderState, Owner, Plan, RareWrites, StockPlan, StockRow, Stored, StoredCluster, StoredKey,
     StoredLetter,
 };
 use crate::db::read::StoredOrder;
@@ -129,7 +129,7 @@ fn flush(tables: &mut Tables, plan: &Plan<'_>, own: WriterId) {
         let task = NoticeTask { created_at, ..saved.task.clone() };
         tables.notices.insert(*key, NoticeRow { task, shard: saved.shard, at: saved.updated_at });
     }
-    flush_desk(tables, &plan.desk, &plan.answers);
+    flush_rare_writes(tables, &plan.rare, &plan.answers);
     flush_cluster(tables, &plan.cluster, own);
     for LoggedEvent { seq, event, sale: _ } in &plan.log.events {
         tables.log.insert((own, *seq), Entry::Event(event.clone()));
@@ -144,27 +144,27 @@ fn stored_order(state: &OrderState<'_>) -> StoredOrder {
     StoredOrder { order: (*order).clone(), record: (*record).clone(), status: *status, open: *open, updated_at: *updated_at }
 }
 
-fn flush_stock(tables: &mut Tables, stock: &StockDesk) {
+fn flush_stock(tables: &mut Tables, stock: &StockPlan) {
     let products = stock.changed_products().map(|changed| changed.product);
     tables.products.extend(products.map(|product: &Product| (product.id, product.clone())));
     tables.stock.extend(stock.changed_orders().map(|(order, stock)| (order, stock.clone())));
 }
 
-fn flush_desk(tables: &mut Tables, desk: &Desk<'_>, answers: &Answers) {
-    tables.letters.extend(desk.letters().map(|letter| (letter.id, letter.clone())));
-    for (id, state, at) in desk.closed() {
+fn flush_rare_writes(tables: &mut Tables, rare: &RareWrites<'_>, answers: &Answers) {
+    tables.letters.extend(rare.letters().map(|letter| (letter.id, letter.clone())));
+    for (id, state, at) in rare.closed() {
         if let Some(letter) = tables.letters.get_mut(&id) {
             (letter.state, letter.closed_at) = (state, Some(at));
         }
     }
-    for (id, origin) in desk.marked() {
+    for (id, origin) in rare.marked() {
         if let Some(letter) = tables.letters.get_mut(&id) {
             letter.origin = Some(origin.to_owned());
         }
     }
-    tables.audit.extend_from_slice(desk.audit());
-    tables.positions.extend(desk.positions().map(|(source, seq, _)| (source, seq)));
-    for (minute, metric, key, value) in desk.numbers() {
+    tables.audit.extend_from_slice(rare.audit());
+    tables.positions.extend(rare.positions().map(|(source, seq, _)| (source, seq)));
+    for (minute, metric, key, value) in rare.numbers() {
         *tables.analytics.entry((minute, metric, key.to_vec())).or_insert(0) += value;
     }
     tables.answers.extend(answers.new_answers().map(|(key, kept, _)| (*key, kept.clone())));

@@ -5,12 +5,12 @@ use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::write::STOCK_ACTION;
 use crate::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, KeptAnswer, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount,
-    OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, KeptAnswer, LogEntry,
+    OpenCount, OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    Channel, DeadLetter, LetterId, LetterKind, LetterState, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard,
-    Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product,
+    ProductId, Shard, Shards, WriterId,
 };
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
@@ -109,7 +109,7 @@ impl Reads for MemoryDatabase {
         })
     }
 
-    fn letters(&self, filter: LetterFilter) -> Reading<Page<DeadLetter, LetterPlace>> {
+    fn letters(&self, filter: DeadLetterFilter) -> Reading<Page<DeadLetter, DeadLetterPlace>> {
         self.ask(move |tables| {
             let place = |letter: &DeadLetter| (letter.created_at, letter.id);
             let mut letters: Vec<&DeadLetter> = tables.letters.values().collect();
@@ -119,11 +119,11 @@ impl Reads for MemoryDatabase {
         })
     }
 
-    fn letter_groups(&self) -> Reading<Vec<LetterGroup>> {
+    fn letter_groups(&self) -> Reading<Vec<DeadLetterGroup>> {
         self.ask(letter_groups)
     }
 
-    fn letter(&self, id: LetterId) -> Reading<Option<DeadLetter>> {
+    fn letter(&self, id: DeadLetterId) -> Reading<Option<DeadLetter>> {
         self.ask(move |tables| tables.letters.get(&id).cloned())
     }
 
@@ -229,11 +229,11 @@ fn order_row(row: &StoredOrder) -> OrderRow {
     }
 }
 
-fn letter_groups(tables: &Tables) -> Vec<LetterGroup> {
-    let mut groups: BTreeMap<(LetterKind, &str, &str), LetterGroup> = BTreeMap::new();
-    for letter in tables.letters.values().filter(|letter| letter.state == LetterState::Open) {
+fn letter_groups(tables: &Tables) -> Vec<DeadLetterGroup> {
+    let mut groups: BTreeMap<(DeadLetterKind, &str, &str), DeadLetterGroup> = BTreeMap::new();
+    for letter in tables.letters.values().filter(|letter| letter.state == DeadLetterState::Open) {
         let (cause, step) = (letter.cause.as_str(), letter.step.as_str());
-        let group = groups.entry((letter.kind, cause, step)).or_insert_with(|| LetterGroup {
+        let group = groups.entry((letter.kind, cause, step)).or_insert_with(|| DeadLetterGroup {
             kind: letter.kind,
             cause: cause.to_owned(),
             step: step.to_owned(),
@@ -243,7 +243,7 @@ fn letter_groups(tables: &Tables) -> Vec<LetterGroup> {
         group.count += 1;
         group.oldest = group.oldest.min(letter.created_at);
     }
-    let mut groups: Vec<LetterGroup> = groups.into_values().collect();
+    let mut groups: Vec<DeadLetterGroup> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
 }

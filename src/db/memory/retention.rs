@@ -3,7 +3,7 @@
 use super::selects::of_order;
 use super::tables::{Entry, NoticeRow, Tables};
 use crate::db::store::{Deleted, Publishing, Retention};
-use crate::domain::{DeadLetter, LetterState, NoticeStatus, Timestamp, WriterId};
+use crate::domain::{DeadLetter, DeadLetterState, NoticeStatus, Timestamp, WriterId};
 use std::collections::BTreeMap;
 
 pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted {
@@ -19,7 +19,7 @@ pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted 
         return deleted;
     }
     let is_old =
-        |letter: &DeadLetter| letter.state != LetterState::Open && letter.closed_at.is_some_and(|at| at < retention.letters_before);
+        |letter: &DeadLetter| letter.state != DeadLetterState::Open && letter.closed_at.is_some_and(|at| at < retention.letters_before);
     deleted.letters = delete(&mut tables.letters, limit, |_, letter| is_old(letter));
     let old = tables.audit.iter().take(limit).take_while(|entry| entry.at < retention.audit_before).count();
     deleted.audit = tables.audit.drain(..old).count();
@@ -47,8 +47,8 @@ fn delete_events(tables: &mut Tables, writer: WriterId, retention: &Retention, l
     if end < 1 {
         return 0;
     }
-    let front = tables.log.range((writer, 1)..=(writer, end)).take(limit);
-    let events = front.filter_map(|((_, seq), entry)| match entry {
+    let handle = tables.log.range((writer, 1)..=(writer, end)).take(limit);
+    let events = handle.filter_map(|((_, seq), entry)| match entry {
         Entry::Event(event) => Some((*seq, event.at)),
         // Markers go with the events behind them.
         Entry::Marker(_) => None,

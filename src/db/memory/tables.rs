@@ -3,7 +3,7 @@
 use crate::db::plan::OrderStock;
 use crate::db::{AuditEntry, KeptAnswer, StoredOrder, WriterRow};
 use crate::domain::{
-    DeadLetter, Event, LetterId, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Timestamp, WriterId,
+    DeadLetter, DeadLetterId, Event, Marker, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Tables {
     pub(crate) payments: BTreeMap<OrderId, Payment>,
     /// By order, number of the kind, number of the channel.
     pub(crate) notices: BTreeMap<(OrderId, u8, u8), NoticeRow>,
-    pub(crate) letters: BTreeMap<LetterId, DeadLetter>,
+    pub(crate) letters: BTreeMap<DeadLetterId, DeadLetter>,
     pub(crate) audit: Vec<AuditEntry>,
     /// By minute, metric and key.
     pub(crate) analytics: BTreeMap<(i64, u8, Vec<u8>), i64>,

@@ -6,22 +6,22 @@
 
 mod answers;
 mod cluster;
-mod desk;
 mod log;
 mod needs;
+mod rare_writes;
 mod stock;
 
 pub(super) use answers::Answers;
 pub(super) use cluster::{Cluster, Handed, Owner, StoredCluster};
-pub(super) use desk::{Desk, StoredLetter};
 pub(super) use needs::Needs;
-pub(super) use stock::{ChangedProduct, StockDesk, numbers};
+pub(super) use rare_writes::{RareWrites, StoredLetter};
+pub(super) use stock::{ChangedProduct, StockPlan, numbers};
 pub(crate) use stock::{OrderStock, StepName, StockRow};
 
 use crate::db::store::Batch;
 use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
 use crate::domain::{
-    CorrelationId, DeadLetter, Event, EventBody, LetterId, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, Shard, Shards,
+    CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, Shard, Shards,
     Timestamp, WriterId,
 };
 use crate::saga::{Record, settled, status};
@@ -57,7 +57,7 @@ pub(super) struct Stored {
     pub(super) payments: HashMap<OrderId, Payment>,
     /// With the times of their last change.
     pub(super) notices: HashMap<NoticeKey, (NoticeTask, Timestamp)>,
-    pub(super) letters: HashMap<LetterId, StoredLetter>,
+    pub(super) letters: HashMap<DeadLetterId, StoredLetter>,
     pub(super) positions: HashMap<WriterId, i64>,
     pub(super) cluster: StoredCluster,
 }
@@ -102,19 +102,19 @@ pub(super) struct Plan<'a> {
     /// New keys, in the order of arrival; a row of the same key that is stored has expired.
     pub(super) keys: Vec<NewKey<'a>>,
     pub(super) answers: Answers,
-    pub(super) stock: StockDesk,
+    pub(super) stock: StockPlan,
     pub(super) payments: Vec<&'a Payment>,
     pub(super) notices: BTreeMap<NoticeKey, SavedNotice<'a>>,
-    pub(super) desk: Desk<'a>,
+    pub(super) rare: RareWrites<'a>,
     pub(super) cluster: Cluster<'a>,
 }
 
 impl<'a> Plan<'a> {
     /// Decides `batch` against what is stored.
     pub(super) fn decide(batch: &'a Batch, shards: Shards, mut stored: Stored) -> Result<Self, NoShard> {
-        let stock = StockDesk::new(std::mem::take(&mut stored.products), std::mem::take(&mut stored.stock));
+        let stock = StockPlan::new(std::mem::take(&mut stored.products), std::mem::take(&mut stored.stock));
         let answers = Answers::new(std::mem::take(&mut stored.answers));
-        let desk = Desk::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions));
+        let rare = RareWrites::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions));
         let cluster = Cluster::new(std::mem::take(&mut stored.cluster));
         let mut plan = Self {
             writer: batch.writer,
@@ -130,7 +130,7 @@ impl<'a> Plan<'a> {
             payments: Vec::new(),
             paid: HashMap::new(),
             notices: BTreeMap::new(),
-            desk,
+            rare,
             cluster,
         };
         for write in &batch.writes {
@@ -183,20 +183,20 @@ impl<'a> Plan<'a> {
                 }
             },
             Write::AddLetter(letter) => {
-                self.desk.add_letter(letter);
+                self.rare.add_letter(letter);
                 Outcome::Done
             }
             Write::ParkStep { letter, event } => self.told(Some(event), Some(letter)),
             Write::Audit(entry) => {
-                self.desk.audit_entry(entry.clone());
+                self.rare.audit_entry(entry.clone());
                 Outcome::Done
             }
             Write::MarkLetter { id, origin } => {
-                self.desk.mark_letter(*id, origin);
+                self.rare.mark_letter(*id, origin);
                 Outcome::Done
             }
-            Write::CloseLetter { id, state, by, note, at } => self.desk.close_letter(*id, *state, by, note.as_ref(), *at),
-            Write::SaveAnalytics { add, source, after, seq } => self.desk.save_analytics(add, *source, (*after, *seq)),
+            Write::CloseLetter { id, state, by, note, at } => self.rare.close_letter(*id, *state, by, note.as_ref(), *at),
+            Write::SaveAnalytics { add, source, after, seq } => self.rare.save_analytics(add, *source, (*after, *seq)),
             Write::Published { writer, seq } => {
                 self.cluster.publish(*writer, *seq);
                 Outcome::Done
@@ -222,7 +222,7 @@ impl<'a> Plan<'a> {
             Ok(changed) => changed,
             Err(error) => return Outcome::Stock(error),
         };
-        self.desk.audit_stock(audit);
+        self.rare.audit_stock(audit);
         if let Some(key) = &change.key {
             self.answers.keep(key, write::Answer::Product(product.clone()));
         }
@@ -284,7 +284,7 @@ impl<'a> Plan<'a> {
             self.log.add_told(event, order, record);
         }
         for letter in letters {
-            self.desk.add_letter(letter);
+            self.rare.add_letter(letter);
         }
         Outcome::Done
     }
@@ -336,7 +336,7 @@ impl<'a> Plan<'a> {
             self.log.add(event.clone());
         }
         if let Some(letter) = letter {
-            self.desk.add_letter(letter);
+            self.rare.add_letter(letter);
         }
         Outcome::Done
     }

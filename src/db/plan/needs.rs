@@ -1,7 +1,7 @@
 //! What must be read before a batch can be decided.
 
 use crate::db::write::{IdempotencyKey, Write};
-use crate::domain::{LetterId, OrderId, ProductId, Role, Shard, Timestamp, WriterId};
+use crate::domain::{DeadLetterId, OrderId, ProductId, Role, Shard, Timestamp, WriterId};
 use std::collections::HashSet;
 
 /// A key that an order of the batch wants to take.
@@ -32,7 +32,7 @@ pub(in crate::db) struct Needs<'a> {
     pub(in crate::db) products: Vec<ProductId>,
     pub(in crate::db) payments: Vec<OrderId>,
     pub(in crate::db) notices: Vec<OrderId>,
-    pub(in crate::db) letters: Vec<LetterId>,
+    pub(in crate::db) letters: Vec<DeadLetterId>,
     /// Writers whose logs are counted.
     pub(in crate::db) sources: Vec<WriterId>,
     /// Shards that are to change hands; sorted, no doubles.

@@ -2,7 +2,7 @@
 //! of arrival, and told once as the rows that have changed.
 
 use crate::db::rows::AuditEntry;
-use crate::db::write::{ProductWrite, StockStep, Undo};
+use crate::db::write::{ProductWrite, ReleaseReason, StockStep};
 use crate::domain::{
     Event, EventBody, Order, OrderId, Pricing, Product, ProductId, ReserveDecision, ReservedLine, Shortage, StockError, Timestamp, reserve,
 };
@@ -131,7 +131,7 @@ pub(in crate::db) struct ChangedProduct<'a> {
 
 /// The products and outcome rows that a batch touches.
 #[derive(Default)]
-pub(in crate::db) struct StockDesk {
+pub(in crate::db) struct StockPlan {
     products: BTreeMap<ProductId, Product>,
     stored: HashMap<ProductId, Numbers>,
     puts: HashSet<ProductId>,
@@ -147,7 +147,7 @@ struct Touched {
     steps: Vec<(StepName, Timestamp)>,
 }
 
-impl StockDesk {
+impl StockPlan {
     pub(super) fn new(products: Vec<Product>, orders: HashMap<OrderId, OrderStock>) -> Self {
         Self {
             stored: products.iter().map(|product| (product.id, numbers(product))).collect(),
@@ -184,13 +184,13 @@ impl StockDesk {
         Answer::New(Some(Event::of(order, at, body)))
     }
 
-    pub(super) fn release(&mut self, step: &StockStep, undo: Undo) -> Answer {
+    pub(super) fn release(&mut self, step: &StockStep, undo: ReleaseReason) -> Answer {
         let touched = self.orders.entry(step.order).or_default();
         let stock = &mut touched.stock;
         if let Some(answer) = released(stock).or_else(|| shipped(stock)) {
             return Answer::Repeated(vec![told(step, answer)]);
         }
-        if stock.held.is_some() && undo == Undo::PaymentFailed {
+        if stock.held.is_some() && undo == ReleaseReason::PaymentFailed {
             return Answer::Repeated(Vec::new());
         }
         let lines = move_lines(&mut self.products, stock, StockRow::Released);

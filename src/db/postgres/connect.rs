@@ -256,7 +256,7 @@ fn hosts(config: &tokio_postgres::Config) -> String {
 
 /// The address without what is said of TLS, which the driver knows in part only: sslmode and sslrootcert.
 fn take_tls(url: &str) -> (String, Option<String>, Option<PathBuf>) {
-    let Some((front, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
+    let Some((handle, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
     let (mut mode, mut root, mut rest) = (None, None, Vec::new());
     for part in query.split('&') {
         match part.split_once('=') {
@@ -266,7 +266,7 @@ fn take_tls(url: &str) -> (String, Option<String>, Option<PathBuf>) {
         }
     }
     let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
-    (format!("{front}{query}"), mode, root)
+    (format!("{handle}{query}"), mode, root)
 }
 
 /// What of the server's certificate is checked.

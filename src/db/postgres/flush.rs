@@ -5,7 +5,7 @@ use super::error::Failure;
 use super::load::Marks;
 use super::open::small;
 use super::statement::{Value, amount, sql, time};
-use super::{flush_desk, flush_stock};
+use super::{flush_rare_writes, flush_stock};
 use crate::db::codec;
 use crate::db::plan::{OrderState, Plan};
 use crate::db::postgres::script::{Script, int4};
@@ -56,9 +56,9 @@ pub(super) fn script(plan: &Plan<'_>, marks: &Marks, writer: i64, last_seq: i64)
     flush_stock::add(&mut script, &plan.stock)?;
     payments(&mut script, plan);
     notices(&mut script, plan);
-    flush_desk::add_desk(&mut script, &plan.desk);
-    flush_desk::add_answers(&mut script, &plan.answers)?;
-    flush_desk::add_cluster(&mut script, &plan.cluster, writer)?;
+    flush_rare_writes::add_rare_writes(&mut script, &plan.rare);
+    flush_rare_writes::add_answers(&mut script, &plan.answers)?;
+    flush_rare_writes::add_cluster(&mut script, &plan.cluster, writer)?;
     log(&mut script, plan, writer)?;
     if plan.log.last_seq > last_seq {
         script.add(1, EndLog, || [Value::Int(plan.log.last_seq), Value::Int(writer)]);

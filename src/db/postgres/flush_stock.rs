@@ -3,7 +3,7 @@
 use super::error::Failure;
 use super::statement::{Value, amount, sql, time};
 use crate::db::codec;
-use crate::db::plan::{ChangedProduct, StockDesk, numbers};
+use crate::db::plan::{ChangedProduct, StockPlan, numbers};
 use crate::db::postgres::script::{Script, int4};
 use crate::domain::Product;
 
@@ -32,7 +32,7 @@ sql!(MoveReservations, "UPDATE inventory_reservations r SET status = n.status FR
 sql!(InsertSteps, "INSERT INTO inventory_steps (order_id, step, at, data) SELECT * FROM unnest(?, ?, ?, ?)");
 
 /// Adds what has changed.
-pub(super) fn add(script: &mut Script, stock: &StockDesk) -> Result<(), Failure> {
+pub(super) fn add(script: &mut Script, stock: &StockPlan) -> Result<(), Failure> {
     products(script, stock);
     let (new, moved) = stock.changed_reservations();
     script.add(new.len(), InsertReservations, || {
@@ -64,7 +64,7 @@ pub(super) fn add(script: &mut Script, stock: &StockDesk) -> Result<(), Failure>
     Ok(())
 }
 
-fn products(script: &mut Script, stock: &StockDesk) {
+fn products(script: &mut Script, stock: &StockPlan) {
     let (mut counted, mut put, mut new) = (Vec::new(), Vec::new(), Vec::new());
     for ChangedProduct { product, is_stored, is_put } in stock.changed_products() {
         match (is_stored, is_put) {

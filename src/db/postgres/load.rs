@@ -12,7 +12,7 @@ use super::rows::{
 use super::statement::{Sql, Time, Value, run, select, sql, time, timestamp};
 use crate::db::plan::{Needs, Owner, Stored, StoredCluster, StoredKey, StoredLetter, notice_key};
 use crate::db::store::Batch;
-use crate::domain::{LetterId, LetterState, OrderId, OrderStatus, Timestamp, WriterId};
+use crate::domain::{DeadLetterId, DeadLetterState, OrderId, OrderStatus, Timestamp, WriterId};
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
@@ -364,8 +364,8 @@ impl Found {
             stored.notices.insert(notice_key(&task), (task, at));
         }
         for (id, state, created_at) in self.rare.letters {
-            let state = LetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
-            stored.letters.insert(LetterId(id), StoredLetter { state, created_at: timestamp(created_at) });
+            let state = DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
+            stored.letters.insert(DeadLetterId(id), StoredLetter { state, created_at: timestamp(created_at) });
         }
         stored.answers = self.rare.answers.into_iter().map(rows::kept_answer).collect::<Result<_, Failure>>()?;
         stored.positions = self.rare.positions.into_iter().map(|(source, seq)| (WriterId(source), seq)).collect();

@@ -74,7 +74,7 @@ impl PgOptions {
     ///
     /// # Errors
     /// There is no such login, or this one may not grant.
-    pub async fn let_in(&self, login: &str, roles: Roles) -> Result<(), StoreError> {
+    pub async fn grant(&self, login: &str, roles: Roles) -> Result<(), StoreError> {
         let judge = |error| error::judge(error).0;
         let mut conn = self.connect(Session::Owner).await?;
         let found: Vec<String> = select(&conn, HasLogin, [Value::Text(login.to_owned())]).await.map_err(judge)?;

@@ -12,12 +12,12 @@
 
 mod codes;
 mod connect;
+mod dead_letter_rows;
 mod dial;
 mod error;
 mod flush;
-mod flush_desk;
+mod flush_rare_writes;
 mod flush_stock;
-mod letters;
 mod load;
 mod logins;
 mod open;

@@ -5,16 +5,16 @@ use super::connect::{PgOptions, Session};
 use super::error::{self, Failure};
 use super::snapshot::PgSnapshot;
 use super::store::on;
-use super::{letters, queries};
+use super::{dead_letter_rows, queries};
 use crate::db::error::StoreError;
 use crate::db::read::{
-    Correction, CorrectionFilter, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page, Reads,
-    ShardRow, Snapshot, StoredOrder, WriterRow,
+    Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page,
+    Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
 };
 use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
@@ -148,16 +148,16 @@ impl Reads for PgReads {
         self.read(move |conn| Box::pin(queries::low_stock(conn, most, limit)))
     }
 
-    fn letters(&self, filter: LetterFilter) -> Reading<Page<DeadLetter, LetterPlace>> {
-        self.read(move |conn| Box::pin(letters::list(conn, filter)))
+    fn letters(&self, filter: DeadLetterFilter) -> Reading<Page<DeadLetter, DeadLetterPlace>> {
+        self.read(move |conn| Box::pin(dead_letter_rows::list(conn, filter)))
     }
 
-    fn letter_groups(&self) -> Reading<Vec<LetterGroup>> {
-        self.read(|conn| Box::pin(letters::groups(conn)))
+    fn letter_groups(&self) -> Reading<Vec<DeadLetterGroup>> {
+        self.read(|conn| Box::pin(dead_letter_rows::groups(conn)))
     }
 
-    fn letter(&self, id: LetterId) -> Reading<Option<DeadLetter>> {
-        self.read(move |conn| Box::pin(letters::one(conn, id)))
+    fn letter(&self, id: DeadLetterId) -> Reading<Option<DeadLetter>> {
+        self.read(move |conn| Box::pin(dead_letter_rows::one(conn, id)))
     }
 
     fn corrections(&self, filter: CorrectionFilter) -> Reading<Vec<Correction>> {

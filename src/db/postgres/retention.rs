@@ -17,7 +17,7 @@ sql!(
      CROSS JOIN LATERAL (SELECT min(e.seq) AS first, max(e.seq) FILTER (WHERE e.topic <> 255 AND NOT e.is_young) AS last \
      FROM (SELECT seq, topic, bool_or(at >= ? AND topic <> 255) OVER (ORDER BY seq) AS is_young \
      FROM (SELECT seq, at, topic FROM events WHERE events.writer = w.writer \
-     AND seq <= least(coalesce(p.seq, 0), greatest(w.published_seq, ?), w.last_seq - 1) ORDER BY seq LIMIT ?) front) e) f \
+     AND seq <= least(coalesce(p.seq, 0), greatest(w.published_seq, ?), w.last_seq - 1) ORDER BY seq LIMIT ?) handle) e) f \
      WHERE f.last IS NOT NULL ORDER BY w.writer" => (BigInt, BigInt, BigInt)
 );
 sql!(

@@ -3,7 +3,7 @@
 use super::error::Failure;
 use super::rows::order_keys;
 use super::statement::{Id, Value, among, insert, run, sql};
-use super::{cluster, desk, rows, stock};
+use super::{cluster, rare_writes, rows, stock};
 use crate::db::codec;
 use crate::db::plan::{Needs, OrderState, Plan, Stored, StoredKey, notice_key};
 use crate::db::store::{Batch, Committed};
@@ -75,7 +75,7 @@ fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<Stor
     let notices = rows::notices_among(conn, &order_keys(&needs.notices))?;
     stored.notices = notices.into_iter().map(|(task, _, at)| (notice_key(&task), (task, at))).collect();
     stock::load(conn, needs, &mut stored)?;
-    desk::load(conn, needs, &mut stored)?;
+    rare_writes::load(conn, needs, &mut stored)?;
     stored.cluster = cluster::load(conn, needs, own)?;
     Ok(stored)
 }
@@ -100,8 +100,8 @@ fn flush(conn: &mut SqliteConnection, plan: &Plan<'_>, writer: i64) -> Result<()
     stock::flush(conn, &plan.stock)?;
     flush_payments(conn, plan)?;
     flush_notices(conn, plan)?;
-    desk::flush(conn, &plan.desk)?;
-    desk::flush_answers(conn, &plan.answers)?;
+    rare_writes::flush(conn, &plan.rare)?;
+    rare_writes::flush_answers(conn, &plan.answers)?;
     cluster::flush(conn, &plan.cluster, writer)?;
     flush_log(conn, plan, writer)
 }

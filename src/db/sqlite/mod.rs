@@ -11,11 +11,11 @@
 mod batch;
 mod checkpoint;
 mod cluster;
-mod desk;
+mod dead_letter_rows;
 mod error;
-mod letters;
 mod open;
 mod queries;
+mod rare_writes;
 mod reads;
 mod retention;
 mod rows;

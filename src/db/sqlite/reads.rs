@@ -4,16 +4,16 @@
 use super::error::{Blame, Failure, judge};
 use super::open::{SqliteOptions, stored_shards};
 use super::snapshot::SqliteSnapshot;
-use super::{cluster, desk, letters, queries, rows};
+use super::{cluster, dead_letter_rows, queries, rare_writes, rows};
 use crate::db::error::StoreError;
 use crate::db::read::{
-    Correction, CorrectionFilter, LetterFilter, LetterGroup, LetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page, Reads,
-    ShardRow, Snapshot, StoredOrder, WriterRow,
+    Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page,
+    Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, DeadLetter, LetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
 };
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
@@ -156,16 +156,16 @@ impl Reads for SqliteReads {
         self.read(move |conn| queries::low_stock(conn, most, limit))
     }
 
-    fn letters(&self, filter: LetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, LetterPlace>, StoreError>> {
-        self.read(move |conn| letters::list(conn, &filter))
+    fn letters(&self, filter: DeadLetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, DeadLetterPlace>, StoreError>> {
+        self.read(move |conn| dead_letter_rows::list(conn, &filter))
     }
 
-    fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<LetterGroup>, StoreError>> {
-        self.read(letters::groups)
+    fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<DeadLetterGroup>, StoreError>> {
+        self.read(dead_letter_rows::groups)
     }
 
-    fn letter(&self, id: LetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>> {
-        self.read(move |conn| letters::one(conn, id))
+    fn letter(&self, id: DeadLetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>> {
+        self.read(move |conn| dead_letter_rows::one(conn, id))
     }
 
     fn corrections(&self, filter: CorrectionFilter) -> BoxFuture<'static, Result<Vec<Correction>, StoreError>> {
@@ -173,7 +173,7 @@ impl Reads for SqliteReads {
     }
 
     fn answer(&self, key: [u8; 32]) -> BoxFuture<'static, Result<Option<KeptAnswer>, StoreError>> {
-        self.read(move |conn| Ok(desk::answers_among(conn, &[&key])?.into_values().next()))
+        self.read(move |conn| Ok(rare_writes::answers_among(conn, &[&key])?.into_values().next()))
     }
 
     fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>> {

@@ -14,7 +14,7 @@ use diesel::sqlite::SqliteConnection;
 /// So many of the oldest letters are looked at; open ones are passed over and stay.
 const LETTER_SCAN: i64 = 20_000;
 
-sql!(Front, "SELECT seq, at, topic FROM events WHERE writer = ? AND seq <= ? ORDER BY seq LIMIT ?" => (BigInt, BigInt, BigInt));
+sql!(NodeHandle, "SELECT seq, at, topic FROM events WHERE writer = ? AND seq <= ? ORDER BY seq LIMIT ?" => (BigInt, BigInt, BigInt));
 sql!(DeleteEvents, "DELETE FROM events WHERE writer = ? AND seq <= ?");
 sql!(DeleteKeys, "DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys ORDER BY id LIMIT ?) AND expires_at < ?");
 sql!(DeleteAnswers, "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT ?) AND expires_at < ?");
@@ -100,10 +100,10 @@ fn delete_writers(conn: &mut SqliteConnection, retention: &Retention, limit: i64
 
 /// Deletes from the front of a log only, so that what is left has no gaps.
 fn delete_events(conn: &mut SqliteConnection, writer: WriterId, end: i64, before: Timestamp, limit: i64) -> Result<usize, Failure> {
-    let front = select::<_, (i64, i64, i64), 3>(conn, Front, [Value::Int(writer.0), Value::Int(end), Value::Int(limit)])?;
+    let handle = select::<_, (i64, i64, i64), 3>(conn, NodeHandle, [Value::Int(writer.0), Value::Int(end), Value::Int(limit)])?;
     // Markers go with the events behind them.
     let is_event = |(_, _, topic): &(i64, i64, i64)| *topic != MARKER;
-    let old = front.into_iter().filter(is_event).take_while(|(_, at, _)| *at < before.0);
+    let old = handle.into_iter().filter(is_event).take_while(|(_, at, _)| *at < before.0);
     let Some((last, ..)) = old.last() else { return Ok(0) };
     Ok(run(conn, DeleteEvents, [Value::Int(writer.0), Value::Int(last)])?)
 }

@@ -4,7 +4,7 @@ use super::error::Failure;
 use super::rows;
 use super::statement::{Id, Value, among, insert, run, sql};
 use crate::db::codec;
-use crate::db::plan::{Needs, StockDesk, Stored, numbers};
+use crate::db::plan::{Needs, StockPlan, Stored, numbers};
 use crate::db::sqlite::rows::order_keys;
 use crate::domain::OrderId;
 use diesel::sql_types::Binary;
@@ -60,7 +60,7 @@ fn known_orders(conn: &mut SqliteConnection, needs: &Needs<'_>) -> Result<Vec<Or
 }
 
 /// Writes what has changed.
-pub(super) fn flush(conn: &mut SqliteConnection, stock: &StockDesk) -> Result<(), Failure> {
+pub(super) fn flush(conn: &mut SqliteConnection, stock: &StockPlan) -> Result<(), Failure> {
     for changed in stock.changed_products() {
         let product = changed.product;
         let [available, reserved, shipped, supplied] = numbers(product).map(|n| Value::Int(i64::from(n)));
@@ -78,7 +78,7 @@ pub(super) fn flush(conn: &mut SqliteConnection, stock: &StockDesk) -> Result<()
     flush_steps(conn, stock)
 }
 
-fn flush_reservations(conn: &mut SqliteConnection, stock: &StockDesk) -> Result<(), Failure> {
+fn flush_reservations(conn: &mut SqliteConnection, stock: &StockPlan) -> Result<(), Failure> {
     let (new, moved) = stock.changed_reservations();
     for (id, status) in &moved {
         run(conn, MoveReservation, [Value::Text(status.name()), Value::id(id)])?;
@@ -99,7 +99,7 @@ fn flush_reservations(conn: &mut SqliteConnection, stock: &StockDesk) -> Result<
     Ok(insert(conn, InsertReservations, &rows)?)
 }
 
-fn flush_steps(conn: &mut SqliteConnection, stock: &StockDesk) -> Result<(), Failure> {
+fn flush_steps(conn: &mut SqliteConnection, stock: &StockPlan) -> Result<(), Failure> {
     let steps: Vec<_> = stock.new_steps().collect();
     let mut rows = Vec::with_capacity(steps.len());
     for new in &steps {

@@ -8,8 +8,8 @@ use crate::db::{
     StoreError, Write, WriterState,
 };
 use crate::domain::{
-    CorrelationId, CustomerId, DeadLetter, LetterKind, LetterState, Line, Money, Order, OrderId, OrderStatus, ProductId, Quantity, Role,
-    Shards, Text, Timestamp, WriterId,
+    CorrelationId, CustomerId, DeadLetter, DeadLetterKind, DeadLetterState, Money, Order, OrderId, OrderLine, OrderStatus, ProductId,
+    Quantity, Role, Shards, Text, Timestamp, WriterId,
 };
 use crate::saga::step;
 use diesel::connection::{Connection as _, SimpleConnection as _};
@@ -30,7 +30,7 @@ pub(super) fn order(n: u64) -> Arc<Order> {
     random[2..].copy_from_slice(&n.to_be_bytes());
     let id = OrderId::from_parts(1_700_000_000_000 + n, random);
     let price = Money::from_minor(500).unwrap();
-    let lines = vec![Line { product: ProductId(Uuid::from_u128(7)), quantity: Quantity::new(1).unwrap(), price }];
+    let lines = vec![OrderLine { product: ProductId(Uuid::from_u128(7)), quantity: Quantity::new(1).unwrap(), price }];
     Arc::new(Order {
         id,
         shard: shards().of(id),
@@ -401,10 +401,15 @@ async fn old_rows_are_deleted_when_nobody_needs_them() {
     let keyed = |n: u64, key| Write::Place { record: step::placed(&order(n)), order: order(n), key: Some(key) };
     let letter = |n| {
         let order = order(1);
-        DeadLetter::about(order.id, order.shard, LetterKind::Step, n, Role::Payment, "charge", Timestamp(10))
+        DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, n, Role::Payment, "charge", Timestamp(10))
     };
-    let close =
-        Write::CloseLetter { id: letter(1).id, state: LetterState::Skipped, by: Text::new("ann").unwrap(), note: None, at: Timestamp(20) };
+    let close = Write::CloseLetter {
+        id: letter(1).id,
+        state: DeadLetterState::Skipped,
+        by: Text::new("ann").unwrap(),
+        note: None,
+        at: Timestamp(20),
+    };
     let count = |source, seq| Write::SaveAnalytics { add: Vec::new(), source, after: 0, seq };
     let writer = desk.writer.writer;
     desk.commit(vec![

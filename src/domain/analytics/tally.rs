@@ -2,7 +2,7 @@
 
 use super::{AnalyticsRow, DAYS, HOURS, Metric, MetricKey, PRODUCT_TOTAL, TOTAL};
 use super::{asker_code, millis_since_placed, minute_of, reason_code, shortage_code};
-use crate::domain::{EventBody, Line, LoggedEvent, Order, ProductId};
+use crate::domain::{EventBody, LoggedEvent, Order, OrderLine, ProductId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The numbers of one minute that have no product: a place for every (metric, one-byte key).
@@ -160,7 +160,7 @@ impl Tally {
 }
 
 impl Sales {
-    fn of(line: &Line, sign: i64) -> Self {
+    fn of(line: &OrderLine, sign: i64) -> Self {
         let units = i64::from(line.quantity.get()).saturating_mul(sign);
         Self { units, value: line.price.minor().saturating_mul(units) }
     }
@@ -205,9 +205,9 @@ mod tests {
     }
 
     fn order(lines: &[(u128, i64, i64)]) -> Arc<Order> {
-        let lines: Vec<Line> = lines
+        let lines: Vec<OrderLine> = lines
             .iter()
-            .map(|(id, quantity, price)| Line {
+            .map(|(id, quantity, price)| OrderLine {
                 product: product(*id),
                 quantity: Quantity::new(*quantity).unwrap(),
                 price: Money::from_minor(*price).unwrap(),

@@ -47,7 +47,7 @@ impl Once {
     /// 422: the first one had another body; 503.
     pub(crate) async fn answered(once: Option<&Self>, call: &Call) -> Result<Option<HttpResponse>, Problem> {
         let Some(Self { key }) = once else { return Ok(None) };
-        let kept = call.state.front.reads().answer(key.key).await?;
+        let kept = call.state.handle.reads().answer(key.key).await?;
         let Some(kept) = kept.filter(|kept| kept.expires_at > now()) else { return Ok(None) };
         replay(&kept.answer, kept.body == key.body).map(Some)
     }
@@ -58,7 +58,7 @@ impl Once {
         if let Some(Self { key }) = once {
             let answer = Answer::Http { status: status.as_u16(), body: body.clone() };
             let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-            match call.state.front.write(Write::KeepAnswer { key, answer, at: now() }, limit).await {
+            match call.state.handle.write(Write::KeepAnswer { key, answer, at: now() }, limit).await {
                 Ok(Outcome::Answered { answer, same_body: true }) => return replay(&answer, true).unwrap_or_else(|_| json(status, body)),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the answer to a request with an idempotency key could not be kept"),

@@ -1,6 +1,6 @@
 //! What all HTTP threads share.
 
-use crate::actors::Front;
+use crate::actors::NodeHandle;
 use crate::config::Settings;
 use crate::http::door::access::{Access, BadKey};
 use crate::http::door::nodes::NodeClient;
@@ -28,10 +28,10 @@ pub enum ServeError {
     Socket(#[from] std::io::Error),
 }
 
-/// What the front door is made of.
+/// What the HTTP server is made of.
 pub struct HttpParts {
     /// The actors and the reads.
-    pub front: Front,
+    pub handle: NodeHandle,
     /// All settings.
     pub settings: Arc<Settings>,
     /// What else of the node can be asked and set.
@@ -45,7 +45,7 @@ pub struct HttpParts {
 /// What all HTTP threads share.
 pub struct HttpState {
     /// The actors and the reads.
-    pub front: Front,
+    pub handle: NodeHandle,
     /// All settings.
     pub settings: Arc<Settings>,
     /// What else of the node can be asked and set.
@@ -70,14 +70,14 @@ impl HttpState {
     pub fn new(parts: HttpParts) -> Result<Self, ServeError> {
         let server = &parts.settings.server;
         Ok(Self {
-            analytics: Arc::new(Board::of(&parts.front, &parts.settings)),
+            analytics: Arc::new(Board::of(&parts.handle, &parts.settings)),
             access: Access::new(&parts.settings.access, server.open_metrics)?,
             nodes: NodeClient::new(&parts.settings, &parts.node.name)?,
             in_progress: AtomicUsize::new(0),
             waiting: Arc::new(Semaphore::new(server.max_waiting.min(Semaphore::MAX_PERMITS))),
             streams: Arc::new(Semaphore::new(server.max_streams.min(Semaphore::MAX_PERMITS))),
             stopping: watch::Sender::new(false),
-            front: parts.front,
+            handle: parts.handle,
             settings: parts.settings,
             operations: parts.operations,
             metrics: parts.metrics,

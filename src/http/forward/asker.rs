@@ -52,7 +52,7 @@ fn read(state: &HttpState, request: &ServiceRequest, text: &str) -> Option<Calle
     let (until, role, customer, name, proof) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let uri = request.uri();
     let asked = uri.path_and_query().map_or("/", |path| path.as_str());
-    let said = [until, role, customer, name, request.method().as_str(), asked, state.front.url()];
+    let said = [until, role, customer, name, request.method().as_str(), asked, state.handle.url()];
     if !state.access.cluster_key().proves(Purpose::Asker, &said, proof) || until.parse::<i64>().ok()? < now().0 {
         return None;
     }

@@ -12,7 +12,7 @@ use crate::http::door::body;
 use crate::http::door::call::Call;
 use crate::http::door::state::HttpState;
 use crate::http::forward::headers::FORWARDED;
-use crate::http::forward::send::{self, Lost, Onward};
+use crate::http::forward::send::{self, ForwardedRequest, Lost};
 use crate::http::wire::problem::{Problem, ProblemKind};
 use crate::http::wire::query::{asked_wait, path_id};
 use actix_web::http::Method;
@@ -44,7 +44,7 @@ pub(crate) async fn to_host(call: &Call, request: &HttpRequest, payload: Payload
         Ok(_) | Err(_) if role == Role::Order && !is_read => return place(call, request, body).await,
         Ok(_) | Err(_) => {}
     }
-    let cluster = call.state.front.cluster();
+    let cluster = call.state.handle.cluster();
     let mut hosts: Vec<&str> = cluster.reachable_hosts(role).map(|row| row.url.as_str()).collect();
     if !hosts.is_empty() {
         let first = call.state.nodes.turn() % hosts.len();
@@ -52,7 +52,7 @@ pub(crate) async fn to_host(call: &Call, request: &HttpRequest, payload: Payload
     }
     let mut lost = not_taken(format!("no node that hosts {} can be reached", role.name()));
     for url in hosts.into_iter().take(TRIES) {
-        lost = match send(call, request, &Onward::new(request, body.clone()), url).await {
+        lost = match send(call, request, &ForwardedRequest::new(request, body.clone()), url).await {
             Err(Lost::NotTaken) => lost,
             Err(Lost::Unknown) if is_read => not_taken("the node that answers this was lost".to_owned()),
             Err(Lost::Unknown) => return Err(unknown(None)),
@@ -74,7 +74,7 @@ pub(crate) async fn to_owner(
     (role, order): (Role, OrderId),
     path: Option<&str>,
 ) -> Result<HttpResponse, Problem> {
-    let shard = call.state.front.reads().shards().of(order);
+    let shard = call.state.handle.reads().shards().of(order);
     to_shard(call, request, body, (role, shard), path).await.map_err(|problem| problem.about(order))
 }
 
@@ -91,13 +91,13 @@ pub(crate) async fn to_shard(
 ) -> Result<HttpResponse, Problem> {
     let mut tried: Option<String> = None;
     for _ in 0..TRIES {
-        let url = match call.state.front.owner(role, shard) {
+        let url = match call.state.handle.owner(role, shard) {
             Owner::Other { url, .. } if tried.as_ref() != Some(&url) => url,
             Owner::Other { .. } | Owner::Nobody | Owner::Me => break,
         };
-        let mut onward = Onward::new(request, body.clone());
-        onward.path = path;
-        match send(call, request, &onward, &url).await {
+        let mut forwarded = ForwardedRequest::new(request, body.clone());
+        forwarded.path = path;
+        match send(call, request, &forwarded, &url).await {
             Ok(answer) => return Ok(answer),
             Err(Lost::NotTaken) => tried = Some(url),
             Err(Lost::Unknown) => return Err(unknown(None)),
@@ -113,17 +113,17 @@ pub(crate) async fn to_shard(
 /// 503, 504 as [`Lost`].
 pub(crate) async fn place(call: &Call, request: &HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
     for _ in 0..TRIES {
-        let Some((order, url)) = call.state.front.promise() else { break };
-        let mut onward = Onward::new(request, body.clone());
-        onward.promise = Some(crate::http::forward::promise::header(&call.state.access, order));
-        match send(call, request, &onward, &url).await {
+        let Some((order, url)) = call.state.handle.promise() else { break };
+        let mut forwarded = ForwardedRequest::new(request, body.clone());
+        forwarded.promise = Some(crate::http::forward::promise::header(&call.state.access, order));
+        match send(call, request, &forwarded, &url).await {
             Ok(answer) => return Ok(answer),
             Err(Lost::NotTaken) => {}
             Err(Lost::Unknown) => return Err(unknown(Some(order))),
             Err(Lost::Loop) => return Err(looped()),
         }
     }
-    if !call.state.front.knows_the_others() {
+    if !call.state.handle.knows_the_others() {
         return Err(not_taken("this node has just started and does not know yet which nodes take orders; nothing was stored".to_owned()));
     }
     Err(not_taken("no node takes orders at the moment; nothing was stored".to_owned()))
@@ -132,12 +132,12 @@ pub(crate) async fn place(call: &Call, request: &HttpRequest, body: Bytes) -> Re
 /// The owner's answer to who looks at an order and waits for it to change. None where there is no other owner, or where it is lost:
 /// what is stored can be read here too, only later.
 pub(crate) async fn follow(call: &Call, request: &HttpRequest, order: OrderId) -> Option<HttpResponse> {
-    let shard = call.state.front.reads().shards().of(order);
-    let Owner::Other { url, .. } = call.state.front.owner(Role::Order, shard) else { return None };
+    let shard = call.state.handle.reads().shards().of(order);
+    let Owner::Other { url, .. } = call.state.handle.owner(Role::Order, shard) else { return None };
     let mut stopping = call.state.stopping.subscribe();
-    let onward = Onward::new(request, Bytes::new());
+    let forwarded = ForwardedRequest::new(request, Bytes::new());
     tokio::select! {
-        answer = send(call, request, &onward, &url) => {
+        answer = send(call, request, &forwarded, &url) => {
             // An owner that has only just lost the order, or is full, knows no more than this node does.
             answer.ok().filter(|answer| !answer.status().is_server_error())
         }
@@ -145,12 +145,12 @@ pub(crate) async fn follow(call: &Call, request: &HttpRequest, order: OrderId) -
     }
 }
 
-async fn send(call: &Call, request: &HttpRequest, onward: &Onward<'_>, url: &str) -> Result<HttpResponse, Lost> {
+async fn send(call: &Call, request: &HttpRequest, forwarded: &ForwardedRequest<'_>, url: &str) -> Result<HttpResponse, Lost> {
     let state = &call.state;
     let sent = if request.headers().contains_key(&FORWARDED) {
         Err(Lost::Loop)
     } else {
-        send::send(call, onward, url, limit(state, request)).await
+        send::send(call, forwarded, url, limit(state, request)).await
     };
     let outcome = match &sent {
         Ok(_) => "answered",

@@ -23,7 +23,7 @@ const SILENT_BEATS: u32 = 3;
 const WHOLE_BYTES: u64 = 1024 * 1024;
 
 /// What is sent on.
-pub(crate) struct Onward<'a> {
+pub(crate) struct ForwardedRequest<'a> {
     request: &'a HttpRequest,
     body: Bytes,
     /// Where to, if not where the request went.
@@ -32,7 +32,7 @@ pub(crate) struct Onward<'a> {
     pub(crate) promise: Option<String>,
 }
 
-impl<'a> Onward<'a> {
+impl<'a> ForwardedRequest<'a> {
     pub(crate) fn new(request: &'a HttpRequest, body: Bytes) -> Self {
         Self { request, body, path: None, promise: None }
     }
@@ -50,9 +50,9 @@ pub(crate) enum Lost {
 }
 
 /// Sends a request to the node at `url`; returns its answer when its head is here within `limit`, and its body, if it is short.
-pub(crate) async fn send(call: &Call, onward: &Onward<'_>, url: &str, limit: Duration) -> Result<HttpResponse, Lost> {
+pub(crate) async fn send(call: &Call, forwarded: &ForwardedRequest<'_>, url: &str, limit: Duration) -> Result<HttpResponse, Lost> {
     let (state, correlation) = (&call.state, call.correlation);
-    let sending = request(call, onward, url).ok_or(Lost::NotTaken)?.send();
+    let sending = request(call, forwarded, url).ok_or(Lost::NotTaken)?.send();
     let response = match tokio::time::timeout(limit, sending).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) if error.is_connect() || error.is_builder() => {
@@ -71,15 +71,15 @@ pub(crate) async fn send(call: &Call, onward: &Onward<'_>, url: &str, limit: Dur
     tokio::time::timeout(limit, pass_on(state, response)).await.unwrap_or(Err(Lost::Unknown))
 }
 
-fn request(call: &Call, onward: &Onward<'_>, url: &str) -> Option<reqwest::RequestBuilder> {
-    let path = onward.path.or(onward.request.uri().path_and_query().map(|path| path.as_str()))?;
-    let method = reqwest::Method::from_bytes(onward.request.method().as_str().as_bytes()).ok()?;
+fn request(call: &Call, forwarded: &ForwardedRequest<'_>, url: &str) -> Option<reqwest::RequestBuilder> {
+    let path = forwarded.path.or(forwarded.request.uri().path_and_query().map(|path| path.as_str()))?;
+    let method = reqwest::Method::from_bytes(forwarded.request.method().as_str().as_bytes()).ok()?;
     // As it will be sent, so that the other node reads the path that was signed.
     let target = reqwest::Url::parse(&format!("{}{path}", url.trim_end_matches('/'))).ok()?;
     let asker = asker::header(call, &method, &target, url);
     let mut request = call.state.nodes.client.request(method, target);
-    let named = named_by_connection(onward.request.headers());
-    for (name, value) in onward.request.headers() {
+    let named = named_by_connection(forwarded.request.headers());
+    for (name, value) in forwarded.request.headers() {
         let is_ours = [&FORWARDED, &PROMISED, &ASKER, &correlation::X_CORRELATION_ID].contains(&name);
         if !is_ours && !is_of_the_hop(name) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
             request = request.header(name.as_str(), value.as_bytes());
@@ -90,10 +90,10 @@ fn request(call: &Call, onward: &Onward<'_>, url: &str) -> Option<reqwest::Reque
     if let Some(asker) = asker {
         request = request.header(ASKER.as_str(), asker);
     }
-    if let Some(promise) = &onward.promise {
+    if let Some(promise) = &forwarded.promise {
         request = request.header(PROMISED.as_str(), promise);
     }
-    Some(if onward.body.is_empty() { request } else { request.body(onward.body.clone()) })
+    Some(if forwarded.body.is_empty() { request } else { request.body(forwarded.body.clone()) })
 }
 
 /// Headers that are about one connection (RFC 9110, 7.6.1), those that the connection to the other node has of its own, and those that

@@ -126,7 +126,7 @@ pub(crate) async fn breakers(call: Call) -> HttpResponse {
 }
 
 fn breakers_view(call: &Call) -> BreakersView {
-    let views = call.state.front.breakers().snapshots().into_iter().map(|breaker| BreakerView {
+    let views = call.state.handle.breakers().snapshots().into_iter().map(|breaker| BreakerView {
         provider: breaker.name,
         state: breaker.state.name(),
         failures: breaker.failures_in_window,
@@ -156,7 +156,7 @@ pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
     let note = reader.body(&bytes, &["note"])?.map(|[note]| note.and_then(|raw| reader.text::<200>(raw, &at)));
     let note = reader.errors.none_or(note)?;
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    let is_known = call.state.front.turn_breaker(&part("name"), turn, call.caller.name.clone(), note, limit).await?;
+    let is_known = call.state.handle.turn_breaker(&part("name"), turn, call.caller.name.clone(), note, limit).await?;
     if !is_known {
         return Err(Problem::not_found("there is no such breaker; they are payment, email and sms"));
     }
@@ -169,7 +169,7 @@ pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
 #[utoipa::path(get, operation_id = "listActors", path = "/api/v1/admin/actors", tag = "admin",
     responses((status = 200, description = "the actors of this node", body = ActorsReport)))]
 pub(crate) async fn actors(call: Call) -> HttpResponse {
-    HttpResponse::Ok().json(call.state.front.report())
+    HttpResponse::Ok().json(call.state.handle.report())
 }
 
 /// The nodes, their shards and how far behind they are.
@@ -178,7 +178,7 @@ pub(crate) async fn actors(call: Call) -> HttpResponse {
 #[utoipa::path(get, operation_id = "showCluster", path = "/api/v1/admin/cluster", tag = "admin",
     responses((status = 200, description = "the nodes", body = ClusterView)))]
 pub(crate) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
-    let reads = call.state.front.reads();
+    let reads = call.state.handle.reads();
     let (mut writers, rows) = futures_util::future::try_join(reads.writers(), reads.shard_rows()).await?;
     writers.sort_by_key(|writer| (!writer.alive, std::cmp::Reverse(writer.writer)));
     let owned_by = |writer| {

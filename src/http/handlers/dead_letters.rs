@@ -1,13 +1,15 @@
 //! The desk of dead letters: what waits for a person, and what the person does.
 
-use crate::actors::{LetterAction, LetterError};
-use crate::db::{LetterFilter, LetterPlace};
-use crate::domain::{LetterId, LetterKind, LetterState, OrderId, Role, Shard, Text, Timestamp};
+use crate::actors::{DeadLetterAction, DeadLetterError};
+use crate::db::{DeadLetterFilter, DeadLetterPlace};
+use crate::domain::{DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Role, Shard, Text, Timestamp};
 use crate::http::door::body;
 use crate::http::door::call::Call;
 use crate::http::door::once::Once;
 use crate::http::forward::route as forward;
-use crate::http::wire::dead_letters::{ActionBody, BulkBody, BulkView, FailedLetter, GroupsView, LetterPage, LetterView, LetterWhole};
+use crate::http::wire::dead_letters::{
+    ActionBody, BulkBody, BulkView, DeadLetterPage, DeadLetterView, DeadLetterWhole, FailedLetter, GroupsView,
+};
 use crate::http::wire::json::{At, Reader};
 use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{Params, cursor, path_id};
@@ -43,27 +45,29 @@ const PAGE: u32 = 200;
         ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
         ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "a page", body = LetterPage)))]
+    responses((status = 200, description = "a page", body = DeadLetterPage)))]
 pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request, &["state", "kind", "cause", "orderId", "limit", "cursor"]);
     let limit = params.limit();
-    let filter = LetterFilter {
-        state: params.take("state", |name| LetterState::from_name(name).ok_or_else(|| one_of(&LetterState::ALL.map(LetterState::name)))),
-        kind: params.take("kind", |name| LetterKind::from_name(name).ok_or_else(|| one_of(&LetterKind::ALL.map(LetterKind::name)))),
+    let filter = DeadLetterFilter {
+        state: params
+            .take("state", |name| DeadLetterState::from_name(name).ok_or_else(|| one_of(&DeadLetterState::ALL.map(DeadLetterState::name)))),
+        kind: params
+            .take("kind", |name| DeadLetterKind::from_name(name).ok_or_else(|| one_of(&DeadLetterKind::ALL.map(DeadLetterKind::name)))),
         cause: params.take("cause", |cause| Ok(cause.to_owned())),
         order: params.uuid("orderId").map(OrderId),
         before: params.cursor::<24>(LETTERS).and_then(|bytes| {
             let (at, id) = bytes.split_first_chunk::<8>()?;
-            Some((Timestamp(i64::from_be_bytes(*at)), LetterId(Uuid::from_slice(id).ok()?)))
+            Some((Timestamp(i64::from_be_bytes(*at)), DeadLetterId(Uuid::from_slice(id).ok()?)))
         }),
         limit,
-        ..LetterFilter::default()
+        ..DeadLetterFilter::default()
     };
     let filter = params.done(filter)?;
-    let page = call.state.front.reads().letters(filter).await?;
-    let mark = |(at, id): LetterPlace| [&at.0.to_be_bytes()[..], id.0.as_bytes()].concat();
+    let page = call.state.handle.reads().letters(filter).await?;
+    let mark = |(at, id): DeadLetterPlace| [&at.0.to_be_bytes()[..], id.0.as_bytes()].concat();
     let next_cursor = page.next.map(|place| cursor(LETTERS, &mark(place)));
-    Ok(HttpResponse::Ok().json(LetterPage { items: page.rows.iter().map(Into::into).collect(), next_cursor }))
+    Ok(HttpResponse::Ok().json(DeadLetterPage { items: page.rows.iter().map(Into::into).collect(), next_cursor }))
 }
 
 /// The open dead letters, counted by what they have in common.
@@ -72,7 +76,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
 #[utoipa::path(get, operation_id = "groupDeadLetters", path = "/api/v1/admin/dlq/groups", tag = "admin",
     responses((status = 200, description = "the groups, largest first", body = GroupsView)))]
 pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
-    let groups = call.state.front.reads().letter_groups().await?;
+    let groups = call.state.handle.reads().letter_groups().await?;
     Ok(HttpResponse::Ok().json(GroupsView { groups: groups.into_iter().map(Into::into).collect() }))
 }
 
@@ -80,27 +84,27 @@ pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
 ///
 /// What failed, why, where it came from, and who did what about it.
 #[utoipa::path(get, operation_id = "showDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
-    responses((status = 200, description = "the letter", body = LetterWhole), (status = 404, description = "no such letter")))]
+    responses((status = 200, description = "the letter", body = DeadLetterWhole), (status = 404, description = "no such letter")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let id = LetterId(path_id(&request)?);
+    let id = DeadLetterId(path_id(&request)?);
     Ok(HttpResponse::Ok().json(whole(&call, id).await?))
 }
 
-async fn whole(call: &Call, id: LetterId) -> Result<LetterWhole, Problem> {
-    let reads = call.state.front.reads();
+async fn whole(call: &Call, id: DeadLetterId) -> Result<DeadLetterWhole, Problem> {
+    let reads = call.state.handle.reads();
     let letter = reads.letter(id).await?.ok_or_else(|| Problem::not_found("there is no such dead letter"))?;
     let audit = reads.audit(id.0.to_string()).await?;
-    Ok(LetterWhole { letter: LetterView::from(&letter), audit: audit.into_iter().map(Into::into).collect() })
+    Ok(DeadLetterWhole { letter: DeadLetterView::from(&letter), audit: audit.into_iter().map(Into::into).collect() })
 }
 
 /// Does what a person decided about one dead letter.
 ///
 /// The audit keeps who decided it, and the note.
 #[utoipa::path(post, operation_id = "actOnDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
-    responses((status = 200, description = "the letter as it is now", body = LetterWhole), (status = 404, description = "no such letter"),
+    responses((status = 200, description = "the letter as it is now", body = DeadLetterWhole), (status = 404, description = "no such letter"),
         (status = 409, description = "it is closed, or the action makes no sense for it")))]
 pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
-    let id = LetterId(path_id(&request)?);
+    let id = DeadLetterId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
     let fields = reader.body(&bytes, &["action", "note"])?;
@@ -111,8 +115,8 @@ pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
         return Ok(answer);
     }
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    match call.state.front.act(id, action, call.caller.name.clone(), note, limit).await {
-        Err(LetterError::NotHere(role, shard)) => forward::to_shard(&call, &request, bytes, (role, shard), None).await,
+    match call.state.handle.act(id, action, call.caller.name.clone(), note, limit).await {
+        Err(DeadLetterError::NotHere(role, shard)) => forward::to_shard(&call, &request, bytes, (role, shard), None).await,
         done => {
             done?;
             let view = whole(&call, id).await?;
@@ -147,8 +151,8 @@ pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Paylo
         if Instant::now() >= end || call.state.is_draining() {
             break;
         }
-        let done = match call.state.front.act(id, bulk.action, call.caller.name.clone(), bulk.note.clone(), limit).await {
-            Err(LetterError::NotHere(role, shard)) => act_elsewhere(&call, &request, id, &bulk, (role, shard)).await,
+        let done = match call.state.handle.act(id, bulk.action, call.caller.name.clone(), bulk.note.clone(), limit).await {
+            Err(DeadLetterError::NotHere(role, shard)) => act_elsewhere(&call, &request, id, &bulk, (role, shard)).await,
             done => done.map_err(|error| error.to_string()),
         };
         match done {
@@ -160,7 +164,7 @@ pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Paylo
 }
 
 /// Has the owner of a letter's order do the same about this one letter.
-async fn act_elsewhere(call: &Call, request: &HttpRequest, id: LetterId, bulk: &Bulk, owner: (Role, Shard)) -> Result<(), String> {
+async fn act_elsewhere(call: &Call, request: &HttpRequest, id: DeadLetterId, bulk: &Bulk, owner: (Role, Shard)) -> Result<(), String> {
     let action = action_name(bulk.action);
     let body = match &bulk.note {
         Some(note) => serde_json::json!({ "action": action, "note": note.as_str() }),
@@ -176,9 +180,9 @@ async fn act_elsewhere(call: &Call, request: &HttpRequest, id: LetterId, bulk: &
 }
 
 struct Bulk {
-    action: LetterAction,
+    action: DeadLetterAction,
     note: Option<Text<200>>,
-    kind: Option<LetterKind>,
+    kind: Option<DeadLetterKind>,
     cause: Option<String>,
     order: Option<OrderId>,
     limit: usize,
@@ -186,18 +190,18 @@ struct Bulk {
     dry_run: bool,
 }
 
-async fn matching(call: &Call, bulk: &Bulk) -> Result<Vec<LetterId>, Problem> {
+async fn matching(call: &Call, bulk: &Bulk) -> Result<Vec<DeadLetterId>, Problem> {
     let mut ids = Vec::new();
-    let mut filter = LetterFilter {
-        state: Some(LetterState::Open),
+    let mut filter = DeadLetterFilter {
+        state: Some(DeadLetterState::Open),
         kind: bulk.kind,
         cause: bulk.cause.clone(),
         order: bulk.order,
         limit: PAGE,
-        ..LetterFilter::default()
+        ..DeadLetterFilter::default()
     };
     while ids.len() < bulk.limit {
-        let page = call.state.front.reads().letters(filter.clone()).await?;
+        let page = call.state.handle.reads().letters(filter.clone()).await?;
         ids.extend(page.rows.iter().map(|letter| letter.id));
         filter.before = page.next;
         if page.next.is_none() {
@@ -225,16 +229,16 @@ fn read_bulk(bytes: &[u8]) -> Result<Bulk, Problem> {
     reader.errors.none_or(bulk)
 }
 
-type Filter = (Option<LetterKind>, Option<String>, Option<OrderId>);
+type Filter = (Option<DeadLetterKind>, Option<String>, Option<OrderId>);
 
 /// An empty filter means all open letters; it must be written.
 fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<Filter> {
     let [kind, cause, order] = reader.object(raw, &["kind", "cause", "orderId"], at_filter)?;
     let at = |name| At::Field(at_filter, name);
     let kind = kind.and_then(|raw| {
-        let kind = reader.string(raw, &at("kind")).map(|name| LetterKind::from_name(&name))?;
+        let kind = reader.string(raw, &at("kind")).map(|name| DeadLetterKind::from_name(&name))?;
         if kind.is_none() {
-            reader.fail(&at("kind"), one_of(&LetterKind::ALL.map(LetterKind::name)));
+            reader.fail(&at("kind"), one_of(&DeadLetterKind::ALL.map(DeadLetterKind::name)));
         }
         kind
     });
@@ -243,7 +247,7 @@ fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<Fil
     Some((kind, cause, order))
 }
 
-fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) -> Option<(LetterAction, Option<Text<200>>)> {
+fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) -> Option<(DeadLetterAction, Option<Text<200>>)> {
     let at = |name| At::Field(&At::Root, name);
     let name = reader.required(action, &at("action")).and_then(|raw| reader.string(raw, &at("action")));
     let action = name.as_deref().and_then(action_of);
@@ -251,7 +255,7 @@ fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) 
         reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard", "done", "accept"]));
     }
     let note = match note {
-        None if action == Some(LetterAction::Done) => {
+        None if action == Some(DeadLetterAction::Done) => {
             reader.fail(&at("note"), "is required: say what was done, and where".to_owned());
             None
         }
@@ -260,25 +264,25 @@ fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) 
     Some((action?, note))
 }
 
-fn action_name(action: LetterAction) -> &'static str {
+fn action_name(action: DeadLetterAction) -> &'static str {
     match action {
-        LetterAction::Reprocess => "reprocess",
-        LetterAction::Skip => "skip",
-        LetterAction::Compensate => "compensate",
-        LetterAction::Discard => "discard",
-        LetterAction::Done => "done",
-        LetterAction::Accept => "accept",
+        DeadLetterAction::Reprocess => "reprocess",
+        DeadLetterAction::Skip => "skip",
+        DeadLetterAction::Compensate => "compensate",
+        DeadLetterAction::Discard => "discard",
+        DeadLetterAction::Done => "done",
+        DeadLetterAction::Accept => "accept",
     }
 }
 
-fn action_of(name: &str) -> Option<LetterAction> {
+fn action_of(name: &str) -> Option<DeadLetterAction> {
     match name {
-        "reprocess" => Some(LetterAction::Reprocess),
-        "skip" => Some(LetterAction::Skip),
-        "compensate" => Some(LetterAction::Compensate),
-        "discard" => Some(LetterAction::Discard),
-        "done" => Some(LetterAction::Done),
-        "accept" => Some(LetterAction::Accept),
+        "reprocess" => Some(DeadLetterAction::Reprocess),
+        "skip" => Some(DeadLetterAction::Skip),
+        "compensate" => Some(DeadLetterAction::Compensate),
+        "discard" => Some(DeadLetterAction::Discard),
+        "done" => Some(DeadLetterAction::Done),
+        "accept" => Some(DeadLetterAction::Accept),
         _ => None,
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn products(call: Call, request: HttpRequest, payload: Payload)
 async fn write_all(call: &Call, rows: Vec<ProductRow>, mode: Mode, once: Option<&Once>) -> Result<usize, Problem> {
     let (all, mut imported) = (rows.len(), 0);
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    let front = &call.state.front;
+    let handle = &call.state.handle;
     let writes = rows.into_iter().map(|row| async move {
         let (id, stock) = (row.id, mode.change(row.quantity));
         let change = ProductChange {
@@ -83,7 +83,7 @@ async fn write_all(call: &Call, rows: Vec<ProductRow>, mode: Mode, once: Option<
         // A row that is sent again must not set a stock anew that orders have taken of; names and prices may be set twice.
         let key = once.filter(|_| mode != Mode::First).map(|once| once.part(id.0));
         let write = ProductWrite { key, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) };
-        let outcome = front.write(Write::ChangeProduct(Box::new(write)), limit).await?;
+        let outcome = handle.write(Write::ChangeProduct(Box::new(write)), limit).await?;
         product_of(outcome).map_err(|problem| Problem::new(problem.kind(), format!("product {id}: {problem}")))
     });
     let mut writes = stream::iter(writes).buffer_unordered(AT_ONCE);

@@ -1,4 +1,4 @@
-//! The handlers, by what they are about. Each reads its request, asks [`Front`](crate::actors::Front), and answers.
+//! The handlers, by what they are about. Each reads its request, asks [`NodeHandle`](crate::actors::NodeHandle), and answers.
 
 pub(crate) mod admin;
 pub(crate) mod analytics;

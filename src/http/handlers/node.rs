@@ -68,8 +68,8 @@ pub(crate) struct InfoView {
 pub(crate) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
     let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
-    for breaker in state.front.breakers().snapshots() {
-        let detail = state.front.breaker_note(&breaker, None);
+    for breaker in state.handle.breakers().snapshots() {
+        let detail = state.handle.breaker_note(&breaker, None);
         // An open breaker holds payments or notices up; the node itself works.
         components.insert(breaker.name.to_owned(), ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
     }
@@ -85,12 +85,12 @@ pub(crate) async fn health(call: Call) -> HttpResponse {
 
 /// What this node has of the work, and who else there is.
 fn cluster(state: &HttpState) -> ComponentView {
-    let (front, slices) = (&state.front, state.front.slices().borrow().clone());
-    let nodes = front.cluster().writers.iter().filter(|writer| writer.alive).count();
-    let shards = front.reads().shards().count();
-    let owned = state.settings.cluster.hosted().iter().map(|role| format!("{} {}", role.name(), slices.shards_of(role).len()));
+    let (handle, role_shards) = (&state.handle, state.handle.role_shards().borrow().clone());
+    let nodes = handle.cluster().writers.iter().filter(|writer| writer.alive).count();
+    let shards = handle.reads().shards().count();
+    let owned = state.settings.cluster.hosted().iter().map(|role| format!("{} {}", role.name(), role_shards.shards_of(role).len()));
     let detail = format!("nodes: {nodes}; of {shards} shards here: {}", owned.collect::<Vec<_>>().join(", "));
-    ComponentView { status: up(!slices.is_empty()), detail: Some(detail) }
+    ComponentView { status: up(!role_shards.is_empty()), detail: Some(detail) }
 }
 
 /// Whether the process lives; asks nobody else.
@@ -112,7 +112,7 @@ pub(crate) async fn ready(call: Call) -> HttpResponse {
 }
 
 fn not_ready(state: &HttpState) -> Vec<String> {
-    let mut reasons = state.front.not_ready();
+    let mut reasons = state.handle.not_ready();
     let down = state.operations.components().into_iter().filter(|component| component.fares == Fares::Down);
     reasons.extend(down.map(|component| format!("{} is down", component.name)));
     if state.is_draining() {
@@ -158,7 +158,7 @@ pub(crate) async fn info(call: Call) -> HttpResponse {
 pub(crate) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };
     let in_progress = u32::try_from(call.state.in_progress()).unwrap_or(u32::MAX);
-    call.state.front.publish();
+    call.state.handle.publish();
     call.state.operations.publish();
     metrics::gauge!("http_server_active_requests").set(in_progress);
     // Rendering takes a lock and some milliseconds: off the thread that takes orders.

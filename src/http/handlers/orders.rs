@@ -66,7 +66,7 @@ pub(crate) async fn place(call: Call, request: HttpRequest, payload: Payload) ->
     let OrderBody { customer, lines, total, payment_method, contact, address } = order;
     let order = NewOrder { customer, lines, total, payment_method, contact, address, correlation: call.correlation };
     let promised = promised(state, request.headers())?;
-    let placed = match state.front.place_as(promised, order, key, request_limit(state)).await {
+    let placed = match state.handle.place_as(promised, order, key, request_limit(state)).await {
         Err(PlaceError::NotHere) => return forward::place(&call, &request, bytes).await,
         placed => placed?,
     };
@@ -112,7 +112,7 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(revision))).finish());
     }
     let mut view = OrderView::from(&stored);
-    view.payment.next_try_at = call.state.front.next_payment_try(id).map(Time);
+    view.payment.next_try_at = call.state.handle.next_payment_try(id).map(Time);
     view.waits_for = waits_for;
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(view))
 }
@@ -144,8 +144,8 @@ pub(crate) async fn status(call: Call, request: HttpRequest) -> Answer {
 
 /// What an order waits for at the payment provider; one that is parked waits for a person.
 fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
-    let front = &call.state.front;
-    stored.record.parked.is_none().then(|| front.waits_for(stored.order.id, stored.status)).flatten()
+    let handle = &call.state.handle;
+    stored.record.parked.is_none().then(|| handle.waits_for(stored.order.id, stored.status)).flatten()
 }
 
 /// Lists orders, newest first.
@@ -176,13 +176,13 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
     if !customer.is_none_or(|customer| call.caller.sees(customer)) {
         return Err(Problem::new(ProblemKind::Forbidden, "this key sees its own customerId's orders only"));
     }
-    let page = call.state.front.reads().orders(filter).await?;
+    let page = call.state.handle.reads().orders(filter).await?;
     let next_cursor = page.next.map(|id| cursor(ORDERS, id.0.as_bytes()));
     let mut items: Vec<OrderSummary> = page.rows.iter().map(Into::into).collect();
-    let front = &call.state.front;
+    let handle = &call.state.handle;
     for (item, row) in items.iter_mut().zip(&page.rows) {
         // Of an order that is parked, or another node's, there is no next try here.
-        item.waits_for = front.next_payment_try(row.id).and_then(|_| front.waits_for(row.id, row.status));
+        item.waits_for = handle.next_payment_try(row.id).and_then(|_| handle.waits_for(row.id, row.status));
     }
     Ok(HttpResponse::Ok().json(OrderPage { items, next_cursor }))
 }
@@ -242,7 +242,7 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
         Command::Cancel { by } => Some(*by),
         Command::Ship(_) => None,
     };
-    let told = match (call.state.front.command_if(id, command, seen, request_limit(&call.state)).await, cancel, &once) {
+    let told = match (call.state.handle.command_if(id, command, seen, request_limit(&call.state)).await, cancel, &once) {
         (Err(CommandError::Rejected(rejection)), Some(by), Some(_)) => {
             cancelled_before(call, id, by).await?.ok_or(CommandError::Rejected(rejection))
         }

@@ -69,7 +69,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
     let limit = params.limit();
     let after = params.cursor(PRODUCTS).map(|bytes| ProductId(Uuid::from_bytes(bytes)));
     params.done(())?;
-    let mut rows = call.state.front.reads().products(after, limit + 1).await?;
+    let mut rows = call.state.handle.reads().products(after, limit + 1).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
     rows.truncate(shown);
@@ -84,7 +84,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
     responses((status = 200, description = "the product", body = ProductView), (status = 404, description = "no such product")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = ProductId(path_id(&request)?);
-    let product = call.state.front.reads().product(id).await?.ok_or_else(no_such_product)?;
+    let product = call.state.handle.reads().product(id).await?.ok_or_else(no_such_product)?;
     if precondition::is_known(request.headers(), product.revision()) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(product.revision()))).finish());
     }
@@ -104,7 +104,7 @@ pub(crate) async fn corrections(call: Call, request: HttpRequest) -> Result<Http
     let product = params.uuid("productId").map(ProductId);
     let before = params.cursor::<8>(CORRECTIONS).map(i64::from_be_bytes);
     params.done(())?;
-    let mut rows = call.state.front.reads().corrections(CorrectionFilter { product, before, limit: limit + 1 }).await?;
+    let mut rows = call.state.handle.reads().corrections(CorrectionFilter { product, before, limit: limit + 1 }).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
     rows.truncate(shown);
@@ -260,7 +260,7 @@ fn read_count(reader: &mut Reader, raw: &str, name: &str) -> Option<i32> {
 
 async fn write(call: &Call, write: ProductWrite) -> Result<HttpResponse, Problem> {
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    let outcome = call.state.front.write(Write::ChangeProduct(Box::new(write)), limit).await?;
+    let outcome = call.state.handle.write(Write::ChangeProduct(Box::new(write)), limit).await?;
     if let Outcome::Answered { answer, same_body } = &outcome {
         return once::replay(answer, *same_body);
     }

@@ -55,7 +55,7 @@ pub(crate) async fn order_events(call: Call, request: HttpRequest) -> Result<Htt
     }
     let place = call.state.streams.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many live streams are open"))?;
-    let watch = call.state.front.live().watch(id);
+    let watch = call.state.handle.live().watch(id);
     let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
     let next = next_of(request.headers());
     if is_over(&stored) && next >= stored.record.history.len() {
@@ -73,7 +73,7 @@ pub(crate) async fn order_events(call: Call, request: HttpRequest) -> Result<Htt
 
 /// The stream of the order's owner, where that is another node. Who may not see the order learns nothing of where it is.
 async fn follow(call: &Call, request: &HttpRequest, id: OrderId) -> Result<Option<HttpResponse>, Problem> {
-    if call.state.front.owns(Role::Order, call.state.front.reads().shards().of(id)) {
+    if call.state.handle.owns(Role::Order, call.state.handle.reads().shards().of(id)) {
         return Ok(None);
     }
     seen(call, wait::order(&call.state, id, None).await?)?;
@@ -135,8 +135,8 @@ impl Events {
                 return None;
             }
             // Who lives on another node tells nothing here: then the order is looked at now and then.
-            let shard = self.state.front.reads().shards().of(self.id);
-            let is_told = self.state.front.owns(Role::Order, shard);
+            let shard = self.state.handle.reads().shards().of(self.id);
+            let is_told = self.state.handle.owns(Role::Order, shard);
             let look_again = if is_told { quiet_until } else { quiet_until.min(Instant::now() + LOOK_AGAIN) };
             tokio::select! {
                 change = self.watch.changed() => {
@@ -158,7 +158,7 @@ impl Events {
 
     /// The events that were not sent yet; none when there are none, or when they cannot be read now.
     async fn unseen(&mut self) -> Option<String> {
-        let stored = self.state.front.reads().order(self.id).await.ok().flatten()?;
+        let stored = self.state.handle.reads().order(self.id).await.ok().flatten()?;
         let mut chunk = String::new();
         for (index, entry) in history(&stored).into_iter().enumerate().skip(self.next) {
             let event = entry.event;

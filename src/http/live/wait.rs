@@ -46,12 +46,12 @@ impl Wait {
 /// # Errors
 /// The order cannot be read.
 pub(crate) async fn order(state: &HttpState, id: OrderId, wait: Option<&Wait>) -> Result<Option<StoredOrder>, Problem> {
-    let Some(wait) = wait else { return Ok(state.front.reads().order(id).await?) };
+    let Some(wait) = wait else { return Ok(state.handle.reads().order(id).await?) };
     // Watched before it is read, so that no change falls between.
-    let mut watch = state.front.live().watch(id);
+    let mut watch = state.handle.live().watch(id);
     let mut stopping = state.stopping.subscribe();
     loop {
-        let stored = state.front.reads().order(id).await?;
+        let stored = state.handle.reads().order(id).await?;
         let is_over = Instant::now() >= wait.until || *stopping.borrow_and_update();
         if is_over || stored.as_ref().is_none_or(|stored| !stored.open) {
             return Ok(stored);

@@ -1,6 +1,6 @@
 //! Reads the numbers for the handlers, the dashboard at most once a second however many look at it.
 
-use crate::actors::{ActorCount, ActorsReport, Front, StepSummary};
+use crate::actors::{ActorCount, ActorsReport, NodeHandle, StepSummary};
 use crate::config::Settings;
 use crate::db::{Reads, StoreError};
 use crate::domain::analytics::{HOURS, Numbers, PRODUCT_TOTAL, SINCE, Span, TOTAL, minute_of, report, top_products};
@@ -61,11 +61,11 @@ pub(crate) struct Shown {
 
 impl Board {
     /// Of a node.
-    pub(crate) fn of(front: &Front, settings: &Settings) -> Self {
-        let (reads, front) = (front.reads().clone(), front.clone());
+    pub(crate) fn of(handle: &NodeHandle, settings: &Settings) -> Self {
+        let (reads, handle) = (handle.reads().clone(), handle.clone());
         let watch = move || {
-            let (window, times) = front.times().summary();
-            (front.report(), window, times)
+            let (window, times) = handle.times().summary();
+            (handle.report(), window, times)
         };
         Self::new(reads, Arc::new(watch), settings.analytics.low_stock, settings.analytics.top)
     }

@@ -1,6 +1,6 @@
 //! Dead letters on the wire.
 
-use crate::db::{AuditEntry, LetterGroup};
+use crate::db::{AuditEntry, DeadLetterGroup};
 use crate::domain::DeadLetter;
 use crate::http::wire::values::Time;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// A dead letter.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct LetterView {
+pub(crate) struct DeadLetterView {
     /// Which.
     pub letter_id: Uuid,
     /// `STEP`, `NOTICE`, `ANOMALY` or `MESSAGE`.
@@ -48,7 +48,7 @@ pub(crate) struct LetterView {
     pub origin: Option<Box<RawValue>>,
 }
 
-impl From<&DeadLetter> for LetterView {
+impl From<&DeadLetter> for DeadLetterView {
     fn from(letter: &DeadLetter) -> Self {
         let as_json = |text: &String| {
             let quoted = || serde_json::value::to_raw_value(text);
@@ -74,19 +74,19 @@ impl From<&DeadLetter> for LetterView {
 /// A page of dead letters, newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct LetterPage {
+pub(crate) struct DeadLetterPage {
     /// The letters; with a filter perhaps fewer than `limit`, or none, though more follow.
-    pub items: Vec<LetterView>,
+    pub items: Vec<DeadLetterView>,
     /// The `cursor` of the next page; none on the last, and only there.
     pub next_cursor: Option<String>,
 }
 
 /// A dead letter with what was done about it.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct LetterWhole {
+pub(crate) struct DeadLetterWhole {
     /// The letter.
     #[serde(flatten)]
-    pub letter: LetterView,
+    pub letter: DeadLetterView,
     /// What was done, oldest first.
     pub audit: Vec<AuditView>,
 }
@@ -135,8 +135,8 @@ pub(crate) struct GroupView {
     pub oldest: Time,
 }
 
-impl From<LetterGroup> for GroupView {
-    fn from(group: LetterGroup) -> Self {
+impl From<DeadLetterGroup> for GroupView {
+    fn from(group: DeadLetterGroup) -> Self {
         Self { kind: group.kind.name(), cause: group.cause, step: group.step, count: group.count, oldest: Time(group.oldest) }
     }
 }

@@ -243,8 +243,11 @@ impl From<&StoredOrder> for OrderView {
     fn from(stored: &StoredOrder) -> Self {
         let order = &*stored.order;
         let facts = &stored.record.facts;
-        let item =
-            |line: &crate::domain::Line| ItemView { product_id: line.product.0, quantity: line.quantity.get(), price: Amount(line.price) };
+        let item = |line: &crate::domain::OrderLine| ItemView {
+            product_id: line.product.0,
+            quantity: line.quantity.get(),
+            price: Amount(line.price),
+        };
         Self {
             order_id: order.id.0,
             customer_id: order.customer.0,

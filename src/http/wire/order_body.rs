@@ -1,6 +1,6 @@
 //! An order as a client sends it: read field by field, so that every broken one is named, and turned into the domain's types.
 
-use crate::domain::{Address, Contact, CustomerId, Line, MAX_ITEMS, MailAddress, Money, Order, OrderError, ProductId, Quantity, Text};
+use crate::domain::{Address, Contact, CustomerId, MAX_ITEMS, MailAddress, Money, Order, OrderError, OrderLine, ProductId, Quantity, Text};
 use crate::http::wire::json::{At, Reader};
 use crate::http::wire::problem::Problem;
 use crate::saga::Shipment;
@@ -16,7 +16,7 @@ pub(crate) struct OrderBody {
     /// Who orders.
     pub customer: CustomerId,
     /// What.
-    pub lines: Vec<Line>,
+    pub lines: Vec<OrderLine>,
     /// The sum.
     pub total: Money,
     /// How the customer pays.
@@ -101,7 +101,7 @@ fn total_error_at(error: OrderError) -> At<'static> {
     }
 }
 
-fn read_items(reader: &mut Reader, raw: &str) -> Option<Vec<Line>> {
+fn read_items(reader: &mut Reader, raw: &str) -> Option<Vec<OrderLine>> {
     let at_items = At::Field(&At::Root, "items");
     let mut lines = Vec::new();
     let mut products = Products::default();
@@ -119,7 +119,7 @@ fn read_items(reader: &mut Reader, raw: &str) -> Option<Vec<Line>> {
     Some(lines)
 }
 
-fn read_item(reader: &mut Reader, raw: &str, at_item: &At<'_>, products: &mut Products) -> Option<Line> {
+fn read_item(reader: &mut Reader, raw: &str, at_item: &At<'_>, products: &mut Products) -> Option<OrderLine> {
     let [product, quantity, price] = reader.object(raw, &["productId", "quantity", "price"], at_item)?;
     let at = |name| At::Field(at_item, name);
     let product = reader.required(product, &at("productId")).and_then(|raw| reader.uuid(raw, &at("productId"))).map(ProductId);
@@ -135,7 +135,7 @@ fn read_item(reader: &mut Reader, raw: &str, at_item: &At<'_>, products: &mut Pr
     if price == Some(Money::ZERO) {
         reader.fail(&at("price"), "must be more than 0");
     }
-    Some(Line { product: product?, quantity: quantity?, price: price? })
+    Some(OrderLine { product: product?, quantity: quantity?, price: price? })
 }
 
 /// The products that were named so far; the usual few without hashing.

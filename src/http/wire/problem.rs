@@ -2,7 +2,7 @@
 //!
 //! A handler returns a [`Problem`]; the gate, which knows the correlation id, makes the body. `type` is stable: clients switch on it.
 
-use crate::actors::{CommandError, LetterError, PlaceError, WriteError};
+use crate::actors::{CommandError, DeadLetterError, PlaceError, WriteError};
 use crate::db::StoreError;
 use crate::domain::{CorrelationId, OrderId};
 use crate::http::wire::values::{FieldProblem, Place, ProblemBody};
@@ -354,16 +354,16 @@ impl From<WriteError> for Problem {
     }
 }
 
-impl From<LetterError> for Problem {
-    fn from(error: LetterError) -> Self {
+impl From<DeadLetterError> for Problem {
+    fn from(error: DeadLetterError) -> Self {
         match error {
-            LetterError::NotFound => Self::not_found("there is no such dead letter"),
-            LetterError::Closed => Self::new(ProblemKind::Conflict, "the dead letter is closed"),
-            LetterError::NotApplicable(why) => Self::new(ProblemKind::Conflict, why),
-            LetterError::NoNote => Self::field(Place::Body, "/note", "is required: say what was done, and where"),
-            LetterError::FailedAgain(why) => Self::new(ProblemKind::Conflict, format!("it failed again: {why}")),
-            LetterError::NotHere(..) => Self::new(ProblemKind::Unavailable, "its order is on its way to another node"),
-            LetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed now"),
+            DeadLetterError::NotFound => Self::not_found("there is no such dead letter"),
+            DeadLetterError::Closed => Self::new(ProblemKind::Conflict, "the dead letter is closed"),
+            DeadLetterError::NotApplicable(why) => Self::new(ProblemKind::Conflict, why),
+            DeadLetterError::NoNote => Self::field(Place::Body, "/note", "is required: say what was done, and where"),
+            DeadLetterError::FailedAgain(why) => Self::new(ProblemKind::Conflict, format!("it failed again: {why}")),
+            DeadLetterError::NotHere(..) => Self::new(ProblemKind::Unavailable, "its order is on its way to another node"),
+            DeadLetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed now"),
         }
     }
 }

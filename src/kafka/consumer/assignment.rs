@@ -1,7 +1,7 @@
 //! Which partitions a role listens to.
 
 use super::LISTENERS;
-use crate::domain::{EventKind, Role, Roles, Shard, Shards, Slices, Topic};
+use crate::domain::{EventKind, Role, RoleShards, Roles, Shard, Shards, Topic};
 use std::collections::{BTreeSet, HashSet};
 
 /// Whether a role takes events of that kind from the topic. What payment and notification need of an order they learn from its
@@ -17,8 +17,8 @@ pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
 /// The partitions whose events `role` must hear from Kafka: of the shards that it owns here, where the role that writes the topic is
 /// not here for the same shard. What is here is heard without Kafka. What another team's role (`external`) says is heard by the order
 /// alone, which tells the others what it accepts.
-pub(super) fn assignment(role: Role, slices: &Slices, external: Roles) -> BTreeSet<(Topic, Shard)> {
-    let owned = slices.shards_of(role);
+pub(super) fn assignment(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<(Topic, Shard)> {
+    let owned = role_shards.shards_of(role);
     let mut all = BTreeSet::new();
     for topic in Topic::ALL {
         let listens = EventKind::ALL.into_iter().any(|kind| takes(role, topic, kind));
@@ -26,7 +26,7 @@ pub(super) fn assignment(role: Role, slices: &Slices, external: Roles) -> BTreeS
         if !listens || (is_external && role != Role::Order) {
             continue;
         }
-        let is_written_here = |shard: &Shard| topic.role().is_some_and(|writer| slices.has(writer, *shard));
+        let is_written_here = |shard: &Shard| topic.role().is_some_and(|writer| role_shards.has(writer, *shard));
         all.extend(owned.iter().filter(|shard| !is_written_here(shard)).map(|shard| (topic, *shard)));
     }
     all
@@ -35,7 +35,7 @@ pub(super) fn assignment(role: Role, slices: &Slices, external: Roles) -> BTreeS
 /// The same as numbers, and those beyond the shards, which a topic may have by mistake: they are shared out like the shards.
 pub(super) fn partitions(
     role: Role,
-    slices: &Slices,
+    role_shards: &RoleShards,
     external: Roles,
     shards: Shards,
     count: impl Fn(Topic) -> Option<i32>,
@@ -46,15 +46,15 @@ pub(super) fn partitions(
         let end = count(topic).unwrap_or(0).max(first + 1);
         (first..end).step_by(step).map(move |number| (topic, number))
     };
-    assignment(role, slices, external).into_iter().flat_map(of).collect()
+    assignment(role, role_shards, external).into_iter().flat_map(of).collect()
 }
 
 /// Whether it is `role` that deals with what is on a partition and is no event of its order: what cannot be read, and what belongs
 /// elsewhere. One role does so for a topic that another team writes. Where none is to be expected, of a topic that is written by a role of
 /// ours on another node, the first one on each node.
-pub(super) fn answers_for(role: Role, (topic, shard): (Topic, Shard), external: Roles, slices: &Slices) -> bool {
+pub(super) fn answers_for(role: Role, (topic, shard): (Topic, Shard), external: Roles, role_shards: &RoleShards) -> bool {
     let takes_any = |role: &Role| EventKind::ALL.into_iter().any(|kind| takes(*role, topic, kind));
-    let listens_here = |role: &Role| slices.has(*role, shard);
+    let listens_here = |role: &Role| role_shards.has(*role, shard);
     let is_foreign = topic.role().is_none_or(|writer| external.has(writer));
     let listeners = LISTENERS.into_iter().filter(|one| Some(*one) != topic.role() && !external.has(*one)).filter(takes_any);
     let mut answering = listeners.filter(|one| is_foreign || listens_here(one));
@@ -65,12 +65,12 @@ pub(super) fn answers_for(role: Role, (topic, shard): (Topic, Shard), external: 
 mod tests {
     use super::*;
 
-    fn slices(owned: &[(Role, &[u16])]) -> Slices {
+    fn role_shards(owned: &[(Role, &[u16])]) -> RoleShards {
         owned.iter().flat_map(|(role, shards)| shards.iter().map(|shard| (*role, Shard(*shard)))).collect()
     }
 
     fn topics(role: Role, owned: &[(Role, &[u16])]) -> Vec<(&'static str, u16)> {
-        assignment(role, &slices(owned), Roles::default()).into_iter().map(|(topic, shard)| (topic.name(), shard.0)).collect()
+        assignment(role, &role_shards(owned), Roles::default()).into_iter().map(|(topic, shard)| (topic.name(), shard.0)).collect()
     }
 
     #[test]
@@ -86,11 +86,12 @@ mod tests {
     fn another_teams_role_is_heard_by_the_order_alone() {
         let ours: Vec<(Role, &[u16])> = [Role::Order, Role::Inventory, Role::Notification].iter().map(|role| (*role, &[1][..])).collect();
         let external = [Role::Payment].into_iter().collect();
-        let listened = |role| assignment(role, &slices(&ours), external).into_iter().map(|(topic, _)| topic).collect::<Vec<Topic>>();
+        let listened = |role| assignment(role, &role_shards(&ours), external).into_iter().map(|(topic, _)| topic).collect::<Vec<Topic>>();
         assert_eq!(listened(Role::Order), [Topic::Payment, Topic::Shipping]);
         assert!(listened(Role::Inventory).is_empty() && listened(Role::Notification).is_empty());
         let alone = [(Role::Notification, &[1][..])];
-        let of_order: Vec<Topic> = assignment(Role::Notification, &slices(&alone), external).into_iter().map(|(topic, _)| topic).collect();
+        let of_order: Vec<Topic> =
+            assignment(Role::Notification, &role_shards(&alone), external).into_iter().map(|(topic, _)| topic).collect();
         assert_eq!(of_order, [Topic::Order], "it hears there what the order accepts");
     }
 
@@ -113,7 +114,7 @@ mod tests {
         let all: Vec<(Role, &[u16])> = Role::ALL.iter().map(|role| (*role, &[1][..])).collect();
         let answering = |topic, external: &[Role], owned: &[(Role, &[u16])]| {
             let external: Roles = external.iter().copied().collect();
-            let here = slices(owned);
+            let here = role_shards(owned);
             LISTENERS.into_iter().filter(|role| answers_for(*role, (topic, Shard(1)), external, &here)).collect::<Vec<_>>()
         };
         assert_eq!(answering(Topic::Shipping, &[], &all), [Role::Order]);
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn partitions_beyond_the_shards_are_shared_out_like_them() {
-        let mine = slices(&[(Role::Order, &[1]), (Role::Payment, &[1]), (Role::Inventory, &[1]), (Role::Notification, &[1])]);
+        let mine = role_shards(&[(Role::Order, &[1]), (Role::Payment, &[1]), (Role::Inventory, &[1]), (Role::Notification, &[1])]);
         let numbers = |count| {
             let mut all: Vec<i32> = partitions(Role::Order, &mine, Roles::default(), Shards::new(4).unwrap(), |_| count)
                 .into_iter()

@@ -3,7 +3,7 @@
 use super::letters;
 use crate::config::KafkaSettings;
 use crate::domain::{DeadLetter, OrderId, Role, Shards};
-use crate::kafka::client::{self, BrokerState, Ears};
+use crate::kafka::client::{self, BrokerState, ClientCallbacks};
 use crate::kafka::message::Record;
 use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::{Trouble, TroubleKind};
@@ -19,7 +19,7 @@ pub(super) const MOVED_FROM: &str = "ordermill_moved_from";
 /// The producer of the consumer.
 #[derive(Clone)]
 pub(super) struct Copies {
-    client: FutureProducer<Ears>,
+    client: FutureProducer<ClientCallbacks>,
     names: TopicNames,
     state: BrokerState,
     shards: Shards,
@@ -41,7 +41,7 @@ impl Copies {
         // Each is awaited and tried again here.
         config.set("message.timeout.ms", settings.request_timeout_ms.to_string());
         config.set("compression.type", settings.compression.name());
-        let client = config.create_with_context(Ears(state.clone()))?;
+        let client = config.create_with_context(ClientCallbacks(state.clone()))?;
         let pause = Duration::from_millis(settings.pause_ms);
         Ok(Self { client, names: TopicNames::of(settings), state: state.clone(), shards, who: role.name(), pause })
     }
@@ -54,7 +54,7 @@ impl Copies {
         // The message's own topic may have more partitions.
         let partition = record.partition % i32::from(self.shards.count()).max(1);
         let to = To { topic: &topic, partition, key: record.key.as_deref() };
-        self.insist(TroubleKind::Copy, to, record.value.as_deref(), &headers, gone).await
+        self.publish_until_ok(TroubleKind::Copy, to, record.value.as_deref(), &headers, gone).await
     }
 
     /// Publishes a message again where its order belongs, marked.
@@ -64,12 +64,19 @@ impl Copies {
         let from = format!("{}/{}", record.partition, record.offset);
         let headers = letters::owned(&record.headers).insert(Header { key: MOVED_FROM, value: Some(from.as_bytes()) });
         let to = To { topic: &topic, partition: i32::from(self.shards.of(order).0), key: Some(key.as_bytes()) };
-        self.insist(TroubleKind::Republish, to, record.value.as_deref(), &headers, gone).await;
+        self.publish_until_ok(TroubleKind::Republish, to, record.value.as_deref(), &headers, gone).await;
         metrics::counter!("ordermill_kafka_moved_total", "topic" => record.topic.name()).increment(1);
     }
 
     /// Until the brokers have it, or will never take it, or it is another node's business.
-    async fn insist(&self, kind: TroubleKind, to: To<'_>, value: Option<&[u8]>, headers: &OwnedHeaders, gone: &AtomicBool) -> bool {
+    async fn publish_until_ok(
+        &self,
+        kind: TroubleKind,
+        to: To<'_>,
+        value: Option<&[u8]>,
+        headers: &OwnedHeaders,
+        gone: &AtomicBool,
+    ) -> bool {
         loop {
             let mut message = FutureRecord::to(to.topic).partition(to.partition).headers(headers.clone());
             message.key = to.key;

@@ -1,8 +1,8 @@
 //! What the consumer asks the brokers beside reading: where it was, what they still have, and whether it may read.
 
-use super::listening::Listening;
+use super::callbacks::ConsumerCallbacks;
 use crate::config::KafkaSettings;
-use crate::kafka::client::{self, BrokerState, Ears};
+use crate::kafka::client::{self, BrokerState, ClientCallbacks};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -27,7 +27,7 @@ pub(super) struct Gap {
 
 /// The offsets that the group has committed; none of a partition that it never heard.
 pub(super) async fn committed(
-    client: &Arc<StreamConsumer<Listening>>,
+    client: &Arc<StreamConsumer<ConsumerCallbacks>>,
     list: TopicPartitionList,
     limit: Duration,
 ) -> Result<HashMap<Place, i64>, KafkaError> {
@@ -45,7 +45,7 @@ pub(super) async fn committed(
 
 /// Of these partitions and what should come next in each: those where the brokers do not have it.
 pub(super) async fn gaps(
-    client: &Arc<StreamConsumer<Listening>>,
+    client: &Arc<StreamConsumer<ConsumerCallbacks>>,
     places: Vec<(Place, i64)>,
     limit: Duration,
 ) -> Result<Vec<Gap>, KafkaError> {
@@ -65,7 +65,7 @@ pub(super) async fn gaps(
 
 /// How many partitions each of these topics has; what does not exist has none. Topics that cannot be described are left out.
 pub(super) async fn counts(
-    client: &Arc<StreamConsumer<Listening>>,
+    client: &Arc<StreamConsumer<ConsumerCallbacks>>,
     topics: Vec<String>,
     limit: Duration,
 ) -> Result<HashMap<String, i32>, KafkaError> {
@@ -97,11 +97,11 @@ pub(super) async fn refusals(
     config.set("enable.partition.eof", "true");
     config.set("allow.auto.create.topics", "false");
     let limit = Duration::from_millis(settings.request_timeout_ms);
-    let ears = Ears(state.clone());
+    let callbacks = ClientCallbacks(state.clone());
     blocking(move || {
         let mut found = Vec::new();
         for place in places {
-            let client: BaseConsumer<Ears> = config.create_with_context(ears.clone())?;
+            let client: BaseConsumer<ClientCallbacks> = config.create_with_context(callbacks.clone())?;
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&place.0, place.1, Offset::End)?;
             client.assign(&list)?;
@@ -113,7 +113,7 @@ pub(super) async fn refusals(
 }
 
 /// The end of the partition, or a message, is a yes; so is no answer, which others tell of.
-fn refusal(client: &BaseConsumer<Ears>, limit: Duration) -> Option<RDKafkaErrorCode> {
+fn refusal(client: &BaseConsumer<ClientCallbacks>, limit: Duration) -> Option<RDKafkaErrorCode> {
     let end = Instant::now() + limit;
     while Instant::now() < end {
         match client.poll(Duration::from_millis(100)) {

@@ -1,7 +1,7 @@
 //! Messages that became dead letters: how one is kept so that it can be tried again, and its copy on the dead letters' topic.
 
 use super::gaps::Gap;
-use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
 use crate::kafka::headers::Headers;
 use crate::kafka::message::{Dated, LONGEST_VALUE, MessageError, Record};
 use base64::Engine as _;
@@ -97,8 +97,8 @@ pub(super) fn copied(letter: &DeadLetter) -> Option<String> {
 pub(super) fn lost(topic: Topic, gap: &Gap, role: Role, now: Timestamp) -> DeadLetter {
     let place = format!("lost/{}/{}/{}/{}/{}", role.name(), topic.name(), gap.place.1, gap.from, gap.low);
     DeadLetter {
-        id: LetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
-        kind: LetterKind::Message,
+        id: DeadLetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
+        kind: DeadLetterKind::Message,
         role,
         order: None,
         shard: None,
@@ -106,7 +106,7 @@ pub(super) fn lost(topic: Topic, gap: &Gap, role: Role, now: Timestamp) -> DeadL
         cause: Text::lossy(LOST),
         detail: Text::lossy(&format!("{} partition {}: {}", gap.place.0, gap.place.1, gap.told())),
         tries: 0,
-        state: LetterState::Open,
+        state: DeadLetterState::Open,
         created_at: now,
         closed_at: None,
         origin: None,
@@ -130,8 +130,8 @@ pub(super) fn letter(
     let whose = if MessageError::CODES.contains(&failure.cause.as_str()) { "" } else { role.name() };
     let place = format!("{whose}/{}/{}/{}/{:?}", record.topic.name(), record.partition, record.offset, record.timestamp_ms);
     DeadLetter {
-        id: LetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
-        kind: LetterKind::Message,
+        id: DeadLetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
+        kind: DeadLetterKind::Message,
         role,
         order,
         shard: order.map(|order| shards.of(order)),
@@ -139,7 +139,7 @@ pub(super) fn letter(
         cause: Text::lossy(&failure.cause),
         detail: Text::lossy(&failure.detail),
         tries: failure.tries,
-        state: LetterState::Open,
+        state: DeadLetterState::Open,
         created_at: now,
         closed_at: None,
         origin: serde_json::to_string(&origin(record)).ok(),

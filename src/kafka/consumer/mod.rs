@@ -7,27 +7,27 @@
 //! ends as a dead letter behind which the later ones of its order wait; the database or the brokers being away is no failure of a
 //! message. What is under way is bounded: past the window a partition is paused.
 //!
-//! It knows the roles by [`Hearing`] alone.
+//! It knows the roles by [`InboundEvents`] alone.
 
 mod assignment;
+mod callbacks;
 mod copies;
 mod gaps;
-mod hearing;
+mod inbound;
 mod lanes;
 mod letters;
-mod listening;
 mod parked;
+mod processor;
 mod run;
 mod watching;
 mod window;
-mod work;
 
-pub use hearing::ToFront;
+pub use inbound::NodeInbound;
 
 use super::client::BrokerState;
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{DeadLetter, Event, EventKind, LetterId, OrderId, Role, Roles, Slices, Timestamp, Topic};
+use crate::domain::{DeadLetter, DeadLetterId, Event, EventKind, OrderId, Role, RoleShards, Roles, Timestamp, Topic};
 use crate::saga::Shipment;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Why an event was not taken, by what happens next.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum HearError {
+pub enum InboundError {
     /// It is tried again, then it is a dead letter.
     #[error("{detail}")]
     Failed {
@@ -61,17 +61,17 @@ pub enum HearError {
 }
 
 /// What the consumer asks of the node.
-pub trait Hearing: Send + Sync {
-    /// Hands an event to a role of this node; answers when a restart would not lose it.
-    fn hear(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), HearError>>;
+pub trait InboundEvents: Send + Sync {
+    /// MessageProcessor an event to a role of this node; answers when a restart would not lose it.
+    fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>>;
     /// The goods of an order have left.
-    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), HearError>>;
+    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), InboundError>>;
     /// Stores a dead letter.
-    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), HearError>>;
+    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), InboundError>>;
     /// Replaces what a letter keeps of its message, open or closed.
-    fn mark_letter(&self, letter: LetterId, origin: String) -> BoxFuture<'static, Result<(), HearError>>;
+    fn mark_letter(&self, letter: DeadLetterId, origin: String) -> BoxFuture<'static, Result<(), InboundError>>;
     /// Closes a letter whose message was taken after all.
-    fn close_letter(&self, letter: LetterId) -> BoxFuture<'static, Result<(), HearError>>;
+    fn close_letter(&self, letter: DeadLetterId) -> BoxFuture<'static, Result<(), InboundError>>;
 }
 
 /// What the consumer is made of.
@@ -82,9 +82,9 @@ pub struct ConsumerParts {
     /// The dead letters that there are.
     pub reads: Arc<dyn Reads>,
     /// The way to the roles.
-    pub hearing: Arc<dyn Hearing>,
+    pub inbound: Arc<dyn InboundEvents>,
     /// What this node owns, as it changes.
-    pub slices: watch::Receiver<Slices>,
+    pub role_shards: watch::Receiver<RoleShards>,
     /// The roles that another team runs.
     pub external: Roles,
     /// What is known of the brokers.

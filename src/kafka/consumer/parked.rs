@@ -1,10 +1,10 @@
 //! The orders of which a message is a dead letter, so that the later ones wait behind it; and how they go on.
 
 use super::letters::{self, WAITS};
-use super::work::{Hands, Work};
-use super::{HearError, ReprocessError};
-use crate::db::{LetterFilter, Reads, StoreError};
-use crate::domain::{DeadLetter, LetterKind, LetterState, OrderId, Role, Shard, Topic};
+use super::processor::{MessageProcessor, Work};
+use super::{InboundError, ReprocessError};
+use crate::db::{DeadLetterFilter, Reads, StoreError};
+use crate::domain::{DeadLetter, DeadLetterKind, DeadLetterState, OrderId, Role, Shard, Topic};
 use crate::kafka::message::MessageError;
 use crate::kafka::read;
 use std::collections::BTreeSet;
@@ -54,8 +54,13 @@ fn holds_up(letter: &DeadLetter) -> bool {
 
 async fn open_letters(reads: &Arc<dyn Reads>, order: Option<OrderId>) -> Result<Vec<DeadLetter>, StoreError> {
     let mut all = Vec::new();
-    let mut filter =
-        LetterFilter { state: Some(LetterState::Open), kind: Some(LetterKind::Message), order, limit: PAGE, ..LetterFilter::default() };
+    let mut filter = DeadLetterFilter {
+        state: Some(DeadLetterState::Open),
+        kind: Some(DeadLetterKind::Message),
+        order,
+        limit: PAGE,
+        ..DeadLetterFilter::default()
+    };
     for _ in 0..PAGES {
         let page = reads.letters(filter.clone()).await?;
         all.extend(page.rows);
@@ -68,19 +73,19 @@ async fn open_letters(reads: &Arc<dyn Reads>, order: Option<OrderId>) -> Result<
 }
 
 /// Takes a letter's message once, for a person who waits for the answer.
-pub(super) async fn take_again(hands: &Hands, letter: &DeadLetter) -> Result<(), ReprocessError> {
+pub(super) async fn take_again(processor: &MessageProcessor, letter: &DeadLetter) -> Result<(), ReprocessError> {
     let unreadable = |why: &str| ReprocessError::Unreadable(why.to_owned());
     let record = letters::record(letter).ok_or_else(|| unreadable("its message was too long to be kept"))?;
-    let event = match Work::of(&record, hands.role, &hands.reading) {
+    let event = match Work::of(&record, processor.role, &processor.reading) {
         Work::Pass => return Ok(()),
         Work::Hear(event) => event,
         // A person has it taken here; its place does not matter any more.
-        Work::Move(_) => read::read(&record, &hands.reading).map_err(|unread| unreadable(&unread.error.to_string()))?,
+        Work::Move(_) => read::read(&record, &processor.reading).map_err(|unread| unreadable(&unread.error.to_string()))?,
         Work::Unreadable(unread) => return Err(unreadable(&unread.error.to_string())),
     };
-    match hands.hear(record.topic, &event).await {
+    match processor.handle(record.topic, &event).await {
         Ok(()) => Ok(()),
-        Err(HearError::Away(why)) => Err(ReprocessError::Away(why)),
-        Err(HearError::Failed { detail, .. } | HearError::Never { detail, .. }) => Err(ReprocessError::Failed(detail)),
+        Err(InboundError::Away(why)) => Err(ReprocessError::Away(why)),
+        Err(InboundError::Failed { detail, .. } | InboundError::Never { detail, .. }) => Err(ReprocessError::Failed(detail)),
     }
 }

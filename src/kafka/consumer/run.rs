@@ -1,16 +1,16 @@
 //! A role's listening loop.
 
+use super::callbacks::{self, ConsumerCallbacks};
 use super::copies::Copies;
 use super::gaps::{Gap, Place};
 use super::lanes::Lanes;
 use super::letters::{self, Failure, WAITS};
-use super::listening::{self, Listening};
 use super::parked::{self, Standing};
+use super::processor::{CopyJob, End, MessageProcessor, Work};
 use super::watching::Watch;
 use super::window::Window;
-use super::work::{CopyJob, End, Hands, Work};
 use super::{ConsumerParts, Figures, Reprocess, assignment};
-use crate::domain::{LetterId, OrderId, Role, Shard, Slices, Topic};
+use crate::domain::{DeadLetterId, OrderId, Role, RoleShards, Shard, Topic};
 use crate::kafka::client;
 use crate::kafka::headers::Headers;
 use crate::kafka::message::{Dated, Reading, Record};
@@ -71,22 +71,22 @@ pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver
 
 async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Result<(), TopicsError> {
     let (parts, role) = (&shared.parts, shared.role);
-    let mut slices = parts.slices.clone();
+    let mut role_shards = parts.role_shards.clone();
     let mut stopping = shared.stopping.clone();
     // A role that hears everything without Kafka needs no client.
     tokio::select! {
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-        changed = slices.wait_for(|slices| !assignment::assignment(role, slices, parts.external).is_empty()) => drop(changed),
+        changed = role_shards.wait_for(|role_shards| !assignment::assignment(role, role_shards, parts.external).is_empty()) => drop(changed),
     }
     let shards = parts.reads.shards();
     topics::ensure(&parts.settings, &parts.state, shards).await?;
     let group = format!("{}ordermill.{}", parts.settings.prefix, role.name());
-    let client = Arc::new(listening::client_of(shared, &group).map_err(TopicsError::Away)?);
-    let hands = Hands {
+    let client = Arc::new(callbacks::client_of(shared, &group).map_err(TopicsError::Away)?);
+    let processor = MessageProcessor {
         role,
         settings: parts.settings.clone(),
         reading: Reading::of(&parts.settings, shards),
-        hearing: parts.hearing.clone(),
+        inbound: parts.inbound.clone(),
         reads: parts.reads.clone(),
         copies: Copies::new(&parts.settings, &parts.state, shards, role).map_err(TopicsError::Away)?,
         now: parts.now.clone(),
@@ -96,7 +96,7 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
         shared,
         names: TopicNames::of(&parts.settings),
         client,
-        hands: Arc::new(hands),
+        processor: Arc::new(processor),
         partitions: HashMap::new(),
         lanes: Lanes::default(),
         parked: HashSet::new(),
@@ -139,8 +139,8 @@ pub(super) enum Finished {
     Waiting { order: OrderId, copy: Option<Box<CopyJob>> },
     Answered,
     Gaps(Result<Vec<Gap>, KafkaError>),
-    Gap { gap: Gap, letter: LetterId },
-    Lost { letter: LetterId, is_closed: bool },
+    Gap { gap: Gap, letter: DeadLetterId },
+    Lost { letter: DeadLetterId, is_closed: bool },
     Counts(Option<HashMap<String, i32>>),
     Rights(Vec<(Place, Option<RDKafkaErrorCode>)>),
 }
@@ -156,8 +156,8 @@ pub(super) struct Taken {
 pub(super) struct Run<'s> {
     pub(super) shared: &'s Shared,
     pub(super) names: TopicNames,
-    pub(super) client: Arc<StreamConsumer<Listening>>,
-    pub(super) hands: Arc<Hands>,
+    pub(super) client: Arc<StreamConsumer<ConsumerCallbacks>>,
+    pub(super) processor: Arc<MessageProcessor>,
     pub(super) partitions: HashMap<(Topic, i32), Partition>,
     lanes: Lanes<Item>,
     parked: HashSet<OrderId>,
@@ -170,11 +170,11 @@ pub(super) struct Run<'s> {
 
 impl Run<'_> {
     async fn pump(mut self, asked: &mut mpsc::Receiver<Reprocess>) -> Result<(), KafkaError> {
-        let mut slices = self.shared.parts.slices.clone();
+        let mut role_shards = self.shared.parts.role_shards.clone();
         let mut stopping = self.shared.stopping.clone();
         let mut ticks = interval(Duration::from_millis(self.shared.parts.settings.commit_ms.max(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        slices.mark_changed();
+        role_shards.mark_changed();
         loop {
             tokio::select! {
                 biased;
@@ -182,11 +182,11 @@ impl Run<'_> {
                     self.commit(CommitMode::Sync);
                     return Ok(());
                 }
-                Ok(()) = slices.changed() => {
-                    let now = slices.borrow_and_update().clone();
+                Ok(()) = role_shards.changed() => {
+                    let now = role_shards.borrow_and_update().clone();
                     if !self.reassign(&now).await? {
                         // The letters could not be read: nothing is taken before they are.
-                        slices.mark_changed();
+                        role_shards.mark_changed();
                         tokio::time::sleep(Duration::from_millis(self.shared.parts.settings.pause_ms)).await;
                     }
                 }
@@ -208,7 +208,7 @@ impl Run<'_> {
                 }
             }
             if std::mem::take(&mut self.watch.must_reassign) {
-                slices.mark_changed();
+                role_shards.mark_changed();
             }
             self.shared.figures.waiting.store(self.partitions.values().map(|one| one.window.waiting() as u64).sum(), Ordering::Relaxed);
         }
@@ -242,10 +242,10 @@ impl Run<'_> {
     }
 
     /// Listens to what is owned now. `false`: not all of it yet.
-    async fn reassign(&mut self, slices: &Slices) -> Result<bool, KafkaError> {
+    async fn reassign(&mut self, role_shards: &RoleShards) -> Result<bool, KafkaError> {
         let count = |topic| self.watch.count(&self.names.of_topic(topic));
         let want: HashSet<(Topic, i32)> =
-            assignment::partitions(self.shared.role, slices, self.shared.parts.external, self.hands.reading.shards, count);
+            assignment::partitions(self.shared.role, role_shards, self.shared.parts.external, self.processor.reading.shards, count);
         let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
         if !gone.is_empty() {
             // Its next owner begins where this one was.
@@ -304,7 +304,7 @@ impl Run<'_> {
         if record.value.is_none() {
             metrics::counter!("ordermill_kafka_tombstones_total", "topic" => record.topic.name()).increment(1);
         }
-        let mut work = Work::of(&record, self.shared.role, &self.hands.reading);
+        let mut work = Work::of(&record, self.shared.role, &self.processor.reading);
         if matches!(work, Work::Move(_) | Work::Unreadable(_)) && !self.answers_for(&record) {
             work = Work::Pass;
         }
@@ -334,17 +334,17 @@ impl Run<'_> {
         let Item { record, work, life, gone } = item;
         let order = work.order();
         let waits = order.is_some_and(|order| self.parked.contains(&order)) && !work.overtakes();
-        let hands = self.hands.clone();
+        let processor = self.processor.clone();
         let place = Taken { key: (record.topic, record.partition), offset: record.offset, life };
         let task = async move {
             let (end, copy) = match &work {
                 Work::Hear(event) if waits => {
                     let detail = "an earlier message of its order is a dead letter".to_owned();
                     let failure = Failure { cause: WAITS.to_owned(), detail, tries: 0 };
-                    let buried = hands.bury(&record, event.kind().name(), order, &failure).await;
+                    let buried = processor.bury(&record, event.kind().name(), order, &failure).await;
                     (if buried.is_open { End::Parked } else { End::Done }, buried.copy)
                 }
-                Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => hands.process(&record, work, &gone).await,
+                Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => processor.process(&record, work, &gone).await,
             };
             Finished::Message { place, order, end, copy, gone }
         };
@@ -353,9 +353,9 @@ impl Run<'_> {
 
     /// Puts a letter's copy on its topic; nothing waits for it but the offset.
     fn copy(&mut self, copy: Box<CopyJob>, place: Option<Taken>, gone: Arc<AtomicBool>) {
-        let hands = self.hands.clone();
+        let processor = self.processor.clone();
         let task = async move {
-            hands.copy(&copy, &gone).await;
+            processor.copy(&copy, &gone).await;
             place.map_or(Finished::Answered, |place| Finished::Copied { place })
         };
         self.working.push(task.boxed());
@@ -392,10 +392,10 @@ impl Run<'_> {
                 }
             }
             Finished::Standing { order, standing: Some(Standing::Next(letter)) } => {
-                let hands = self.hands.clone();
+                let processor = self.processor.clone();
                 let task = async move {
                     let copy = match letters::record(&letter) {
-                        Some(record) => hands.process_waiting(&record, &letter).await,
+                        Some(record) => processor.process_waiting(&record, &letter).await,
                         None => None,
                     };
                     Finished::Waiting { order, copy }
@@ -478,9 +478,9 @@ impl Run<'_> {
     }
 
     fn take_again(&mut self, again: Reprocess) {
-        let hands = self.hands.clone();
+        let processor = self.processor.clone();
         let task = async move {
-            let answer = parked::take_again(&hands, &again.letter).await;
+            let answer = parked::take_again(&processor, &again.letter).await;
             // Who asked may have given up.
             let _gone = again.reply.send(answer);
             Finished::Answered

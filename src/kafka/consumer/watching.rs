@@ -4,7 +4,7 @@ use super::assignment;
 use super::gaps::{self, Gap, Place};
 use super::run::{Finished, Partition, Run};
 use super::window::Window;
-use crate::domain::{LetterId, LetterState, Shard, Topic};
+use crate::domain::{DeadLetterId, DeadLetterState, Shard, Topic};
 use crate::kafka::message::Record;
 use crate::kafka::topics;
 use crate::kafka::troubles::{Trouble, TroubleKind};
@@ -30,7 +30,7 @@ pub(super) struct Watch {
     /// Topics that may not be read.
     denied: BTreeSet<String>,
     /// Letters that tell of lost records, by topic.
-    lost: BTreeMap<LetterId, String>,
+    lost: BTreeMap<DeadLetterId, String>,
     /// Set when there is more to listen to.
     pub(super) must_reassign: bool,
 }
@@ -90,7 +90,7 @@ impl Run<'_> {
             let reads = self.shared.parts.reads.clone();
             let look = async move {
                 let found = reads.letter(letter).await;
-                let is_closed = found.is_ok_and(|letter| letter.is_none_or(|letter| letter.state != LetterState::Open));
+                let is_closed = found.is_ok_and(|letter| letter.is_none_or(|letter| letter.state != DeadLetterState::Open));
                 Finished::Lost { letter, is_closed }
             };
             self.working.push(look.boxed());
@@ -142,9 +142,9 @@ impl Run<'_> {
         }
         for gap in found {
             let Some(key) = self.key(&gap.place) else { continue };
-            let (hands, topic) = (self.hands.clone(), key.0);
+            let (processor, topic) = (self.processor.clone(), key.0);
             let store = async move {
-                let letter = hands.lost(topic, &gap).await;
+                let letter = processor.lost(topic, &gap).await;
                 Finished::Gap { gap, letter }
             };
             self.working.push(store.boxed());
@@ -153,7 +153,7 @@ impl Run<'_> {
     }
 
     /// The letter is stored: on with what there is.
-    pub(super) fn pass_gap(&mut self, gap: &Gap, letter: LetterId) -> Result<(), KafkaError> {
+    pub(super) fn pass_gap(&mut self, gap: &Gap, letter: DeadLetterId) -> Result<(), KafkaError> {
         let Some(key) = self.key(&gap.place) else { return Ok(()) };
         let (topic, number) = &gap.place;
         let cause = gap.told();
@@ -177,7 +177,7 @@ impl Run<'_> {
         self.begin_at(key, gap.low)
     }
 
-    pub(super) fn looked_at_lost(&mut self, letter: LetterId, is_closed: bool) {
+    pub(super) fn looked_at_lost(&mut self, letter: DeadLetterId, is_closed: bool) {
         if !is_closed {
             return;
         }
@@ -215,10 +215,10 @@ impl Run<'_> {
 
     /// Of several roles that listen one deals with what is no event of its order: one letter, one copy, one publishing.
     pub(super) fn answers_for(&self, record: &Record) -> bool {
-        let shards = i32::from(self.hands.reading.shards.count());
+        let shards = i32::from(self.processor.reading.shards.count());
         let shard = u16::try_from(record.partition % shards.max(1)).map(Shard).ok();
-        let slices = self.shared.parts.slices.borrow();
-        shard.is_none_or(|shard| assignment::answers_for(self.shared.role, (record.topic, shard), self.shared.parts.external, &slices))
+        let role_shards = self.shared.parts.role_shards.borrow();
+        shard.is_none_or(|shard| assignment::answers_for(self.shared.role, (record.topic, shard), self.shared.parts.external, &role_shards))
     }
 
     fn topics(&self) -> BTreeMap<String, i32> {
@@ -237,7 +237,7 @@ impl Run<'_> {
     pub(super) fn counted(&mut self, counts: Option<HashMap<String, i32>>) {
         self.watch.is_counting = false;
         for (topic, count) in counts.unwrap_or_default() {
-            topics::tell_count(&self.shared.parts.state, &topic, usize::try_from(count).unwrap_or(0), self.hands.reading.shards);
+            topics::tell_count(&self.shared.parts.state, &topic, usize::try_from(count).unwrap_or(0), self.processor.reading.shards);
             let before = self.watch.counts.insert(topic, count);
             self.watch.must_reassign |= before != Some(count);
         }
@@ -248,7 +248,7 @@ impl Run<'_> {
         if std::mem::replace(&mut self.watch.is_asking_rights, true) {
             return;
         }
-        let (settings, state, group) = (self.shared.parts.settings.clone(), self.shared.parts.state.clone(), self.hands.group.clone());
+        let (settings, state, group) = (self.shared.parts.settings.clone(), self.shared.parts.state.clone(), self.processor.group.clone());
         let places = self.topics().into_iter().collect();
         let ask = async move { Finished::Rights(gaps::refusals(&settings, &state, &group, places).await.unwrap_or_default()) };
         self.working.push(ask.boxed());
@@ -258,7 +258,7 @@ impl Run<'_> {
         self.watch.is_asking_rights = false;
         for ((topic, partition), code) in found {
             if let Some(code) = code {
-                let remedy = format!("let ordermill's login READ the topic, and group {}; it goes on by itself then", self.hands.group);
+                let remedy = format!("let ordermill's login READ the topic, and group {}; it goes on by itself then", self.processor.group);
                 self.trouble(TroubleKind::Read, &topic, Some(partition), format!("it cannot be read: {code}"), remedy);
                 self.watch.denied.insert(topic);
             } else if self.watch.denied.remove(&topic) {

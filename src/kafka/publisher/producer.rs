@@ -1,9 +1,9 @@
-//! The producer of the publisher: hands events to the brokers and keeps count of what they acknowledge.
+//! The producer of the publisher: processor events to the brokers and keeps count of what they acknowledge.
 
 use super::acks::Acks;
 use crate::config::KafkaSettings;
 use crate::domain::{Event, LoggedEvent, Topic};
-use crate::kafka::client::{self, BrokerState, Ears};
+use crate::kafka::client::{self, BrokerState, ClientCallbacks};
 use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::TroubleKind;
 use crate::kafka::write::{self, Provenance};
@@ -53,7 +53,7 @@ pub(super) struct Delivery {
 }
 
 struct Deliveries {
-    ears: Ears,
+    callbacks: ClientCallbacks,
     told: Arc<Told>,
     /// The publisher is woken when fewer than so many wait.
     enough_room: usize,
@@ -61,14 +61,14 @@ struct Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.ears.log(level, facility, message);
+        self.callbacks.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.told.fail(error.clone());
         }
-        self.ears.error(error, reason);
+        self.callbacks.error(error, reason);
     }
 }
 
@@ -78,8 +78,8 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         match result {
             Ok(_) => {
-                self.ears.0.up();
-                self.ears.0.troubles().clear(TroubleKind::Publish, "events", "");
+                self.callbacks.0.up();
+                self.callbacks.0.troubles().clear(TroubleKind::Publish, "events", "");
                 self.told.published.fetch_add(1, Ordering::Relaxed);
                 let Some((acks, seq)) = delivery.acks else { return };
                 let waiting = acks.acked(seq);
@@ -115,7 +115,8 @@ pub(super) struct Producer {
 impl Producer {
     pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, told: &Arc<Told>) -> Result<Self, KafkaError> {
         let config = client::producer_config(settings, "publisher")?;
-        let context = Deliveries { ears: Ears(state.clone()), told: told.clone(), enough_room: settings.publish_window / 2 };
+        let context =
+            Deliveries { callbacks: ClientCallbacks(state.clone()), told: told.clone(), enough_room: settings.publish_window / 2 };
         let names = TopicNames::of(settings);
         Ok(Self {
             client: config.create_with_context(context)?,
@@ -124,13 +125,13 @@ impl Producer {
         })
     }
 
-    /// Hands one event of a log over. Events of one partition keep their order.
+    /// MessageProcessor one event of a log over. Events of one partition keep their order.
     pub(super) fn send(&mut self, logged: &LoggedEvent, from: Provenance<'_>, acks: &Arc<Acks>) -> Result<(), NotTaken> {
         acks.sent(logged.seq);
         self.hand_over(&logged.event, from, Some((acks.clone(), logged.seq))).inspect_err(|_| acks.unsent(logged.seq))
     }
 
-    /// Hands over what was said before; should it be lost it is said again.
+    /// MessageProcessor over what was said before; should it be lost it is said again.
     pub(super) fn repeat(&mut self, event: &Event) -> Result<(), NotTaken> {
         self.hand_over(event, Provenance::Repeat, None)
     }

@@ -382,7 +382,7 @@ impl<'s> Run<'s> {
     }
 }
 
-/// Hands the next event of a log over. `false`: not now.
+/// MessageProcessor the next event of a log over. `false`: not now.
 fn send(shared: &Shared, log: &mut Log, logged: &LoggedEvent, producer: &mut Producer) -> bool {
     if logged.seq <= log.next {
         return true;

@@ -2,10 +2,10 @@
 
 use super::super::{Options, Report, verify};
 use crate::db::memory::{MemoryDatabase, Nodes};
-use crate::db::{Batch, NewWriter, Reads as _, Store as _, Undo, Write, WriterState};
+use crate::db::{Batch, NewWriter, Reads as _, ReleaseReason, Store as _, Write, WriterState};
 use crate::domain::{
-    CancelledBy, Channel, CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Money, NoticeKind, NoticeStatus, NoticeTask,
-    Order, OrderId, Payment, PaymentStatus, Pricing, ProductId, Quantity, Role, Shard, Shards, Tally, Text, Timestamp,
+    CancelledBy, Channel, CorrelationId, CustomerId, Event, EventBody, LoggedEvent, Money, NoticeKind, NoticeStatus, NoticeTask, Order,
+    OrderId, OrderLine, Payment, PaymentStatus, Pricing, ProductId, Quantity, Role, Shard, Shards, Tally, Text, Timestamp,
 };
 use crate::saga::{Effects, Record, Shipment, settled, status, step};
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ impl World {
                 return self.write(Write::Reserve { order, pricing: Pricing::Check, at: at(2) }).await;
             }
             EventBody::OrderCancelRequested { .. } => {
-                self.write(release(Undo::Cancelled)).await;
+                self.write(release(ReleaseReason::Cancelled)).await;
                 let row = self.database.payment(order.id).await.unwrap();
                 let to = row.map_or(PaymentStatus::Cancelled, |_| PaymentStatus::Refunded);
                 return self.pay(&order, to).await;
@@ -112,7 +112,7 @@ impl World {
             EventBody::InventoryReserved { .. } => {
                 self.pay(&order, if self.declines { PaymentStatus::Failed } else { PaymentStatus::Charged }).await;
             }
-            EventBody::PaymentFailed { .. } => self.write(release(Undo::PaymentFailed)).await,
+            EventBody::PaymentFailed { .. } => self.write(release(ReleaseReason::PaymentFailed)).await,
             EventBody::InventoryInsufficient { .. }
             | EventBody::InventoryReleased { .. }
             | EventBody::InventoryShipped { .. }
@@ -177,7 +177,7 @@ pub(super) fn product(n: u128) -> ProductId {
 }
 
 pub(super) fn order(n: u64, quantity: i64) -> Arc<Order> {
-    let lines = vec![Line { product: product(1), quantity: Quantity::new(quantity).unwrap(), price: money(1000) }];
+    let lines = vec![OrderLine { product: product(1), quantity: Quantity::new(quantity).unwrap(), price: money(1000) }];
     let id = OrderId::from_parts(1_700_000_000_000 + n, [7; 10]);
     Arc::new(Order {
         id,

@@ -7,7 +7,7 @@
 //!
 //! Repeats (deliveries of the re-drive) are not in the log a second time and must not be sent here.
 
-mod book;
+mod log_tracker;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use crate::actors::runtime::faults::{Faults, Point};
 use crate::db::{Outcome, Reads, StoreError, Write, WriterRow};
 use crate::domain::WriterId;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use book::{Book, Bounds, Increment, Saved, Stretch};
+use log_tracker::{Bounds, Increment, LogTracker, Saved, Stretch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -118,7 +118,7 @@ impl AnalyticsParts {
 /// The actor. A new one (also after a panic) begins with what is stored.
 pub struct Analytics {
     parts: AnalyticsParts,
-    book: Book,
+    tracker: LogTracker,
     must_load: bool,
     is_reading: bool,
     is_saving: bool,
@@ -135,7 +135,7 @@ impl Analytics {
     #[must_use]
     pub fn new(parts: AnalyticsParts) -> Self {
         let bounds = Bounds { held_events: parts.settings.held_events, pending_rows: parts.settings.pending_rows };
-        Self { parts, book: Book::new(bounds), must_load: true, is_reading: false, is_saving: false, rests: false, waited_ms: 0 }
+        Self { parts, tracker: LogTracker::new(bounds), must_load: true, is_reading: false, is_saving: false, rests: false, waited_ms: 0 }
     }
 
     /// Begins what can be done now: loading, reading the next stretch, saving when memory is full.
@@ -143,15 +143,15 @@ impl Analytics {
         if !self.is_reading && !self.rests {
             if self.must_load {
                 self.load(ctx);
-            } else if let Some(stretch) = self.book.behind() {
+            } else if let Some(stretch) = self.tracker.behind() {
                 self.read(stretch, ctx);
             }
         }
-        if self.book.is_full() {
-            self.book.mark_due();
+        if self.tracker.is_full() {
+            self.tracker.mark_due();
             self.save(ctx);
         }
-        let is_complete = !self.must_load && !self.is_reading && self.book.is_complete();
+        let is_complete = !self.must_load && !self.is_reading && self.tracker.is_complete();
         self.parts.progress.send_if_modified(|progress| std::mem::replace(&mut progress.is_complete, is_complete) != is_complete);
     }
 
@@ -169,7 +169,7 @@ impl Analytics {
                     let own = *act.parts.own.borrow_and_update();
                     // A writer that began meanwhile is not among those that were read.
                     let is_old = !writers.iter().any(|row| row.writer == own);
-                    act.must_load = !act.book.loaded(&positions, &writers, own) || is_old;
+                    act.must_load = !act.tracker.loaded(&positions, &writers, own) || is_old;
                     act.rests |= act.must_load;
                 }
                 Err(error) => act.rest("the analytics positions could not be read; trying again", &error),
@@ -187,7 +187,7 @@ impl Analytics {
             match page {
                 Ok(events) => {
                     let is_last = u32::try_from(events.len()).is_ok_and(|found| found < limit);
-                    act.book.paged(stretch, &events, is_last);
+                    act.tracker.paged(stretch, &events, is_last);
                 }
                 Err(error) => act.rest("the event log could not be read for the analytics; trying again", &error),
             }
@@ -207,14 +207,14 @@ impl Analytics {
         }
         // Taken: a save of an earlier incarnation is still under way.
         let Ok(permit) = self.parts.gate.clone().try_acquire_owned() else { return };
-        let Some(increment) = self.book.next_save() else { return };
+        let Some(increment) = self.tracker.next_save() else { return };
         self.is_saving = true;
         let outcome = submit(&self.parts.submit, increment, permit);
         ctx.spawn(outcome.into_actor(self).map(|outcome, act, ctx| {
             act.is_saving = false;
             // No answer: the task that awaited it has failed.
             let saved = outcome.map_or(Saved::Unclear, |outcome| verdict(&outcome));
-            act.must_load |= !act.book.saved(saved);
+            act.must_load |= !act.tracker.saved(saved);
             if saved == Saved::Yes {
                 act.parts.progress.send_modify(|progress| progress.saves += 1);
                 act.save(ctx);
@@ -226,7 +226,7 @@ impl Analytics {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let settings = self.parts.settings;
         self.waited_ms = self.waited_ms.saturating_add(settings.flush_ms.max(1));
-        if self.book.pending_rows() <= settings.busy_rows || self.waited_ms >= settings.busy_flush_ms {
+        if self.tracker.pending_rows() <= settings.busy_rows || self.waited_ms >= settings.busy_flush_ms {
             return self.flush(ctx);
         }
         self.rests = false;
@@ -238,8 +238,8 @@ impl Analytics {
         self.waited_ms = 0;
         self.rests = false;
         // A new writer may have nothing to say, and its first list may be lost.
-        self.must_load |= self.book.follows() || self.parts.own.has_changed().unwrap_or(false);
-        self.book.mark_due();
+        self.must_load |= self.tracker.follows() || self.parts.own.has_changed().unwrap_or(false);
+        self.tracker.mark_due();
         self.save(ctx);
         self.drive(ctx);
     }
@@ -298,7 +298,7 @@ impl Handler<Logged> for Analytics {
 
     fn handle(&mut self, list: Logged, ctx: &mut Context<Self>) {
         self.parts.faults.pass(Point::AnalyticsMessage, None);
-        self.must_load |= !self.book.take(list);
+        self.must_load |= !self.tracker.take(list);
         self.drive(ctx);
     }
 }

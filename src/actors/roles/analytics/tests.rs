@@ -1,12 +1,12 @@
-//! The book against a model of the store, by seeds; the actor against the memory store.
+//! The tracker against a model of the store, by seeds; the actor against the memory store.
 
-use super::book::{Book, Bounds, Saved};
+use super::log_tracker::{Bounds, LogTracker, Saved};
 use super::*;
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use crate::db::{AnalyticsRow, Batch, Committed, NewWriter, Store, WriterState};
 use crate::domain::analytics::{Numbers, TOTAL};
 use crate::domain::{
-    CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Metric, Money, Order, OrderId, ProductId, Quantity, Role, Shard,
+    CorrelationId, CustomerId, Event, EventBody, LoggedEvent, Metric, Money, Order, OrderId, OrderLine, ProductId, Quantity, Role, Shard,
     Shards, Text, Timestamp,
 };
 use actix::Addr;
@@ -79,10 +79,10 @@ impl Model {
     }
 
     /// The node's writer alone is alive.
-    fn load(&self, book: &mut Book, own: WriterId) {
+    fn load(&self, tracker: &mut LogTracker, own: WriterId) {
         let positions: Vec<_> = self.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect();
         let writers: Vec<_> = self.ends.iter().map(|(writer, end)| writer_row(*writer, *writer == own, *end)).collect();
-        assert!(book.loaded(&positions, &writers, own));
+        assert!(tracker.loaded(&positions, &writers, own));
     }
 }
 
@@ -91,12 +91,12 @@ const NOBODY: WriterId = WriterId(0);
 
 const BOUNDS: Bounds = Bounds { held_events: 6, pending_rows: 200 };
 
-fn read_one(model: &Model, book: &mut Book, limit: usize) -> bool {
-    let Some(stretch) = book.behind() else { return false };
+fn read_one(model: &Model, tracker: &mut LogTracker, limit: usize) -> bool {
+    let Some(stretch) = tracker.behind() else { return false };
     let mut page = model.events(stretch.writer, stretch.after, i64::MAX);
     page.truncate(limit);
     let is_last = page.len() < limit;
-    book.paged(stretch, &page, is_last);
+    tracker.paged(stretch, &page, is_last);
     true
 }
 
@@ -105,7 +105,7 @@ fn counts_each_event_once(seed: u64) {
     let (ended, live) = (WriterId(1), WriterId(2));
     let mut model = Model::default();
     model.append(ended, i64::try_from(dice.below(20)).unwrap());
-    let mut book = Book::new(BOUNDS);
+    let mut tracker = LogTracker::new(BOUNDS);
     let mut must_load = true;
     let mut lists: VecDeque<Logged> = VecDeque::new();
     for _ in 0..60 {
@@ -116,47 +116,47 @@ fn counts_each_event_once(seed: u64) {
                 let times = dice.below(3);
                 let Some(list) = lists.pop_front() else { continue };
                 for _ in 0..times {
-                    must_load |= !book.take(list.clone());
+                    must_load |= !tracker.take(list.clone());
                 }
             }
             5 if must_load => {
                 must_load = false;
-                model.load(&mut book, live);
+                model.load(&mut tracker, live);
             }
             5 => {
-                read_one(&model, &mut book, 1 + usize::try_from(dice.below(4)).unwrap());
+                read_one(&model, &mut tracker, 1 + usize::try_from(dice.below(4)).unwrap());
             }
             6 => {
-                book.mark_due();
-                let Some(increment) = book.next_save() else { continue };
+                tracker.mark_due();
+                let Some(increment) = tracker.next_save() else { continue };
                 let (is_stored, saved) = [(true, Saved::Yes), (false, Saved::No), (true, Saved::Unclear), (false, Saved::Unclear)]
                     [usize::try_from(dice.below(4)).unwrap()];
                 if is_stored {
                     model.store(&increment);
                 }
-                must_load |= !book.saved(saved);
+                must_load |= !tracker.saved(saved);
             }
             _ if dice.below(4) == 0 => {
-                book = Book::new(BOUNDS);
+                tracker = LogTracker::new(BOUNDS);
                 must_load = true;
             }
             _ if dice.below(3) == 0 => {
                 // Its writer was ended: until it has a new one, no log is its to count.
-                model.load(&mut book, NOBODY);
+                model.load(&mut tracker, NOBODY);
                 must_load = true;
             }
             _ => {}
         }
     }
-    model.load(&mut book, live);
-    while !book.is_complete() {
-        let has_read = read_one(&model, &mut book, 3);
-        book.mark_due();
-        let increment = book.next_save();
+    model.load(&mut tracker, live);
+    while !tracker.is_complete() {
+        let has_read = read_one(&model, &mut tracker, 3);
+        tracker.mark_due();
+        let increment = tracker.next_save();
         assert!(has_read || increment.is_some(), "seed {seed}: nothing moves");
         if let Some(increment) = increment {
             model.store(&increment);
-            book.saved(Saved::Yes);
+            tracker.saved(Saved::Yes);
         }
     }
     let want: usize = model.ends.iter().map(|(writer, end)| model.events(*writer, 0, *end).len()).sum();
@@ -166,12 +166,12 @@ fn counts_each_event_once(seed: u64) {
 #[test]
 fn a_writer_that_began_after_the_rows_were_read_is_loaded_again() {
     let (writer, mut model) = (WriterId(2), Model::default());
-    let mut book = Book::new(BOUNDS);
-    assert!(!book.take(model.append(writer, 4)));
-    assert!(!book.loaded(&[], &[], writer));
-    assert!(!book.is_complete());
-    model.load(&mut book, writer);
-    assert_eq!(book.behind(), Some(Stretch { writer, after: 0, end: 4 }));
+    let mut tracker = LogTracker::new(BOUNDS);
+    assert!(!tracker.take(model.append(writer, 4)));
+    assert!(!tracker.loaded(&[], &[], writer));
+    assert!(!tracker.is_complete());
+    model.load(&mut tracker, writer);
+    assert_eq!(tracker.behind(), Some(Stretch { writer, after: 0, end: 4 }));
 }
 
 #[test]
@@ -180,22 +180,22 @@ fn a_save_that_fails_while_the_log_is_not_this_nodes_is_counted_once() {
     let mut model = Model::default();
     model.append(ended, 4);
     model.append(live, 1);
-    let mut book = Book::new(BOUNDS);
-    model.load(&mut book, live);
-    while read_one(&model, &mut book, 10) {}
-    book.mark_due();
-    assert_eq!(book.next_save().map(|increment| increment.source), Some(ended));
+    let mut tracker = LogTracker::new(BOUNDS);
+    model.load(&mut tracker, live);
+    while read_one(&model, &mut tracker, 10) {}
+    tracker.mark_due();
+    assert_eq!(tracker.next_save().map(|increment| increment.source), Some(ended));
     // The node's writer is ended: nothing is stored, and until it has a new one it counts nothing.
-    assert!(book.saved(Saved::No));
-    model.load(&mut book, NOBODY);
+    assert!(tracker.saved(Saved::No));
+    model.load(&mut tracker, NOBODY);
     model.append(ended, 3);
-    model.load(&mut book, live);
-    while !book.is_complete() {
-        read_one(&model, &mut book, 10);
-        book.mark_due();
-        if let Some(increment) = book.next_save() {
+    model.load(&mut tracker, live);
+    while !tracker.is_complete() {
+        read_one(&model, &mut tracker, 10);
+        tracker.mark_due();
+        if let Some(increment) = tracker.next_save() {
             model.store(&increment);
-            book.saved(Saved::Yes);
+            tracker.saved(Saved::Yes);
         }
     }
     assert_eq!(usize::try_from(model.confirmed).unwrap(), model.events(ended, 0, 7).len() + model.events(live, 0, 1).len());
@@ -323,7 +323,7 @@ fn order(number: u8) -> Arc<Order> {
         id: OrderId::from_parts(T0_MS, [number; 10]),
         shard: Shard(u16::from(number % 4)),
         customer: CustomerId(Uuid::nil()),
-        lines: vec![Line { product: ProductId(Uuid::nil()), quantity: Quantity::new(1).unwrap(), price }],
+        lines: vec![OrderLine { product: ProductId(Uuid::nil()), quantity: Quantity::new(1).unwrap(), price }],
         total: price,
         payment_method: Text::lossy("card"),
         contact: None,

@@ -6,10 +6,10 @@ use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
 use crate::actors::protocol::ticket::Origin;
 use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
-use crate::actors::roles::notification::task::{Begun, Course, Way, message, save, sent};
+use crate::actors::roles::notification::task::{Begun, DeliveryTask, Way, message, save, sent};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::recent::Recent;
-use crate::actors::runtime::tasks::{Courses, Ended, Signal, at_once};
+use crate::actors::runtime::tasks::{Ended, Signal, Tasks, at_once};
 use crate::db::Write;
 use crate::domain::{Channel, CorrelationId, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
@@ -29,7 +29,7 @@ pub(crate) struct Turn {
 /// See the module.
 pub(crate) struct Notifier {
     cell: CellRef,
-    courses: Courses<Key, Turn>,
+    tasks: Tasks<Key, Turn>,
     board: Rc<NoticeBoard>,
     /// The channels whose stored notices are being read.
     reading: Vec<Channel>,
@@ -37,17 +37,17 @@ pub(crate) struct Notifier {
     withdrawn: Recent<OrderId>,
     /// How many writes of an order are on their way: until they are stored its rows do not tell what was sent.
     recording: HashMap<OrderId, u8>,
-    /// Orders from before this life may have been told already.
+    /// Orders from before this incarnation may have been told already.
     born: Timestamp,
 }
 
 impl Notifier {
     pub(crate) fn new(cell: CellRef) -> Self {
-        let courses = Courses::new(cell.node.settings.notice_calls);
+        let tasks = Tasks::new(cell.node.settings.notice_calls);
         let born = cell.node.now();
         let cell_limit = cell.node.settings.open_limit;
         let board = Rc::default();
-        Self { cell, courses, board, reading: Vec::new(), withdrawn: Recent::new(cell_limit), recording: HashMap::new(), born }
+        Self { cell, tasks, board, reading: Vec::new(), withdrawn: Recent::new(cell_limit), recording: HashMap::new(), born }
     }
 
     fn take(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
@@ -112,7 +112,7 @@ impl Notifier {
         let channels = deliver.order.as_ref().map_or(crate::domain::Channels::BOTH, |order| order.channels());
         for channel in channels.iter() {
             let key = (event.order, NoticeKind::Confirmation, channel);
-            if self.courses.raise(&key) {
+            if self.tasks.raise(&key) {
                 continue;
             }
             self.record_withdrawn(key, event.shard, event.correlation);
@@ -139,16 +139,16 @@ impl Notifier {
     }
 
     fn admit(&mut self, key: Key, turn: Turn) {
-        let must_wait = self.board.is_held(key.2, self.cell.steady_ms()) || self.courses.len() >= self.cell.node.settings.notice_calls;
-        if let Some(order) = turn.order.as_ref().filter(|_| must_wait && !self.courses.has(&key)) {
+        let must_wait = self.board.is_held(key.2, self.cell.steady_ms()) || self.tasks.len() >= self.cell.node.settings.notice_calls;
+        if let Some(order) = turn.order.as_ref().filter(|_| must_wait && !self.tasks.has(&key)) {
             return self.put_off(key, order);
         }
-        if let Some((turn, signal)) = self.courses.admit(key, turn) {
+        if let Some((turn, signal)) = self.tasks.admit(key, turn) {
             self.begin(key, turn, signal);
         }
     }
 
-    /// A provider that takes the notice at once is done with here; the rest is a course.
+    /// A provider that takes the notice at once is done with here; the rest is a task.
     fn begin(&mut self, key: Key, turn: Turn, signal: Signal) {
         let mut failed = None;
         let may_send = turn.order.as_ref().is_some_and(|order| self.cell.may_send(order.shard));
@@ -173,24 +173,25 @@ impl Notifier {
     fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal) {
         let is_under_way = matches!(begun, Some(Begun::Call(_)));
         let sending = turn.order.as_ref().filter(|_| is_under_way).map(|order| self.cell.begin_sending(order.shard));
-        let course = Course { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, board: self.board.clone(), sending };
-        self.courses.launch(key, course.run(turn.order, turn.way, begun));
+        let task =
+            DeliveryTask { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, board: self.board.clone(), sending };
+        self.tasks.launch(key, task.run(turn.order, turn.way, begun));
     }
 
-    /// One notice's course has panicked: the others go on, and this one is begun again.
+    /// One notice's task has panicked: the others go on, and this one is begun again.
     fn panicked(&self, key: Key, cause: &str, ctx: &mut Context<Self>) {
         // Its order may rest by now, so nobody but this actor asks again.
         let delay = Duration::from_millis(self.cell.node.settings.restart_backoff.most_ms);
         ctx.run_later(delay, move |actor, _| actor.admit(key, Turn { order: None, way: Way::AskFirst }));
-        self.cell.node.counters.fare(ActorKind::Notifier).restarted(cause);
-        tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's course panicked; it is begun again");
+        self.cell.node.counters.stats(ActorKind::Notifier).restarted(cause);
+        tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's task panicked; it is begun again");
     }
 
     fn ended(&mut self, key: &Key) {
-        if let Some((key, turn, signal)) = self.courses.end(key) {
+        if let Some((key, turn, signal)) = self.tasks.end(key) {
             self.run(key, turn, None, signal);
         }
-        self.cell.node.set_waiting(ActorKind::Notifier, self.cell.index, self.courses.len());
+        self.cell.node.set_waiting(ActorKind::Notifier, self.cell.index, self.tasks.len());
     }
 
     /// It waits in the database for its turn, and its order rests.
@@ -207,7 +208,7 @@ impl Notifier {
         let now_ms = self.cell.steady_ms();
         for channel in Channel::ALL {
             // Those under way are the first of the page that is read: it is worth its reading when half of them are done.
-            let has_room = self.courses.len() * 2 < self.cell.node.settings.notice_calls;
+            let has_room = self.tasks.len() * 2 < self.cell.node.settings.notice_calls;
             if !has_room || self.reading.contains(&channel) || !self.board.take_due(channel, now_ms) {
                 continue;
             }
@@ -237,7 +238,7 @@ impl Notifier {
             let wait = task.next_try_at.map_or(0, |at| at.ms_since(now));
             let key = (task.order, task.kind, channel);
             // One that is under way says itself when it is due again; it is looked for all the same.
-            if wait > 0 || self.courses.has(&key) || self.courses.len() >= most {
+            if wait > 0 || self.tasks.has(&key) || self.tasks.len() >= most {
                 self.board.note(channel, now_ms + wait.max(LOOK_AGAIN_MS));
             } else {
                 self.admit(key, Turn { order: None, way: Way::AskFirst });
@@ -262,7 +263,7 @@ impl Actor for Notifier {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
-        let ended = self.courses.stream();
+        let ended = self.tasks.stream();
         ctx.add_stream(ended);
         self.cell.count(ActorKind::Notifier, 1);
         self.cell.node.faults.pass(Point::NotifierStarted, None);
@@ -282,7 +283,7 @@ impl StreamHandler<Ended<Key>> for Notifier {
             self.panicked(key, &cause, ctx);
         }
         // It was told to stop when it had ended already, its notice stored to be sent later.
-        if self.courses.is_raised(&key) {
+        if self.tasks.is_raised(&key) {
             let correlation = self.cell.known_order(key.0).map_or(CorrelationId(key.0.0), |order| order.correlation);
             self.record_withdrawn(key, self.cell.node.shards().of(key.0), correlation);
         }

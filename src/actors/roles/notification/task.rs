@@ -8,8 +8,8 @@ use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{
-    Channel, CorrelationId, DeadLetter, Event, EventBody, LetterKind, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard,
-    Text, Timestamp,
+    Channel, CorrelationId, DeadLetter, DeadLetterKind, Event, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role,
+    Shard, Text, Timestamp,
 };
 use crate::providers::{Call, Email, ProviderError, Sms};
 use std::rc::Rc;
@@ -42,15 +42,15 @@ pub(crate) enum Begun {
     Failed(ProviderError),
 }
 
-/// One notice's course.
-pub(crate) struct Course {
+/// One notice's task.
+pub(crate) struct DeliveryTask {
     pub(crate) cell: CellRef,
     pub(crate) id: OrderId,
     pub(crate) kind: NoticeKind,
     pub(crate) channel: Channel,
     pub(crate) signal: Signal,
     pub(crate) board: Rc<NoticeBoard>,
-    /// Keeps the shard here while a call is under way that began before the course.
+    /// Keeps the shard here while a call is under way that began before the task.
     pub(crate) sending: Option<Sending>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u
     save(task, order.shard, order.correlation, Some(event), None)
 }
 
-/// Hands the notice to its provider; none where the customer gave no address.
+/// MessageProcessor the notice to its provider; none where the customer gave no address.
 pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Channel) -> Option<Call<()>> {
     let id = NoticeTask::new(order, kind, channel, order.created_at).id();
     let contact = order.contact.as_deref();
@@ -105,7 +105,7 @@ fn subject(kind: NoticeKind) -> &'static str {
     }
 }
 
-impl Course {
+impl DeliveryTask {
     pub(crate) async fn run(mut self, order: Option<Arc<Order>>, way: Way, begun: Option<Begun>) {
         self.cell.node.faults.pass(Point::NotifierCourse, Some(self.id));
         let order = match order {
@@ -273,7 +273,7 @@ impl Course {
                 "notice-failed"
             }
         };
-        DeadLetter::about(order.id, order.shard, LetterKind::Notice, number, Role::Notification, &step, now).because(
+        DeadLetter::about(order.id, order.shard, DeadLetterKind::Notice, number, Role::Notification, &step, now).because(
             cause,
             &error.to_string(),
             tries,

@@ -1,4 +1,4 @@
-//! When an order's deadline falls due, by the steady clock. It is reckoned from the wall clock once in an actor's life; from then on
+//! When an order's deadline falls due, by the steady clock. It is reckoned from the wall clock once in an actor's incarnation; from then on
 //! a wall clock that jumps changes nothing, so that stock is held as long as was promised and no longer. A deadline that fell due
 //! while nobody looked after the order falls due at once.
 

@@ -17,8 +17,8 @@ const ORDER_MAILBOX: usize = 64;
 struct Entry {
     addr: Addr<OrderActor>,
     order: Arc<Order>,
-    /// Which life of this order's actor; a death report of an older one is void.
-    life: u64,
+    /// Which incarnation of this order's actor; a death report of an older one is void.
+    incarnation: u64,
 }
 
 /// See the module.
@@ -31,12 +31,12 @@ pub(crate) type OrderActorsRef = Rc<OrderActors>;
 impl OrderActors {
     /// Starts an order's actor.
     pub(crate) fn start(&self, cell: &CellRef, order: Arc<Order>, begin: Begin) -> Addr<OrderActor> {
-        let life = cell.next_life();
-        let actor = OrderActor::new(cell.clone(), order.clone(), begin, life);
+        let incarnation = cell.next_incarnation();
+        let actor = OrderActor::new(cell.clone(), order.clone(), begin, incarnation);
         let mut ctx = Context::new();
         ctx.set_mailbox_capacity(ORDER_MAILBOX);
         let addr = ctx.run(actor);
-        self.0.borrow_mut().insert(order.id, Entry { addr: addr.clone(), order, life });
+        self.0.borrow_mut().insert(order.id, Entry { addr: addr.clone(), order, incarnation });
         addr
     }
 
@@ -45,8 +45,8 @@ impl OrderActors {
     }
 
     /// The order's actor, and which of its lives it is.
-    pub(crate) fn life(&self, id: OrderId) -> Option<(Addr<OrderActor>, u64)> {
-        self.0.borrow().get(&id).map(|entry| (entry.addr.clone(), entry.life))
+    pub(crate) fn incarnation(&self, id: OrderId) -> Option<(Addr<OrderActor>, u64)> {
+        self.0.borrow().get(&id).map(|entry| (entry.addr.clone(), entry.incarnation))
     }
 
     pub(crate) fn ids(&self) -> Vec<OrderId> {
@@ -69,9 +69,9 @@ impl LiveOrders for OrderActors {
         }
     }
 
-    fn remove(&self, id: OrderId, life: u64) {
+    fn remove(&self, id: OrderId, incarnation: u64) {
         let mut orders = self.0.borrow_mut();
-        if orders.get(&id).is_some_and(|entry| entry.life == life) {
+        if orders.get(&id).is_some_and(|entry| entry.incarnation == incarnation) {
             orders.remove(&id);
         }
     }

@@ -20,7 +20,7 @@ use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{Channel, DeadLetter, EventBody, LetterKind, NoticeKind, Order, OrderStatus, Role, Timestamp};
+use crate::domain::{Channel, DeadLetter, DeadLetterKind, EventBody, NoticeKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
@@ -75,12 +75,12 @@ pub(crate) struct OrderActor {
     notices_stored: Vec<(NoticeKind, Channel)>,
     /// The notifier is elsewhere and has been asked: nobody says here that it has stored anything.
     asked_far: bool,
-    life: u64,
+    incarnation: u64,
     done: bool,
 }
 
 impl OrderActor {
-    pub(crate) fn new(cell: CellRef, order: Arc<Order>, begin: Begin, life: u64) -> Self {
+    pub(crate) fn new(cell: CellRef, order: Arc<Order>, begin: Begin, incarnation: u64) -> Self {
         cell.count(ActorKind::Order, 1);
         Self {
             cell,
@@ -100,7 +100,7 @@ impl OrderActor {
             slot: None,
             notices_stored: Vec::new(),
             asked_far: false,
-            life,
+            incarnation,
             done: false,
         }
     }
@@ -202,7 +202,7 @@ impl OrderActor {
                 Ok(())
             }
             OrderCommand::Park { step, cause, detail, tries, role } => {
-                let letter = DeadLetter::about(self.order.id, self.order.shard, LetterKind::Step, 0, role, step, now).because(
+                let letter = DeadLetter::about(self.order.id, self.order.shard, DeadLetterKind::Step, 0, role, step, now).because(
                     cause.as_str(),
                     detail.as_str(),
                     tries,
@@ -238,7 +238,7 @@ impl OrderActor {
             letters: effects.letters,
             at: now,
         };
-        self.cell.submit(Origin::Order(self.order.shard, self.order.id, self.life), write);
+        self.cell.submit(Origin::Order(self.order.shard, self.order.id, self.incarnation), write);
         self.pass(Point::OrderSave);
     }
 
@@ -314,7 +314,7 @@ impl OrderActor {
     fn leave(&mut self) {
         self.done = true;
         self.count_open(false);
-        self.cell.leave(self.order.id, self.life);
+        self.cell.leave(self.order.id, self.incarnation);
     }
 
     /// Ends, and has the supervisor start the order from what is stored.
@@ -360,7 +360,7 @@ impl Actor for OrderActor {
                 let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
                 self.cell.node.journal.submit_with(
                     self.cell.epoch(),
-                    Origin::Order(self.order.shard, self.order.id, self.life),
+                    Origin::Order(self.order.shard, self.order.id, self.incarnation),
                     write,
                     ticket,
                 );
@@ -385,7 +385,7 @@ impl Actor for OrderActor {
     /// Runs also while a panic unwinds.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         if std::thread::panicking() {
-            self.cell.report_death(ActorKind::Order, Some((self.order.id, self.life)));
+            self.cell.report_death(ActorKind::Order, Some((self.order.id, self.incarnation)));
         }
     }
 }
@@ -472,11 +472,11 @@ impl Handler<Stored> for OrderActor {
             Outcome::Refused(_) if is_placing => self.leave(),
             // The record does not say what is stored any more: start again from what is.
             Outcome::Refused(why) => {
-                invariant::broken("an order's record was refused by the database", &why);
+                invariant::violated("an order's record was refused by the database", &why);
                 self.begin_anew();
             }
             Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
-                invariant::broken("an order's write got another kind's answer", "order");
+                invariant::violated("an order's write got another kind's answer", "order");
             }
         }
     }

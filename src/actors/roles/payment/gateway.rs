@@ -8,7 +8,7 @@ use crate::actors::protocol::ticket::Origin;
 use crate::actors::roles::payment::task;
 use crate::actors::roles::payment::task::{Begun, Goal};
 use crate::actors::runtime::faults::Point;
-use crate::actors::runtime::tasks::{Courses, Ended, Signal, at_once};
+use crate::actors::runtime::tasks::{Ended, Signal, Tasks, at_once};
 use crate::domain::{EventBody, Order, OrderId, Role, Shard};
 use crate::providers::Charge;
 use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
@@ -24,13 +24,13 @@ pub(crate) struct Turn {
 /// See the module.
 pub(crate) struct PaymentGateway {
     cell: CellRef,
-    courses: Courses<OrderId, Turn>,
+    tasks: Tasks<OrderId, Turn>,
 }
 
 impl PaymentGateway {
     pub(crate) fn new(cell: CellRef) -> Self {
-        let courses = Courses::new(cell.node.settings.payment_calls);
-        Self { cell, courses }
+        let tasks = Tasks::new(cell.node.settings.payment_calls);
+        Self { cell, tasks }
     }
 
     fn take(&mut self, deliver: &Deliver) {
@@ -38,7 +38,7 @@ impl PaymentGateway {
         let goal = match event.body.content() {
             EventBody::InventoryReserved { .. } => Goal::Charge { ask_first: deliver.repeat },
             EventBody::OrderCancelRequested { .. } => {
-                if self.courses.raise(&event.order) {
+                if self.tasks.raise(&event.order) {
                     return;
                 }
                 Goal::Undo
@@ -62,12 +62,12 @@ impl PaymentGateway {
             | EventBody::StepParked { .. } => return,
         };
         let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
-        if let Some((turn, signal)) = self.courses.admit(event.order, turn) {
+        if let Some((turn, signal)) = self.tasks.admit(event.order, turn) {
             self.begin(event.order, turn, signal);
         }
     }
 
-    /// A provider that answers at once is done with here; the rest is a course.
+    /// A provider that answers at once is done with here; the rest is a task.
     fn begin(&mut self, id: OrderId, turn: Turn, signal: Signal) {
         let mut begun = None;
         if let (Some(order), Goal::Charge { ask_first: false }) = (&turn.order, turn.goal)
@@ -96,22 +96,22 @@ impl PaymentGateway {
     }
 
     fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal) {
-        let course = task::Course { cell: self.cell.clone(), id, shard: turn.shard, signal };
-        self.courses.launch(id, course.run(turn.order, turn.goal, begun));
+        let task = task::PaymentTask { cell: self.cell.clone(), id, shard: turn.shard, signal };
+        self.tasks.launch(id, task.run(turn.order, turn.goal, begun));
     }
 
     fn ended(&mut self, id: OrderId) {
         self.cell.node.forget_retry(id);
-        if let Some((id, turn, signal)) = self.courses.end(&id) {
+        if let Some((id, turn, signal)) = self.tasks.end(&id) {
             self.run(id, turn, None, signal);
         }
-        self.cell.node.set_waiting(ActorKind::PaymentGateway, self.cell.index, self.courses.len());
+        self.cell.node.set_waiting(ActorKind::PaymentGateway, self.cell.index, self.tasks.len());
     }
 
-    /// One order's course has panicked: the others go on, and this order is driven again.
+    /// One order's task has panicked: the others go on, and this order is driven again.
     fn panicked(&self, id: OrderId, cause: &str) {
-        self.cell.node.counters.fare(ActorKind::PaymentGateway).restarted(cause);
-        tracing::error!(actor = "payment-gateway", order.id = %id, cause = %cause, "a payment's course panicked; its order is driven again");
+        self.cell.node.counters.stats(ActorKind::PaymentGateway).restarted(cause);
+        tracing::error!(actor = "payment-gateway", order.id = %id, cause = %cause, "a payment's task panicked; its order is driven again");
         self.cell.wake_after(self.cell.node.settings.restart_backoff.after(1), id, Alarm::Nudge);
     }
 }
@@ -121,7 +121,7 @@ impl Actor for PaymentGateway {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.cell.node.role_mailbox());
-        let ended = self.courses.stream();
+        let ended = self.tasks.stream();
         ctx.add_stream(ended);
         self.cell.count(ActorKind::PaymentGateway, 1);
         self.cell.node.faults.pass(Point::PaymentGatewayStarted, None);

@@ -26,7 +26,7 @@ pub(crate) const REFUND: &str = "refund";
 /// The step of giving back money of which no row tells.
 pub(crate) const STRAY_REFUND: &str = "stray-refund";
 
-/// What a course is for.
+/// What a task is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Goal {
     /// Take the money. `ask_first`: it may have been tried before.
@@ -92,15 +92,15 @@ impl Attempt {
     }
 }
 
-/// One order's course.
-pub(crate) struct Course {
+/// One order's task.
+pub(crate) struct PaymentTask {
     pub(crate) cell: CellRef,
     pub(crate) id: OrderId,
     pub(crate) shard: Shard,
     pub(crate) signal: Signal,
 }
 
-impl Course {
+impl PaymentTask {
     pub(crate) async fn run(self, order: Option<Arc<Order>>, goal: Goal, begun: Option<Begun>) {
         // What was given up is told where it was: by a dead letter, or by the order that asks again.
         let _ended = self.try_run(order, goal, begun).await;

@@ -1,9 +1,9 @@
-//! What has gone wrong in one payment's course, and whether it is tried again.
+//! What has gone wrong in one payment's task, and whether it is tried again.
 
 use crate::providers::ProviderError;
 use crate::saga::policy::Retry;
 
-/// What has gone wrong in a course so far.
+/// What has gone wrong in a task so far.
 #[derive(Default)]
 pub(crate) struct Trouble {
     /// Failed calls that count as tries.

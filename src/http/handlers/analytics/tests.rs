@@ -5,8 +5,8 @@ use crate::actors::{ActorCount, ActorsReport, Step, StepTimes};
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use crate::db::{Batch, NewWriter, Store, Write, WriterState};
 use crate::domain::{
-    CorrelationId, CustomerId, Event, EventBody, Line, LoggedEvent, Money, Order, OrderId, ProductId, Quantity, Shard, Shards, Tally, Text,
-    WriterId,
+    CorrelationId, CustomerId, Event, EventBody, LoggedEvent, Money, Order, OrderId, OrderLine, ProductId, Quantity, Shard, Shards, Tally,
+    Text, WriterId,
 };
 use crate::http::numbers::view;
 use actix_web::test::TestRequest;
@@ -77,8 +77,11 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
 
 /// A confirmed order of two teapots that was placed at `at`.
 fn confirmed(at: Timestamp) -> Vec<LoggedEvent> {
-    let lines =
-        vec![Line { product: ProductId(Uuid::from_u128(7)), quantity: Quantity::new(2).unwrap(), price: Money::from_minor(1999).unwrap() }];
+    let lines = vec![OrderLine {
+        product: ProductId(Uuid::from_u128(7)),
+        quantity: Quantity::new(2).unwrap(),
+        price: Money::from_minor(1999).unwrap(),
+    }];
     let order = Arc::new(Order {
         id: OrderId::from_parts(u64::try_from(at.0 / 1000).unwrap(), [1; 10]),
         shard: Shard(0),

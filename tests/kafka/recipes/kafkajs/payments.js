@@ -14,9 +14,9 @@ const [brokers, prefix, contracts] = process.argv.slice(2);
 const ajv = new Ajv();
 addFormats(ajv);
 const valid = new Map(
-  fs.readdirSync(path.join(contracts, 'written')).map((file) => [
+  fs.readdirSync(path.join(contracts, 'produced')).map((file) => [
     `ordermill.${path.basename(file, '.json')}.v1`,
-    ajv.compile(JSON.parse(fs.readFileSync(path.join(contracts, 'written', file)))),
+    ajv.compile(JSON.parse(fs.readFileSync(path.join(contracts, 'produced', file)))),
   ]),
 );
 

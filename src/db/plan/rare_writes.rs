@@ -2,37 +2,37 @@
 
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::Outcome;
-use crate::domain::{DeadLetter, LetterId, LetterState, Text, Timestamp, WriterId};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Text, Timestamp, WriterId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is stored of a letter, as far as another word about it needs to know.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::db) struct StoredLetter {
-    pub(in crate::db) state: LetterState,
+    pub(in crate::db) state: DeadLetterState,
     pub(in crate::db) created_at: Timestamp,
 }
 
 /// What the rare writes change.
 #[derive(Default)]
-pub(in crate::db) struct Desk<'a> {
-    stored: HashMap<LetterId, StoredLetter>,
-    letters: BTreeMap<LetterId, DeadLetter>,
-    closed: BTreeMap<LetterId, (LetterState, Timestamp)>,
-    marked: BTreeMap<LetterId, &'a str>,
+pub(in crate::db) struct RareWrites<'a> {
+    stored: HashMap<DeadLetterId, StoredLetter>,
+    letters: BTreeMap<DeadLetterId, DeadLetter>,
+    closed: BTreeMap<DeadLetterId, (DeadLetterState, Timestamp)>,
+    marked: BTreeMap<DeadLetterId, &'a str>,
     audit: Vec<AuditEntry>,
     stored_positions: HashMap<WriterId, i64>,
     positions: BTreeMap<WriterId, i64>,
     numbers: BTreeMap<(i64, u8, &'a [u8]), i64>,
 }
 
-impl<'a> Desk<'a> {
-    pub(super) fn new(stored: HashMap<LetterId, StoredLetter>, stored_positions: HashMap<WriterId, i64>) -> Self {
+impl<'a> RareWrites<'a> {
+    pub(super) fn new(stored: HashMap<DeadLetterId, StoredLetter>, stored_positions: HashMap<WriterId, i64>) -> Self {
         Self { stored, stored_positions, ..Self::default() }
     }
 
     /// A failure that comes again opens its letter again; an open one keeps its place in the list.
     pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
-        let known = self.stored.get(&letter.id).filter(|known| known.state == LetterState::Open);
+        let known = self.stored.get(&letter.id).filter(|known| known.state == DeadLetterState::Open);
         let created_at = known.map_or(letter.created_at, |known| known.created_at);
         self.stored.insert(letter.id, StoredLetter { state: letter.state, created_at });
         self.closed.remove(&letter.id);
@@ -40,7 +40,7 @@ impl<'a> Desk<'a> {
         self.letters.insert(letter.id, DeadLetter { created_at, ..letter.clone() });
     }
 
-    pub(super) fn mark_letter(&mut self, id: LetterId, origin: &'a str) {
+    pub(super) fn mark_letter(&mut self, id: DeadLetterId, origin: &'a str) {
         match self.letters.get_mut(&id) {
             Some(letter) => letter.origin = Some(origin.to_owned()),
             None => drop(self.marked.insert(id, origin)),
@@ -49,13 +49,13 @@ impl<'a> Desk<'a> {
 
     pub(super) fn close_letter(
         &mut self,
-        id: LetterId,
-        state: LetterState,
+        id: DeadLetterId,
+        state: DeadLetterState,
         by: &Text<100>,
         note: Option<&Text<200>>,
         at: Timestamp,
     ) -> Outcome {
-        let Some(known) = self.stored.get_mut(&id).filter(|known| known.state == LetterState::Open) else { return Outcome::Missing };
+        let Some(known) = self.stored.get_mut(&id).filter(|known| known.state == DeadLetterState::Open) else { return Outcome::Missing };
         known.state = state;
         match self.letters.get_mut(&id) {
             Some(letter) => (letter.state, letter.closed_at) = (state, Some(at)),
@@ -98,12 +98,12 @@ impl<'a> Desk<'a> {
     }
 
     /// The stored letters that were closed.
-    pub(in crate::db) fn closed(&self) -> impl Iterator<Item = (LetterId, LetterState, Timestamp)> {
+    pub(in crate::db) fn closed(&self) -> impl Iterator<Item = (DeadLetterId, DeadLetterState, Timestamp)> {
         self.closed.iter().map(|(id, (state, at))| (*id, *state, *at))
     }
 
     /// The stored letters whose origin is replaced.
-    pub(in crate::db) fn marked(&self) -> impl Iterator<Item = (LetterId, &'a str)> {
+    pub(in crate::db) fn marked(&self) -> impl Iterator<Item = (DeadLetterId, &'a str)> {
         self.marked.iter().map(|(id, origin)| (*id, *origin))
     }
 

@@ -3,19 +3,19 @@
 use super::error::Failure;
 use super::rows;
 use super::statement::{Id, Sql, Value, select, sql};
-use crate::db::read::{LetterFilter, LetterGroup, LetterPlace, Page};
-use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Role, Timestamp};
+use crate::db::read::{DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Page};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Role, Timestamp};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
-type LetterTypes =
+type DeadLetterTypes =
     (Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text, Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>);
-type LetterRow = (Id, String, String, Option<Id>, Option<i64>, String, String, String, i64, String, i64, Option<i64>, Option<String>);
+type DeadLetterRow = (Id, String, String, Option<Id>, Option<i64>, String, String, String, i64, String, i64, Option<i64>, Option<String>);
 
 sql!(
     OneLetter,
     "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
-     FROM dead_letters WHERE id = ?" => LetterTypes
+     FROM dead_letters WHERE id = ?" => DeadLetterTypes
 );
 /// A list of letters: of what one index finds, newest first, what passes the filter; and how far a page may look.
 macro_rules! letter_list {
@@ -29,7 +29,7 @@ macro_rules! letter_list {
                 " AND (created_at, id) < (?, ?) AND (created_at, id) >= (?, ?) \
                  AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
                  ORDER BY created_at DESC, id DESC LIMIT ?"
-            ) => LetterTypes
+            ) => DeadLetterTypes
         );
         sql!(
             $end,
@@ -51,10 +51,10 @@ sql!(
      GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, BigInt)
 );
 
-fn letter(row: LetterRow) -> Result<DeadLetter, Failure> {
+fn letter(row: DeadLetterRow) -> Result<DeadLetter, Failure> {
     let (Id(id), kind, role, order, shard, step, cause, detail, tries, state, created_at, closed_at, origin) = row;
     Ok(DeadLetter {
-        id: LetterId(id),
+        id: DeadLetterId(id),
         kind: letter_kind(&kind)?,
         role: Role::from_name(&role).ok_or(Failure::Column("a role"))?,
         order: order.map(|Id(id)| OrderId(id)),
@@ -63,42 +63,42 @@ fn letter(row: LetterRow) -> Result<DeadLetter, Failure> {
         cause: rows::text(&cause)?,
         detail: rows::text(&detail)?,
         tries: rows::count(tries)?,
-        state: LetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?,
+        state: DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?,
         created_at: Timestamp(created_at),
         closed_at: closed_at.map(Timestamp),
         origin,
     })
 }
 
-fn letter_kind(name: &str) -> Result<LetterKind, Failure> {
-    LetterKind::from_name(name).ok_or(Failure::Column("a letter's kind"))
+fn letter_kind(name: &str) -> Result<DeadLetterKind, Failure> {
+    DeadLetterKind::from_name(name).ok_or(Failure::Column("a letter's kind"))
 }
 
-pub(super) fn one(conn: &mut SqliteConnection, id: LetterId) -> Result<Option<DeadLetter>, Failure> {
-    select::<_, LetterRow, 1>(conn, OneLetter, [Value::id(&id.0)])?.into_iter().next().map(letter).transpose()
+pub(super) fn one(conn: &mut SqliteConnection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failure> {
+    select::<_, DeadLetterRow, 1>(conn, OneLetter, [Value::id(&id.0)])?.into_iter().next().map(letter).transpose()
 }
 
-/// See [`LetterFilter`].
-pub(super) fn list(conn: &mut SqliteConnection, filter: &LetterFilter) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+/// See [`DeadLetterFilter`].
+pub(super) fn list(conn: &mut SqliteConnection, filter: &DeadLetterFilter) -> Result<Page<DeadLetter, DeadLetterPlace>, Failure> {
     match (filter.order, filter.state) {
         (Some(_), _) => list_by(conn, (LettersOfOrder, EndOfOrder), filter),
-        (None, Some(LetterState::Open)) => list_by(conn, (LettersOpen, EndOpen), filter),
+        (None, Some(DeadLetterState::Open)) => list_by(conn, (LettersOpen, EndOpen), filter),
         (None, _) => list_by(conn, (LettersByTime, EndByTime), filter),
     }
 }
 
-fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (BigInt, Binary)>>(
+fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (BigInt, Binary)>>(
     conn: &mut SqliteConnection,
     (list, end): (L, E),
-    filter: &LetterFilter,
-) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+    filter: &DeadLetterFilter,
+) -> Result<Page<DeadLetter, DeadLetterPlace>, Failure> {
     let order = || filter.order.as_ref().map_or(Value::Null, |order| Value::id(&order.0));
     let (before, before_id) = filter.before.map_or((i64::MAX, uuid::Uuid::max()), |(at, id)| (at.0, id.0));
     let mut last = None;
     if !filter.passes_all() {
         // Asked first: what is newer than that is not behind it.
         let values = [order(), Value::Int(before), Value::id(&before_id), Value::Int(filter.scan.before_last())];
-        last = select::<_, (i64, Id), 4>(conn, end, values)?.pop().map(|(at, Id(id))| (Timestamp(at), LetterId(id)));
+        last = select::<_, (i64, Id), 4>(conn, end, values)?.pop().map(|(at, Id(id))| (Timestamp(at), DeadLetterId(id)));
     }
     let (lowest, lowest_id) = last.map_or((i64::MIN, uuid::Uuid::nil()), |(at, id)| (at.0, id.0));
     let values = [
@@ -112,16 +112,16 @@ fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (BigInt, Binary)>>(
         Value::text_or_null(filter.cause.as_deref()),
         Value::Int(i64::from(filter.limit) + 1),
     ];
-    let rows = select::<_, LetterRow, 9>(conn, list, values)?.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let rows = select::<_, DeadLetterRow, 9>(conn, list, values)?.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
-pub(super) fn groups(conn: &mut SqliteConnection) -> Result<Vec<LetterGroup>, Failure> {
+pub(super) fn groups(conn: &mut SqliteConnection) -> Result<Vec<DeadLetterGroup>, Failure> {
     select::<_, (String, String, String, i64, i64), 0>(conn, Groups, [])?
         .into_iter()
         .map(|(kind, cause, step, count, oldest)| {
             let count = u64::try_from(count).unwrap_or(0);
-            Ok(LetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: Timestamp(oldest) })
+            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: Timestamp(oldest) })
         })
         .collect()
 }

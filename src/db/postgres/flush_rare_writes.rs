@@ -4,7 +4,7 @@ use super::error::Failure;
 use super::open::small;
 use super::statement::{Value, sql, time};
 use crate::db::codec;
-use crate::db::plan::{Answers, Cluster, Desk, Handed};
+use crate::db::plan::{Answers, Cluster, Handed, RareWrites};
 use crate::db::postgres::script::{Script, int4};
 use crate::db::write::KeptAnswer;
 use crate::domain::{Event, Order};
@@ -80,9 +80,9 @@ pub(super) fn add_answers(script: &mut Script, answers: &Answers) -> Result<(), 
 }
 
 /// Adds what has changed of letters, audit and analytics.
-pub(super) fn add_desk(script: &mut Script, desk: &Desk<'_>) {
-    letters(script, desk);
-    let closed: Vec<_> = desk.closed().collect();
+pub(super) fn add_rare_writes(script: &mut Script, rare: &RareWrites<'_>) {
+    letters(script, rare);
+    let closed: Vec<_> = rare.closed().collect();
     script.add(closed.len(), CloseLetters, || {
         [
             Value::Ids(closed.iter().map(|(id, ..)| id.0).collect()),
@@ -90,14 +90,14 @@ pub(super) fn add_desk(script: &mut Script, desk: &Desk<'_>) {
             Value::Times(closed.iter().map(|(.., at)| time(*at)).collect()),
         ]
     });
-    let marked: Vec<_> = desk.marked().collect();
+    let marked: Vec<_> = rare.marked().collect();
     script.add(marked.len(), MarkLetters, || {
         [
             Value::Ids(marked.iter().map(|(id, _)| id.0).collect()),
             Value::Texts(marked.iter().map(|(_, origin)| (*origin).to_owned()).collect()),
         ]
     });
-    let audit = desk.audit();
+    let audit = rare.audit();
     script.add(audit.len(), AddAudit, || {
         [
             Value::Times(audit.iter().map(|entry| time(entry.at)).collect()),
@@ -107,14 +107,14 @@ pub(super) fn add_desk(script: &mut Script, desk: &Desk<'_>) {
             Value::TextsOrNull(audit.iter().map(|entry| entry.note.clone()).collect()),
         ]
     });
-    let (moved, new): (Vec<_>, Vec<_>) = desk.positions().partition(|(.., stored)| stored.is_some());
+    let (moved, new): (Vec<_>, Vec<_>) = rare.positions().partition(|(.., stored)| stored.is_some());
     let columns = |rows: Vec<(crate::domain::WriterId, i64, Option<i64>)>| {
         let (sources, seqs) = rows.into_iter().map(|(source, seq, _)| (source.0, seq)).unzip();
         [Value::Ints(sources), Value::Ints(seqs)]
     };
     script.add(moved.len(), MovePositions, || columns(moved));
     script.add(new.len(), NewPositions, || columns(new));
-    let numbers: Vec<_> = desk.numbers().collect();
+    let numbers: Vec<_> = rare.numbers().collect();
     script.add(numbers.len(), AddNumbers, || {
         [
             Value::Ints(numbers.iter().map(|(minute, ..)| *minute).collect()),
@@ -125,8 +125,8 @@ pub(super) fn add_desk(script: &mut Script, desk: &Desk<'_>) {
     });
 }
 
-fn letters(script: &mut Script, desk: &Desk<'_>) {
-    let letters: Vec<_> = desk.letters().collect();
+fn letters(script: &mut Script, rare: &RareWrites<'_>) {
+    let letters: Vec<_> = rare.letters().collect();
     script.add(letters.len(), PutLetters, || {
         let rows = || letters.iter();
         [

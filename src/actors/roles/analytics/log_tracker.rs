@@ -48,7 +48,7 @@ pub(super) enum Saved {
 
 /// All sources. A source is in here while something of it may be missing in the stored numbers, and while `unsaved` is of it.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct LogTracker {
     bounds: Bounds,
     sources: BTreeMap<WriterId, Source>,
     /// Ends of logs that were heard of but whose position is not loaded yet.
@@ -74,7 +74,7 @@ struct Source {
     held_events: usize,
 }
 
-impl Book {
+impl LogTracker {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self { bounds, sources: BTreeMap::new(), heard: BTreeMap::new(), due: VecDeque::new(), unsaved: None, follows: false }
     }
@@ -177,7 +177,7 @@ impl Book {
         self.unsaved.clone()
     }
 
-    /// Takes the outcome of the last [`Book::next_save`]. `false`: positions must be loaded.
+    /// Takes the outcome of the last [`LogTracker::next_save`]. `false`: positions must be loaded.
     pub(super) fn saved(&mut self, outcome: Saved) -> bool {
         let Some(increment) = self.unsaved.take() else { return true };
         match outcome {

@@ -37,7 +37,7 @@ pub fn sale(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<Arc<
 
 /// Counts what the record of `order` tells. Not counted, because the record does not tell it: notices (their rows do), and answers
 /// that contradicted the first (each has its dead letter).
-pub fn recount(order: &Arc<Order>, record: &Record, tally: &mut Tally) {
+pub fn replay(order: &Arc<Order>, record: &Record, tally: &mut Tally) {
     let mut undo_asked = record.facts.undo_asked;
     for entry in &record.history {
         let Some(kind) = entry.event() else { continue };
@@ -128,7 +128,7 @@ mod tests {
             effects.events.iter().for_each(|event| count(&mut log, &record, event));
         }
         let mut tables = Tally::default();
-        recount(&order, &record, &mut tables);
+        replay(&order, &record, &mut tables);
         assert_eq!(tables.take(), log.take(), "{turns:?}");
     }
 

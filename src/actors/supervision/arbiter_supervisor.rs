@@ -1,4 +1,4 @@
-//! The keeper of an arbiter: a plain task that outlives all its actors. It starts them, hears of their deaths, and starts them
+//! The supervisor of an arbiter: a plain task that outlives all its actors. It starts them, hears of their deaths, and starts them
 //! again: an order or a role alone, the router or the supervisor together, with all orders.
 
 use super::supervisor::Supervisor;
@@ -30,7 +30,7 @@ use tokio::time::MissedTickBehavior;
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Runs the cell `index` of a node until its arbiter ends.
-pub(crate) async fn keep(index: usize, node: Arc<Node>) {
+pub(crate) async fn supervise(index: usize, node: Arc<Node>) {
     death::watch_this_thread();
     let (deaths, mut reports) = mpsc::unbounded_channel();
     let orders = OrderActorsRef::default();
@@ -58,11 +58,11 @@ pub(crate) async fn keep(index: usize, node: Arc<Node>) {
     }
 }
 
-fn order_died(cell: &CellRef, (order, life): (OrderId, u64), cause: String) {
+fn order_died(cell: &CellRef, (order, incarnation): (OrderId, u64), cause: String) {
     tracing::error!(actor = "order", order.id = %order, cause = %cause, "an actor panicked; it starts again from what is stored");
     if let Some(supervisor) = &cell.addresses.borrow().supervisor {
         // While the supervisor is dead too, its own restart loads this order.
-        drop(supervisor.order_died.try_send(OrderDied { order, life, cause }));
+        drop(supervisor.order_died.try_send(OrderDied { order, incarnation, cause }));
     }
 }
 
@@ -75,7 +75,7 @@ async fn role_died(
     cause: String,
 ) {
     tracing::error!(actor = kind.name(), cause = %cause, "an actor panicked; it is started again");
-    let era = cell.era.get();
+    let generation = cell.generation.get();
     let (delay, proof) = {
         let mut health = health.borrow_mut();
         let part = || Health::new(&cell.node, format!("{} of cell {}", kind.name(), cell.index));
@@ -83,9 +83,9 @@ async fn role_died(
         (health.died(&cause), health.proof())
     };
     pause(delay).await;
-    let is_of_era = matches!(kind, ActorKind::Router | ActorKind::Supervisor);
+    let is_of_generation = matches!(kind, ActorKind::Router | ActorKind::Supervisor);
     // Else it was started anew meanwhile, together with the other one.
-    if !is_of_era || cell.era.get() == era {
+    if !is_of_generation || cell.generation.get() == generation {
         restart(&cell, &orders, kind);
     }
     tokio::time::sleep(proof).await;
@@ -116,7 +116,7 @@ fn start_role(cell: &CellRef, kind: ActorKind) {
             });
         }
         ActorKind::Order | ActorKind::Router | ActorKind::Supervisor | ActorKind::Journal | ActorKind::Analytics => {
-            invariant::broken("a death was reported to the wrong keeper", kind.name());
+            invariant::violated("a death was reported to the wrong arbiter supervisor", kind.name());
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Share {
 /// The part of `me` in the shards of one role. `hosts` are the live writers that host the role; `owners` has the shards that
 /// are a live writer's.
 #[must_use]
-pub fn share(shards: Shards, owners: &BTreeMap<Shard, WriterId>, hosts: &[WriterId], me: WriterId) -> Share {
+pub fn rebalance(shards: Shards, owners: &BTreeMap<Shard, WriterId>, hosts: &[WriterId], me: WriterId) -> Share {
     let mut hosts = hosts.to_vec();
     hosts.sort_unstable();
     hosts.dedup();
@@ -64,7 +64,7 @@ mod tests {
         for _ in 0..100 {
             let mut is_quiet = true;
             for host in hosts {
-                let Share { take, release } = share(shards, owners, hosts, *host);
+                let Share { take, release } = rebalance(shards, owners, hosts, *host);
                 is_quiet &= take.is_empty() && release.is_empty();
                 moves += take.len();
                 for shard in release {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn who_does_not_host_the_role_gives_its_shards_back() {
         let owners = BTreeMap::from([(Shard(1), WriterId(1)), (Shard(2), WriterId(2))]);
-        let share = share(Shards::new(4).unwrap(), &owners, &[WriterId(2)], WriterId(1));
+        let share = rebalance(Shards::new(4).unwrap(), &owners, &[WriterId(2)], WriterId(1));
         assert_eq!(share, Share { take: vec![], release: vec![Shard(1)] });
     }
 }

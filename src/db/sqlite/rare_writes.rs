@@ -3,9 +3,9 @@
 use super::error::Failure;
 use super::statement::{Id, Value, among, insert, run, select, sql};
 use crate::db::codec;
-use crate::db::plan::{Answers, Desk, Needs, Stored, StoredLetter};
+use crate::db::plan::{Answers, Needs, RareWrites, Stored, StoredLetter};
 use crate::db::write::KeptAnswer;
-use crate::domain::{LetterId, LetterState, Timestamp};
+use crate::domain::{DeadLetterId, DeadLetterState, Timestamp};
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::SqliteConnection;
 use std::collections::HashMap;
@@ -36,8 +36,8 @@ sql!(MovePosition, "INSERT INTO analytics_positions (writer, seq) VALUES ", " ON
 pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, stored: &mut Stored) -> Result<(), Failure> {
     let keys: Vec<&[u8]> = needs.letters.iter().map(|id| id.0.as_bytes().as_slice()).collect();
     for (Id(id), state, created_at) in among::<_, (Id, String, i64)>(conn, LettersAmong, &keys)? {
-        let state = LetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
-        stored.letters.insert(LetterId(id), StoredLetter { state, created_at: Timestamp(created_at) });
+        let state = DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
+        stored.letters.insert(DeadLetterId(id), StoredLetter { state, created_at: Timestamp(created_at) });
     }
     let keys: Vec<&[u8]> = needs.answers.iter().map(|key| key.key.as_slice()).collect();
     stored.answers = answers_among(conn, &keys)?;
@@ -72,7 +72,7 @@ pub(super) fn flush_answers(conn: &mut SqliteConnection, answers: &Answers) -> R
 }
 
 /// Writes what has changed.
-pub(super) fn flush(conn: &mut SqliteConnection, desk: &Desk<'_>) -> Result<(), Failure> {
+pub(super) fn flush(conn: &mut SqliteConnection, desk: &RareWrites<'_>) -> Result<(), Failure> {
     let letters: Vec<_> = desk
         .letters()
         .map(|letter| {

@@ -8,7 +8,8 @@ use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
 use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};
 use crate::domain::{
-    Address, CancelledBy, Contact, CorrelationId, CustomerId, Line, Money, Order, OrderId, OrderStatus, Revision, Role, Text, Timestamp,
+    Address, CancelledBy, Contact, CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, Revision, Role, Text,
+    Timestamp,
 };
 use crate::saga::policy::Backoff;
 use crate::saga::{Rejection, Shipment};
@@ -26,7 +27,7 @@ pub struct NewOrder {
     /// Who orders.
     pub customer: CustomerId,
     /// What.
-    pub lines: Vec<Line>,
+    pub lines: Vec<OrderLine>,
     /// The sum.
     pub total: Money,
     /// How the customer pays.
@@ -102,11 +103,11 @@ pub enum WriteError {
 
 /// The handle to a node's actors; cheap to clone, usable from any thread.
 #[derive(Clone)]
-pub struct Front {
+pub struct NodeHandle {
     pub(super) node: Arc<Node>,
 }
 
-impl Front {
+impl NodeHandle {
     pub(crate) fn new(node: Arc<Node>) -> Self {
         Self { node }
     }
@@ -119,7 +120,7 @@ impl Front {
         self.place_as(None, new, key, limit).await
     }
 
-    /// The same, under the id that another node has promised ([`Front::promise`]); none: a new one.
+    /// The same, under the id that another node has promised ([`NodeHandle::promise`]); none: a new one.
     ///
     /// # Errors
     /// See [`PlaceError`].
@@ -196,7 +197,7 @@ impl Front {
                 }
                 Ok(Outcome::Recorded) => {}
                 Ok(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
-                    invariant::broken("a placement got another kind's answer", "front");
+                    invariant::violated("a placement got another kind's answer", "handle");
                     return Err(PlaceError::Unknown(order.id));
                 }
                 // Its actor died. Unsent it is known not to be stored; else what is stored tells.

@@ -1,25 +1,25 @@
-//! The desk of dead letters, as readers see it.
+//! The rare of dead letters, as readers see it.
 
 use super::error::Failure;
 use super::rows;
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
-use crate::db::read::{LetterFilter, LetterGroup, LetterPlace, Page};
-use crate::domain::{DeadLetter, LetterId, LetterKind, LetterState, OrderId, Timestamp};
+use crate::db::read::{DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Page};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Timestamp};
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
 use uuid::Uuid;
 
-type LetterTypes = (
+type DeadLetterTypes = (
     (SqlUuid, Text, Text, Nullable<SqlUuid>, Nullable<SmallInt>, Text, Text),
     (Text, Integer, Text, Timestamptz, Nullable<Timestamptz>, Nullable<Text>),
 );
-type LetterRow =
+type DeadLetterRow =
     ((Uuid, String, String, Option<Uuid>, Option<i16>, String, String), (String, i32, String, Time, Option<Time>, Option<String>));
 
 sql!(
     OneLetter,
     "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
-     FROM dead_letters WHERE id = ?" => LetterTypes
+     FROM dead_letters WHERE id = ?" => DeadLetterTypes
 );
 /// A list of letters: of what one index finds, newest first, what passes the filter; and how far a page may look.
 macro_rules! letter_list {
@@ -33,7 +33,7 @@ macro_rules! letter_list {
                 " AND (created_at, id) < (?, ?) AND (created_at, id) >= (?, ?) \
                  AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
                  ORDER BY created_at DESC, id DESC LIMIT ?"
-            ) => LetterTypes
+            ) => DeadLetterTypes
         );
         sql!(
             $end,
@@ -55,10 +55,10 @@ sql!(
      GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, Timestamptz)
 );
 
-fn letter(row: LetterRow) -> Result<DeadLetter, Failure> {
+fn letter(row: DeadLetterRow) -> Result<DeadLetter, Failure> {
     let ((id, kind, role, order, shard, step, cause), (detail, tries, state, created_at, closed_at, origin)) = row;
     Ok(DeadLetter {
-        id: LetterId(id),
+        id: DeadLetterId(id),
         kind: letter_kind(&kind)?,
         role: rows::role(&role)?,
         order: order.map(OrderId),
@@ -67,36 +67,36 @@ fn letter(row: LetterRow) -> Result<DeadLetter, Failure> {
         cause: rows::text(&cause)?,
         detail: rows::text(&detail)?,
         tries: rows::count(tries)?,
-        state: LetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?,
+        state: DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?,
         created_at: timestamp(created_at),
         closed_at: closed_at.map(timestamp),
         origin,
     })
 }
 
-fn letter_kind(name: &str) -> Result<LetterKind, Failure> {
-    LetterKind::from_name(name).ok_or(Failure::Column("a letter's kind"))
+fn letter_kind(name: &str) -> Result<DeadLetterKind, Failure> {
+    DeadLetterKind::from_name(name).ok_or(Failure::Column("a letter's kind"))
 }
 
-pub(super) async fn one(conn: &AsyncPgConnection, id: LetterId) -> Result<Option<DeadLetter>, Failure> {
-    let rows: Vec<LetterRow> = select(conn, OneLetter, [Value::Id(id.0)]).await?;
+pub(super) async fn one(conn: &AsyncPgConnection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failure> {
+    let rows: Vec<DeadLetterRow> = select(conn, OneLetter, [Value::Id(id.0)]).await?;
     rows.into_iter().next().map(letter).transpose()
 }
 
-/// See [`LetterFilter`].
-pub(super) async fn list(conn: &AsyncPgConnection, filter: LetterFilter) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+/// See [`DeadLetterFilter`].
+pub(super) async fn list(conn: &AsyncPgConnection, filter: DeadLetterFilter) -> Result<Page<DeadLetter, DeadLetterPlace>, Failure> {
     match (filter.order, filter.state) {
         (Some(_), _) => list_by(conn, (LettersOfOrder, EndOfOrder), filter).await,
-        (None, Some(LetterState::Open)) => list_by(conn, (LettersOpen, EndOpen), filter).await,
+        (None, Some(DeadLetterState::Open)) => list_by(conn, (LettersOpen, EndOpen), filter).await,
         (None, _) => list_by(conn, (LettersByTime, EndByTime), filter).await,
     }
 }
 
-async fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (Timestamptz, SqlUuid)>>(
+async fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (Timestamptz, SqlUuid)>>(
     conn: &AsyncPgConnection,
     (list, end): (L, E),
-    filter: LetterFilter,
-) -> Result<Page<DeadLetter, LetterPlace>, Failure> {
+    filter: DeadLetterFilter,
+) -> Result<Page<DeadLetter, DeadLetterPlace>, Failure> {
     let order = || Value::IdOrNull(filter.order.map(|order| order.0));
     let (before, before_id) = filter.before.map_or((Timestamp(i64::MAX), Uuid::max()), |(at, id)| (at, id.0));
     let mut last = None;
@@ -104,7 +104,7 @@ async fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (Timestamptz, SqlUuid)>
         // Asked first: what is newer than that is not behind it.
         let values = [order(), Value::Time(time(before)), Value::Id(before_id), Value::Int(filter.scan.before_last())];
         let places: Vec<(Time, Uuid)> = select(conn, end, values).await?;
-        last = places.first().map(|(at, id)| (timestamp(*at), LetterId(*id)));
+        last = places.first().map(|(at, id)| (timestamp(*at), DeadLetterId(*id)));
     }
     let (lowest, lowest_id) = last.map_or((Timestamp(i64::MIN), Uuid::nil()), |(at, id)| (at, id.0));
     let values = [
@@ -118,17 +118,17 @@ async fn list_by<L: Sql<Row = LetterTypes>, E: Sql<Row = (Timestamptz, SqlUuid)>
         Value::TextOrNull(filter.cause.clone()),
         Value::Int(i64::from(filter.limit) + 1),
     ];
-    let rows: Vec<LetterRow> = select(conn, list, values).await?;
+    let rows: Vec<DeadLetterRow> = select(conn, list, values).await?;
     let rows = rows.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
-pub(super) async fn groups(conn: &AsyncPgConnection) -> Result<Vec<LetterGroup>, Failure> {
+pub(super) async fn groups(conn: &AsyncPgConnection) -> Result<Vec<DeadLetterGroup>, Failure> {
     let rows: Vec<(String, String, String, i64, Time)> = select(conn, Groups, []).await?;
     rows.into_iter()
         .map(|(kind, cause, step, count, oldest)| {
             let count = u64::try_from(count).unwrap_or(0);
-            Ok(LetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: timestamp(oldest) })
+            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: timestamp(oldest) })
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use super::Figures;
 use super::run::Shared;
 use crate::domain::Topic;
-use crate::kafka::client::{self, Ears};
+use crate::kafka::client::{self, ClientCallbacks};
 use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use rdkafka::client::ClientContext;
@@ -26,9 +26,9 @@ pub(super) struct Position {
     pub(super) given: i64,
 }
 
-/// Ears that also hear of the lag.
-pub(super) struct Listening {
-    ears: Ears,
+/// Client callbacks that also hear of the lag.
+pub(super) struct ConsumerCallbacks {
+    callbacks: ClientCallbacks,
     role: &'static str,
     group: String,
     figures: Arc<Figures>,
@@ -39,7 +39,7 @@ pub(super) struct Listening {
     positions: Mutex<Vec<Position>>,
 }
 
-impl Listening {
+impl ConsumerCallbacks {
     /// What the last statistics said; once.
     pub(super) fn take_positions(&self) -> Vec<Position> {
         std::mem::take(&mut *self.positions.lock().unwrap_or_else(PoisonError::into_inner))
@@ -56,7 +56,7 @@ impl Listening {
             self.group
         );
         let cause = format!("offsets are not committed: {error}");
-        self.ears.0.troubles().raise(Trouble {
+        self.callbacks.0.troubles().raise(Trouble {
             kind: TroubleKind::Commit,
             topic: topic.to_owned(),
             partition,
@@ -67,13 +67,13 @@ impl Listening {
     }
 }
 
-impl ClientContext for Listening {
+impl ClientContext for ConsumerCallbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.ears.log(level, facility, message);
+        self.callbacks.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.ears.error(error, reason);
+        self.callbacks.error(error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -97,7 +97,7 @@ impl ClientContext for Listening {
     }
 }
 
-impl ConsumerContext for Listening {
+impl ConsumerContext for ConsumerCallbacks {
     fn commit_callback(&self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
         let elements = offsets.elements();
         let refused: Vec<_> = elements.iter().filter_map(|one| Some((one.topic(), one.partition(), one.error().err()?))).collect();
@@ -112,12 +112,12 @@ impl ConsumerContext for Listening {
             self.not_committed(&topic, first.map(|one| one.partition()), error.rdkafka_error_code(), &error.to_string());
         }
         if result.is_ok() && refused.is_empty() {
-            self.ears.0.troubles().clear_all(TroubleKind::Commit, self.role);
+            self.callbacks.0.troubles().clear_all(TroubleKind::Commit, self.role);
         }
     }
 }
 
-pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<Listening>, KafkaError> {
+pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<ConsumerCallbacks>, KafkaError> {
     let settings = &shared.parts.settings;
     let mut config = client::config(settings, shared.role.name())?;
     config.set("group.id", group);
@@ -130,8 +130,8 @@ pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<L
     if !settings.properties.0.contains_key("isolation.level") {
         config.set("isolation.level", "read_committed");
     }
-    config.create_with_context(Listening {
-        ears: Ears(shared.parts.state.clone()),
+    config.create_with_context(ConsumerCallbacks {
+        callbacks: ClientCallbacks(shared.parts.state.clone()),
         role: shared.role.name(),
         group: group.to_owned(),
         figures: shared.figures.clone(),

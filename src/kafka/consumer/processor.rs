@@ -3,10 +3,10 @@
 use super::copies::Copies;
 use super::gaps::Gap;
 use super::letters::{self, Failure};
-use super::{HearError, Hearing, assignment};
+use super::{InboundError, InboundEvents, assignment};
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{DeadLetter, Event, EventBody, EventKind, LetterId, LetterState, OrderId, Role, Timestamp, Topic};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Event, EventBody, EventKind, OrderId, Role, Timestamp, Topic};
 use crate::kafka::message::{Reading, Record};
 use crate::kafka::read;
 use crate::saga::Shipment;
@@ -52,11 +52,11 @@ pub(super) struct Buried {
 }
 
 /// What the handling of messages needs.
-pub(super) struct Hands {
+pub(super) struct MessageProcessor {
     pub(super) role: Role,
     pub(super) settings: KafkaSettings,
     pub(super) reading: Reading,
-    pub(super) hearing: Arc<dyn Hearing>,
+    pub(super) inbound: Arc<dyn InboundEvents>,
     pub(super) reads: Arc<dyn Reads>,
     pub(super) copies: Copies,
     pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -103,7 +103,7 @@ impl Work {
     }
 }
 
-impl Hands {
+impl MessageProcessor {
     /// Does the work, however long the database or the brokers are away; a letter's copy is left to be made.
     pub(super) async fn process(&self, record: &Record, work: Work, gone: &AtomicBool) -> (End, Option<Box<CopyJob>>) {
         match work {
@@ -136,17 +136,17 @@ impl Hands {
         let rhythm = Backoff { first_ms: self.settings.retry_first_ms, most_ms: u64::MAX };
         let mut tries = 0;
         loop {
-            match self.hear(record.topic, event).await {
+            match self.handle(record.topic, event).await {
                 Ok(()) => return Ok(()),
-                Err(HearError::Away(why)) if gone.load(Ordering::Acquire) => {
+                Err(InboundError::Away(why)) if gone.load(Ordering::Acquire) => {
                     return Err(Failure { cause: "gone".to_owned(), detail: why, tries });
                 }
-                Err(HearError::Away(why)) => {
+                Err(InboundError::Away(why)) => {
                     tracing::debug!(order.id = %event.order, cause = %why, "a message waits for the database");
                     tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
                 }
-                Err(HearError::Never { cause, detail }) => return Err(Failure { cause, detail, tries: tries + 1 }),
-                Err(HearError::Failed { cause, detail }) => {
+                Err(InboundError::Never { cause, detail }) => return Err(Failure { cause, detail, tries: tries + 1 }),
+                Err(InboundError::Failed { cause, detail }) => {
                     tries += 1;
                     if tries > self.settings.retries {
                         return Err(Failure { cause, detail, tries });
@@ -157,15 +157,15 @@ impl Hands {
         }
     }
 
-    /// Hands the event over once. A shipment of another team is a command to the order, not an answer of ours.
-    pub(super) async fn hear(&self, topic: Topic, event: &Event) -> Result<(), HearError> {
+    /// MessageProcessor the event over once. A shipment of another team is a command to the order, not an answer of ours.
+    pub(super) async fn handle(&self, topic: Topic, event: &Event) -> Result<(), InboundError> {
         if topic == Topic::Shipping
             && let EventBody::OrderShipped { carrier, tracking } = &event.body
         {
             let shipment = Shipment { carrier: carrier.clone(), tracking: tracking.clone() };
-            return self.hearing.ship(event.order, shipment).await;
+            return self.inbound.ship(event.order, shipment).await;
         }
-        self.hearing.hear(self.role, event.clone()).await
+        self.inbound.handle(self.role, event.clone()).await
     }
 
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.
@@ -179,7 +179,7 @@ impl Hands {
         };
         match taken {
             Ok(()) => {
-                while let Err(error) = self.hearing.close_letter(letter.id).await {
+                while let Err(error) = self.inbound.close_letter(letter.id).await {
                     tracing::debug!(cause = %error, "a letter's end waits for the database");
                     tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
                 }
@@ -194,7 +194,7 @@ impl Hands {
     pub(super) async fn bury(&self, record: &Record, step: &str, order: Option<OrderId>, failure: &Failure) -> Buried {
         let mut letter = letters::letter(record, self.role, step, order, self.reading.shards, failure, (self.now)());
         let known = self.known(letter.id).await;
-        if known.as_ref().is_some_and(|known| known.state != LetterState::Open) {
+        if known.as_ref().is_some_and(|known| known.state != DeadLetterState::Open) {
             tracing::debug!(letter.id = %letter.id.0, "a message comes again whose dead letter was closed");
             return Buried { is_open: false, copy: None };
         }
@@ -223,14 +223,14 @@ impl Hands {
             return;
         }
         let Some(origin) = letters::copied(&job.letter) else { return };
-        while let Err(error) = self.hearing.mark_letter(job.letter.id, origin.clone()).await {
+        while let Err(error) = self.inbound.mark_letter(job.letter.id, origin.clone()).await {
             tracing::debug!(cause = %error, "a dead letter's copy waits for the database to be noted");
             tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
         }
     }
 
     /// Makes the dead letter of records that were gone before they were read; the same gap is the same letter.
-    pub(super) async fn lost(&self, topic: Topic, gap: &Gap) -> LetterId {
+    pub(super) async fn lost(&self, topic: Topic, gap: &Gap) -> DeadLetterId {
         let letter = letters::lost(topic, gap, self.role, (self.now)());
         if self.known(letter.id).await.is_none() {
             metrics::counter!("ordermill_kafka_dead_letters_total", "topic" => topic.name()).increment(1);
@@ -240,7 +240,7 @@ impl Hands {
     }
 
     /// The letter as it is stored, however long the database is away.
-    async fn known(&self, id: LetterId) -> Option<DeadLetter> {
+    async fn known(&self, id: DeadLetterId) -> Option<DeadLetter> {
         loop {
             match self.reads.letter(id).await {
                 Ok(known) => return known,
@@ -254,7 +254,7 @@ impl Hands {
 
     /// Stores a letter, however long the database is away.
     pub(super) async fn store(&self, letter: &DeadLetter) {
-        while let Err(error) = self.hearing.add_letter(letter.clone()).await {
+        while let Err(error) = self.inbound.add_letter(letter.clone()).await {
             tracing::debug!(cause = %error, "a dead letter waits for the database");
             tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;
         }
