@@ -49,7 +49,11 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
     plan.put_product("10.00");
     plan.put(DECLINED, "10.01");
     plan.put(FLAKY, "10.04");
-    let load = Load::start(&plan, &[]);
+    let mut load = Load::start(&plan, &[]);
+    process::until("the load has begun", process::LIMIT, || {
+        load.assert_runs();
+        load.recorded() > 0
+    });
     let ended = AtomicBool::new(false);
     let troubled = std::thread::scope(|scope| {
         let ending = Ending(&ended);
@@ -65,7 +69,10 @@ fn a_node_killed_at_random_moments_under_load_loses_no_order() {
         }
         node.wait_ready();
         let before = load.recorded();
-        process::until("the load goes on after the last restart", process::LIMIT, || load.recorded() > before + 50);
+        process::until("the load goes on after the last restart", process::LIMIT, || {
+            load.assert_runs();
+            load.recorded() > before + 50
+        });
         drop(ending);
         println!("{was_ready} of {kills} kills hit a node that was ready");
         trouble.join().expect("its thread")

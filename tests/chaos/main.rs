@@ -88,8 +88,9 @@ impl Load {
 
     /// It has not given up.
     fn assert_runs(&mut self) {
-        let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-        assert!(ended.is_none(), "the load ended with {ended:?}");
+        if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+            panic!("the load ended: {:?}", self.child.take().unwrap().wait_with_output());
+        }
     }
 
     /// So many 202 so far.

@@ -99,7 +99,7 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
         let first = ask::first_reachable(&nodes).await.context("give at least one --url")?;
         progress.say(&format!("putting {} products into the catalogue of {}", work.catalogue.len(), first.address));
         tokio::select! {
-            seeded = setup::seed(first, key, std::mem::take(&mut work.catalogue)) => seeded?,
+            seeded = setup::seed(first, key, Duration::from_secs(args.give_up_s), std::mem::take(&mut work.catalogue)) => seeded?,
             () = interrupts.next() => bail!("interrupted before the first order"),
         }
     }

@@ -4,7 +4,7 @@ use super::ask::answer_of;
 use super::parked;
 use super::run::Run;
 use super::source::{CatalogueProduct, Template};
-use super::wire::Wire;
+use super::wire::{Broken, Head, Wire};
 use crate::cli::load::node::Node;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 const SEEDERS: usize = 8;
 const MAX_SEED_TRIES: u32 = 20;
+/// The wait before a lost connection is made again.
+const LOST_WAIT: Duration = Duration::from_millis(200);
 /// How often the node is asked whether it is done: seldom enough that the asking costs nothing.
 const POLL: Duration = Duration::from_millis(25);
 /// How often it is asked whether what is open waits for a person.
@@ -127,8 +129,8 @@ pub(crate) async fn wait_until_settled(run: &Run, gauge: Gauge, key: Option<&str
     }
 }
 
-/// Puts the products into the catalogue, with their stock.
-pub(crate) async fn seed(node: &Node, key: Option<&str>, products: Vec<CatalogueProduct>) -> anyhow::Result<()> {
+/// Puts the products into the catalogue, with their stock. A node that was reached once and is lost is tried again for `give_up`.
+pub(crate) async fn seed(node: &Node, key: Option<&str>, give_up: Duration, products: Vec<CatalogueProduct>) -> anyhow::Result<()> {
     let (node, next, products) = (Arc::new(node.clone()), Arc::new(AtomicUsize::new(0)), Arc::new(products));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..SEEDERS {
@@ -138,7 +140,7 @@ pub(crate) async fn seed(node: &Node, key: Option<&str>, products: Vec<Catalogue
             let connected = TcpStream::connect(node.address).await;
             let mut wire = Wire::new(connected.with_context(|| format!("cannot reach {}: is the node running?", node.address))?);
             while let Some(product) = products.get(next.fetch_add(1, Ordering::Relaxed)) {
-                put(&node, &mut wire, key.as_deref(), product).await?;
+                put(&node, &mut wire, key.as_deref(), give_up, product).await?;
             }
             anyhow::Ok(())
         });
@@ -149,18 +151,25 @@ pub(crate) async fn seed(node: &Node, key: Option<&str>, products: Vec<Catalogue
     Ok(())
 }
 
-async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, product: &CatalogueProduct) -> anyhow::Result<()> {
+async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, give_up: Duration, product: &CatalogueProduct) -> anyhow::Result<()> {
     let template = Template::new("PUT", &format!("/api/v1/products/{}?mode=set-stock", product.id), &node.host, key, false);
     let body = serde_json::json!({
         "name": product.name, "price": product.price.to_string(), "availableQuantity": product.available
     });
     let mut request = Vec::new();
     template.render(&mut request, Uuid::nil(), |out| out.extend_from_slice(body.to_string().as_bytes()));
-    for _ in 0..MAX_SEED_TRIES {
-        if !wire.is_reusable() {
-            *wire = Wire::new(TcpStream::connect(node.address).await?);
-        }
-        let head = wire.exchange(&request).await.context("the catalogue could not be written")?;
+    let (began, mut tries) = (Instant::now(), 0);
+    while tries < MAX_SEED_TRIES {
+        let head = match send(node, wire, &request).await {
+            Ok(head) => head,
+            // It is set to a number: twice is once.
+            Err(_) if began.elapsed() < give_up => {
+                sleep(LOST_WAIT).await;
+                continue;
+            }
+            Err(error) => return Err(error).context("the catalogue could not be written"),
+        };
+        tries += 1;
         match (head.status, head.retry_after_s) {
             (200..300, _) => return Ok(()),
             (503, Some(seconds)) => sleep(Duration::from_secs(seconds.min(5)).max(FIRST_BUSY_WAIT)).await,
@@ -171,6 +180,13 @@ async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, product: &Catalogu
         }
     }
     bail!("the node took no product in {MAX_SEED_TRIES} tries: it answers 503")
+}
+
+async fn send(node: &Node, wire: &mut Wire, request: &[u8]) -> Result<Head, Broken> {
+    if !wire.is_reusable() {
+        *wire = Wire::new(TcpStream::connect(node.address).await?);
+    }
+    wire.exchange(request).await
 }
 
 #[cfg(test)]

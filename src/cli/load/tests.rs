@@ -34,6 +34,7 @@ struct Request {
 struct Fake {
     orders: AtomicU64,
     asked: AtomicU64,
+    products: AtomicU64,
     seen: Mutex<Vec<(Option<String>, String)>>,
 }
 
@@ -60,6 +61,8 @@ async fn serve(mut stream: TcpStream, node: &Fake, answer: &(impl Fn(&Request) -
             request.order = node.orders.fetch_add(1, Ordering::SeqCst);
             node.seen.lock().unwrap().push((request.key.clone(), request.body.clone()));
             answer(&request)
+        } else if request.line.starts_with("PUT ") && node.products.fetch_add(1, Ordering::SeqCst) == 0 {
+            Act::Reset
         } else if request.line.starts_with("GET /metrics") {
             Act::Whole(with_length("200 OK", "", "ordermill_unsettled_orders 0\n"))
         } else if request.line.contains("/status?wait=30s") {
@@ -277,6 +280,14 @@ async fn connections_that_the_node_closes_are_opened_again() {
     let report = run(&url, "--orders 30 --connections 1").await;
     assert_eq!(report.counts.accepted, 30);
     assert_eq!(report.counts.errors(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_while_the_catalogue_is_written_is_made_again() {
+    let (url, node) = fake(|request| Act::Whole(accepted(request.order))).await;
+    let report = run(&url, "--connections 1 --orders 1").await;
+    assert_eq!(report.counts.accepted, 1);
+    assert_eq!(node.products.load(Ordering::SeqCst), 21, "20 products, and one again");
 }
 
 #[tokio::test]
