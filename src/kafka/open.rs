@@ -83,17 +83,14 @@ fn unwrapped(fields: &mut Map<String, Value>, names: &mut Vec<Given>) -> Option<
         fields.remove("schema");
         return fields.remove("payload");
     }
-    let given: Vec<Given> = names::NAME_FIELDS.into_iter().chain(["type", "event"]).filter_map(|field| name_in(fields, field)).collect();
+    let given = names::of_envelope(fields);
     let is_content = |name: &&str| fields.get(*name).is_some_and(is_packed);
     if let Some(name) = CONTENT.into_iter().find(is_content).filter(|_| !given.is_empty() || fields.len() == 1) {
         for given in given {
             fields.remove(&given.place);
             names.push(given);
         }
-        // An envelope's status is of the event as much as the event's own.
-        if let Some(status) = fields.get("status").and_then(Value::as_str) {
-            names.push(Given { is_weak: true, ..Given::strong("status", status) });
-        }
+        names::states_of(fields, names);
         return fields.remove(name);
     }
     // The outer key.

@@ -1,6 +1,6 @@
 //! From the wire's fields to the domain's event; strict in what a role needs.
 
-use super::names::FAILURE_FIELDS;
+use super::names;
 use super::wire::{
     AddressPart, ContactPart, InventoryInsufficient, InventoryReserved, Item, NotificationFailed, NotificationSent, OrderCancelled,
     OrderCreated, OrderShipped, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned, Reservation, Short, StockMoved, Words,
@@ -142,7 +142,8 @@ fn with_reason(mut fields: Map<String, Value>) -> Map<String, Value> {
         Value::Number(number) => Some(number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    if let Some(why) = FAILURE_FIELDS.iter().find_map(|name| fields.get(*name).and_then(text)) {
+    let why = names::failures(&fields).find_map(text);
+    if let Some(why) = why {
         fields.insert("reason".to_owned(), why.into());
     }
     fields

@@ -109,6 +109,68 @@ fn a_name_that_is_not_known_is_never_guessed_past() {
     ]);
 }
 
+/// Names in the spellings and places of other languages' libraries, and words for how something went.
+#[test]
+fn a_name_in_another_spelling_or_place_is_a_name_too() {
+    let paid = |more: &str| format!("{{{PAID},{more}}}");
+    let unknown = [
+        paid(r#""$type":"Shop.Events.PaymentDeclined, Shop.Events""#),
+        paid(r#""_type":"declined""#),
+        paid(r#""__typename":"PaymentDeclined""#),
+        paid(r#""_class":"com.shop.PaymentDeclined""#),
+        paid(r#""EventType":"PaymentDeclined""#),
+        paid(r#""event-name":"payment declined""#),
+        paid(r#""eventType":["PaymentDeclined"]"#),
+        paid(r#""messageType":["urn:message:Shop:PaymentDeclined"]"#),
+        paid(r#""status":{"code":"DECLINED"}"#),
+        paid(r#""status":false"#),
+        paid(r#""paymentStatus":"DECLINED""#),
+        paid(r#""payment_status":"requires_action""#),
+        paid(r#""transactionState":"PENDING""#),
+        paid(r#""result":"DECLINED""#),
+        paid(r#""paymentOutcome":"refused""#),
+        paid(r#""responseCode":"51""#),
+        paid(r#""orderStatus":"CANCELLED""#),
+    ];
+    for value in unknown {
+        assert_eq!(told(Topic::Payment, &[], &value), "unknown-type", "{value}");
+    }
+    for header in ["Type", "EventType", "X-Event-Type", "CE_TYPE", "message-type", "eventName"] {
+        assert_eq!(told(Topic::Payment, &[(header, "PaymentDeclined")], format!("{{{PAID}}}")), "unknown-type", "{header}");
+        assert_eq!(told(Topic::Payment, &[(header, "PaymentProcessed")], format!("{{{PAID}}}")), "PaymentProcessed", "{header}");
+    }
+    check(&[
+        (Topic::Payment, &[], paid(r#""$type":"Shop.Events.PaymentProcessed, Shop.Events""#), "PaymentProcessed"),
+        (Topic::Payment, &[], paid(r#""paymentStatus":"FAILED""#), "PaymentFailed"),
+        (Topic::Payment, &[("ce_type", "PaymentProcessed")], paid(r#""paymentStatus":"DECLINED""#), "type-conflict"),
+        (Topic::Payment, &[("ce_type", "PaymentProcessed")], paid(r#""isApproved":false"#), "type-conflict"),
+        (Topic::Payment, &[("ce_type", "PaymentProcessed")], paid(r#""approved":"N""#), "type-conflict"),
+        (Topic::Shipping, &[], r#"{"orderId":"ORDER","shipmentStatus":"RETURNED"}"#.into(), "unknown-type"),
+        (Topic::Shipping, &[], r#"{"orderId":"ORDER","shipmentStatus":"SHIPPED"}"#.into(), "OrderShipped"),
+        (Topic::Shipping, &[], r#"{"orderId":"ORDER","carrier":"post","estimatedDelivery":"2026-01-01"}"#.into(), "OrderShipped"),
+    ]);
+}
+
+/// Fields that tell of a failure, or of something later, in words of the team's own.
+#[test]
+fn fields_that_tell_of_something_else_are_no_success() {
+    let paid = |more: &str| format!("{{{PAID},{more}}}");
+    check(&[
+        (Topic::Payment, &[], paid(r#""failure_code":"card_declined""#), "PaymentFailed"),
+        (Topic::Payment, &[], paid(r#""decline_code":"51""#), "PaymentFailed"),
+        (Topic::Payment, &[], paid(r#""isPaid":false"#), "PaymentFailed"),
+        (Topic::Payment, &[], paid(r#""declined":true"#), "PaymentFailed"),
+        (Topic::Payment, &[], paid(r#""declined":"yes""#), "PaymentFailed"),
+        (Topic::Payment, &[], paid(r#""bankRejectionText":"no funds""#), "no-type"),
+        (Topic::Payment, &[], paid(r#""declined":true,"refundId":"re_1""#), "no-type"),
+        (Topic::Payment, &[], paid(r#""isRefunded":true"#), "no-type"),
+        (Topic::Payment, &[], paid(r#""wasCancelled":true"#), "no-type"),
+        // Stripe's names of what is not so.
+        (Topic::Payment, &[], paid(r#""refunded":false,"amount_refunded":0,"failure_code":null,"disputed":false"#), "PaymentProcessed"),
+        (Topic::Payment, &[], paid(r#""errorCode":"0","declined":"no""#), "PaymentProcessed"),
+    ]);
+}
+
 #[test]
 fn names_are_known_in_their_usual_spellings_and_must_not_contradict_each_other() {
     let class = |name| ("__TypeId__", name);
