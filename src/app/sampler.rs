@@ -2,7 +2,7 @@
 //! count whoever owns them, or nobody.
 
 use crate::config::Settings;
-use crate::db::{Reads, StoreError};
+use crate::db::{Reads, ShardRow, StoreError};
 use crate::domain::analytics::{Numbers, REASONS, TOTAL};
 use crate::domain::{Channel, Metric, OrderStatus, Role, Roles, Timestamp};
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ type Group = (&'static str, String, String);
 pub(super) struct Sampler {
     reads: Arc<dyn Reads>,
     roles: Roles,
+    /// Another team's, whose shards nobody of ours owns.
+    external: Roles,
     sqlite: Option<PathBuf>,
     /// Every group that was ever told, so that one without letters goes back to 0.
     letters: BTreeMap<Group, u64>,
@@ -30,7 +32,8 @@ impl Sampler {
     pub(super) fn start(reads: Arc<dyn Reads>, roles: Roles, settings: &Settings) -> tokio::task::JoinHandle<()> {
         let every = Duration::from_millis(settings.telemetry.sample_ms);
         let sqlite = settings.database().expose().strip_prefix("sqlite:").map(PathBuf::from);
-        let mut sampler = Self { reads, roles, sqlite, letters: BTreeMap::new() };
+        let external = settings.cluster.external();
+        let mut sampler = Self { reads, roles, external, sqlite, letters: BTreeMap::new() };
         actix_web::rt::spawn(async move {
             loop {
                 let now: Timestamp = chrono::Utc::now().into();
@@ -90,7 +93,8 @@ impl Sampler {
     async fn shards(&self) -> Result<(), StoreError> {
         let rows = self.reads.shard_rows().await?;
         for role in Role::ALL {
-            let free = rows.iter().filter(|row| row.role == role && row.writer.is_none()).count();
+            let is_free = |row: &&ShardRow| row.role == role && row.writer.is_none() && !self.external.has(role);
+            let free = rows.iter().filter(is_free).count();
             metrics::gauge!("ordermill_shards_free", "role" => role.name()).set(free as f64);
         }
         Ok(())

@@ -220,7 +220,7 @@ impl Drop for Service {
 async fn a_payment_service_written_from_the_specification_alone_takes_the_roles_place() {
     let mut node = Node::new();
     let roles = r#"["order", "inventory", "notification", "analytics"]"#;
-    node.plan = node.plan.with("cluster.roles", roles).with("cluster.external_roles", "payment");
+    node.plan = node.plan.with("cluster.roles", roles).with("cluster.external_roles", "payment").with("telemetry.sample_ms", 500);
     let served: Served = node.plan.start();
     node.plan.put_product("10.00");
     let (dear, scarce) = ("019a0000-0000-7000-8000-00000000000d", "019a0000-0000-7000-8000-00000000000e");
@@ -240,6 +240,11 @@ async fn a_payment_service_written_from_the_specification_alone_takes_the_roles_
     let whole: Value = serde_json::from_str(&node.plan.get(&format!("/api/v1/orders/{}", paid[0])).unwrap().body).unwrap();
     assert_eq!((&whole["payment"]["status"], &whole["payment"]["amount"]), (&json!("CHARGED"), &json!("10.00")));
     served.wait_settled(LIMIT);
+    // Nobody of ours owns the other team's shards, which is as it should be.
+    let cluster: Value = serde_json::from_str(&node.plan.get("/api/v1/admin/cluster").unwrap().body).unwrap();
+    assert_eq!(cluster["freeShards"], json!(0));
+    until("the database is sampled", LIMIT, || node.plan.metric("ordermill_sampled_timestamp_seconds") > 0.0);
+    assert_eq!(node.plan.metric(r#"ordermill_shards_free{role="payment"}"#), 0.0);
     // What the other team cannot undo is for a person.
     assert_eq!(node.plan.send("POST", &format!("/api/v1/orders/{}/cancel", paid[1]), "{}").unwrap().status, 202);
     until("a letter about the refund", LIMIT, || node.letters().iter().any(|letter| letter["orderId"] == json!(paid[1].0)));

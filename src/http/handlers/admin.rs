@@ -58,7 +58,7 @@ pub(crate) struct ClusterView {
     pub node: String,
     /// How many shards the store has.
     pub shards: u16,
-    /// Shards of each role that nobody owns.
+    /// Shards of each role that nobody owns; those of a role that another team runs do not count.
     pub free_shards: u64,
     /// The writers, the living ones first.
     pub writers: Vec<WriterView>,
@@ -190,7 +190,8 @@ pub(crate) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
         };
         Role::ALL.into_iter().filter_map(of_role).collect()
     };
-    let free = rows.iter().filter(|row| row.writer.is_none()).count();
+    let external = call.state.settings.cluster.external();
+    let free = rows.iter().filter(|row| row.writer.is_none() && !external.has(row.role)).count();
     let has_kafka = call.state.settings.kafka.is_on();
     let views = writers.into_iter().map(|row| WriterView {
         owns: owned_by(row.writer),
