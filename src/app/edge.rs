@@ -63,6 +63,7 @@ impl EdgeParts {
             submit: handle.submit(),
             own: Arc::new(move || writer.writer()),
             hosts: Arc::new(move |role, shard| owner.owns(role, shard)),
+            external: settings.cluster.external(),
             state: state.clone(),
         };
         let publisher = Publisher::start(parts, self.end).map_err(EdgeError::Thread)?;

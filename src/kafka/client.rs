@@ -2,6 +2,7 @@
 
 use super::troubles::Troubles;
 use crate::config::KafkaSettings;
+use crate::config::kafka::Compression;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
@@ -165,11 +166,19 @@ pub fn producer_config(settings: &KafkaSettings, name: &str) -> Result<ClientCon
     config.set("enable.gapless.guarantee", "true");
     config.set("acks", "all");
     config.set("message.timeout.ms", "0");
-    config.set("compression.type", settings.compression.name());
+    compress(&mut config, settings);
     config.set("linger.ms", settings.linger_ms.to_string());
     config.set("queue.buffering.max.messages", settings.publish_window.saturating_mul(2).min(10_000_000).to_string());
     config.set("queue.buffering.max.kbytes", QUEUE_KBYTES);
     Ok(config)
+}
+
+/// How messages are compressed. Of gzip a light one, unless the settings say otherwise: two thirds of the usual one's work for a sixth more.
+pub(super) fn compress(config: &mut ClientConfig, settings: &KafkaSettings) {
+    config.set("compression.type", settings.compression.name());
+    if settings.compression == Compression::Gzip && !settings.properties.0.contains_key("compression.level") {
+        config.set("compression.level", "3");
+    }
 }
 
 /// Most kilobytes that wait to be sent, also where events are long.
@@ -202,3 +211,19 @@ impl ClientContext for ClientCallbacks {
 }
 
 impl ConsumerContext for ClientCallbacks {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_light_unless_the_settings_say_how_it_is() {
+        let level = |settings: &KafkaSettings| producer_config(settings, "test").unwrap().get("compression.level").map(str::to_owned);
+        let mut settings = KafkaSettings::default();
+        assert_eq!(level(&settings).as_deref(), Some("3"));
+        settings.properties.0.insert("compression.level".to_owned(), "9".to_owned());
+        assert_eq!(level(&settings).as_deref(), Some("9"));
+        settings = KafkaSettings { compression: Compression::Lz4, ..KafkaSettings::default() };
+        assert_eq!(level(&settings), None);
+    }
+}

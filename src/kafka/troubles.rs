@@ -128,6 +128,11 @@ impl Troubles {
         topics.iter().for_each(|topic| self.clear(kind, topic, who));
     }
 
+    /// Who met them begins anew, and will meet what is still there again.
+    pub(super) fn forget(&self, who: &'static str) {
+        TroubleKind::ALL.into_iter().for_each(|kind| self.clear_all(kind, who));
+    }
+
     /// For a person: what, where, why, what to do, and how often it was met.
     #[must_use]
     pub fn told(&self) -> Vec<String> {

@@ -70,7 +70,12 @@ pub const METRICS: &[About] = &[
     database("ordermill_notice_tries_failed_total", Counter, &["channel"], "Tries to send a notice that failed."),
     database("ordermill_dead_letters_open", Gauge, &["kind", "cause", "step"], "Dead letters that wait for a person."),
     database("ordermill_dead_letters_oldest_age_seconds", Gauge, &[], "Age of the oldest open dead letter; 0 when there is none."),
-    database("ordermill_shards_free", Gauge, &["role"], "Shards of a role that no node owns: their orders stand still."),
+    database(
+        "ordermill_shards_free",
+        Gauge,
+        &["role"],
+        "Shards of a role that no node owns: their orders stand still. 0 of a role that another team runs.",
+    ),
     node("ordermill_samples_failed_total", Counter, &[], "Readings of the database for these metrics that failed; they are tried again."),
     node("ordermill_sampled_timestamp_seconds", Gauge, &[], "When the database was last read for these metrics, in seconds since 1970."),
     node("ordermill_sqlite_bytes", Gauge, &["file"], "Size of SQLite's database and of its write-ahead log."),
@@ -184,6 +189,9 @@ What to be woken for:
   expr: ordermill_journal_commit_age_seconds > 10
 - alert: RecordsLost            # a topic deleted what this node had not read yet
   expr: increase(ordermill_kafka_lost_records_total[1h]) > 0
+- alert: KafkaTrouble           # a right, a topic or a group is not as it must be; the log says which and what to do
+  expr: max by (kind) (ordermill_kafka_troubles) > 0
+  for: 1m
 - alert: NotReady
   expr: ordermill_ready == 0
   for: 1m

@@ -233,7 +233,7 @@ fn poison(topic: Topic, n: u64) -> Vec<(&'static str, Record)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_becomes_letters_on_every_topic_and_what_follows_goes_on() {
     let settings = KafkaSettings { prefix: prefix(), ..settings(&real_broker()) };
-    topics::ensure(&settings, &BrokerState::default(), shards()).await.unwrap();
+    topics::look(&settings, &BrokerState::default(), shards()).await.unwrap();
     crate::world::allow_long_messages(&settings).await;
     let database = database(Nodes::One);
     let callbacks = ClientCallbacks::new(Journal::start(&database, None).await);

@@ -7,8 +7,10 @@ mod consuming;
 mod contracts;
 mod envelope;
 mod foreign;
+mod grants;
 mod listener;
 mod nodes;
+mod place;
 #[path = "../support/process.rs"]
 mod process;
 mod publishing;

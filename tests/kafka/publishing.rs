@@ -1,5 +1,6 @@
 //! The log comes to Kafka: all of it, in order per order, whatever is away meanwhile.
 
+use crate::place::{Place, is_the_only_one, rule};
 use crate::sample::{order, reading, shards};
 use crate::world::{Journal, Mock, OwnBroker, Reader, database, place, prefix, reads, real_broker, settings, until};
 use ordermill::config::KafkaSettings;
@@ -10,8 +11,11 @@ use ordermill::kafka::client::{BrokerState, Brokers};
 use ordermill::kafka::headers;
 use ordermill::kafka::publisher::{FeedEnd, Publisher, PublisherParts, feed};
 use ordermill::kafka::read::{Record, read};
-use ordermill::kafka::topics;
+use ordermill::kafka::topics::{self, TopicNames};
 use ordermill::saga;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +23,18 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn start(settings: &KafkaSettings, database: &MemoryDatabase, journal: &Journal, end: FeedEnd, state: &BrokerState) -> Publisher {
+    start_beside(settings, database, journal, end, state, &[])
+}
+
+/// Beside roles of another team.
+fn start_beside(
+    settings: &KafkaSettings,
+    database: &MemoryDatabase,
+    journal: &Journal,
+    end: FeedEnd,
+    state: &BrokerState,
+    external: &[Role],
+) -> Publisher {
     let own = journal.writer;
     let parts = PublisherParts {
         settings: settings.clone(),
@@ -26,6 +42,7 @@ fn start(settings: &KafkaSettings, database: &MemoryDatabase, journal: &Journal,
         submit: journal.submit(),
         own: Arc::new(move || own),
         hosts: Arc::new(|role, _| role != Role::Notification),
+        external: external.iter().copied().collect(),
         state: state.clone(),
     };
     Publisher::start(parts, end).unwrap()
@@ -215,18 +232,67 @@ async fn what_is_told_again_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_with_another_number_of_partitions_is_refused_with_the_reason() {
+async fn topics_with_too_few_partitions_are_told_with_the_way_out_and_hold_up_who_writes_there() {
     let settings = KafkaSettings { prefix: prefix(), ..settings(&real_broker()) };
     let state = BrokerState::default();
-    topics::ensure(&settings, &state, ordermill::domain::Shards::new(3).unwrap()).await.unwrap();
-    topics::ensure(&settings, &state, ordermill::domain::Shards::new(3).unwrap()).await.unwrap();
+    topics::look(&settings, &BrokerState::default(), ordermill::domain::Shards::new(3).unwrap()).await.unwrap();
     let database = database(Nodes::One);
     let (feed_in, end) = feed(&settings);
     let journal = Journal::start(&database, Some(feed_in)).await;
-    let publisher = start(&settings, &database, &journal, end, &state);
-    until("it is refused", async || matches!(state.get(), Brokers::Refused(_))).await;
-    let Brokers::Refused(why) = state.get() else { panic!() };
-    assert!(why.contains("order-events has 3 partitions, but the store has 6 shards"), "{why}");
+    let publisher = start_beside(&settings, &database, &journal, end, &state, &[Role::Payment]);
+    let told = || state.troubles().told();
+    until("it is told of each topic", async || told().len() == 10).await;
+    let says = |what: &str| told().iter().any(|one| one.contains(what));
+    assert!(says("order-events: it has 3 partitions, but the store has 6 shards") && says("--alter --topic"), "{:?}", told());
+    until("it is known that the brokers answer", async || state.get() == Brokers::Up).await;
+    // Those that nobody here writes to hold nothing up.
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", settings.brokers.join(",")).create().unwrap();
+    let names = TopicNames::of(&settings);
+    for topic in [Topic::Order, Topic::Inventory, Topic::Notification] {
+        let name = names.of_topic(topic);
+        for made in admin.create_partitions(&[NewPartitions::new(&name, 6)], &AdminOptions::new()).await.unwrap() {
+            made.unwrap();
+        }
+    }
+    journal.commit(vec![place(&order(1))]).await;
+    until("it goes on by itself", async || publisher.published().events == 1).await;
+    until("the rest is still told", async || told().len() == 7).await;
+    publisher.stop(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_written_is_told_with_its_topic_and_little_is_said_twice_meanwhile() {
+    let place = Place::new().await;
+    let (settings, state) = (place.with_login(), BrokerState::default());
+    let topic = place.names.of_topic(Topic::Payment);
+    rule("deny", "topic", &topic, "WRITE");
+    let (feed_in, end) = feed(&settings);
+    let journal = Journal::start(&place.database, Some(feed_in)).await;
+    let publisher = start(&settings, &place.database, &journal, end, &state);
+    // A rule takes a moment to be known to the broker.
+    let mut orders = 0;
+    while state.troubles().told().is_empty() {
+        live(&journal, orders..orders + 50).await;
+        orders += 50;
+        until("refused or published", async || !state.troubles().told().is_empty() || publisher.published().events >= 4 * orders).await;
+    }
+    let times = || {
+        let told = state.troubles().told();
+        let of = |one: &String| one.rsplit_once('(')?.1.strip_suffix(" times)")?.parse::<u32>().ok();
+        told.iter().find_map(of).unwrap_or(0)
+    };
+    let events = 4 * usize::try_from(orders).unwrap();
+    until("it was tried often", async || times() > 10).await;
+    is_the_only_one(&state, &["payment-events partition", "events are not taken", "WRITE"]).await;
+    rule("allow", "topic", &topic, "WRITE");
+    let mut reader = Reader::of_topics(&place.settings);
+    reader.until("all events", |seen| count(seen) == events);
+    assert_whole(&reader.seen, orders);
+    until("it is over", async || state.troubles().told().is_empty() && publisher.published().lag == 0).await;
+    reader.read(Duration::from_millis(300));
+    let more = reader.seen.len() - events;
+    assert!(more < 300, "{more} events were said again");
     publisher.stop(LIMIT).await;
 }
 

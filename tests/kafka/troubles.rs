@@ -1,111 +1,18 @@
 //! What goes wrong on the brokers' side is told, counted and shown until it is over, and goes on by itself then. On the real broker.
 
-use crate::listener::{ClientCallbacks, LIMIT, Node, close, failed, foreign, without_local};
+use crate::listener::{LIMIT, Node, close, failed, foreign, without_local};
+use crate::place::{Place, is_told, over, rule, told, until_told};
 use crate::sample::{event_of, order, shards};
-use crate::world::{Journal, Reader, Teller, database, prefix, real_broker, settings, until};
-use ordermill::config::KafkaSettings;
-use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{DeadLetterFilter, Reads as _};
+use crate::world::{Reader, Teller, until};
 use ordermill::domain::{DeadLetter, DeadLetterState, EventKind, Role, Topic};
-use ordermill::kafka::client::BrokerState;
 use ordermill::kafka::consumer::InboundError;
 use ordermill::kafka::read::Record;
-use ordermill::kafka::topics::{self, TopicNames};
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Topics of a test's own, and a database.
-struct Place {
-    settings: KafkaSettings,
-    names: TopicNames,
-    database: MemoryDatabase,
-    journal: Journal,
-}
-
-impl Place {
-    async fn new() -> Self {
-        let settings =
-            KafkaSettings { prefix: prefix(), statistics_ms: 50, probe_ms: 100, request_timeout_ms: 3_000, ..settings(&real_broker()) };
-        topics::ensure(&settings, &BrokerState::default(), shards()).await.unwrap();
-        let database = database(Nodes::One);
-        let journal = Journal::start(&database, None).await;
-        Self { names: TopicNames::of(&settings), settings, database, journal }
-    }
-
-    fn callbacks(&self) -> Arc<ClientCallbacks> {
-        ClientCallbacks::new(self.journal.clone())
-    }
-
-    fn node(&self, callbacks: Arc<ClientCallbacks>, roles: &[Role]) -> Node {
-        Node::start(&self.settings, &self.database, callbacks, roles)
-    }
-
-    /// As the login that rules of access are made for.
-    fn with_login(&self) -> KafkaSettings {
-        let address = std::env::var("ORDERMILL_TEST_KAFKA_LOGIN").expect("eval \"$(scripts/services start kafka)\" sets it");
-        let mut settings = KafkaSettings { brokers: vec![address], ..self.settings.clone() };
-        let properties = [
-            ("security.protocol", "SASL_PLAINTEXT"),
-            ("sasl.mechanism", "PLAIN"),
-            ("sasl.username", "mill"),
-            ("sasl.password", "mill"),
-            ("topic.metadata.refresh.interval.ms", "500"),
-        ];
-        settings.properties.0 = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        settings
-    }
-
-    async fn letters(&self, state: DeadLetterState) -> Vec<DeadLetter> {
-        self.database.letters(DeadLetterFilter { state: Some(state), limit: 1000, ..DeadLetterFilter::default() }).await.unwrap().rows
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        ClientConfig::new().set("bootstrap.servers", self.settings.brokers.join(",")).create().unwrap()
-    }
-}
-
-fn rule(what: &str, kind: &str, name: &str, operation: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka");
-    let done = tokio::task::block_in_place(|| {
-        Command::new(folder.join("recipes/run")).arg(folder.join("acl.py")).args([&real_broker(), what, kind, name, operation]).output()
-    });
-    let done = done.unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-fn is_told(node: &Node) -> bool {
-    !node.state.troubles().told().is_empty()
-}
-
-/// Tries until there is a trouble.
-async fn until_told(node: &Node, mut provoke: impl AsyncFnMut()) {
-    for _ in 0..1_000 {
-        if is_told(node) {
-            return;
-        }
-        provoke().await;
-    }
-}
-
-async fn told(node: &Node, what: &[&str]) {
-    until(&format!("{what:?} is told"), async || {
-        let told = node.state.troubles().told();
-        told.len() == 1 && what.iter().all(|part| told[0].contains(part))
-    })
-    .await;
-}
-
-async fn over(node: &Node) {
-    until("the trouble is over", async || node.state.troubles().told().is_empty()).await;
-}
 
 fn unreadable(n: u64, topic: Topic) -> Record {
     foreign(n, topic, &json!({"PaymentTeleported": {"orderId": order(n).id.0}}))
@@ -193,7 +100,7 @@ async fn the_lag_comes_to_nothing_behind_a_transaction() {
     node.consumer.stop(LIMIT).await;
 }
 
-async fn committed(place: &Place, topic: &str, partition: i32) -> Option<i64> {
+pub(crate) async fn committed(place: &Place, topic: &str, partition: i32) -> Option<i64> {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
     let group = format!("{}ordermill.order", place.settings.prefix);
     let client: BaseConsumer =
@@ -350,11 +257,8 @@ async fn what_a_login_may_not_do_is_told_and_goes_on_when_it_may() {
 async fn partitions_that_are_added_are_read_and_told_of_also_after_a_restart() {
     let place = Place::new().await;
     let node = place.node(place.callbacks(), &[Role::Order]);
-    let topic = place.names.of_topic(Topic::Payment);
     until("it listens", async || node.consumer.consumed()[0].partitions == 24).await;
-    for made in place.admin().create_partitions(&[NewPartitions::new(&topic, 9)], &AdminOptions::new()).await.unwrap() {
-        made.unwrap();
-    }
+    place.add_partitions(Topic::Payment, 9).await;
     told(&node, &["payment-events: it has 9 partitions, but the store has 6 shards"]).await;
     until("it listens to them", async || node.consumer.consumed()[0].partitions == 27).await;
     let teller = Teller::new(&place.settings);

@@ -49,6 +49,7 @@ const RINGS: &[(&[&str], &str)] = &[
         &[
             "kafka/consumer",
             "kafka/consumer/assignment",
+            "kafka/consumer/commits",
             "kafka/consumer/copies",
             "kafka/consumer/gaps",
             "kafka/consumer/letters",

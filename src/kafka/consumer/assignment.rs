@@ -32,7 +32,13 @@ pub(super) fn assignment(role: Role, role_shards: &RoleShards, external: Roles) 
     all
 }
 
-/// The same as numbers, and those beyond the shards, which a topic may have by mistake: they are shared out like the shards.
+/// The topics that `role` listens to here.
+pub(super) fn topics(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<Topic> {
+    assignment(role, role_shards, external).into_iter().map(|(topic, _)| topic).collect()
+}
+
+/// The same as numbers: of those that the topic has, and with those beyond the shards, which it may have by mistake: they are shared out
+/// like the shards.
 pub(super) fn partitions(
     role: Role,
     role_shards: &RoleShards,
@@ -43,7 +49,7 @@ pub(super) fn partitions(
     let step = usize::from(shards.count()).max(1);
     let of = |(topic, shard): (Topic, Shard)| {
         let first = i32::from(shard.0);
-        let end = count(topic).unwrap_or(0).max(first + 1);
+        let end = count(topic).unwrap_or(first + 1);
         (first..end).step_by(step).map(move |number| (topic, number))
     };
     assignment(role, role_shards, external).into_iter().flat_map(of).collect()
@@ -136,5 +142,6 @@ mod tests {
             all
         };
         assert_eq!((numbers(None), numbers(Some(4)), numbers(Some(10))), (vec![1], vec![1], vec![1, 5, 9]));
+        assert_eq!((numbers(Some(1)), numbers(Some(0))), (vec![], vec![]), "what is not there cannot be read");
     }
 }

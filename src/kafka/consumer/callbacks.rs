@@ -1,18 +1,16 @@
-//! The client of a role that listens, and what it hears besides messages: lag, positions, commits that were refused.
+//! The client of a role that listens, and what it hears besides messages: lag and positions.
 
 use super::Figures;
 use super::run::Shared;
 use crate::domain::Topic;
 use crate::kafka::client::{self, ClientCallbacks};
 use crate::kafka::topics::TopicNames;
-use crate::kafka::troubles::{Trouble, TroubleKind};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::TopicPartitionList;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the client stands in a partition, as of its last statistics.
@@ -29,12 +27,8 @@ pub(super) struct Position {
 /// Client callbacks that also hear of the lag.
 pub(super) struct ConsumerCallbacks {
     callbacks: ClientCallbacks,
-    role: &'static str,
-    group: String,
     figures: Arc<Figures>,
     names: TopicNames,
-    /// Set when a commit failed, so that it is done again.
-    pub(super) uncommitted: AtomicBool,
     /// Where the client stands in partitions of which we were given everything.
     positions: Mutex<Vec<Position>>,
 }
@@ -43,27 +37,6 @@ impl ConsumerCallbacks {
     /// What the last statistics said; once.
     pub(super) fn take_positions(&self) -> Vec<Position> {
         std::mem::take(&mut *self.positions.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A commit was refused.
-    pub(super) fn not_committed(&self, topic: &str, partition: Option<i32>, code: Option<RDKafkaErrorCode>, error: &str) {
-        self.uncommitted.store(true, Ordering::Release);
-        if code.is_some_and(client::is_absence) {
-            return tracing::debug!(error, "offsets were not committed; trying again");
-        }
-        let remedy = format!(
-            "grant READ on group {} and on the topic to ordermill's login; until then messages are heard again after a restart",
-            self.group
-        );
-        let cause = format!("offsets are not committed: {error}");
-        self.callbacks.0.troubles().raise(Trouble {
-            kind: TroubleKind::Commit,
-            topic: topic.to_owned(),
-            partition,
-            who: self.role,
-            cause,
-            remedy,
-        });
     }
 }
 
@@ -97,25 +70,7 @@ impl ClientContext for ConsumerCallbacks {
     }
 }
 
-impl ConsumerContext for ConsumerCallbacks {
-    fn commit_callback(&self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
-        let elements = offsets.elements();
-        let refused: Vec<_> = elements.iter().filter_map(|one| Some((one.topic(), one.partition(), one.error().err()?))).collect();
-        for (topic, partition, error) in &refused {
-            self.not_committed(topic, Some(*partition), error.rdkafka_error_code(), &error.to_string());
-        }
-        if let Err(error) = &result
-            && refused.is_empty()
-        {
-            let first = elements.first();
-            let topic = first.map_or_else(String::new, |one| one.topic().to_owned());
-            self.not_committed(&topic, first.map(|one| one.partition()), error.rdkafka_error_code(), &error.to_string());
-        }
-        if result.is_ok() && refused.is_empty() {
-            self.callbacks.0.troubles().clear_all(TroubleKind::Commit, self.role);
-        }
-    }
-}
+impl ConsumerContext for ConsumerCallbacks {}
 
 pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<ConsumerCallbacks>, KafkaError> {
     let settings = &shared.parts.settings;
@@ -132,11 +87,8 @@ pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<C
     }
     config.create_with_context(ConsumerCallbacks {
         callbacks: ClientCallbacks(shared.parts.state.clone()),
-        role: shared.role.name(),
-        group: group.to_owned(),
         figures: shared.figures.clone(),
         names: TopicNames::of(settings),
-        uncommitted: AtomicBool::new(false),
         positions: Mutex::default(),
     })
 }

@@ -9,7 +9,7 @@ use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ pub(super) struct Copies {
     shards: Shards,
     who: &'static str,
     pause: Duration,
+    limit: Duration,
 }
 
 /// Where a record goes.
@@ -40,10 +41,10 @@ impl Copies {
         config.set("acks", "all");
         // Each is awaited and tried again here.
         config.set("message.timeout.ms", settings.request_timeout_ms.to_string());
-        config.set("compression.type", settings.compression.name());
+        client::compress(&mut config, settings);
         let client = config.create_with_context(ClientCallbacks(state.clone()))?;
-        let pause = Duration::from_millis(settings.pause_ms);
-        Ok(Self { client, names: TopicNames::of(settings), state: state.clone(), shards, who: role.name(), pause })
+        let (pause, limit) = (Duration::from_millis(settings.pause_ms), Duration::from_millis(settings.request_timeout_ms));
+        Ok(Self { client, names: TopicNames::of(settings), state: state.clone(), shards, who: role.name(), pause, limit })
     }
 
     /// Puts a letter's copy on the dead letters' topic. One that is too long is logged: the letter itself is in the database. `false`: the
@@ -90,12 +91,28 @@ impl Copies {
                     tracing::warn!(kafka.topic = to.topic, "a message is too long to be copied; its dead letter tells of it");
                     return true;
                 }
-                Err(_) if gone.load(Ordering::Acquire) => return false,
+                Err(_) if gone.load(Ordering::Acquire) => {
+                    // Who else waits for it tells it again.
+                    self.state.troubles().clear(kind, to.topic, self.who);
+                    return false;
+                }
                 Err((error, _)) => {
                     self.refused(kind, &to, &error);
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) {
+                        self.learn(to.topic).await;
+                    }
                     tokio::time::sleep(self.pause).await;
                 }
             }
+        }
+    }
+
+    /// Has the client learn of partitions that were added; by itself it asks every few minutes.
+    async fn learn(&self, topic: &str) {
+        let (client, topic, limit) = (self.client.clone(), topic.to_owned(), self.limit);
+        let asking = tokio::task::spawn_blocking(move || client.client().fetch_metadata(Some(&topic), limit).map(drop));
+        if let Ok(Err(error)) = asking.await {
+            tracing::debug!(error = %error, "the brokers did not say which partitions there are");
         }
     }
 

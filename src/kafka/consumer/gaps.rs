@@ -3,6 +3,7 @@
 use super::callbacks::ConsumerCallbacks;
 use crate::config::KafkaSettings;
 use crate::kafka::client::{self, BrokerState, ClientCallbacks};
+use crate::kafka::topics::Counts;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -68,10 +69,10 @@ pub(super) async fn counts(
     client: &Arc<StreamConsumer<ConsumerCallbacks>>,
     topics: Vec<String>,
     limit: Duration,
-) -> Result<HashMap<String, i32>, KafkaError> {
+) -> Result<Counts, KafkaError> {
     let client = client.clone();
     blocking(move || {
-        let mut all = HashMap::new();
+        let mut all = Counts::new();
         for name in topics {
             let metadata = client.fetch_metadata(Some(&name), limit)?;
             let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());

@@ -11,6 +11,7 @@
 
 mod assignment;
 mod callbacks;
+mod commits;
 mod copies;
 mod gaps;
 mod inbound;

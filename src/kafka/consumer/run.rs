@@ -1,6 +1,7 @@
 //! A role's listening loop.
 
 use super::callbacks::{self, ConsumerCallbacks};
+use super::commits::Committing;
 use super::copies::Copies;
 use super::gaps::{Gap, Place};
 use super::lanes::Lanes;
@@ -14,12 +15,12 @@ use crate::domain::{DeadLetterId, OrderId, Role, RoleShards, Shard, Topic};
 use crate::kafka::client;
 use crate::kafka::headers::Headers;
 use crate::kafka::message::{Dated, Reading, Record};
-use crate::kafka::topics::{self, TopicNames, TopicsError};
+use crate::kafka::topics::{self, Counts, TopicNames};
 use crate::saga::policy::Backoff;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp as KafkaTime};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// Parked orders that are looked at in one tick.
 const PARKED_A_TICK: usize = 50;
@@ -52,10 +53,7 @@ pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver
         let running = AssertUnwindSafe(|| runtime.block_on(listen(shared, &mut asked)));
         match catch_unwind(running) {
             Ok(Ok(())) => return,
-            Ok(Err(error @ TopicsError::Away(_))) => shared.parts.state.away(&error.to_string()),
-            Ok(Err(error @ (TopicsError::Partitions { .. } | TopicsError::NotCreated { .. }))) => {
-                shared.parts.state.refused(&error.to_string());
-            }
+            Ok(Err(error)) => shared.parts.state.away(&error.to_string()),
             Err(_) => tracing::error!(role = shared.role.name(), "the consumer panicked; it goes on from what is committed"),
         }
         failures += 1;
@@ -69,7 +67,7 @@ pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver
     }
 }
 
-async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Result<(), TopicsError> {
+async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Result<(), KafkaError> {
     let (parts, role) = (&shared.parts, shared.role);
     let mut role_shards = parts.role_shards.clone();
     let mut stopping = shared.stopping.clone();
@@ -79,16 +77,17 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
         changed = role_shards.wait_for(|role_shards| !assignment::assignment(role, role_shards, parts.external).is_empty()) => drop(changed),
     }
     let shards = parts.reads.shards();
-    topics::ensure(&parts.settings, &parts.state, shards).await?;
+    let counts = topics::look(&parts.settings, &parts.state, shards).await?;
+    parts.state.troubles().forget(role.name());
     let group = format!("{}ordermill.{}", parts.settings.prefix, role.name());
-    let client = Arc::new(callbacks::client_of(shared, &group).map_err(TopicsError::Away)?);
+    let client = Arc::new(callbacks::client_of(shared, &group)?);
     let processor = MessageProcessor {
         role,
         settings: parts.settings.clone(),
         reading: Reading::of(&parts.settings, shards),
         inbound: parts.inbound.clone(),
         reads: parts.reads.clone(),
-        copies: Copies::new(&parts.settings, &parts.state, shards, role).map_err(TopicsError::Away)?,
+        copies: Copies::new(&parts.settings, &parts.state, shards, role)?,
         now: parts.now.clone(),
         group,
     };
@@ -103,9 +102,10 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
         round: Vec::new(),
         working: FuturesUnordered::new(),
         lives: 0,
-        watch: Watch::new(),
+        watch: Watch::new(counts),
+        committing: None,
     };
-    run.pump(asked).await.map_err(TopicsError::Away)
+    run.pump(asked).await
 }
 
 pub(super) struct Partition {
@@ -141,7 +141,7 @@ pub(super) enum Finished {
     Gaps(Result<Vec<Gap>, KafkaError>),
     Gap { gap: Gap, letter: DeadLetterId },
     Lost { letter: DeadLetterId, is_closed: bool },
-    Counts(Option<HashMap<String, i32>>),
+    Counts(Option<Counts>),
     Rights(Vec<(Place, Option<RDKafkaErrorCode>)>),
 }
 
@@ -166,6 +166,8 @@ pub(super) struct Run<'s> {
     pub(super) working: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(super) lives: u64,
     pub(super) watch: Watch,
+    /// The offsets that are being committed.
+    pub(super) committing: Option<Committing>,
 }
 
 impl Run<'_> {
@@ -175,24 +177,27 @@ impl Run<'_> {
         let mut ticks = interval(Duration::from_millis(self.shared.parts.settings.commit_ms.max(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         role_shards.mark_changed();
+        let mut again = None;
         loop {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => {
-                    self.commit(CommitMode::Sync);
+                    self.commit_whole().await;
                     return Ok(());
                 }
                 Ok(()) = role_shards.changed() => {
                     let now = role_shards.borrow_and_update().clone();
-                    if !self.reassign(&now).await? {
-                        // The letters could not be read: nothing is taken before they are.
-                        role_shards.mark_changed();
-                        tokio::time::sleep(Duration::from_millis(self.shared.parts.settings.pause_ms)).await;
-                    }
+                    // What could not be asked is asked again later: nothing of these is taken before, all else goes on.
+                    let is_whole = self.reassign(&now).await?;
+                    again = (!is_whole).then(|| Instant::now() + Duration::from_millis(self.shared.parts.settings.pause_ms));
+                }
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    again = None;
+                    role_shards.mark_changed();
                 }
                 _ = ticks.tick() => {
                     self.pass_markers();
-                    self.commit(CommitMode::Async);
+                    self.commit().await;
                     self.look_at_parked();
                     self.look_around();
                 }
@@ -222,6 +227,10 @@ impl Run<'_> {
                 self.look_for_gaps();
                 Ok(())
             }
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) if self.partitions.is_empty() => {
+                self.group_refused(&error);
+                Ok(())
+            }
             Some(code) if client::is_refusal(code) => {
                 self.ask_rights();
                 Ok(())
@@ -249,7 +258,7 @@ impl Run<'_> {
         let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
         if !gone.is_empty() {
             // Its next owner begins where this one was.
-            self.commit(CommitMode::Async);
+            self.commit_whole().await;
             self.client.incremental_unassign(&self.list(gone.iter().map(|key| (*key, Offset::Invalid)))?)?;
             for key in &gone {
                 if let Some(partition) = self.partitions.remove(key) {
@@ -258,6 +267,7 @@ impl Run<'_> {
             }
             let partitions = &self.partitions;
             self.lanes.retain(|item| partitions.get(&(item.record.topic, item.record.partition)).is_some_and(|one| one.life == item.life));
+            self.forget_topics();
         }
         let new: Vec<(Topic, i32)> = want.into_iter().filter(|key| !self.partitions.contains_key(key)).collect();
         if !new.is_empty() {
@@ -437,24 +447,6 @@ impl Run<'_> {
         }
         partition.is_paused = false;
         self.client.resume(&self.list([(key, Offset::Invalid)])?)
-    }
-
-    fn commit(&mut self, mode: CommitMode) {
-        if self.client.context().uncommitted.swap(false, Ordering::AcqRel) {
-            self.partitions.values_mut().for_each(|partition| partition.window.not_committed());
-        }
-        let moved: Vec<((Topic, i32), Offset)> = self
-            .partitions
-            .iter_mut()
-            .filter_map(|(key, partition)| partition.window.take_commit().map(|next| (*key, Offset::Offset(next))))
-            .collect();
-        if moved.is_empty() {
-            return;
-        }
-        let first = moved.first().map_or_else(String::new, |((topic, _), _)| self.names.of_topic(*topic));
-        if let Err(error) = self.list(moved).and_then(|list| self.client.commit(&list, mode)) {
-            self.client.context().not_committed(&first, None, error.rdkafka_error_code(), &error.to_string());
-        }
     }
 
     /// Parked orders go on when a person has closed what held them up.

@@ -6,13 +6,13 @@ use super::run::{Finished, Partition, Run};
 use super::window::Window;
 use crate::domain::{DeadLetterId, DeadLetterState, Shard, Topic};
 use crate::kafka::message::Record;
-use crate::kafka::topics;
+use crate::kafka::topics::{self, Counts};
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use futures_util::FutureExt;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// What is under way of the looking around, and what it has found.
@@ -26,7 +26,9 @@ pub(super) struct Watch {
     is_counting: bool,
     is_asking_rights: bool,
     /// How many partitions each topic has.
-    counts: HashMap<String, i32>,
+    counts: Counts,
+    /// Whether the group may not be used.
+    is_refused: bool,
     /// Topics that may not be read.
     denied: BTreeSet<String>,
     /// Letters that tell of lost records, by topic.
@@ -36,14 +38,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(counts: Counts) -> Self {
         Self {
             looked: Instant::now(),
             must_scan: false,
             is_scanning: false,
             is_counting: false,
             is_asking_rights: false,
-            counts: HashMap::new(),
+            counts,
+            is_refused: false,
             denied: BTreeSet::new(),
             lost: BTreeMap::new(),
             must_reassign: false,
@@ -197,20 +200,35 @@ impl Run<'_> {
     }
 
     /// What the group has committed of these partitions; none: it could not be asked.
-    pub(super) async fn begin_where(&self, new: Vec<(Topic, i32)>) -> Result<Option<Vec<Begin>>, KafkaError> {
+    pub(super) async fn begin_where(&mut self, new: Vec<(Topic, i32)>) -> Result<Option<Vec<Begin>>, KafkaError> {
         let limit = self.limit();
         let list = self.list(new.iter().map(|key| (*key, Offset::Invalid)))?;
         match gaps::committed(&self.client, list, limit).await {
             Ok(known) => {
+                if std::mem::take(&mut self.watch.is_refused) {
+                    let place = format!("group {}", self.processor.group);
+                    self.shared.parts.state.troubles().clear(TroubleKind::Read, &place, self.shared.role.name());
+                }
                 let at = |key: (Topic, i32)| (key, known.get(&(self.names.of_topic(key.0), key.1)).copied());
                 Ok(Some(new.into_iter().map(at).collect()))
             }
             Err(error) => {
-                let topic = new.first().map_or_else(String::new, |(topic, _)| self.names.of_topic(*topic));
-                self.client.context().not_committed(&topic, None, error.rdkafka_error_code(), &error.to_string());
+                match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::GroupAuthorizationFailed) => self.group_refused(&error),
+                    Some(_) | None => tracing::debug!(error = %error, "the brokers did not say where the group was; asking again"),
+                }
                 Ok(None)
             }
         }
+    }
+
+    /// The group may not be used: until it may, nothing is read that is not read already.
+    pub(super) fn group_refused(&mut self, error: &KafkaError) {
+        let place = format!("group {}", self.processor.group);
+        let remedy = "let ordermill's login READ it; it goes on by itself then".to_owned();
+        let cause = format!("where it was is not told, so nothing is read: {error}");
+        self.trouble(TroubleKind::Read, &place, None, cause, remedy);
+        self.watch.is_refused = true;
     }
 
     /// Of several roles that listen one deals with what is no event of its order: one letter, one copy, one publishing.
@@ -229,17 +247,31 @@ impl Run<'_> {
         if std::mem::replace(&mut self.watch.is_counting, true) {
             return;
         }
-        let (client, topics, limit) = (self.client.clone(), self.topics().into_keys().collect(), self.limit());
+        let topics = assignment::topics(self.shared.role, &self.shared.parts.role_shards.borrow(), self.shared.parts.external);
+        let topics = topics.into_iter().map(|topic| self.names.of_topic(topic)).collect();
+        let (client, limit) = (self.client.clone(), self.limit());
         self.working.push(async move { Finished::Counts(gaps::counts(&client, topics, limit).await.ok()) }.boxed());
     }
 
     /// More partitions than shards are listened to as well: what stands there goes on to its own.
-    pub(super) fn counted(&mut self, counts: Option<HashMap<String, i32>>) {
+    pub(super) fn counted(&mut self, counts: Option<Counts>) {
         self.watch.is_counting = false;
         for (topic, count) in counts.unwrap_or_default() {
-            topics::tell_count(&self.shared.parts.state, &topic, usize::try_from(count).unwrap_or(0), self.processor.reading.shards);
+            topics::tell_count(&self.shared.parts.state, &topic, count, self.processor.reading.shards);
             let before = self.watch.counts.insert(topic, count);
             self.watch.must_reassign |= before != Some(count);
+        }
+    }
+
+    /// What is not listened to any more is no trouble of this node.
+    pub(super) fn forget_topics(&mut self) {
+        let (troubles, who, topics) = (self.shared.parts.state.troubles(), self.shared.role.name(), self.topics());
+        for gone in self.watch.denied.iter().filter(|topic| !topics.contains_key(*topic)) {
+            troubles.clear(TroubleKind::Read, gone, who);
+        }
+        self.watch.denied.retain(|topic| topics.contains_key(topic));
+        if topics.is_empty() {
+            troubles.clear_all(TroubleKind::Commit, who);
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::actors::{Logged, Submit};
 use crate::config::KafkaSettings;
 use crate::db::Reads;
-use crate::domain::{Event, Role, Shard, WriterId};
+use crate::domain::{Event, Role, Roles, Shard, WriterId};
 use crate::kafka::client::BrokerState;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -21,6 +21,8 @@ pub struct PublisherParts {
     pub own: Arc<dyn Fn() -> WriterId + Send + Sync>,
     /// Whether this node hosts that role for that shard.
     pub hosts: Arc<dyn Fn(Role, Shard) -> bool + Send + Sync>,
+    /// The roles that another team runs: what is written on their topics is not ours.
+    pub external: Roles,
     /// What is known of the brokers.
     pub state: BrokerState,
 }

@@ -10,17 +10,32 @@ use crate::kafka::write::{self, Provenance};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
+/// Why a producer must be replaced.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) error: KafkaError,
+    /// Where it was met, as far as is known.
+    pub(super) topic: String,
+    pub(super) partition: Option<i32>,
+}
+
+impl Failure {
+    fn of(error: KafkaError) -> Self {
+        Self { error, topic: String::new(), partition: None }
+    }
+}
+
 /// What the producer's own thread tells the publisher.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// The first failure of this producer.
-    trouble: Mutex<Option<KafkaError>>,
+    trouble: Mutex<Option<Failure>>,
     /// Set while the publisher waits for room.
     pub(super) starved: AtomicBool,
     /// Set while the producer's queue is full.
@@ -35,13 +50,13 @@ pub(super) struct Told {
 
 impl Told {
     /// The failure, if there was one; afterwards there is none.
-    pub(super) fn take_trouble(&self) -> Option<KafkaError> {
+    pub(super) fn take_trouble(&self) -> Option<Failure> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    pub(super) fn fail(&self, error: KafkaError) {
+    pub(super) fn fail(&self, failure: Failure) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.wake.notify_one();
     }
 }
@@ -66,7 +81,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.told.fail(error.clone());
+            self.told.fail(Failure::of(error.clone()));
         }
         self.callbacks.error(error, reason);
     }
@@ -77,9 +92,9 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         match result {
-            Ok(_) => {
+            Ok(message) => {
                 self.callbacks.0.up();
-                self.callbacks.0.troubles().clear(TroubleKind::Publish, "events", "");
+                self.callbacks.0.troubles().clear(TroubleKind::Publish, message.topic(), "");
                 self.told.published.fetch_add(1, Ordering::Relaxed);
                 let Some((acks, seq)) = delivery.acks else { return };
                 let waiting = acks.acked(seq);
@@ -88,7 +103,10 @@ impl ProducerContext for Deliveries {
                     self.told.wake.notify_one();
                 }
             }
-            Err((error, _)) => self.told.fail(error.clone()),
+            Err((error, message)) => {
+                let (topic, partition) = (message.topic().to_owned(), Some(message.partition()));
+                self.told.fail(Failure { error: error.clone(), topic, partition });
+            }
         }
     }
 }
@@ -102,7 +120,7 @@ pub(super) enum NotTaken {
     /// No room now.
     Full,
     /// The producer must be replaced.
-    Broken(KafkaError),
+    Broken(Failure),
 }
 
 /// A producer; on the first failure it is replaced, and what it had is sent again.
@@ -137,7 +155,7 @@ impl Producer {
     }
 
     fn hand_over(&mut self, event: &Event, from: Provenance<'_>, acks: Option<(Arc<Acks>, i64)>) -> Result<(), NotTaken> {
-        let broken = |error: serde_json::Error| NotTaken::Broken(KafkaError::ClientCreation(error.to_string()));
+        let broken = |error: serde_json::Error| NotTaken::Broken(Failure::of(KafkaError::ClientCreation(error.to_string())));
         write::value(event, &mut self.value).map_err(broken)?;
         let topic = self.names.get(usize::from(event.kind().topic().number())).map_or("", String::as_str);
         let mut headers = Some(OwnedHeaders::new_with_capacity(HEADERS));
@@ -152,7 +170,7 @@ impl Producer {
             .headers(headers.unwrap_or_default());
         self.client.send(record).map_err(|(error, _)| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => NotTaken::Full,
-            Some(_) | None => NotTaken::Broken(error),
+            Some(_) | None => NotTaken::Broken(Failure { error, topic: topic.to_owned(), partition: Some(event.shard.0.into()) }),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The publisher's loop.
 
 use super::log::{Fed, Log};
-use super::producer::{NotTaken, Producer, Told};
+use super::producer::{Failure, NotTaken, Producer, Told};
 use crate::actors::Logged;
 use crate::db::{LogEntry, Outcome, Write, WriterRow};
 use crate::domain::{Event, LoggedEvent, Marker, Role, WriterId};
@@ -11,7 +11,6 @@ use crate::kafka::topics::{self, TopicsError};
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use crate::kafka::write::Provenance;
 use crate::saga::policy::Backoff;
-use rdkafka::error::KafkaError;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -60,6 +59,8 @@ struct Run<'s> {
     stored: HashMap<WriterId, i64>,
     /// Set by a failed read, until the next look.
     rests: bool,
+    /// Set by a refusal, until something is acknowledged: one event is tried alone, for all that are sent behind it are sent again.
+    is_trial: bool,
 }
 
 /// Why the loop leaves its producer.
@@ -70,7 +71,7 @@ enum Left {
 
 impl<'s> Run<'s> {
     fn new(shared: &'s Shared) -> Self {
-        Self { shared, logs: BTreeMap::new(), stored: HashMap::new(), rests: false }
+        Self { shared, logs: BTreeMap::new(), stored: HashMap::new(), rests: false, is_trial: false }
     }
 
     async fn run(mut self, feed: &mut FeedEnd) {
@@ -86,7 +87,8 @@ impl<'s> Run<'s> {
                 }
                 Err(error) => match error {
                     TopicsError::Away(_) => self.shared.parts.state.away(&error.to_string()),
-                    TopicsError::Partitions { .. } | TopicsError::NotCreated { .. } => self.shared.parts.state.refused(&error.to_string()),
+                    // It was told as a trouble.
+                    TopicsError::Partitions { .. } => self.shared.parts.state.answered(),
                 },
             }
             self.logs.values_mut().for_each(Log::rewind);
@@ -124,7 +126,7 @@ impl<'s> Run<'s> {
     /// A producer, once the topics are as they must be.
     async fn producer(&self) -> Result<Producer, TopicsError> {
         let parts = &self.shared.parts;
-        topics::ensure(&parts.settings, &parts.state, parts.reads.shards()).await?;
+        topics::ensure(&parts.settings, &parts.state, parts.reads.shards(), parts.external).await?;
         let producer = Producer::new(&parts.settings, &parts.state, &self.shared.told).map_err(TopicsError::Away)?;
         parts.state.up();
         // What the last one failed of is over.
@@ -142,6 +144,7 @@ impl<'s> Run<'s> {
         let (mut marks, mut looks) = (every(settings.publish_mark_ms), every(settings.publish_recheck_ms));
         let mut stopping = self.shared.stopping.clone();
         let told = self.shared.told.clone();
+        let published = told.published.load(Ordering::Relaxed);
         loop {
             let is_behind = !self.rests && self.has_room() && self.logs.values().any(Log::is_behind);
             tokio::select! {
@@ -171,33 +174,40 @@ impl<'s> Run<'s> {
                 () = told.wake.notified() => {}
                 () = std::future::ready(()), if is_behind => self.catch_up(&mut producer).await,
             }
-            if let Some(error) = told.take_trouble() {
-                self.tell_trouble(&error);
+            if let Some(failure) = told.take_trouble() {
+                self.tell_trouble(&failure);
                 return Left::Broken;
+            }
+            if self.is_trial && told.published.load(Ordering::Relaxed) > published {
+                self.is_trial = false;
             }
             self.tell_lag();
         }
     }
 
     /// What the brokers refuse until a person changes it is told as that.
-    fn tell_trouble(&self, error: &KafkaError) {
+    fn tell_trouble(&mut self, failure: &Failure) {
         let state = &self.shared.parts.state;
-        match error.rdkafka_error_code().filter(|code| client::is_refusal(*code)) {
-            Some(code) => state.troubles().raise(Trouble {
-                kind: TroubleKind::Publish,
-                topic: "events".to_owned(),
-                partition: None,
-                who: "",
-                cause: format!("events are not taken: {code}"),
-                remedy: client::remedy(Some(code)).to_owned(),
-            }),
-            None => state.away(&error.to_string()),
+        match failure.error.rdkafka_error_code().filter(|code| client::is_refusal(*code)) {
+            Some(code) => {
+                self.is_trial = true;
+                state.troubles().raise(Trouble {
+                    kind: TroubleKind::Publish,
+                    topic: failure.topic.clone(),
+                    partition: failure.partition,
+                    who: "",
+                    cause: format!("events are not taken: {code}"),
+                    remedy: client::remedy(Some(code)).to_owned(),
+                });
+            }
+            None => state.away(&failure.error.to_string()),
         }
     }
 
     fn has_room(&self) -> bool {
         let waiting: usize = self.logs.values().map(|log| log.acks.waiting()).sum();
-        let has_room = waiting < self.shared.parts.settings.publish_window && !self.shared.told.full.load(Ordering::Acquire);
+        let most = if self.is_trial { 1 } else { self.shared.parts.settings.publish_window };
+        let has_room = waiting < most && !self.shared.told.full.load(Ordering::Acquire);
         self.shared.told.starved.store(!has_room, Ordering::Release);
         has_room
     }
@@ -231,7 +241,7 @@ impl<'s> Run<'s> {
         }
         match producer.repeat(event) {
             Ok(()) | Err(NotTaken::Full) => {}
-            Err(NotTaken::Broken(error)) => self.shared.told.fail(error),
+            Err(NotTaken::Broken(failure)) => self.shared.told.fail(failure),
         }
     }
 
@@ -402,8 +412,8 @@ fn send(shared: &Shared, log: &mut Log, logged: &LoggedEvent, producer: &mut Pro
             shared.told.starved.store(true, Ordering::Release);
             false
         }
-        Err(NotTaken::Broken(error)) => {
-            shared.told.fail(error);
+        Err(NotTaken::Broken(failure)) => {
+            shared.told.fail(failure);
             false
         }
     }
