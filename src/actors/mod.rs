@@ -21,7 +21,7 @@ pub(crate) mod supervision;
 pub(crate) mod writer;
 
 pub use api::breakers::BreakerTurn;
-pub use api::dead_letters::{DeadLetterAction, DeadLetterError};
+pub use api::decision::{DeadLetterAction, DeadLetterError};
 pub use api::handle::{Command, NewOrder, NodeHandle, PlaceError, Placed, WriteError};
 pub use api::inbound::InboundError;
 pub use api::report::{ActorCount, ActorsReport};

@@ -52,7 +52,7 @@ enum DlqCommand {
     /// Put the letter away and do nothing (not for an order that waits for it)
     Discard(ActArgs),
     /// Say that a person did what had failed (charged, gave back, told the customer …); the order goes on. Needs --note
-    Done(ActArgs),
+    Done(DoneArgs),
     /// Go on with what another team's role said, though it is not what was ordered (amount-mismatch, reservation-mismatch)
     Accept(ActArgs),
 }
@@ -96,6 +96,19 @@ struct ActArgs {
     per_second: u64,
 }
 
+/// As it is shown; on the wire it is `done` with a field.
+const OVERRIDE: &str = "done (override)";
+
+/// Which letters, and whether it counts against the provider's word.
+#[derive(Args, Clone, Debug)]
+struct DoneArgs {
+    #[command(flatten)]
+    act: ActArgs,
+    /// It counts even if the payment provider says otherwise, or cannot be asked
+    #[arg(long = "override")]
+    overrides: bool,
+}
+
 /// Does what is asked; false when it could not be done about some letter.
 ///
 /// # Errors
@@ -131,9 +144,9 @@ pub(crate) async fn run(args: &DlqArgs) -> anyhow::Result<bool> {
         DlqCommand::Skip(act) => return decide(&client, "skip", act, args.json).await,
         DlqCommand::Compensate(act) => return decide(&client, "compensate", act, args.json).await,
         DlqCommand::Discard(act) => return decide(&client, "discard", act, args.json).await,
-        DlqCommand::Done(act) => {
+        DlqCommand::Done(DoneArgs { act, overrides }) => {
             anyhow::ensure!(act.note.is_some(), "--note is required: say what was done, and where");
-            return decide(&client, "done", act, args.json).await;
+            return decide(&client, if *overrides { OVERRIDE } else { "done" }, act, args.json).await;
         }
         DlqCommand::Accept(act) => return decide(&client, "accept", act, args.json).await,
     }
@@ -178,10 +191,16 @@ async fn each(client: &Client, action: &str, act: &ActArgs, as_json: bool) -> an
 }
 
 fn decision(action: &str, act: &ActArgs) -> Value {
-    match &act.note {
-        Some(note) => json!({"action": action, "note": note}),
-        None => json!({"action": action}),
+    let is_override = action == OVERRIDE;
+    let mut body = serde_json::Map::new();
+    body.insert("action".to_owned(), json!(if is_override { "done" } else { action }));
+    if is_override {
+        body.insert("override".to_owned(), json!(true));
     }
+    if let Some(note) = &act.note {
+        body.insert("note".to_owned(), json!(note));
+    }
+    Value::Object(body)
 }
 
 /// By filter; the node acts for some time and leaves the rest for the next request.

@@ -3,8 +3,10 @@
 use super::{CorrelationId, Event, EventBody, Money, Order, OrderId, PaymentId, Shard, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Begins the reason of a row that a person's word made: the provider's books may know nothing of it.
+/// Begins the reason of a row that a person's word made: the provider's books know nothing of it.
 pub const BY_HAND: &str = "by hand";
+/// The same where the provider said otherwise, or could not be asked.
+pub const OVERRULED: &str = "by hand, whatever the provider says";
 
 /// What the payment role knows of an order's payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -72,7 +74,7 @@ pub struct Payment {
     pub method: Text<50>,
     /// What is known.
     pub status: PaymentStatus,
-    /// The provider's word when it failed; [`BY_HAND`] and a person's note when a person did it.
+    /// The provider's word when it failed; [`BY_HAND`] or [`OVERRULED`] and a person's note when a person did it.
     pub reason: Option<Text<200>>,
     /// When the row was last written.
     pub updated_at: Timestamp,
@@ -109,6 +111,12 @@ impl Payment {
     #[must_use]
     pub fn is_by_hand(&self) -> bool {
         self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(BY_HAND))
+    }
+
+    /// Whether that person overruled the provider.
+    #[must_use]
+    pub fn is_overruled(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(OVERRULED))
     }
 
     /// The stored answer as the event that told it; none while nothing is decided.

@@ -3,7 +3,7 @@
 use super::options::{Expect, Options};
 use super::report::{Check, Report};
 use crate::db::OrderAudit;
-use crate::domain::{BookedCharge, OrderId, Payment, PaymentStatus};
+use crate::domain::{BookedCharge, OrderId, Payment, PaymentStatus, Text};
 use std::collections::BTreeMap;
 
 /// The provider's books, by order.
@@ -20,17 +20,30 @@ impl Books {
         Self { of }
     }
 
-    /// An order that is still open is passed over: its call may be on its way. So is a payment that a person made.
+    /// An order that is still open is passed over: its call may be on its way. What a person decided against the provider's word is
+    /// told and breaks nothing.
     pub(super) fn check(&mut self, audit: &OrderAudit, options: &Options, report: &mut Report) {
         let id = audit.stored.order.id;
         let booked = self.of.remove(&id).unwrap_or_default();
         let payment = audit.payment.as_ref();
-        if (audit.stored.open && options.expect == Expect::Live) || payment.is_some_and(Payment::is_by_hand) {
+        if audit.stored.open && options.expect == Expect::Live {
             return;
         }
         report.examine(Check::Provider);
-        for wrong in contradictions(payment, &booked) {
-            report.violate(Check::Provider, || format!("order {id} ({}): {wrong}", audit.stored.status.name()));
+        let name = audit.stored.status.name();
+        let Some(row) = payment.filter(|row| row.is_by_hand()) else {
+            for wrong in contradictions(payment, &booked) {
+                report.violate(Check::Provider, || format!("order {id} ({name}): {wrong}"));
+            }
+            return;
+        };
+        let reason = row.reason.as_ref().map_or("", Text::as_str);
+        for wrong in taken_beside(row, &booked) {
+            let text = || format!("order {id} ({name}): {wrong}; decided {reason}");
+            if row.is_overruled() { report.decided(Check::Provider, text) } else { report.violate(Check::Provider, text) }
+        }
+        if let Some(wrong) = open_key(row, &booked) {
+            report.violate(Check::Provider, || format!("order {id} ({name}): {wrong}; decided {reason}"));
         }
     }
 
@@ -44,6 +57,19 @@ impl Books {
             }
         }
     }
+}
+
+/// A person says that money was taken or given back past the provider, or that none was taken: then none is with the provider.
+fn taken_beside(row: &Payment, booked: &[BookedCharge]) -> Vec<String> {
+    let said = row.status.name();
+    let taken = booked.iter().filter(|charge| charge.status == PaymentStatus::Charged);
+    taken.map(|charge| format!("a person says {said}, and the provider has attempt {} of {}", charge.attempt, charge.amount)).collect()
+}
+
+/// A key that the provider has never heard of may still be charged by a call that is late. What is given back was charged before.
+fn open_key(row: &Payment, booked: &[BookedCharge]) -> Option<String> {
+    let is_closed = booked.iter().any(|charge| charge.attempt == row.attempt) || row.status == PaymentStatus::Refunded;
+    (!is_closed).then(|| format!("a person says {}, and attempt {} could still be charged", row.status.name(), row.attempt))
 }
 
 fn contradictions(payment: Option<&Payment>, booked: &[BookedCharge]) -> Vec<String> {
@@ -103,6 +129,17 @@ mod tests {
             reason: None,
             updated_at: Timestamp(0),
         }
+    }
+
+    #[test]
+    fn what_a_person_decided_is_compared_too() {
+        let beside = |row: Payment, books: &[BookedCharge]| (taken_beside(&row, books).len(), open_key(&row, books).is_some());
+        assert_eq!(beside(row(1, Charged), &[booked(1, 0, Cancelled, 0)]), (0, false));
+        assert_eq!(beside(row(1, Charged), &[booked(1, 500, Charged, 0)]), (1, false));
+        assert_eq!(beside(row(2, Charged), &[booked(1, 500, Failed, 0)]), (0, true));
+        assert_eq!(beside(row(1, Cancelled), &[booked(1, 500, Charged, 0)]), (1, false));
+        assert_eq!(beside(row(1, Refunded), &[booked(1, 500, Charged, 0)]), (1, false));
+        assert_eq!(beside(row(1, Refunded), &[]), (0, false));
     }
 
     #[test]

@@ -133,6 +133,17 @@ pub struct CheckReport {
     pub violations: u64,
     /// The first of them.
     pub shown: Vec<String>,
+    /// How much is not as it should be because a person decided so, knowing it.
+    pub decided: u64,
+    /// The first of that.
+    pub decided_shown: Vec<String>,
+}
+
+impl CheckReport {
+    fn of(check: Check) -> Self {
+        let (name, about) = (check.name(), check.about());
+        Self { name, about, examined: 0, violations: 0, shown: Vec::new(), decided: 0, decided_shown: Vec::new() }
+    }
 }
 
 /// What all checks found.
@@ -166,8 +177,7 @@ impl Report {
             | Check::Orphans
             | Check::Analytics => true,
         };
-        let empty = |check: Check| CheckReport { name: check.name(), about: check.about(), examined: 0, violations: 0, shown: Vec::new() };
-        Self { checks: Check::ALL.into_iter().filter(is_made).map(empty).collect(), shown: options.shown }
+        Self { checks: Check::ALL.into_iter().filter(is_made).map(CheckReport::of).collect(), shown: options.shown }
     }
 
     /// Whether nothing is broken: the exit code is 0.
@@ -205,6 +215,17 @@ impl Report {
         }
     }
 
+    /// No violation: a person was told, and decided it all the same.
+    pub(super) fn decided(&mut self, check: Check, text: impl FnOnce() -> String) {
+        let shown = self.shown;
+        if let Some(report) = self.get(check) {
+            report.decided += 1;
+            if report.decided_shown.len() < shown {
+                report.decided_shown.push(text());
+            }
+        }
+    }
+
     fn get(&mut self, check: Check) -> Option<&mut CheckReport> {
         self.checks.iter_mut().find(|report| report.name == check.name())
     }
@@ -222,6 +243,13 @@ impl fmt::Display for Report {
             let more = check.violations.saturating_sub(check.shown.len() as u64);
             if more > 0 {
                 writeln!(f, "       and {more} more")?;
+            }
+            for text in &check.decided_shown {
+                writeln!(f, "     - {text}")?;
+            }
+            let more = check.decided.saturating_sub(check.decided_shown.len() as u64);
+            if more > 0 {
+                writeln!(f, "     - and {more} more that a person decided")?;
             }
         }
         match self.violations() {

@@ -6,12 +6,23 @@ use crate::support::{LIMIT, World1, line, new_order, put_product, run, stored, u
 use ordermill::actors::faults::Point;
 use ordermill::actors::{Actors, Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::config::providers::Behaviour;
-use ordermill::domain::{CancelledBy, DeadLetter, DeadLetterKind, OrderId, OrderStatus, PaymentStatus, Text};
-use ordermill::providers::sandbox::Party;
+use ordermill::db::Reads;
+use ordermill::domain::{
+    BookedCharge, CancelledBy, CorrelationId, DeadLetter, DeadLetterKind, Money, OrderId, OrderStatus, PaymentStatus, Text,
+};
+use ordermill::providers::sandbox::{ChargeState, Party};
+use ordermill::providers::{Charge, ChargeKey, ChargeRequest, PaymentProvider};
 use ordermill::saga::Shipment;
+use ordermill::verify::{Check, Expect, Options, Report, verify};
 
-const ACTIONS: [DeadLetterAction; 5] =
-    [DeadLetterAction::Reprocess, DeadLetterAction::Skip, DeadLetterAction::Compensate, DeadLetterAction::Discard, DeadLetterAction::Done];
+const ACTIONS: [DeadLetterAction; 6] = [
+    DeadLetterAction::Reprocess,
+    DeadLetterAction::Skip,
+    DeadLetterAction::Compensate,
+    DeadLetterAction::Discard,
+    DeadLetterAction::Done,
+    DeadLetterAction::Overrule,
+];
 
 /// What parks.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +59,20 @@ impl Parked {
             Self::ActorDies => ("order-actor", OrderStatus::Confirmed, Some(PaymentStatus::Charged)),
         }
     }
+
+    /// The provider says that it was not done, or cannot be asked.
+    fn is_denied(self) -> bool {
+        match self {
+            Self::VoidFails | Self::RefundFails => true,
+            Self::ChargeFails | Self::ChargeIsLost | Self::ShippedUnpaid | Self::ActorDies => false,
+        }
+    }
 }
 
 struct Place {
     /// Kept alive.
     _node: Actors,
+    world: World1,
     handle: NodeHandle,
     order: OrderId,
 }
@@ -100,7 +120,7 @@ async fn park(parked: Parked) -> (Place, DeadLetter) {
     }
     let letter = step_letter(&handle).await;
     assert_eq!(letter.step.as_str(), parked.told().0, "{letter:?}");
-    (Place { _node: node, handle, order }, letter)
+    (Place { _node: node, world, handle, order }, letter)
 }
 
 async fn is_settled(place: &Place) -> bool {
@@ -113,9 +133,13 @@ fn check(parked: Parked, action: DeadLetterAction) {
         let (place, letter) = park(parked).await;
         let handle = &place.handle;
         let case = format!("{parked:?}, {action:?}");
-        let note = (action == DeadLetterAction::Done).then_some("by telephone, no. 17");
+        let is_done = matches!(action, DeadLetterAction::Done | DeadLetterAction::Overrule);
+        let note = is_done.then_some("by telephone, no. 17");
         let acted = act(handle, &letter, action, note).await;
-        if action == DeadLetterAction::Done {
+        if action == DeadLetterAction::Done && parked.is_denied() {
+            assert!(matches!(acted, Err(DeadLetterError::Contradicted(_))), "{case}: {acted:?}");
+            assert_eq!(step_letter(handle).await.id, letter.id, "{case}: it stays open");
+        } else if is_done {
             acted.unwrap_or_else(|error| panic!("{case}: {error}"));
             until(&format!("{case}: it is settled"), || is_settled(&place)).await;
             let (_, status, payment) = parked.told();
@@ -133,7 +157,7 @@ fn check(parked: Parked, action: DeadLetterAction) {
                 break;
             }
             let letter = step_letter(handle).await;
-            let done = act(handle, &letter, DeadLetterAction::Done, Some("seen to")).await;
+            let done = act(handle, &letter, DeadLetterAction::Overrule, Some("seen to")).await;
             assert!(done.is_ok(), "{case}: {done:?} of {letter:?}");
             assert_eq!(handle.reads().audit(letter.id.0.to_string()).await.unwrap().last().unwrap().note.as_deref(), Some("seen to"));
         }
@@ -148,6 +172,135 @@ fn every_parked_step_has_a_way_out_whatever_a_person_tries_first() {
             check(parked, action);
         }
     }
+}
+
+/// What the provider has of the order's payments, and its row.
+async fn money(place: &Place) -> (Vec<(u32, ChargeState)>, Option<PaymentStatus>) {
+    let books = place.world.sandbox().charges().iter().map(|charge| (charge.key.attempt, charge.state)).collect();
+    (books, place.handle.reads().payment(place.order).await.unwrap().map(|row| row.status))
+}
+
+/// A charge of the row's attempt, as by a call that was late.
+async fn late_charge(place: &Place, minor: i64) -> ChargeKey {
+    let attempt = place.handle.reads().payment(place.order).await.unwrap().map_or(1, |row| row.attempt);
+    let key = ChargeKey { order: place.order, attempt };
+    let (amount, correlation) = (Money::from_minor(minor).unwrap(), CorrelationId(place.order.0));
+    let charge = ChargeRequest { key, amount, method: Text::lossy("card"), correlation };
+    assert_eq!(place.world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
+    key
+}
+
+#[test]
+fn a_charge_that_the_provider_has_is_not_put_away_as_void() {
+    run(|| async {
+        let (place, letter) = park(Parked::VoidFails).await;
+        place.world.sandbox().behave(Party::Payment, Behaviour::default());
+        let key = late_charge(&place, 1000).await;
+        let said = act(&place.handle, &letter, DeadLetterAction::Done, Some("never charged")).await.unwrap_err().to_string();
+        assert!(said.contains(&format!("{key} is charged")), "{said}");
+        assert_eq!(stored(&place.handle, place.order).await.status, OrderStatus::Cancelling);
+        act(&place.handle, &letter, DeadLetterAction::Reprocess, None).await.unwrap();
+        until("it is settled", || is_settled(&place)).await;
+        assert_eq!(money(&place).await, (vec![(key.attempt, ChargeState::Refunded)], Some(PaymentStatus::Refunded)));
+    });
+}
+
+#[test]
+fn the_key_of_a_charge_that_was_done_by_hand_is_closed() {
+    run(|| async {
+        for parked in [Parked::ChargeFails, Parked::ChargeIsLost] {
+            let (place, letter) = park(parked).await;
+            act(&place.handle, &letter, DeadLetterAction::Done, Some("paid at the counter")).await.unwrap();
+            until("it is settled", || is_settled(&place)).await;
+            let (books, row) = money(&place).await;
+            assert_eq!(row, Some(PaymentStatus::Charged), "{parked:?}");
+            assert!(!books.is_empty() && books.iter().all(|(_, state)| *state == ChargeState::Voided), "{parked:?}: {books:?}");
+            let attempt = place.handle.reads().payment(place.order).await.unwrap().unwrap().attempt;
+            assert!(books.iter().any(|(of, _)| *of == attempt), "{parked:?}: {books:?}");
+        }
+    });
+}
+
+/// What a person decides while the provider cannot be asked leaves a letter, and that closes the key.
+#[test]
+fn a_key_that_could_not_be_closed_is_a_letter_of_its_own() {
+    run(|| async {
+        let (place, letter) = park(Parked::ChargeFails).await;
+        let sandbox = place.world.sandbox();
+        sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+        act(&place.handle, &letter, DeadLetterAction::Overrule, Some("paid at the counter")).await.unwrap();
+        until("it is settled", || is_settled(&place)).await;
+        assert!(verified(&place).await.violations() > 0, "a call that is late could still charge");
+        let open = step_letter(&place.handle).await;
+        assert!(open.step.as_str() == "stray-refund" && open.detail.as_str().contains("may still be charged"), "{open:?}");
+        sandbox.behave(Party::Payment, Behaviour::default());
+        sandbox.set_magic(false);
+        let key = late_charge(&place, 1005).await;
+        let done = act(&place.handle, &open, DeadLetterAction::Done, Some("all is well")).await;
+        assert!(matches!(done, Err(DeadLetterError::Contradicted(_))), "{done:?}");
+        act(&place.handle, &open, DeadLetterAction::Reprocess, None).await.unwrap();
+        assert!(verified(&place).await.is_sound(), "{}", verified(&place).await);
+        let (books, row) = money(&place).await;
+        assert!(books.contains(&(key.attempt, ChargeState::Refunded)), "{books:?}");
+        assert_eq!(row, Some(PaymentStatus::Charged), "at the counter");
+    });
+}
+
+/// `verify --provider`.
+async fn verified(place: &Place) -> Report {
+    let status = |state| match state {
+        ChargeState::Approved => PaymentStatus::Charged,
+        ChargeState::Declined => PaymentStatus::Failed,
+        ChargeState::Voided => PaymentStatus::Cancelled,
+        ChargeState::Refunded | ChargeState::RefundedUncharged => PaymentStatus::Refunded,
+    };
+    let books = place.world.sandbox().charges().into_iter().map(|charge| BookedCharge {
+        order: charge.key.order,
+        attempt: charge.key.attempt,
+        amount: charge.amount,
+        status: status(charge.state),
+        payouts: charge.payouts.into(),
+    });
+    let mut snapshot = place.world.database.snapshot().await.unwrap();
+    let options = Options { expect: Expect::Settled, provider: Some(books.collect()), ..Options::default() };
+    verify(snapshot.as_mut(), &options).await.unwrap()
+}
+
+#[test]
+fn a_person_may_overrule_the_provider_and_it_is_told() {
+    run(|| async {
+        let (place, letter) = park(Parked::RefundFails).await;
+        let said = act(&place.handle, &letter, DeadLetterAction::Done, Some("by bank transfer")).await.unwrap_err().to_string();
+        assert!(said.contains(&format!("{}:1 is charged", place.order)) && said.contains("override"), "{said}");
+        assert_eq!(stored(&place.handle, place.order).await.status, OrderStatus::Refunding, "nothing was changed");
+        act(&place.handle, &letter, DeadLetterAction::Overrule, Some("by bank transfer")).await.unwrap();
+        until("it is settled", || is_settled(&place)).await;
+        assert_eq!(stored(&place.handle, place.order).await.status, OrderStatus::Cancelled);
+        let audit = place.handle.reads().audit(letter.id.0.to_string()).await.unwrap();
+        let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.note.as_deref().unwrap_or_default())).collect();
+        assert!(told[0].0 == "override" && told[0].1.contains("is charged"), "{told:?}");
+        assert_eq!(told[1], ("DONE", "by bank transfer"));
+        let report = verified(&place).await;
+        assert!(report.is_sound(), "{report}");
+        let decided = &report.of(Check::Provider).unwrap().decided_shown;
+        assert!(decided.len() == 1 && decided[0].contains(&place.order.to_string()) && decided[0].contains("by bank transfer"), "{report}");
+    });
+}
+
+/// The provider has given it back, whatever failed here.
+#[test]
+fn a_refund_that_the_provider_knows_is_the_providers() {
+    run(|| async {
+        let (place, letter) = park(Parked::RefundFails).await;
+        place.world.sandbox().set_magic(false);
+        let key = ChargeKey { order: place.order, attempt: 1 };
+        assert_eq!(place.world.sandbox().payment().refund(key, Money::from_minor(1009).unwrap()).await, Ok(()));
+        act(&place.handle, &letter, DeadLetterAction::Done, Some("at their desk")).await.unwrap();
+        until("it is settled", || is_settled(&place)).await;
+        assert_eq!(money(&place).await, (vec![(1, ChargeState::Refunded)], Some(PaymentStatus::Refunded)));
+        let report = verified(&place).await;
+        assert!(report.is_sound() && report.of(Check::Provider).unwrap().decided == 0, "{report}");
+    });
 }
 
 #[test]

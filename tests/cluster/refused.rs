@@ -2,12 +2,12 @@
 
 use crate::external::{act, letter};
 use crate::member::Cluster;
-use crate::support::{line, put_product, run, settled, stored, until};
+use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use futures_util::future::BoxFuture;
 use ordermill::actors::DeadLetterAction;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore};
 use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, Write, WriterState};
-use ordermill::domain::{OrderStatus, Role, Shards, WriterId};
+use ordermill::domain::{OrderStatus, Role, Shards, Text, WriterId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -82,4 +82,34 @@ fn a_reservation_that_the_database_refuses_parks_its_order_at_its_owner() {
 #[test]
 fn a_payment_that_the_database_refuses_parks_its_order_at_its_owner() {
     parks(52, Role::Payment, |write| matches!(write, Write::SavePayment { .. }));
+}
+
+/// The provider declined, and that could not be stored: nobody books it as paid by mistake.
+#[test]
+fn a_payment_that_could_not_be_stored_is_not_done_by_hand_against_the_provider() {
+    run(|| async {
+        let cluster = Cluster::new(53);
+        let armed = Arc::new(AtomicBool::new(false));
+        let inner = armed.clone();
+        let kind: Kind = |write| matches!(write, Write::SavePayment { .. });
+        let store = move |line: &MemoryDatabase| -> Box<dyn Store> { Box::new(Refuses { inner: line.store(), kind, armed: inner }) };
+        let node = cluster.start_on("all", &Role::ALL, store).await;
+        cluster.is_shared().await;
+        put_product(&node.handle, 1, 1001, 100).await;
+        armed.store(true, Ordering::SeqCst);
+        let id = node.place(vec![line(1, 1, 1001)]).await.unwrap().unwrap();
+        let refused = letter(&cluster, id, "store").await;
+        let decide = async |action| {
+            let note = Some(Text::lossy("paid at the counter"));
+            let letter = refused.id;
+            node.ask(move |handle| async move { handle.act(letter, action, Text::lossy("ann"), note, LIMIT).await }).await.unwrap()
+        };
+        let said = decide(DeadLetterAction::Done).await.unwrap_err().to_string();
+        assert!(said.contains("was declined"), "{said}");
+        assert_eq!(stored(&node.handle, id).await.record.parked.unwrap().as_str(), "write-refused");
+        armed.store(false, Ordering::SeqCst);
+        decide(DeadLetterAction::Overrule).await.unwrap();
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
+        cluster.settles().await;
+    });
 }

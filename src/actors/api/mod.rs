@@ -1,7 +1,9 @@
 //! What the outside calls.
 
 pub(crate) mod breakers;
+mod by_hand;
 pub(crate) mod dead_letters;
+pub(crate) mod decision;
 pub(crate) mod handle;
 pub(crate) mod inbound;
 pub(crate) mod report;

@@ -102,13 +102,13 @@ async fn whole(call: &Call, id: DeadLetterId) -> Result<DeadLetterWhole, Problem
 /// The audit keeps who decided it, and the note.
 #[utoipa::path(post, operation_id = "actOnDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
     responses((status = 200, description = "the letter as it is now", body = DeadLetterWhole), (status = 404, description = "no such letter"),
-        (status = 409, description = "it is closed, or the action makes no sense for it")))]
+        (status = 409, description = "it is closed, the action makes no sense for it, or the payment provider says that it was not done")))]
 pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let id = DeadLetterId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
-    let fields = reader.body(&bytes, &["action", "note"])?;
-    let decision = fields.and_then(|[action, note]| read_decision(&mut reader, action, note));
+    let fields = reader.body(&bytes, &["action", "note", "override"])?;
+    let decision = fields.and_then(|[action, note, overrides]| read_decision(&mut reader, action, note, overrides));
     let (action, note) = reader.errors.none_or(decision)?;
     let once = Once::of(&call, &request, &bytes)?;
     if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
@@ -166,12 +166,16 @@ pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Paylo
 /// Has the owner of a letter's order do the same about this one letter.
 async fn act_elsewhere(call: &Call, request: &HttpRequest, id: DeadLetterId, bulk: &Bulk, owner: (Role, Shard)) -> Result<(), String> {
     let action = action_name(bulk.action);
-    let body = match &bulk.note {
-        Some(note) => serde_json::json!({ "action": action, "note": note.as_str() }),
-        None => serde_json::json!({ "action": action }),
-    };
+    let mut body = serde_json::Map::from_iter([("action".to_owned(), action.into())]);
+    if let Some(note) = &bulk.note {
+        body.insert("note".to_owned(), note.as_str().into());
+    }
+    if bulk.action == DeadLetterAction::Overrule {
+        body.insert("override".to_owned(), true.into());
+    }
     let path = format!("/api/v1/admin/dlq/{}", id.0);
-    let answer = forward::to_shard(call, request, body.to_string().into(), owner, Some(&path)).await;
+    let body = serde_json::Value::Object(body).to_string();
+    let answer = forward::to_shard(call, request, body.into(), owner, Some(&path)).await;
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("the node that has the order answers {}", answer.status().as_u16())),
@@ -214,10 +218,10 @@ async fn matching(call: &Call, bulk: &Bulk) -> Result<Vec<DeadLetterId>, Problem
 
 fn read_bulk(bytes: &[u8]) -> Result<Bulk, Problem> {
     let mut reader = Reader::default();
-    let fields = reader.body(bytes, &["action", "note", "filter", "limit", "perSecond", "dryRun"])?;
-    let bulk = fields.and_then(|[action, note, filter, limit, per_second, dry_run]| {
+    let fields = reader.body(bytes, &["action", "note", "override", "filter", "limit", "perSecond", "dryRun"])?;
+    let bulk = fields.and_then(|[action, note, overrides, filter, limit, per_second, dry_run]| {
         let at = |name| At::Field(&At::Root, name);
-        let decision = read_decision(&mut reader, action, note);
+        let decision = read_decision(&mut reader, action, note, overrides);
         let limit = bounded(&mut reader, limit, &at("limit"), BULK, BULK_MAX);
         let per_second = bounded(&mut reader, per_second, &at("perSecond"), PACE, PACE_MAX);
         let dry_run = dry_run.map_or(Some(false), |raw| reader.flag(raw, &at("dryRun")));
@@ -247,7 +251,12 @@ fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<Fil
     Some((kind, cause, order))
 }
 
-fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) -> Option<(DeadLetterAction, Option<Text<200>>)> {
+fn read_decision(
+    reader: &mut Reader,
+    action: Option<&str>,
+    note: Option<&str>,
+    overrides: Option<&str>,
+) -> Option<(DeadLetterAction, Option<Text<200>>)> {
     let at = |name| At::Field(&At::Root, name);
     let name = reader.required(action, &at("action")).and_then(|raw| reader.string(raw, &at("action")));
     let action = name.as_deref().and_then(action_of);
@@ -261,7 +270,15 @@ fn read_decision(reader: &mut Reader, action: Option<&str>, note: Option<&str>) 
         }
         note => note.and_then(|raw| reader.text(raw, &at("note"))),
     };
-    Some((action?, note))
+    let overrides = overrides.map_or(Some(false), |raw| reader.flag(raw, &at("override")));
+    match (action?, overrides?) {
+        (DeadLetterAction::Done, true) => Some((DeadLetterAction::Overrule, note)),
+        (action, false) => Some((action, note)),
+        (_, true) => {
+            reader.fail(&at("override"), "is for done only".to_owned());
+            None
+        }
+    }
 }
 
 fn action_name(action: DeadLetterAction) -> &'static str {
@@ -270,7 +287,7 @@ fn action_name(action: DeadLetterAction) -> &'static str {
         DeadLetterAction::Skip => "skip",
         DeadLetterAction::Compensate => "compensate",
         DeadLetterAction::Discard => "discard",
-        DeadLetterAction::Done => "done",
+        DeadLetterAction::Done | DeadLetterAction::Overrule => "done",
         DeadLetterAction::Accept => "accept",
     }
 }

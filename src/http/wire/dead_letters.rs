@@ -168,6 +168,9 @@ pub(crate) struct ActionBody {
     pub action: Action,
     /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
+    /// Of `done`: it counts even if the payment provider says otherwise or cannot be asked; audited.
+    #[schema(default = false)]
+    pub r#override: Option<bool>,
 }
 
 /// What a person decided about many letters.
@@ -179,6 +182,9 @@ pub(crate) struct BulkBody {
     pub action: Action,
     /// Why, for the audit; `done` needs it.
     pub note: Option<String>,
+    /// Of `done`: it counts even if the payment provider says otherwise or cannot be asked; audited.
+    #[schema(default = false)]
+    pub r#override: Option<bool>,
     /// Which open letters; empty: all.
     pub filter: BulkFilter,
     /// At most so many.

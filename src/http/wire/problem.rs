@@ -362,6 +362,7 @@ impl From<DeadLetterError> for Problem {
             DeadLetterError::NotApplicable(why) => Self::new(ProblemKind::Conflict, why),
             DeadLetterError::NoNote => Self::field(Place::Body, "/note", "is required: say what was done, and where"),
             DeadLetterError::FailedAgain(why) => Self::new(ProblemKind::Conflict, format!("it failed again: {why}")),
+            error @ DeadLetterError::Contradicted(_) => Self::new(ProblemKind::Conflict, error.to_string()),
             DeadLetterError::NotHere(..) => Self::new(ProblemKind::Unavailable, "its order is on its way to another node"),
             DeadLetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed now"),
         }

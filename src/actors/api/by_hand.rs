@@ -1,0 +1,296 @@
+//! What a person says was done about a payment, held against what the provider says of it. The provider's word is the fact; a person
+//! may overrule it, and that is audited. No actor waits meanwhile: the order is parked.
+
+use super::decision::DeadLetterError;
+use super::handle::{NodeHandle, WriteError};
+use crate::actors::protocol::inbound::Inbound;
+use crate::actors::roles::order::CHARGE;
+use crate::actors::roles::payment::task::{REFUND, STRAY_REFUND, VOID};
+use crate::db::{AuditEntry, Outcome, Write};
+use crate::domain::{BY_HAND, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text};
+use crate::providers::{ChargeKey, Found, ProviderError, Voided};
+use crate::saga::park::{PROVIDER, STORE};
+use crate::saga::{Owed, owed};
+use std::time::Duration;
+
+/// Beside the numbers of other letters about steps: a key that could not be closed.
+const OPEN_KEY: u32 = 16;
+
+/// What a person says.
+pub(super) struct Word<'a> {
+    pub(super) letter: &'a DeadLetter,
+    pub(super) by: &'a Text<100>,
+    pub(super) note: &'a Text<200>,
+    /// It is to count whatever the provider says.
+    pub(super) overrules: bool,
+}
+
+/// What the provider's word is to a person's.
+#[derive(PartialEq, Eq, Debug)]
+enum Verdict {
+    /// It knows what has become of the payment, and the person said nothing else.
+    Says(PaymentStatus),
+    /// It holds nothing: the person's word stands alone.
+    HoldsNothing,
+    /// It contradicts the person.
+    Contradicts(String),
+}
+
+impl NodeHandle {
+    /// What the payment is once the step that `letter` is about is done; none where it is no payment's, or another team's.
+    pub(super) async fn payment_claimed(&self, letter: &DeadLetter) -> Result<Option<PaymentStatus>, DeadLetterError> {
+        if let Some(status) = claim_of_step(letter) {
+            return Ok(Some(status));
+        }
+        let (Some(order), Some(shard)) = (letter.order, letter.shard) else { return Ok(None) };
+        let is_of_row = letter.kind == DeadLetterKind::Step && letter.role == Role::Payment && letter.step.as_str() == STORE;
+        if !is_of_row || !self.owns(Role::Payment, shard) {
+            return Ok(None);
+        }
+        let stored = self.node.reads.order(order).await.map_err(|_| DeadLetterError::Unavailable)?;
+        Ok(stored.and_then(|stored| {
+            let facts = &stored.record.facts;
+            claim_of_debts(owed(facts, stored.order.channels()), facts.cancel.is_some())
+        }))
+    }
+
+    /// Asks the provider, then stores what is so as the payment role's outcome; the order hears of it as of any other.
+    ///
+    /// # Errors
+    /// The provider says otherwise, or cannot be asked, and the person did not overrule it; or it cannot be stored.
+    pub(super) async fn pay_by_hand(
+        &self,
+        id: OrderId,
+        claim: PaymentStatus,
+        word: &Word<'_>,
+        limit: Duration,
+    ) -> Result<(), DeadLetterError> {
+        let (order, row) = self.paying(id).await?;
+        let attempt = row.as_ref().map_or(1, |row| row.attempt);
+        let asked = tokio::time::timeout(limit, self.ask(id, attempt, claim, word.overrules)).await;
+        let (verdict, is_open) = match asked.unwrap_or_else(|_| Err(ProviderError::unknown("it did not answer in time"))) {
+            Ok(verdict) => (verdict, false),
+            // What was charged once is not charged again.
+            Err(error) => {
+                (Verdict::Contradicts(format!("the payment provider cannot be asked: {error}")), claim != PaymentStatus::Refunded)
+            }
+        };
+        let (status, reason) = match verdict {
+            Verdict::Says(status) => (status, None),
+            Verdict::HoldsNothing => (claim, Some(format!("{BY_HAND}: {}", word.note))),
+            Verdict::Contradicts(said) => {
+                self.overrule(word, said, limit).await?;
+                (claim, Some(format!("{OVERRULED}: {}", word.note)))
+            }
+        };
+        let mut payment = Payment::of(&order, attempt, status, self.node.now());
+        payment.reason = reason.as_deref().map(Text::lossy);
+        self.book(&order, payment, limit).await?;
+        if is_open {
+            self.remember_open_key(&order, attempt, limit).await?;
+        }
+        Ok(())
+    }
+
+    /// A person says that money of which no row tells is given back: nobody but the provider knows.
+    ///
+    /// # Errors
+    /// See [`NodeHandle::pay_by_hand`].
+    pub(super) async fn strays_are_gone(&self, id: OrderId, word: &Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
+        let said = match tokio::time::timeout(limit, self.strays(id)).await {
+            Ok(Ok(strays)) if strays.is_empty() => return Ok(()),
+            Ok(Ok(strays)) => format!("the payment provider says that {} is charged", strays.join(", ")),
+            Ok(Err(DeadLetterError::FailedAgain(error))) => format!("the payment provider cannot be asked: {error}"),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => "the payment provider did not answer in time".to_owned(),
+        };
+        self.overrule(word, said, limit).await
+    }
+
+    /// The person's word counts all the same, audited, if that was said.
+    async fn overrule(&self, word: &Word<'_>, said: String, limit: Duration) -> Result<(), DeadLetterError> {
+        if !word.overrules {
+            return Err(DeadLetterError::Contradicted(said));
+        }
+        let entry = AuditEntry {
+            at: self.node.now(),
+            by: word.by.as_str().to_owned(),
+            action: "override".to_owned(),
+            subject: word.letter.id.0.as_hyphenated().to_string(),
+            note: Some(said),
+        };
+        self.write(Write::Audit(entry), limit).await.map(drop).map_err(|_| DeadLetterError::Unavailable)
+    }
+
+    /// The order and its payment's row.
+    pub(super) async fn paying(&self, id: OrderId) -> Result<(std::sync::Arc<Order>, Option<Payment>), DeadLetterError> {
+        let reads = &self.node.reads;
+        let order = reads.known_order(id).await.map_err(|_| DeadLetterError::Unavailable)?;
+        let order = order.ok_or(DeadLetterError::NotApplicable("its order does not exist"))?;
+        let row = reads.payment(id).await.map_err(|_| DeadLetterError::Unavailable)?;
+        Ok((order, row))
+    }
+
+    /// What the provider says of every key of the order, up to `last`. Keys that it has never heard of are closed before anything
+    /// rests on that, for a call that is late may still come.
+    async fn ask(&self, order: OrderId, last: u32, claim: PaymentStatus, overrules: bool) -> Result<Verdict, ProviderError> {
+        let mut found = Vec::new();
+        for attempt in 1..=last {
+            let key = ChargeKey { order, attempt };
+            found.push((key, self.find(key).await?));
+        }
+        let verdict = judge(claim, &found);
+        if matches!(verdict, Verdict::Contradicts(_)) && !overrules {
+            return Ok(verdict);
+        }
+        for (key, found) in found.iter_mut().filter(|(_, found)| *found == Found::NotFound) {
+            *found = self.close(*key).await?;
+        }
+        Ok(judge(claim, &found))
+    }
+
+    /// Asks what has become of a key.
+    pub(super) async fn find(&self, key: ChargeKey) -> Result<Found, ProviderError> {
+        match self.node.providers.payment.find(key).await {
+            // A question that is refused says nothing of the charge.
+            Err(ProviderError::Rejected { reason }) => Err(ProviderError::unknown(reason)),
+            answer => answer,
+        }
+    }
+
+    /// Has the provider refuse a charge under this key from now on.
+    pub(super) async fn close(&self, key: ChargeKey) -> Result<Found, ProviderError> {
+        match self.node.providers.payment.void(key).await {
+            Ok(Voided::Voided) => Ok(Found::Voided),
+            Ok(Voided::AlreadyCharged) => Ok(Found::Approved { refunded: false }),
+            // Perhaps because it is done.
+            Err(error @ ProviderError::Rejected { .. }) => {
+                let known = Some(self.find(key).await?).filter(|found| *found != Found::NotFound);
+                known.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn book(&self, order: &Order, payment: Payment, limit: Duration) -> Result<(), DeadLetterError> {
+        let status = payment.status;
+        let event = payment.answer(order.shard, order.correlation);
+        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+        match self.write(write, limit).await {
+            // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
+            Ok(outcome @ (Outcome::Repeated(_) | Outcome::Recorded)) => {
+                let answers = if let Outcome::Repeated(answers) = outcome { answers } else { Vec::new() };
+                let stored = self.node.reads.payment(order.id).await.map_err(|_| DeadLetterError::Unavailable)?;
+                if stored.is_none_or(|stored| stored.status != status) {
+                    return Err(DeadLetterError::NotApplicable("the payment has another outcome already: look at the order"));
+                }
+                // It may not have been heard.
+                if let Some(inbox) = self.node.inbox_of(order.shard) {
+                    answers.into_iter().for_each(|answer| inbox.push(Inbound::Again(answer)));
+                }
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
+            Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
+        }
+    }
+
+    /// Nobody could close the key of a payment that was decided: who tries its letter again closes it, and gives back what was taken.
+    async fn remember_open_key(&self, order: &Order, attempt: u32, limit: Duration) -> Result<(), DeadLetterError> {
+        let key = ChargeKey { order: order.id, attempt };
+        let detail = format!(
+            "a person decided this payment while the provider could not be asked, so {key} may still be charged: reprocess closes it, \
+             and gives back what was taken meanwhile"
+        );
+        let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, OPEN_KEY, Role::Payment, STRAY_REFUND, self.node.now());
+        let write = Write::AddLetter(letter.because(PROVIDER, &detail, 1));
+        self.write(write, limit).await.map(drop).map_err(|_| DeadLetterError::Unavailable)
+    }
+}
+
+/// What closing this letter as done says of the payment, where the step alone tells it.
+pub(super) fn claim_of_step(letter: &DeadLetter) -> Option<PaymentStatus> {
+    if letter.kind != DeadLetterKind::Step || letter.cause.as_str() != PROVIDER {
+        return None;
+    }
+    match letter.step.as_str() {
+        CHARGE => Some(PaymentStatus::Charged),
+        VOID => Some(PaymentStatus::Cancelled),
+        REFUND => Some(PaymentStatus::Refunded),
+        _other => None,
+    }
+}
+
+/// The same of a letter about the role's row, of which only the order knows what it was to tell.
+fn claim_of_debts(debts: Owed, is_to_end: bool) -> Option<PaymentStatus> {
+    match debts {
+        Owed { refunded: true, .. } => Some(PaymentStatus::Refunded),
+        Owed { payment: true, .. } if is_to_end => Some(PaymentStatus::Cancelled),
+        Owed { payment: true, .. } => Some(PaymentStatus::Charged),
+        _ => None,
+    }
+}
+
+/// Where the step of a letter is the role's own, and no order's.
+pub(super) fn is_of_strays(letter: &DeadLetter) -> bool {
+    letter.kind == DeadLetterKind::Step && letter.step.as_str() == STRAY_REFUND
+}
+
+/// The last key is the one that the row speaks of.
+fn judge(claim: PaymentStatus, found: &[(ChargeKey, Found)]) -> Verdict {
+    let Some((last, said)) = found.last() else { return Verdict::HoldsNothing };
+    let taken: Vec<&ChargeKey> =
+        found.iter().filter(|(_, found)| *found == Found::Approved { refunded: false }).map(|(key, _)| key).collect();
+    let contradicts = |what: String| Verdict::Contradicts(format!("the payment provider says that {what}"));
+    match (claim, taken.as_slice(), said) {
+        (PaymentStatus::Charged, [taken], _) if *taken == last => Verdict::Says(PaymentStatus::Charged),
+        (_, [taken, ..], _) => contradicts(format!("{taken} is charged")),
+        (PaymentStatus::Charged, [], Found::Approved { .. }) => contradicts(format!("{last} was charged and given back")),
+        (PaymentStatus::Charged, [], Found::Declined { reason }) => contradicts(format!("{last} was declined: {reason}")),
+        (PaymentStatus::Cancelled | PaymentStatus::Refunded, [], Found::Approved { .. }) => Verdict::Says(PaymentStatus::Refunded),
+        (PaymentStatus::Cancelled, [], Found::Declined { .. } | Found::Voided) => Verdict::Says(PaymentStatus::Cancelled),
+        (_, [], _) => Verdict::HoldsNothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PaymentStatus::{Cancelled, Charged, Refunded};
+
+    #[test]
+    fn the_providers_word_is_the_fact() {
+        let (taken, back) = (Found::Approved { refunded: false }, Found::Approved { refunded: true });
+        let declined = Found::Declined { reason: Text::lossy("no") };
+        let key = |attempt| ChargeKey { order: OrderId::from_parts(1, [2; 10]), attempt };
+        let judge = |claim, all: &[&Found]| {
+            let found: Vec<_> = (1..).map(key).zip(all.iter().map(|found| (*found).clone())).collect();
+            match super::judge(claim, &found) {
+                Verdict::Says(status) => status.name(),
+                Verdict::HoldsNothing => "nothing",
+                Verdict::Contradicts(_) => "no",
+            }
+        };
+        let nothing = [&Found::Voided, &Found::NotFound];
+        for (claim, found, want) in [
+            (Charged, vec![&taken], "CHARGED"),
+            (Charged, vec![&declined, &taken], "CHARGED"),
+            (Charged, vec![&taken, &Found::NotFound], "no"),
+            (Charged, vec![&taken, &taken], "no"),
+            (Charged, vec![&declined], "no"),
+            (Charged, vec![&back], "no"),
+            (Charged, nothing.to_vec(), "nothing"),
+            (Cancelled, vec![&taken], "no"),
+            (Cancelled, vec![&taken, &Found::Voided], "no"),
+            (Cancelled, vec![&back], "REFUNDED"),
+            (Cancelled, vec![&declined], "CANCELLED"),
+            (Cancelled, vec![&Found::Voided], "CANCELLED"),
+            (Refunded, vec![&taken], "no"),
+            (Refunded, vec![&back], "REFUNDED"),
+            (Refunded, vec![&Found::Voided], "nothing"),
+        ] {
+            assert_eq!(judge(claim, &found), want, "{claim:?} {found:?}");
+        }
+    }
+}
