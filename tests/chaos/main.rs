@@ -16,6 +16,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
 mod bad_days;
+mod clients;
 mod cluster;
 mod deadlines;
 mod foreign;
@@ -24,6 +25,8 @@ mod kills;
 mod mail;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/recipe.rs"]
+mod recipe;
 mod roles;
 mod signals;
 mod strace;

@@ -14,6 +14,8 @@ mod place;
 #[path = "../support/process.rs"]
 mod process;
 mod publishing;
+#[path = "../support/recipe.rs"]
+mod recipe;
 mod recipes;
 mod sample;
 #[path = "../support/services.rs"]

@@ -2,56 +2,18 @@
 
 use crate::nodes::Node;
 use crate::process::{LIMIT, PRODUCT, until};
+use crate::recipe::Recipe;
 use crate::sample::record;
 use crate::world::Teller;
 use ordermill::domain::{OrderId, Topic};
 use ordermill::kafka::read::Record;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-/// Installing and starting takes long the first time.
-const START: Duration = Duration::from_secs(600);
-
-/// A service that prints what it reads, ended with the test.
-struct Recipe {
-    child: Child,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Recipe {
-    fn start(what: &str, brokers: &str, prefix: &str) -> Self {
-        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/recipes/run");
-        let mut child = Command::new(run).args([what, brokers, prefix]).stdout(Stdio::piped()).spawn().unwrap();
-        let (lines, said) = (BufReader::new(child.stdout.take().unwrap()).lines(), Arc::new(Mutex::new(Vec::new())));
-        let kept = said.clone();
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
-        let recipe = Self { child, said };
-        until(&format!("{what} is ready"), START, || recipe.said().contains(&"ready".to_owned()));
-        recipe
-    }
-
-    fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().clone()
-    }
-
-    /// `TOPIC TYPE` of what it has read.
-    fn read(&self) -> BTreeSet<String> {
-        let of = |line: &String| Some(line.strip_prefix("read ")?.split(' ').take(2).collect::<Vec<_>>().join(" "));
-        self.said().iter().filter_map(of).collect()
-    }
-}
-
-impl Drop for Recipe {
-    fn drop(&mut self) {
-        // It has ended already, or it must.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// `TOPIC TYPE` of what a service has read.
+fn read(recipe: &Recipe) -> BTreeSet<String> {
+    let of = |line: &String| Some(line.strip_prefix("read ")?.split(' ').take(2).collect::<Vec<_>>().join(" "));
+    recipe.said().iter().filter_map(of).collect()
 }
 
 /// Both ways: its payments are taken, and it reads every topic, those of dead letters too.
@@ -71,7 +33,7 @@ fn works_both_ways(what: &str) {
         let unreadable = record(topic, paid[0], b"{no json".to_vec());
         teller.tell(&Record { partition: crate::nodes::shards().of(paid[0]).0.into(), ..unreadable });
     }
-    let recipe = Recipe::start(what, &node.kafka.brokers.join(","), &node.kafka.prefix);
+    let recipe = Recipe::start(what, &[&node.kafka.brokers.join(","), &node.kafka.prefix]);
     for order in &paid {
         node.comes_to(*order, "CONFIRMED");
     }
@@ -94,7 +56,7 @@ fn works_both_ways(what: &str) {
     ];
     let mut missing = Vec::new();
     until(&format!("{what} reads everything"), LIMIT, || {
-        let read = recipe.read();
+        let read = read(&recipe);
         missing = wanted.into_iter().filter(|one| !read.contains(*one)).collect();
         assert!(!recipe.said().iter().any(|line| line.starts_with("crashed")), "{:?}", recipe.said());
         missing.is_empty()

@@ -32,7 +32,8 @@ import org.springframework.kafka.support.serializer.JsonSerializer;
  * A payment service with spring-kafka in its default settings: it reads ordermill's topics by a type-mapping method, and answers on
  * payment-events with JsonSerializer, which names the class in __TypeId__. It charges up to 500 and declines more.
  *
- * <p>Arguments: BROKERS TOPIC_PREFIX. What it reads is printed: read TOPIC TYPE ORDER.
+ * <p>Arguments: BROKERS TOPIC_PREFIX [GROUP]. What it reads is printed: read TOPIC TYPE ORDER. It keeps nothing: with a new group at
+ * each start it reads all again, and answers as before.
  */
 public final class Payments {
     private static final BigDecimal LIMIT = new BigDecimal(500);
@@ -41,6 +42,9 @@ public final class Payments {
     public record OrderCreated(UUID orderId, BigDecimal totalAmount, UUID correlationId) {}
 
     public record InventoryReserved(UUID orderId) {}
+
+    /** Where another team runs the stock, its answer counts when ordermill has accepted it. */
+    public record AnswerAccepted(UUID orderId, String answer) {}
 
     public record PaymentProcessedEvent(
             UUID eventId, UUID orderId, UUID paymentId, BigDecimal amount, String paymentMethod, Instant timestamp, UUID correlationId) {}
@@ -53,6 +57,7 @@ public final class Payments {
                 switch (kind(headers)) {
                     case "ordermill.OrderCreated.v1" -> OrderCreated.class;
                     case "ordermill.InventoryReserved.v1" -> InventoryReserved.class;
+                    case "ordermill.AnswerAccepted.v1" -> AnswerAccepted.class;
                     default -> JsonNode.class;
                 };
         return TypeFactory.defaultInstance().constructType(type);
@@ -82,6 +87,9 @@ public final class Payments {
         } else if (event instanceof InventoryReserved held) {
             id = held.orderId();
             reserved.add(id);
+        } else if (event instanceof AnswerAccepted accepted && accepted.answer().equals("InventoryReserved")) {
+            id = accepted.orderId();
+            reserved.add(id);
         } else {
             return;
         }
@@ -108,7 +116,7 @@ public final class Payments {
                 new DefaultKafkaConsumerFactory<String, Object>(
                         Map.of(
                                 ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, brokers,
-                                ConsumerConfig.GROUP_ID_CONFIG, prefix + "spring",
+                                ConsumerConfig.GROUP_ID_CONFIG, prefix + (arguments.length > 2 ? arguments[2] : "spring"),
                                 ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest",
                                 ConsumerConfig.KEY_DESERIALIZER_CLASS_CONFIG, StringDeserializer.class,
                                 // What is on a .DLQ may be no JSON: it becomes a null, not an endless loop.
