@@ -14,7 +14,7 @@ use crate::config::providers::{PaymentSettings, ProviderSettings};
 use crate::config::{ConfigError, Settings};
 use crate::db::{Reads, StoreError};
 use crate::domain::{BookedCharge, Role, Roles};
-use crate::http::{self, Component, Fares, HttpParts, HttpState, NodeInfo, Operations};
+use crate::http::{self, Component, Health, HttpParts, HttpState, NodeInfo, Operations};
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{HttpPayment, ProviderError, Providers, SetupError, server};
 use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
@@ -402,12 +402,12 @@ impl Operations for NodeOperations {
     fn components(&self) -> Vec<Component> {
         let trouble = self.handle.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
         let slow = self.handle.slow_commit().map(|age| format!("a commit has not been answered for {} s", age.as_secs()));
-        let fares = match (&trouble, &slow) {
-            (Some(_), _) => Fares::Down,
-            (None, Some(_)) => Fares::Degraded,
-            (None, None) => Fares::Up,
+        let health = match (&trouble, &slow) {
+            (Some(_), _) => Health::Down,
+            (None, Some(_)) => Health::Degraded,
+            (None, None) => Health::Up,
         };
-        let database = Component { name: "database".to_owned(), fares, detail: trouble.or(slow) };
+        let database = Component { name: "database".to_owned(), health, detail: trouble.or(slow) };
         std::iter::once(database).chain(self.edge.as_ref().map(|edge| edge.component())).collect()
     }
 

@@ -3,7 +3,7 @@
 use crate::actors::{Counter, DeadLetterAgain, NodeHandle, Repeats};
 use crate::config::{KafkaSettings, Settings};
 use crate::domain::{Role, Roles, Timestamp};
-use crate::http::{Component, Fares};
+use crate::http::{Component, Health};
 use crate::kafka::client::{self, BrokerState, Brokers};
 use crate::kafka::consumer::{Consumer, ConsumerParts, NodeInbound, ReprocessError};
 use crate::kafka::probe::Probe;
@@ -131,22 +131,22 @@ async fn watch(probe: Probe, handle: NodeHandle, roles: Roles, settings: KafkaSe
 impl Edge {
     /// How the brokers fare, and how far behind them the node is.
     pub(super) fn component(&self) -> Component {
-        let (fares, trouble) = match self.state.get() {
-            Brokers::Up => (Fares::Up, None),
+        let (health, trouble) = match self.state.get() {
+            Brokers::Up => (Health::Up, None),
             // The node goes on without them, and tells them later.
-            Brokers::Unknown => (Fares::Degraded, Some("nothing was heard of the brokers yet".to_owned())),
-            Brokers::Away(why) => (Fares::Degraded, Some(why)),
-            Brokers::Refused(why) => (Fares::Down, Some(why)),
+            Brokers::Unknown => (Health::Degraded, Some("nothing was heard of the brokers yet".to_owned())),
+            Brokers::Away(why) => (Health::Degraded, Some(why)),
+            Brokers::Refused(why) => (Health::Down, Some(why)),
         };
         let troubles = self.state.troubles().told();
-        let fares = if matches!(fares, Fares::Up) && !troubles.is_empty() { Fares::Degraded } else { fares };
+        let health = if matches!(health, Health::Up) && !troubles.is_empty() { Health::Degraded } else { health };
         let lag = self.publisher.published().lag;
         let behind = (lag > 0).then(|| format!("{lag} events are to be published"));
         let more = troubles.len().saturating_sub(MOST_TOLD);
         let more = (more > 0).then(|| format!("and {more} more troubles"));
         let all: Vec<String> = trouble.into_iter().chain(troubles.into_iter().take(MOST_TOLD)).chain(more).chain(behind).collect();
         let detail = (!all.is_empty()).then(|| all.join("; "));
-        Component { name: "kafka".to_owned(), fares, detail }
+        Component { name: "kafka".to_owned(), health, detail }
     }
 
     /// Writes the numbers of the moment into the metrics.

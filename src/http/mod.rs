@@ -21,7 +21,7 @@ mod wire;
 
 pub use door::access::{Access, BadKey, Caller, Need};
 pub use door::call::Call;
-pub use door::operations::{Component, Fares, NodeInfo, Operations};
+pub use door::operations::{Component, Health, NodeInfo, Operations};
 pub use door::state::{HttpParts, HttpState, ServeError};
 pub use gate::Gate;
 pub use routes::openapi;

@@ -135,7 +135,7 @@ fn nodes_that_are_killed_stopped_and_added_lose_no_order_and_no_event() {
     println!("{}", fared.report["counts"]);
     fared.assert_survived();
     process::until("all is settled", Duration::from_secs(180), || nodes.plans[0].open_orders() == 0);
-    process::until("all is published", Duration::from_secs(120), || {
+    process::until("all is published", process::LIMIT, || {
         nodes.plans.iter().all(|plan| plan.get("/health").is_ok_and(|answer| !answer.body.contains("to be published")))
     });
     let (sound, report) = nodes.plans[0].verify(&["--record", &record.display().to_string()]);
@@ -144,7 +144,7 @@ fn nodes_that_are_killed_stopped_and_added_lose_no_order_and_no_event() {
     let settings = Settings::load(&Sources { flags, ..Sources::default() }).unwrap();
     let runtime = app::database_runtime(&settings).unwrap();
     let reads = app::open_reads(&settings, &runtime).unwrap();
-    process::until("every event of every order is on its topic, in order", Duration::from_secs(60), || {
+    process::until("every event of every order is on its topic, in order", process::LIMIT, || {
         match topics::compare(&runtime, reads.as_ref(), &brokers, &prefix) {
             Ok(events) => {
                 println!("{events} events are on the topics as in the logs");

@@ -4,7 +4,6 @@
 use crate::cluster::{database, service};
 use crate::process::{self, CUSTOMER, PRODUCT, Plan, Served};
 use crate::{alone, folder, plan};
-use std::time::Duration;
 
 /// Products whose prices make the sandbox decline a charge; and one that is in no catalogue.
 const DECLINED: &str = "019a0000-0000-7000-8000-000000000003";
@@ -28,7 +27,7 @@ fn place(plan: &Plan, product: &str, price: &str) -> String {
 }
 
 fn ends(plan: &Plan, id: &str, status: &str) {
-    process::until(&format!("order {id} is {status}"), Duration::from_secs(120), || {
+    process::until(&format!("order {id} is {status}"), process::LIMIT, || {
         plan.get(&format!("/api/v1/orders/{id}/status")).is_ok_and(|answer| answer.field("status") == status)
     });
 }

@@ -9,7 +9,7 @@ use ordermill::actors::{Actors, NodeHandle};
 use ordermill::config::providers::Behaviour;
 use ordermill::config::{AccessKey, AccessRole, AccessSettings, Secret, Settings};
 use ordermill::domain::Timestamp;
-use ordermill::http::{Component, Fares, HttpParts, HttpState, NodeInfo, Operations, routes};
+use ordermill::http::{Component, Health, HttpParts, HttpState, NodeInfo, Operations, routes};
 use ordermill::providers::sandbox::Party;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ impl Operations for TestOperations {
     fn publish(&self) {}
 
     fn components(&self) -> Vec<Component> {
-        vec![Component { name: "database".to_owned(), fares: Fares::Up, detail: None }]
+        vec![Component { name: "database".to_owned(), health: Health::Up, detail: None }]
     }
 
     fn log_filter(&self) -> String {

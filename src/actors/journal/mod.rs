@@ -67,7 +67,7 @@ struct Lease {
 }
 
 impl Lease {
-    /// Who has not seen the database for half a lease, for he slept perhaps, does not know: it counts as away. A shorter time leaves
+    /// A node that has not seen the database for half a lease (it may have slept) cannot know: the database counts as away. A shorter time leaves
     /// everybody enough of his lease to renew it.
     fn may_be_away(&self, lease_ms: u64) -> bool {
         self.is_away || self.seen.elapsed() > Duration::from_millis(lease_ms / 2)
@@ -149,7 +149,7 @@ impl Journal {
         lease.held_until = began + Duration::from_millis(lease_ms);
     }
 
-    /// Whether nobody can have ended this node's writer yet for want of a sign of incarnation.
+    /// Whether nobody can have ended this node's writer yet because of a missed heartbeat.
     pub(crate) fn holds_lease(&self) -> bool {
         Instant::now() < self.lease().held_until
     }

@@ -20,9 +20,9 @@ pub trait Operations: Send + Sync {
     fn set_log_filter(&self, filter: &str) -> Result<(), String>;
 }
 
-/// How a part fares.
+/// The health of a component.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fares {
+pub enum Health {
     /// It works.
     Up,
     /// It does not, and the node works without it for now.
@@ -31,7 +31,7 @@ pub enum Fares {
     Down,
 }
 
-impl Fares {
+impl Health {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Up => "UP",
@@ -47,7 +47,7 @@ pub struct Component {
     /// Its name: `database`, `kafka`.
     pub name: String,
     /// Whether it works.
-    pub fares: Fares,
+    pub health: Health,
     /// What is wrong with it, or how far behind it is.
     pub detail: Option<String>,
 }

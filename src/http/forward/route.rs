@@ -30,7 +30,7 @@ const TRIES: usize = 2;
 /// 404 where another team has the role; 503, 504 as [`Lost`].
 pub(crate) async fn to_host(call: &Call, request: &HttpRequest, payload: Payload, role: Role) -> Result<HttpResponse, Problem> {
     if call.state.settings.cluster.external().has(role) {
-        return Err(Problem::new(ProblemKind::NotFound, format!("{} is another team's here", role.name())));
+        return Err(Problem::new(ProblemKind::NotFound, format!("the {} role is run by another team", role.name())));
     }
     let body = body::any(&call.state, request, payload).await?;
     let is_read = request.method() == Method::GET || request.method() == Method::HEAD;

@@ -38,7 +38,7 @@ pub(crate) async fn dashboard(call: Call) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type("application/json").body(shown.json))
 }
 
-/// How the node fares: throughput, error rates, latencies, queues.
+/// How the node health: throughput, error rates, latencies, queues.
 ///
 /// Of the node that answers.
 #[utoipa::path(get, operation_id = "showSystemMetrics", path = "/api/v1/analytics/metrics", tag = "analytics", responses((status = 200, body = SystemMetrics)))]

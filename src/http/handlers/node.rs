@@ -1,7 +1,7 @@
 //! The node itself: is it alive, ready, who is it, its metrics.
 
 use crate::http::door::call::Call;
-use crate::http::door::operations::{Component, Fares};
+use crate::http::door::operations::{Component, Health};
 use crate::http::door::state::HttpState;
 use crate::http::wire::problem::Problem;
 use crate::http::wire::values::{self, Time};
@@ -79,7 +79,7 @@ pub(crate) async fn health(call: Call) -> HttpResponse {
     components.insert("actors".to_owned(), actors);
     let is_up = components.values().all(|component| component.status != "DOWN");
     let is_whole = components.values().all(|component| component.status == "UP");
-    let status = if is_up && !is_whole { Fares::Degraded.name() } else { up(is_up) };
+    let status = if is_up && !is_whole { Health::Degraded.name() } else { up(is_up) };
     answer(is_up, HealthView { status, components, reasons })
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn ready(call: Call) -> HttpResponse {
 
 fn not_ready(state: &HttpState) -> Vec<String> {
     let mut reasons = state.handle.not_ready();
-    let down = state.operations.components().into_iter().filter(|component| component.fares == Fares::Down);
+    let down = state.operations.components().into_iter().filter(|component| component.health == Health::Down);
     reasons.extend(down.map(|component| format!("{} is down", component.name)));
     if state.is_draining() {
         reasons.push("the node is stopping".to_owned());
@@ -122,7 +122,7 @@ fn not_ready(state: &HttpState) -> Vec<String> {
 }
 
 fn view(component: Component) -> (String, ComponentView) {
-    (component.name, ComponentView { status: component.fares.name(), detail: component.detail })
+    (component.name, ComponentView { status: component.health.name(), detail: component.detail })
 }
 
 fn up(is_up: bool) -> &'static str {

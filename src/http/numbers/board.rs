@@ -151,7 +151,7 @@ impl Board {
         Ok(top)
     }
 
-    /// How the node fares.
+    /// The state of the node.
     pub(crate) async fn metrics(&self) -> Result<SystemMetrics, Problem> {
         let now = now();
         let minute = minute_of(now);

@@ -247,7 +247,7 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Point>,
 }
 
-/// How the node fares.
+/// The state of the node.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SystemMetrics {

@@ -51,7 +51,7 @@ pub enum ProblemKind {
     KeyReused,
     /// A bug.
     Internal,
-    /// Too much is under way.
+    /// Too many requests in progress.
     Overloaded,
     /// Not now; nothing was stored.
     Unavailable,
@@ -104,25 +104,27 @@ impl ProblemKind {
     fn facts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::MalformedBody => (StatusCode::BAD_REQUEST, "/problems/malformed-body", "The body cannot be read"),
-            Self::Invalid => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "The request breaks a rule"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "/problems/unauthorized", "A valid access key is needed"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "The request is not valid"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "/problems/unauthorized", "A valid access key is required"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "/problems/forbidden", "The access key does not allow this"),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "/problems/no-such-route", "There is nothing at this address"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "/problems/not-found", "There is no such thing"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "/problems/method-not-allowed", "The method is not allowed here"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "/problems/no-such-route", "No such address"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "/problems/not-found", "Not found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "/problems/method-not-allowed", "Method not allowed"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "/problems/request-timeout", "The request took too long to arrive"),
-            Self::Conflict => (StatusCode::CONFLICT, "/problems/conflict", "The present state does not allow this"),
+            Self::Conflict => (StatusCode::CONFLICT, "/problems/conflict", "Not allowed in the current state"),
             Self::KeyInProgress => {
                 (StatusCode::CONFLICT, "/problems/idempotency-key-in-progress", "The first request with this key is still in progress")
             }
-            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed", "It has changed meanwhile"),
-            Self::PreconditionRequired => (StatusCode::PRECONDITION_REQUIRED, "/problems/precondition-required", "If-Match is needed"),
+            Self::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed", "It has changed since you read it")
+            }
+            Self::PreconditionRequired => (StatusCode::PRECONDITION_REQUIRED, "/problems/precondition-required", "If-Match is required"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/body-too-large", "The body is too large"),
-            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "The body has another media type"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "Unsupported media type"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/idempotency-key-reused", "The key was used with another body"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal-error", "Something went wrong here"),
-            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "/problems/overloaded", "Too much is under way"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "This cannot be done now"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal-error", "Internal error"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "/problems/overloaded", "Too many requests in progress"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Temporarily unavailable"),
             Self::OutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "/problems/outcome-unknown", "The outcome is not known yet"),
         }
     }
@@ -313,9 +315,10 @@ impl From<PlaceError> for Problem {
             PlaceError::Overloaded => Self::new(ProblemKind::Overloaded, "too many orders are under way; nothing was stored"),
             PlaceError::NotHere => Self::new(ProblemKind::Unavailable, "this node takes no orders at the moment; nothing was stored"),
             PlaceError::NotStored => Self::new(ProblemKind::Unavailable, "the order could not be stored; nothing was stored"),
-            PlaceError::Refused => {
-                Self::new(ProblemKind::Internal, "the database refuses this order; the log says why, and sent again it fares no better")
-            }
+            PlaceError::Refused => Self::new(
+                ProblemKind::Internal,
+                "the database refuses this order; sending it again does not help; the node's log has the reason",
+            ),
             PlaceError::Unknown(order) => {
                 let detail = "the order was sent to the database, which has not answered; ask for this order id later";
                 Self::new(ProblemKind::OutcomeUnknown, detail).about(order)

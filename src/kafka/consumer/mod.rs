@@ -94,7 +94,7 @@ pub struct ConsumerParts {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// How a role's listening fares.
+/// Counters of one role's consumer.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     /// Messages that were taken since the node started.
@@ -107,7 +107,7 @@ pub(super) struct Figures {
     pub(super) lag: [AtomicI64; Topic::ALL.len()],
 }
 
-/// How a role's listening fares, now.
+/// How a role's listening health, now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Consumed {
     /// The role that listens.
@@ -185,7 +185,7 @@ impl Consumer {
         Ok(Self { listeners, stop })
     }
 
-    /// How each role's listening fares.
+    /// Each role's consumer.
     #[must_use]
     pub fn consumed(&self) -> Vec<Consumed> {
         let lag_of = |listener: &Listener| {

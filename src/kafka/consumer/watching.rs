@@ -323,6 +323,6 @@ impl Gap {
         if self.is_new_topic() {
             return format!("record {from} should come next, but it ends at {high}: it was made anew, and is read from {low}");
         }
-        format!("records {from} to {} were deleted before they were read, by its retention perhaps", low - 1)
+        format!("records {from} to {} were deleted before they were read; the topic's retention may be too short", low - 1)
     }
 }

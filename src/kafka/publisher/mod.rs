@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How the publishing fares.
+/// Counters of the publisher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Published {
     /// Events that the brokers have acknowledged since the node started.
@@ -58,7 +58,7 @@ impl Publisher {
         Ok(Self { told, lag, stop, ended })
     }
 
-    /// How it fares.
+    /// Its counters.
     #[must_use]
     pub fn published(&self) -> Published {
         Published {
