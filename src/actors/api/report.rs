@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// How many actors of a kind there are and how they stats.
+/// How many actors of a kind there are and how they fare.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorCount {
@@ -139,7 +139,7 @@ impl NodeHandle {
         self.node.counters.not_ready()
     }
 
-    /// The actors and how they stats.
+    /// The actors and how they fare.
     #[must_use]
     pub fn report(&self) -> ActorsReport {
         let node = &self.node;
