@@ -17,6 +17,7 @@ mod contradictions;
 mod external;
 mod fence;
 mod handover;
+mod loading;
 mod member;
 mod nodes;
 mod refused;

@@ -26,7 +26,7 @@ impl Visit for Text {
 
 impl Subscriber for Watch {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "ordermill::actors::check"
+        metadata.target() == ordermill::actors::BROKEN_INVARIANT
     }
     fn event(&self, event: &Event<'_>) {
         let mut text = Text("broken:".to_owned());

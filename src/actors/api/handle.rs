@@ -6,13 +6,14 @@ use crate::actors::protocol::inbound::{Inbound, NewPlace};
 use crate::actors::protocol::ticket::Ticket;
 use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
+use crate::actors::runtime::retry::Stopping;
 use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};
 use crate::domain::{
     Address, CancelledBy, Contact, CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, Revision, Role, Text,
     Timestamp,
 };
+use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
-use crate::saga::{Rejection, Shipment};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -205,9 +206,11 @@ impl NodeHandle {
                 Err(_) => {}
             }
             self.node.journal.passed().await;
-            let read = self.node.read_until_ok(|| self.node.reads.order(order.id)).await;
-            if let Some(stored) = read.flatten() {
-                return Ok(Placed { order: stored.order, replayed: false });
+            match self.node.read_until_ok(|| self.node.reads.order(order.id)).await {
+                Ok(Some(stored)) => return Ok(Placed { order: stored.order, replayed: false }),
+                Ok(None) => {}
+                // It was sent; whoever is told that it is not stored would place it elsewhere, a second time.
+                Err(Stopping) => return Err(PlaceError::Unknown(order.id)),
             }
             // Not there, and nothing is on its way: placed again it is still one order, its id is the same.
             pause(self.node.settings.tick_ms).await;
@@ -219,10 +222,10 @@ impl NodeHandle {
         if !same_body {
             return Err(PlaceError::KeyReused);
         }
-        let read = self.node.read_until_ok(|| self.node.reads.order(first)).await;
-        match read.flatten() {
-            Some(stored) => Ok(Placed { order: stored.order, replayed: true }),
-            None => Err(PlaceError::KeyInProgress),
+        match self.node.read_until_ok(|| self.node.reads.order(first)).await {
+            Ok(Some(stored)) => Ok(Placed { order: stored.order, replayed: true }),
+            Ok(None) => Err(PlaceError::KeyInProgress),
+            Err(Stopping) => Err(PlaceError::Overloaded),
         }
     }
 
@@ -258,7 +261,6 @@ impl NodeHandle {
     }
 
     /// A command whose actor dies is given again: each is idempotent.
-    /// A command whose actor dies is given again: each is idempotent.
     async fn tell_if(
         &self,
         order: OrderId,
@@ -282,7 +284,7 @@ impl NodeHandle {
                 let (reply, result) = oneshot::channel();
                 inbox.push(Inbound::Command(order, Ask { what: what.clone(), seen, reply }));
                 match result.await {
-                    Ok(Err(CommandError::Rejected(rejection))) if tries > 0 => return self.done_before(order, &what, rejection).await,
+                    Ok(Err(error)) if tries > 0 => return self.done_before(order, &what, error).await,
                     Ok(result) => return result,
                     Err(_) => {}
                 }
@@ -293,23 +295,28 @@ impl NodeHandle {
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
     }
 
-    /// A command that was given twice may be refused because of its own first time.
-    async fn done_before(&self, order: OrderId, what: &OrderCommand, rejection: Rejection) -> Result<OrderStatus, CommandError> {
-        let by = match what {
-            OrderCommand::Cancel(by) => *by,
-            OrderCommand::Compensate => CancelledBy::Operator,
-            OrderCommand::Ship(_)
-            | OrderCommand::Unpark
+    /// A command that was given twice may be refused because of its own first time, or where it cannot be done any more: what is
+    /// stored says whether it was.
+    async fn done_before(&self, order: OrderId, what: &OrderCommand, error: CommandError) -> Result<OrderStatus, CommandError> {
+        self.node.journal.passed().await;
+        let Ok(read) = self.node.read_until_ok(|| self.node.reads.order(order)).await else { return Err(CommandError::Unknown) };
+        let cancelled = |stored: &StoredOrder| stored.record.facts.cancel.map(|(by, _)| by);
+        let was_done = |stored: &StoredOrder| match what {
+            OrderCommand::Cancel(by) => Some(cancelled(stored) == Some(*by)),
+            OrderCommand::Compensate => Some(cancelled(stored) == Some(CancelledBy::Operator)),
+            OrderCommand::Ship(shipment) => Some(stored.record.facts.shipment.as_ref().is_some_and(|(known, _)| known == shipment)),
+            OrderCommand::Unpark
             | OrderCommand::DoneByHand(_)
             | OrderCommand::Accept(_)
             | OrderCommand::Hear(_)
-            | OrderCommand::Park { .. } => {
-                return Err(CommandError::Rejected(rejection));
-            }
+            | OrderCommand::Park { .. } => None,
         };
-        let read = self.node.read_until_ok(|| self.node.reads.order(order)).await;
-        let was_done = |stored: &StoredOrder| stored.record.facts.cancel.is_some_and(|(asked_by, _)| asked_by == by);
-        read.flatten().filter(was_done).map(|stored| stored.status).ok_or(CommandError::Rejected(rejection))
+        match (read.map(|stored| (was_done(&stored), stored.status)), error) {
+            (Some((Some(true), status)), _) => Ok(status),
+            // Nothing tells whether its first time is stored.
+            (Some((None, _)), CommandError::NotHere | CommandError::Unavailable) => Err(CommandError::Unknown),
+            (Some(_) | None, error) => Err(error),
+        }
     }
 
     /// Writes something that belongs to no order (catalogue, stock, desk) and returns what became of it.

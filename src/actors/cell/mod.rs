@@ -11,6 +11,7 @@ use crate::actors::protocol::ticket::Origin;
 use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
 use crate::actors::runtime::pause::pause;
+use crate::actors::runtime::tell::tell_surely;
 use crate::db::Write;
 use crate::domain::{CorrelationId, DeadLetter, DeadLetterKind, Event, EventBody, Order, OrderId, Role, RoleShards, Shard};
 use actix::Recipient;
@@ -89,7 +90,7 @@ pub(crate) struct Cell {
     /// Readings of stored orders under way, and who has left since the first of them began, and as which.
     readings: Slot<u32>,
     departed: RefCell<HashMap<OrderId, u64>>,
-    /// The same of shards: another node may have written there since.
+    /// The same of the shards whose orders were given away: another node may have written there since.
     left: RefCell<HashMap<Shard, u64>>,
     departures: Slot<u64>,
     /// How often role shards were lost: what was read before may be older than what is stored.
@@ -230,9 +231,9 @@ impl Cell {
         self.losses.set(self.losses.get() + 1);
     }
 
-    /// The shard is not this node's from now on.
-    fn leave_shard(&self, shard: Shard) {
-        if self.readings.get() > 0 {
+    /// The role shard is not this node's from now on. What is read of orders rests on nobody else's writes than their owner's.
+    fn leave_role_shard(&self, role: Role, shard: Shard) {
+        if role == Role::Order && self.readings.get() > 0 {
             self.departures.set(self.departures.get() + 1);
             self.left.borrow_mut().insert(shard, self.departures.get());
         }
@@ -251,8 +252,11 @@ impl Cell {
         match supervisor.wake.try_send(Wake { order, with }) {
             Ok(()) => {}
             Err(SendError::Full(Wake { with: WakeWith::Ask(ask), .. })) => refuse(ask, CommandError::Unavailable),
-            // A command whose way is lost is given again; all else comes again by re-drive.
-            Err(SendError::Full(_) | SendError::Closed(_)) => {}
+            // It comes again by re-drive.
+            Err(SendError::Full(Wake { with: WakeWith::Answer(_), .. })) => {}
+            Err(SendError::Full(stored @ Wake { with: WakeWith::Stored, .. })) => tell_surely(&supervisor.wake, stored),
+            // A command whose way is lost is given again; the next supervisor loads what is open.
+            Err(SendError::Closed(_)) => {}
         }
     }
 
@@ -335,7 +339,7 @@ impl Cell {
         self.note_loss();
         for (role, shard) in role_shards.iter() {
             self.owned.borrow_mut().remove(role, shard);
-            self.leave_shard(shard);
+            self.leave_role_shard(role, shard);
         }
         self.orders.quit(&|order| role_shards.has(Role::Order, order.shard));
         while role_shards.iter().any(|(_, shard)| self.sending.borrow().contains_key(&shard)) {
@@ -354,7 +358,7 @@ impl Cell {
         self.epoch.set(epoch);
         self.note_loss();
         let lost = self.owned.replace(RoleShards::default());
-        lost.iter().for_each(|(_, shard)| self.leave_shard(shard));
+        lost.iter().for_each(|(role, shard)| self.leave_role_shard(role, shard));
         self.orders.quit(&|_| true);
         self.alarms.borrow_mut().clear();
     }
@@ -371,10 +375,10 @@ impl Cell {
         let mut addresses = self.addresses.borrow_mut();
         // One that is dead already needs no word.
         if let Some(addr) = addresses.router.take() {
-            drop(addr.try_send(Quit));
+            tell_surely(&addr, Quit);
         }
         if let Some(SupervisorAddress { quit: addr, .. }) = addresses.supervisor.take() {
-            drop(addr.try_send(Quit));
+            tell_surely(&addr, Quit);
         }
     }
 
@@ -388,10 +392,10 @@ impl Cell {
         let shards = |role| role_shards.shards_of(role).into_iter().filter(|shard| self.has(*shard)).collect::<Vec<Shard>>();
         let addresses = self.addresses.borrow();
         if let Some(supervisor) = &addresses.supervisor {
-            drop(supervisor.load.try_send(Load(shards(Role::Order))));
+            tell_surely(&supervisor.load, Load(shards(Role::Order)));
         }
         if let Some(notifier) = &addresses.notifier {
-            drop(notifier.load.try_send(Load(shards(Role::Notification))));
+            tell_surely(&notifier.load, Load(shards(Role::Notification)));
         }
     }
 

@@ -11,6 +11,7 @@ use crate::actors::runtime::faults::Faults;
 use crate::actors::runtime::inbox::Inbox;
 use crate::actors::runtime::live::Live;
 use crate::actors::runtime::retry as reading;
+use crate::actors::runtime::retry::Stopping;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::config::ClusterKey;
 use crate::db::{Outcome, Reads, StoreError, Write};
@@ -270,8 +271,8 @@ impl Node {
         })
     }
 
-    /// Reads until it succeeds; none when the node is stopping, for then nobody needs the answer.
-    pub(crate) async fn read_until_ok<T, F>(&self, read: impl Fn() -> F) -> Option<T>
+    /// Reads until it succeeds, or the node is stopping.
+    pub(crate) async fn read_until_ok<T, F>(&self, read: impl Fn() -> F) -> Result<T, Stopping>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

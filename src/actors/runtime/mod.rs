@@ -10,3 +10,4 @@ pub(crate) mod recent;
 pub(crate) mod retry;
 pub(crate) mod step_times;
 pub(crate) mod tasks;
+pub(crate) mod tell;

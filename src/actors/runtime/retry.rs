@@ -6,19 +6,23 @@ use crate::saga::policy::Backoff;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Reads until it succeeds; none when the node is stopping, for then nobody needs the answer.
-pub(crate) async fn until_ok<T, F>(stopping: &AtomicBool, rhythm: Backoff, read: impl Fn() -> F) -> Option<T>
+/// The node is stopping and the database away: what was asked is not known, which is not the same as "there is none".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stopping;
+
+/// Reads until it succeeds, or the node is stopping.
+pub(crate) async fn until_ok<T, F>(stopping: &AtomicBool, rhythm: Backoff, read: impl Fn() -> F) -> Result<T, Stopping>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut failures = 0;
     loop {
         match read().await {
-            Ok(answer) => return Some(answer),
+            Ok(answer) => return Ok(answer),
             Err(error) => {
                 failures += 1;
                 if stopping.load(Ordering::Acquire) {
-                    return None;
+                    return Err(Stopping);
                 }
                 if failures == 1 {
                     tracing::warn!(error = %error, "the database could not be read; trying again");

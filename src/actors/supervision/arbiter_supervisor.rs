@@ -14,6 +14,7 @@ use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
 use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
+use crate::actors::runtime::tell::tell_surely;
 use crate::actors::supervision::health::Health;
 use crate::actors::supervision::router::Router;
 use crate::domain::OrderId;
@@ -62,7 +63,7 @@ fn order_died(cell: &CellRef, (order, incarnation): (OrderId, u64), cause: Strin
     tracing::error!(actor = "order", order.id = %order, cause = %cause, "an actor panicked; it starts again from what is stored");
     if let Some(supervisor) = &cell.addresses.borrow().supervisor {
         // While the supervisor is dead too, its own restart loads this order.
-        drop(supervisor.order_died.try_send(OrderDied { order, incarnation, cause }));
+        tell_surely(&supervisor.order_died, OrderDied { order, incarnation, cause });
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::messages::WakeWith;
 use crate::actors::runtime::pause::pause;
+use crate::actors::runtime::retry::Stopping;
 use crate::db::StoredOrder;
 use crate::domain::{Channel, NoticeKind, NoticeStatus, OrderId, Role};
 use crate::saga::{awaited, owed};
@@ -33,7 +34,7 @@ pub(super) async fn round(cell: CellRef, pause_ms: u64) {
         let reading = cell.begin_reading();
         cell.node.journal.passed().await;
         let read = cell.node.read_until_ok(|| cell.node.reads.open_orders(shards.clone(), after, page)).await;
-        let Some(mut found) = read else { return };
+        let Ok(mut found) = read else { return };
         after = found.last().map(|stored| stored.order.id).filter(|_| found.len() >= page as usize);
         found.retain(|stored| {
             let id = stored.order.id;
@@ -44,7 +45,7 @@ pub(super) async fn round(cell: CellRef, pause_ms: u64) {
         if !found.is_empty() {
             cell.has_sleepers.set(true);
         }
-        let in_hand = in_hand(&cell, &found).await;
+        let Ok(in_hand) = in_hand(&cell, &found).await else { return };
         found.retain(|stored| !in_hand.contains(&stored.order.id) && must_ask(&cell, stored));
         found.iter().for_each(|stored| cell.wake(stored.order.id, WakeWith::Stored));
         if after.is_none() {
@@ -55,13 +56,13 @@ pub(super) async fn round(cell: CellRef, pause_ms: u64) {
 }
 
 /// Of these the orders whose owed notice this node's notifier has stored, to be sent.
-async fn in_hand(cell: &CellRef, found: &[StoredOrder]) -> HashSet<OrderId> {
+async fn in_hand(cell: &CellRef, found: &[StoredOrder]) -> Result<HashSet<OrderId>, Stopping> {
     let is_here = |stored: &&StoredOrder| cell.owns(Role::Notification, stored.order.shard);
     let ids: Vec<OrderId> = found.iter().filter(is_here).map(|stored| stored.order.id).collect();
     if ids.is_empty() {
-        return HashSet::new();
+        return Ok(HashSet::new());
     }
-    let rows = cell.node.read_until_ok(|| cell.node.reads.notices_among(ids.clone())).await.unwrap_or_default();
+    let rows = cell.node.read_until_ok(|| cell.node.reads.notices_among(ids.clone())).await?;
     let pending = rows.into_iter().filter(|row| row.status == NoticeStatus::Pending);
     let pending: HashSet<(OrderId, NoticeKind, Channel)> = pending.map(|row| (row.order, row.kind, row.channel)).collect();
     let is_in_hand = |stored: &&StoredOrder| {
@@ -69,7 +70,7 @@ async fn in_hand(cell: &CellRef, found: &[StoredOrder]) -> HashSet<OrderId> {
         let mut missing = stored.order.channels().iter().filter(|channel| !stored.record.facts.has_notice(kind, *channel));
         missing.all(|channel| pending.contains(&(stored.order.id, kind, channel)))
     };
-    found.iter().filter(is_in_hand).map(|stored| stored.order.id).collect()
+    Ok(found.iter().filter(is_in_hand).map(|stored| stored.order.id).collect())
 }
 
 /// Another team's notifier is asked once; then it is a matter of time until a person is told.

@@ -12,6 +12,7 @@ use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::runtime::faults::{Delivery, Point};
 use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
+use crate::actors::runtime::tell::tell_surely;
 use crate::db::Outcome;
 use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role};
 use crate::saga::park::{STORE, WRITE_REFUSED};
@@ -140,14 +141,9 @@ impl Router {
     }
 
     fn recorded(&self, order: OrderId) {
-        let addr = self.cell.addresses.borrow().notifier.as_ref().map(|notifier| notifier.recorded.clone());
-        if let Some(addr) = addr
-            && let Err(SendError::Full(recorded)) = addr.try_send(Recorded(order))
-        {
-            actix::spawn(async move {
-                // A new notifier knows of no writes.
-                let _gone = addr.send(recorded).await;
-            });
+        // A new notifier knows of no writes.
+        if let Some(notifier) = &self.cell.addresses.borrow().notifier {
+            tell_surely(&notifier.recorded, Recorded(order));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::roles::order::{Begin, OrderActor};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
+use crate::actors::runtime::retry::Stopping;
 use crate::db::{StoredOrder, Write};
 use crate::domain::{DeadLetter, DeadLetterKind, OrderId, Role, Shard};
 use crate::saga::policy::{self, Restarts};
@@ -114,7 +115,7 @@ impl Supervisor {
         ctx.spawn(reading.into_actor(self).map(move |found, actor, _| actor.was_read(id, found)));
     }
 
-    fn was_read(&mut self, id: OrderId, found: Option<StoredOrder>) {
+    fn was_read(&mut self, id: OrderId, found: Result<Option<StoredOrder>, Stopping>) {
         let waiting = self.waking.remove(&id).unwrap_or_default();
         let refuse_all = |waiting: Vec<WakeWith>, why: fn() -> CommandError| {
             for with in waiting {
@@ -123,6 +124,7 @@ impl Supervisor {
                 }
             }
         };
+        let Ok(found) = found else { return refuse_all(waiting, || CommandError::Unavailable) };
         let Some(stored) = found else { return refuse_all(waiting, || CommandError::NotFound) };
         if !self.cell.owns(Role::Order, stored.order.shard) {
             return refuse_all(waiting, || CommandError::NotHere);
@@ -152,7 +154,7 @@ impl Supervisor {
         self.waking.insert(id, vec![WakeWith::Stored]);
         let cell = self.cell.clone();
         let parking = async move {
-            let Some(stored) = read_settled(&cell, id).await else { return };
+            let Ok(Some(stored)) = read_settled(&cell, id).await else { return };
             let now = cell.node.now();
             let order = stored.order;
             let mut record = stored.record;
@@ -192,13 +194,16 @@ impl Supervisor {
             let (mut loaded, mut sleeping) = (0_usize, 0_usize);
             let reading = cell.begin_reading();
             cell.node.journal.passed().await;
-            let read = async |after| cell.node.read_until_ok(|| cell.node.reads.open_orders(shards.clone(), after, page)).await;
+            let read = async |after| cell.node.read_until_ok(|| cell.node.reads.open_orders(shards.clone(), after, page)).await.map(Some);
             let mut take = |found: Vec<StoredOrder>| {
                 for stored in found {
-                    // One that was woken meanwhile, or has come and gone, needs nothing.
                     let id = stored.order.id;
-                    let is_wanted = cell.owns(Role::Order, stored.order.shard);
-                    if is_wanted && !orders.has(id) && !reading.is_old(id) {
+                    // One that was woken meanwhile needs nothing.
+                    let is_wanted = cell.owns(Role::Order, stored.order.shard) && !orders.has(id);
+                    if is_wanted && reading.is_old(id) {
+                        // It has come and gone: this is not what is stored now.
+                        cell.wake(id, WakeWith::Stored);
+                    } else if is_wanted {
                         if asleep::owed_notice(&stored).is_some() {
                             sleeping += 1;
                             continue;
@@ -209,21 +214,21 @@ impl Supervisor {
                 }
             };
             let mut next = read(None).await;
-            while let Some(found) = next {
+            while let Ok(Some(found)) = next {
                 let last = found.last().map(|stored| stored.order.id).filter(|_| found.len() >= page as usize);
                 // The database reads the next page while the actors of this one are started.
                 let (after, ()) = futures_util::future::join(
                     async {
                         match last {
                             Some(last) => read(Some(last)).await,
-                            None => None,
+                            None => Ok(None),
                         }
                     },
                     async { take(found) },
                 )
                 .await;
                 next = after;
-                if next.is_some() {
+                if last.is_some() {
                     tokio::task::yield_now().await;
                 }
             }
@@ -257,13 +262,13 @@ fn give(addr: &Addr<OrderActor>, with: WakeWith) {
 }
 
 /// Reads an order once all that its last actor wrote is stored or known not to be.
-async fn read_settled(cell: &CellRef, id: OrderId) -> Option<StoredOrder> {
+async fn read_settled(cell: &CellRef, id: OrderId) -> Result<Option<StoredOrder>, Stopping> {
     loop {
         let reading = cell.begin_reading();
         cell.node.journal.passed().await;
-        let found = cell.node.read_until_ok(|| cell.node.reads.order(id)).await.flatten();
+        let found = cell.node.read_until_ok(|| cell.node.reads.order(id)).await?;
         if !reading.is_old(id) {
-            return found;
+            return Ok(found);
         }
     }
 }

@@ -97,10 +97,10 @@ impl Notifier {
     fn find_order(&self, event: EventRef, ctx: &mut Context<Self>) {
         let cell = self.cell.clone();
         let id = event.get().order;
-        let reading = async move { cell.node.read_until_ok(|| cell.node.reads.known_order(id)).await.flatten() };
+        let reading = async move { cell.node.read_until_ok(|| cell.node.reads.known_order(id)).await };
         ctx.spawn(reading.into_actor(self).map(move |found, actor, ctx| {
-            if found.is_some() {
-                actor.take(Deliver { event, order: found, repeat: true }, ctx);
+            if let Ok(Some(order)) = found {
+                actor.take(Deliver { event, order: Some(order), repeat: true }, ctx);
             }
         }));
     }

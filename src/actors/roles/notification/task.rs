@@ -112,7 +112,7 @@ impl DeliveryTask {
             Some(order) => Some(order),
             None => {
                 let read = self.cell.node.read_until_ok(|| self.cell.node.reads.known_order(self.id)).await;
-                read.flatten()
+                read.ok().flatten()
             }
         };
         if let Some(order) = order {
@@ -209,7 +209,7 @@ impl DeliveryTask {
         }
         // What was sent just now may be on its way to the rows.
         self.cell.node.journal.passed().await;
-        let rows = self.cell.node.read_until_ok(|| self.cell.node.reads.notices(self.id)).await?;
+        let rows = self.cell.node.read_until_ok(|| self.cell.node.reads.notices(self.id)).await.ok()?;
         let Some(row) = rows.into_iter().find(|row| row.kind == self.kind && row.channel == self.channel) else { return Some(fresh) };
         match row.status {
             NoticeStatus::Pending => {

@@ -456,7 +456,7 @@ impl PaymentTask {
 
     /// Reads, again and again while the database is away.
     async fn read<T>(&self, ask: impl Fn(&Arc<dyn crate::db::Reads>, OrderId) -> ReadCall<T>) -> Result<T, GivenUp> {
-        self.cell.node.read_until_ok(|| ask(&self.cell.node.reads, self.id)).await.ok_or(GivenUp)
+        self.cell.node.read_until_ok(|| ask(&self.cell.node.reads, self.id)).await.map_err(|_| GivenUp)
     }
 }
 
