@@ -232,13 +232,16 @@ pub struct BreakerSettings {
     pub open_first_ms: u64,
     /// The longest that it stays open before a trial call, in milliseconds.
     pub open_ms: u64,
+    /// How long a trial call may be without an answer, in milliseconds: then it counts as failed and another is tried, though it is still
+    /// under way.
+    pub trial_ms: u64,
     /// So many orders or notices that failed are remembered, so that others are tried before them; the oldest are forgotten.
     pub suspects: usize,
 }
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self { failures: 5, window_ms: 60_000, open_first_ms: 1_000, open_ms: 30_000, suspects: 1_000 }
+        Self { failures: 5, window_ms: 60_000, open_first_ms: 1_000, open_ms: 30_000, trial_ms: 10_000, suspects: 1_000 }
     }
 }
 

@@ -78,6 +78,34 @@ impl ProviderError {
         self
     }
 
+    /// The party answers others, so it has to do with what was asked.
+    #[must_use]
+    pub fn not_away(mut self) -> Self {
+        if let Self::Failed { away, .. } | Self::Unknown { away, .. } = &mut self {
+            *away = false;
+        }
+        self
+    }
+
+    /// Without these addresses of the recipient: parties like to repeat them in their answer; reasons are stored and logged, addresses are
+    /// not.
+    #[must_use]
+    pub fn without(mut self, addresses: &[&str]) -> Self {
+        match &mut self {
+            Self::Failed { reason, .. }
+            | Self::Unknown { reason, .. }
+            | Self::Rejected { reason }
+            | Self::Deferred { reason }
+            | Self::Busy { reason, .. } => {
+                for address in addresses.iter().filter(|address| !address.is_empty()) {
+                    *reason = reason.replace(address, "the recipient");
+                }
+            }
+            Self::Open { .. } => {}
+        }
+        self
+    }
+
     /// Whether it says nothing about what was asked.
     #[must_use]
     pub fn is_away(&self) -> bool {

@@ -1,6 +1,7 @@
 //! A provider behind a breaker and a timeout, which is a provider.
 
-use super::breaker::{Breaker, CallEnd, Permit};
+use super::breaker::Breaker;
+use super::circuit::{CallEnd, News, Permit};
 use super::{Charge, ChargeKey, ChargeRequest, Email, Found, Mailer, PaymentProvider, Sms, Texter, Voided};
 use crate::domain::Money;
 use crate::providers::call::{Call, ProviderError};
@@ -24,7 +25,8 @@ impl<P> Guarded<P> {
         Self { inner: Arc::new(inner), breaker, timeout: Duration::from_millis(timeout_ms) }
     }
 
-    fn guard<T: Send + 'static>(&self, whose: Uuid, call: impl FnOnce(&P) -> Call<T> + Send + 'static) -> Call<T>
+    /// `what` is the operation's name in the log.
+    fn guard<T: Send + 'static>(&self, whose: Uuid, what: &'static str, call: impl FnOnce(&P) -> Call<T> + Send + 'static) -> Call<T>
     where
         P: Send + Sync + 'static,
     {
@@ -32,13 +34,12 @@ impl<P> Guarded<P> {
         Box::pin(async move {
             let now = Instant::now();
             let permit = breaker.circuit().admit(whose, breaker.ms_at(now)).map_err(|retry_in_ms| ProviderError::Open { retry_in_ms })?;
-            let mut watch = Watch { breaker: &breaker, permit, end: CallEnd::Dropped };
+            let watch = Watch { breaker: &breaker, permit, is_over: false };
             let answer = match tokio::time::timeout_at(now + timeout, call(&inner)).await {
                 Ok(answer) => answer,
                 Err(_) => Err(ProviderError::unknown(format!("no answer within {} ms", timeout.as_millis())).away()),
             };
-            watch.end = end_of(&answer);
-            answer
+            watch.over(what, answer)
         })
     }
 }
@@ -47,12 +48,42 @@ impl<P> Guarded<P> {
 struct Watch<'a> {
     breaker: &'a Breaker,
     permit: Permit,
-    end: CallEnd,
+    is_over: bool,
+}
+
+impl Watch<'_> {
+    /// The answer, with what the breaker knows of the party's others: one that answers them is not away.
+    fn over<T>(mut self, what: &'static str, answer: Result<T, ProviderError>) -> Result<T, ProviderError> {
+        self.is_over = true;
+        let shown = self.breaker.record(self.permit, end_of(&answer));
+        if let Some(news) = shown.news {
+            tell(news, self.breaker.name(), what, answer.as_ref().err());
+        }
+        answer.map_err(|error| if shown.answers_others { error.not_away() } else { error })
+    }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.breaker.record(self.permit, self.end);
+        if !self.is_over {
+            self.breaker.record(self.permit, CallEnd::Dropped);
+        }
+    }
+}
+
+fn tell(news: News, provider: &str, operation: &str, error: Option<&ProviderError>) {
+    let cause = error.map(ToString::to_string).unwrap_or_default();
+    match news {
+        News::Opened(next_try_in_ms) => tracing::warn!(
+            provider,
+            operation,
+            cause,
+            next_try_in_ms,
+            "a circuit breaker has opened: its provider gets no calls but one now and then, whatever is for it waits"
+        ),
+        News::Closed => tracing::info!(provider, operation, "a circuit breaker has closed: its provider answers again"),
+        News::Silent(calls) => tracing::warn!(provider, operation, cause, calls, "a provider has answered none of the last calls"),
+        News::Heard => tracing::info!(provider, operation, "a provider answers again"),
     }
 }
 
@@ -66,28 +97,28 @@ fn end_of<T>(answer: &Result<T, ProviderError>) -> CallEnd {
 
 impl<P: PaymentProvider + 'static> PaymentProvider for Guarded<P> {
     fn charge(&self, request: ChargeRequest) -> Call<Charge> {
-        self.guard(request.key.order.0, move |inner| inner.charge(request))
+        self.guard(request.key.order.0, "charge", move |inner| inner.charge(request))
     }
     fn find(&self, key: ChargeKey) -> Call<Found> {
-        self.guard(key.order.0, move |inner| inner.find(key))
+        self.guard(key.order.0, "find", move |inner| inner.find(key))
     }
     fn void(&self, key: ChargeKey) -> Call<Voided> {
-        self.guard(key.order.0, move |inner| inner.void(key))
+        self.guard(key.order.0, "void", move |inner| inner.void(key))
     }
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
-        self.guard(key.order.0, move |inner| inner.refund(key, amount))
+        self.guard(key.order.0, "refund", move |inner| inner.refund(key, amount))
     }
 }
 
 impl<P: Mailer + 'static> Mailer for Guarded<P> {
     fn send(&self, email: Email) -> Call<()> {
-        self.guard(email.id.0, move |inner| inner.send(email))
+        self.guard(email.id.0, "send", move |inner| inner.send(email))
     }
 }
 
 impl<P: Texter + 'static> Texter for Guarded<P> {
     fn send(&self, sms: Sms) -> Call<()> {
-        self.guard(sms.id.0, move |inner| inner.send(sms))
+        self.guard(sms.id.0, "send", move |inner| inner.send(sms))
     }
 }
 
@@ -97,6 +128,7 @@ mod tests {
     use crate::config::providers::BreakerSettings;
     use crate::domain::{OrderId, Text};
     use crate::providers::{Breakers, CircuitState, Snapshot, TRIAL_RETRY_MS};
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::time::{advance, sleep};
 
@@ -180,6 +212,7 @@ mod tests {
             failures_in_window: 0,
             retry_in_ms: 30_000,
             by_hand: false,
+            is_silent: false,
             opened_total: 1,
         };
         assert_eq!(breaker.snapshot(), open);
@@ -203,6 +236,79 @@ mod tests {
         let started = Instant::now();
         assert_eq!(provider.charge(request(6)).await, Err(ProviderError::unknown("no answer within 5000 ms").away()));
         assert_eq!(started.elapsed(), Duration::from_millis(5_000));
+    }
+
+    /// What this thread logs from now on.
+    fn listen() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+        #[derive(Clone, Default)]
+        struct Kept(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Kept {
+            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(text);
+                Ok(text.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let kept = Kept::default();
+        let into = kept.clone();
+        let subscriber = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false).with_writer(move || into.clone());
+        (kept.0, tracing::subscriber::set_default(subscriber.finish()))
+    }
+
+    fn said(log: &Mutex<Vec<u8>>) -> Vec<String> {
+        String::from_utf8(std::mem::take(&mut *log.lock().unwrap())).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_a_breaker_opens_and_closes_is_logged_once_each() {
+        let (log, _listening) = listen();
+        let (_, _, provider) = guarded();
+        for _ in 0..7 {
+            let _answer = provider.charge(request(4)).await;
+        }
+        let opened = "WARN a circuit breaker has opened: its provider gets no calls but one now and then, whatever is for it waits \
+             provider=\"payment\" operation=\"charge\" cause=\"failed: no\" next_try_in_ms=30000";
+        assert_eq!(said(&log), [opened]);
+        advance(Duration::from_millis(30_000)).await;
+        let _trial_that_fails = provider.charge(request(4)).await;
+        assert_eq!(said(&log), [""; 0]);
+        advance(Duration::from_millis(30_000)).await;
+        assert_eq!(provider.charge(request(1)).await, Ok(Charge::Approved));
+        let closed = "INFO a circuit breaker has closed: its provider answers again provider=\"payment\" operation=\"charge\"";
+        assert_eq!(said(&log), [closed]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_nobody_is_answered_is_logged_though_too_few_ask_for_the_breaker_to_open() {
+        let (log, _listening) = listen();
+        let (_, breaker, provider) = guarded();
+        let alone = |amount| ChargeRequest { amount: Money::from_minor(amount).unwrap(), ..request(1) };
+        let poison = alone(5);
+        for _ in 0..9 {
+            assert!(provider.charge(poison.clone()).await.is_err());
+        }
+        assert_eq!(breaker.snapshot().state, CircuitState::Closed);
+        let silent = "WARN a provider has answered none of the last calls \
+             provider=\"payment\" operation=\"charge\" cause=\"outcome unknown: no\" calls=5";
+        assert_eq!(said(&log), [silent]);
+        for _ in 0..2 {
+            assert_eq!(provider.charge(alone(1)).await, Ok(Charge::Approved));
+        }
+        assert_eq!(said(&log), ["INFO a provider answers again provider=\"payment\" operation=\"charge\""]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_others_is_not_away() {
+        let (_, _, provider) = guarded();
+        let silent = request(6);
+        let told = |answer: Result<Charge, ProviderError>| answer.unwrap_err().is_away();
+        assert!(told(provider.charge(silent.clone()).await));
+        assert!(told(provider.charge(silent.clone()).await));
+        assert_eq!(provider.charge(request(1)).await, Ok(Charge::Approved));
+        assert!(!told(provider.charge(silent.clone()).await), "another was answered in between");
+        assert!(told(provider.charge(silent).await));
     }
 
     #[tokio::test(start_paused = true)]

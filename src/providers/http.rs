@@ -143,10 +143,14 @@ impl PaymentProvider for HttpPayment {
 
 impl Texter for HttpTexter {
     fn send(&self, sms: Sms) -> Call<()> {
-        let body = MessageBody { to: sms.to.to_string(), body: sms.body };
+        let to = sms.to.to_string();
+        let body = MessageBody { to: to.clone(), body: sms.body };
         let call = self.0.request(Method::POST, "messages").header(KEY_HEADER, sms.id.to_string());
         let call = call.header(CORRELATION_HEADER, sms.correlation.to_string()).json(&body);
-        Box::pin(async move { expect(ask(call).await?, Status::Sent) })
+        Box::pin(async move {
+            let answer = ask(call).await.and_then(|answer| expect(answer, Status::Sent));
+            answer.map_err(|error| error.without(&[&to]))
+        })
     }
 }
 

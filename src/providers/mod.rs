@@ -6,6 +6,7 @@
 mod breaker;
 mod breakers;
 mod call;
+mod circuit;
 mod email;
 mod guarded;
 mod http;
@@ -17,9 +18,10 @@ mod sms;
 mod smtp;
 mod wire;
 
-pub use breaker::{Breaker, CallEnd, Circuit, CircuitState, Permit, SUSPECT_WAIT_MS, Snapshot, TRIAL_RETRY_MS};
+pub use breaker::{Breaker, Snapshot};
 pub use breakers::Breakers;
 pub use call::{Call, PAYMENT_BREAKER, ProviderError, SetupError};
+pub use circuit::{CallEnd, Circuit, CircuitState, News, Permit, SUSPECT_WAIT_MS, Shown, TRIAL_RETRY_MS};
 pub use email::{Email, Mailer};
 pub use guarded::Guarded;
 pub use http::{HttpPayment, HttpTexter};
@@ -68,14 +70,14 @@ impl Providers {
                 MailParty::Sandbox => Arc::new(Guarded::new(control.mailer(), for_email, email.timeout_ms)),
                 MailParty::Smtp => {
                     let mailer = Guarded::new(SmtpMailer::new(email)?, for_email, email.longest_ms());
-                    Arc::new(Paced::new(mailer, email.max_connections, email.per_second))
+                    Arc::new(Paced::new(mailer, email.max_connections, email.per_second, breaker.trial_ms))
                 }
             },
             sms: match sms.provider {
                 HttpParty::Sandbox => Arc::new(Guarded::new(control.texter(), for_sms, sms.timeout_ms)),
                 HttpParty::Http => {
                     let texter = Guarded::new(HttpTexter::new(sms)?, for_sms, sms.timeout_ms);
-                    Arc::new(Paced::new(texter, sms.max_calls, sms.per_second))
+                    Arc::new(Paced::new(texter, sms.max_calls, sms.per_second, breaker.trial_ms))
                 }
             },
             breakers: Breakers::new(breakers.into()),
@@ -94,6 +96,7 @@ fn check(settings: &ProviderSettings) -> Result<(), SetupError> {
         ("sms.timeout_ms", sms.timeout_ms),
         ("breaker.failures", u64::from(breaker.failures)),
         ("breaker.window_ms", breaker.window_ms),
+        ("breaker.trial_ms", breaker.trial_ms),
     ];
     if let Some((setting, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
         return Err(SetupError { setting, reason: "must be more than 0".to_owned() });

@@ -3,14 +3,16 @@
 //! It stands before the breaker and the timeout of [`super::Guarded`], so that a call which waits for its turn is not yet under way: its
 //! time does not run, and when the breaker opens it is told so in place of being sent. How many at a time is found out: it
 //! begins with one, rises with each success, falls to what the party bears when it says "not now", and to one while the breaker is
-//! open, so that a backlog does not meet a party that has just come back all at once.
+//! open, so that a backlog does not meet a party that has just come back all at once. A call that is under way for long, over which the
+//! party hangs, takes none of these places, so that others find out whether it does: it counts among the most at a time only.
 
 use super::{Email, Mailer, Sms, Texter};
 use crate::providers::call::{Call, ProviderError};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How long a number of calls at a time that was too many is not tried again.
 const CAUTION: Duration = Duration::from_secs(60);
@@ -30,11 +32,15 @@ struct Pace {
     turn: Notify,
     most: usize,
     gap: Duration,
+    /// A call that is under way for longer hangs.
+    hangs_after: Duration,
 }
 
 #[derive(Debug)]
 struct State {
-    under_way: usize,
+    /// When each has begun.
+    under_way: HashMap<u64, Instant>,
+    begun: u64,
     limit: usize,
     /// More than this was too many, until then.
     ceiling: Option<(usize, Instant)>,
@@ -45,12 +51,15 @@ struct State {
 }
 
 impl<P> Paced<P> {
-    /// Paces `inner`: at most `most` calls at a time and `per_second` in a second (0: no limit).
+    /// Paces `inner`: at most `most` calls at a time and `per_second` in a second (0: no limit). One that is under way for longer than
+    /// `hangs_after_ms` stands in no other's way while there are fewer than `most`.
     #[must_use]
-    pub fn new(inner: P, most: usize, per_second: u32) -> Self {
-        let state = State { under_way: 0, limit: 1, ceiling: None, next: Instant::now(), hold: None };
+    pub fn new(inner: P, most: usize, per_second: u32, hangs_after_ms: u64) -> Self {
+        let state = State { under_way: HashMap::new(), begun: 0, limit: 1, ceiling: None, next: Instant::now(), hold: None };
         let gap = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
-        Self { inner: Arc::new(inner), pace: Arc::new(Pace { state: Mutex::new(state), turn: Notify::new(), most: most.max(1), gap }) }
+        let hangs_after = Duration::from_millis(hangs_after_ms);
+        let pace = Pace { state: Mutex::new(state), turn: Notify::new(), most: most.max(1), gap, hangs_after };
+        Self { inner: Arc::new(inner), pace: Arc::new(pace) }
     }
 
     fn send(&self, call: impl FnOnce(&P) -> Call<()> + Send + 'static) -> Call<()>
@@ -60,7 +69,7 @@ impl<P> Paced<P> {
         let (inner, pace) = (self.inner.clone(), self.pace.clone());
         Box::pin(async move {
             let place = pace.take_place().await;
-            pace.take_turn().await?;
+            pace.take_turn(&place).await?;
             let answer = call(&inner).await;
             pace.learn(&answer);
             drop(place);
@@ -70,12 +79,22 @@ impl<P> Paced<P> {
 }
 
 /// One of the calls at a time, also when its future is dropped.
-struct Place<'a>(&'a Pace);
+struct Place<'a> {
+    pace: &'a Pace,
+    number: u64,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.state().under_way -= 1;
-        self.0.turn.notify_one();
+        self.pace.state().under_way.remove(&self.number);
+        self.pace.turn.notify_one();
+    }
+}
+
+impl State {
+    /// Of the calls under way those that hang over nothing, as begun.
+    fn lively(&self, now: Instant, hangs_after: Duration) -> impl Iterator<Item = Instant> {
+        self.under_way.values().copied().filter(move |begun| now.duration_since(*begun) < hangs_after)
     }
 }
 
@@ -87,19 +106,29 @@ impl Pace {
     async fn take_place(&self) -> Place<'_> {
         loop {
             let turn = self.turn.notified();
-            {
+            let look_again = {
                 let mut state = self.state();
-                if state.under_way < state.limit {
-                    state.under_way += 1;
-                    return Place(self);
+                let now = Instant::now();
+                if state.under_way.len() < self.most && state.lively(now, self.hangs_after).count() < state.limit {
+                    let number = state.begun;
+                    state.begun += 1;
+                    state.under_way.insert(number, now);
+                    return Place { pace: self, number };
                 }
+                // There is room for one more when the first of them hangs.
+                let first = state.lively(now, self.hangs_after).min().filter(|_| state.under_way.len() < self.most);
+                first.and_then(|begun| begun.checked_add(self.hangs_after))
+            };
+            match look_again {
+                // Either way it looks again.
+                Some(at) => drop(timeout_at(at, turn).await),
+                None => turn.await,
             }
-            turn.await;
         }
     }
 
-    /// Waits for the moment that the rate allows; refuses while the party is left alone.
-    async fn take_turn(&self) -> Result<(), ProviderError> {
+    /// Waits for the moment that the rate allows; refuses while the party is left alone. The call begins then.
+    async fn take_turn(&self, place: &Place<'_>) -> Result<(), ProviderError> {
         let at = {
             let mut state = self.state();
             let now = Instant::now();
@@ -109,6 +138,7 @@ impl Pace {
             }
             let at = state.next.max(now);
             state.next = at + self.gap;
+            state.under_way.insert(place.number, at);
             at
         };
         if !self.gap.is_zero() {
@@ -130,7 +160,7 @@ impl Pace {
                     self.turn.notify_one();
                 }
             }
-            Err(ProviderError::Busy { retry_in_ms, .. }) => match state.under_way.saturating_sub(1) {
+            Err(ProviderError::Busy { retry_in_ms, .. }) => match state.lively(now, self.hangs_after).count().saturating_sub(1) {
                 // It takes nothing at all: leave it alone, for longer each time.
                 0 => {
                     let last = state.hold.map_or(Duration::ZERO, |(_, last)| last);
@@ -199,7 +229,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_backlog_begins_with_one_call_and_rises_to_the_limit() {
         let inner = scripted();
-        let paced = Paced::new(inner.clone(), 8, 0);
+        let paced = Paced::new(inner.clone(), 8, 0, 10_000);
         let began = Instant::now();
         assert!(send(&paced, 100).await.iter().all(Result::is_ok));
         let (calls, _, at_once) = *inner.counts.lock().unwrap();
@@ -215,10 +245,40 @@ mod tests {
         assert_eq!(inner.counts.lock().unwrap().0, 1, "after an open breaker it begins with one again");
     }
 
+    /// Answers no call but those to one address.
+    #[derive(Clone, Default)]
+    struct Hanging(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Mailer for Hanging {
+        fn send(&self, email: Email) -> Call<()> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let is_answered = email.to.as_str() == "good@b.test";
+            Box::pin(async move { if is_answered { Ok(()) } else { std::future::pending().await } })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_hang_hold_up_others_no_longer_than_that_and_are_never_more_than_the_most() {
+        let inner = Hanging::default();
+        let paced = Paced::new(inner.clone(), 3, 0, 10_000);
+        let hanging = tokio::spawn(Mailer::send(&paced, email_to(1, "a@b.test")));
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        assert_eq!(Mailer::send(&paced, email_to(9, "good@b.test")).await, Ok(()));
+        assert_eq!(began.elapsed().as_secs(), 10, "after the one that was before it");
+        assert_eq!(Mailer::send(&paced, email_to(9, "good@b.test")).await, Ok(()));
+        assert_eq!(began.elapsed().as_secs(), 10, "and now it is quick");
+        let many = (0..10).map(|number| tokio::spawn(Mailer::send(&paced, email_to(number, "a@b.test"))));
+        let many: Vec<_> = many.collect();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(inner.0.load(std::sync::atomic::Ordering::SeqCst), 1 + 2 + 2, "three at a time");
+        drop((hanging, many));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn so_many_a_second_and_no_more() {
         let inner = scripted();
-        let paced = Paced::new(inner.clone(), 100, 5);
+        let paced = Paced::new(inner.clone(), 100, 5, 10_000);
         let began = Instant::now();
         send(&paced, 51).await;
         assert!((10..=16).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
@@ -227,7 +287,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_party_that_takes_nothing_is_left_alone_for_longer_each_time() {
         let inner = scripted();
-        let paced = Paced::new(inner.clone(), 8, 0);
+        let paced = Paced::new(inner.clone(), 8, 0, 10_000);
         *inner.answer.lock().unwrap() = Err(ProviderError::Busy { retry_in_ms: 1_000, reason: "full".to_owned() });
         for (round, hold_ms) in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].into_iter().enumerate() {
             send(&paced, 1).await;

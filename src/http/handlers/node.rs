@@ -69,7 +69,8 @@ pub(crate) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
     let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
     for breaker in state.handle.breakers().snapshots() {
-        let detail = state.handle.breaker_note(&breaker, None);
+        let silent = || breaker.is_silent.then(|| "has answered none of the last calls".to_owned());
+        let detail = state.handle.breaker_note(&breaker, None).or_else(silent);
         // An open breaker holds payments or notices up; the node itself works.
         components.insert(breaker.name.to_owned(), ComponentView { status: if detail.is_some() { "DEGRADED" } else { "UP" }, detail });
     }

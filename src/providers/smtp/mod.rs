@@ -81,7 +81,7 @@ impl Mailer for SmtpMailer {
             let address = MailAddress::parse(email.to.as_str()).map_err(|_| ProviderError::rejected("is no email address"))?;
             let to = Address::new(&address.local, &address.domain).map_err(|_| ProviderError::rejected("is no email address"))?;
             let answer = server.deliver(&email, &to).await;
-            answer.map_err(|error| without_address(error, &[email.to.as_str(), AsRef::<str>::as_ref(&to)]))
+            answer.map_err(|error| error.without(&[email.to.as_str(), AsRef::<str>::as_ref(&to)]))
         })
     }
 }
@@ -219,17 +219,4 @@ fn options(line: &AsyncSmtpConnection, to: &Address, text: &[u8]) -> Vec<MailPar
 
 fn is_ascii(address: &Address) -> bool {
     AsRef::<str>::as_ref(address).is_ascii()
-}
-
-/// Mail servers like to repeat the address in their answer; reasons are stored and logged, addresses are not.
-fn without_address(error: ProviderError, addresses: &[&str]) -> ProviderError {
-    let hide = |reason: String| addresses.iter().fold(reason, |reason, address| reason.replace(address, "the recipient"));
-    match error {
-        ProviderError::Failed { reason, away } => ProviderError::Failed { reason: hide(reason), away },
-        ProviderError::Unknown { reason, away } => ProviderError::Unknown { reason: hide(reason), away },
-        ProviderError::Rejected { reason } => ProviderError::Rejected { reason: hide(reason) },
-        ProviderError::Deferred { reason } => ProviderError::Deferred { reason: hide(reason) },
-        ProviderError::Busy { retry_in_ms, reason } => ProviderError::Busy { retry_in_ms, reason: hide(reason) },
-        ProviderError::Open { retry_in_ms } => ProviderError::Open { retry_in_ms },
-    }
 }

@@ -4,9 +4,10 @@ use super::*;
 use crate::config::providers::{BreakerSettings, MailParty, MailTls};
 use crate::providers::sandbox::tests::email_to;
 use crate::providers::{Breaker, CircuitState, Guarded, Paced};
+use futures_util::StreamExt;
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
@@ -225,7 +226,7 @@ async fn a_server_that_allows_two_connections_takes_two_hundred_emails() {
     let (port, seen) = server(few).await;
     *open.lock().unwrap() = Some(seen.clone());
     let breaker = Breaker::new("email", BreakerSettings::default());
-    let paced = Paced::new(Guarded::new(mailer(port), breaker.clone(), PATIENT_MS), 8, 0);
+    let paced = Paced::new(Guarded::new(mailer(port), breaker.clone(), PATIENT_MS), 8, 0, PATIENT_MS);
     let insist = async || {
         loop {
             match send(&paced, "ann@shop.test").await {
@@ -239,6 +240,38 @@ async fn a_server_that_allows_two_connections_takes_two_hundred_emails() {
     assert_eq!(breaker.snapshot().failures_in_window, 0);
     let refused = seen.connections.load(Ordering::SeqCst);
     assert!(refused < 20, "its limit was found out, not tried 200 times: {refused} connections");
+}
+
+#[tokio::test]
+async fn an_email_over_which_the_server_hangs_holds_up_no_other() {
+    let (is_well, hung) = (Arc::new(AtomicBool::new(false)), AtomicUsize::new(0));
+    let well = is_well.clone();
+    let desk = move |_, command: &str| match command {
+        "MAIL" if !well.load(Ordering::SeqCst) => Say("451 4.3.0 out of order"),
+        "." if hung.fetch_add(1, Ordering::SeqCst) == 0 => Silence,
+        _ => Say(polite(command)),
+    };
+    let (port, _) = server(desk).await;
+    let breaker =
+        Breaker::new("email", BreakerSettings { failures: 1, open_first_ms: 10, open_ms: 20, trial_ms: 100, ..BreakerSettings::default() });
+    let paced = Paced::new(Guarded::new(mailer(port), breaker.clone(), PATIENT_MS), 8, 0, 100);
+    assert!(send(&paced, "ann@shop.test").await.is_err());
+    assert_ne!(breaker.snapshot().state, CircuitState::Closed);
+    is_well.store(true, Ordering::SeqCst);
+    let insist = async |number| {
+        loop {
+            match paced.send(email_to(number, "ann@shop.test")).await {
+                Err(ProviderError::Open { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                answer => return answer,
+            }
+        }
+    };
+    // The first trial hangs for a minute.
+    let mut emails: futures_util::stream::FuturesUnordered<_> = (0..5).map(insist).collect();
+    for _ in 0..4 {
+        assert_eq!(emails.next().await, Some(Ok(())));
+    }
+    assert_eq!(breaker.snapshot().state, CircuitState::Closed);
 }
 
 #[tokio::test]
