@@ -52,7 +52,17 @@ impl Patience {
     /// too late.
     #[must_use]
     pub fn next(self, failures: u32, waited_ms: u64) -> Option<u64> {
-        let delay = self.backoff.after(failures);
+        self.in_time(self.backoff.after(failures), waited_ms)
+    }
+
+    /// The delay before the next try at somebody who is away, in milliseconds, for what has waited for so long: as long again, within the
+    /// limits of `backoff`. None when that would be too late.
+    #[must_use]
+    pub fn while_away(self, backoff: Backoff, waited_ms: u64) -> Option<u64> {
+        self.in_time(waited_ms.max(backoff.first_ms).min(backoff.most_ms), waited_ms)
+    }
+
+    fn in_time(self, delay: u64, waited_ms: u64) -> Option<u64> {
         (waited_ms.saturating_add(delay) <= self.longest_ms).then_some(delay)
     }
 }
@@ -123,6 +133,17 @@ mod tests {
         let retry = Retry { retries: 3, backoff: Backoff { first_ms: 1000, most_ms: 60_000 } };
         let delays: Vec<_> = (1..=5).map(|failures| retry.next(failures)).collect();
         assert_eq!(delays, [Some(1000), Some(2000), Some(4000), None, None]);
+    }
+
+    #[test]
+    fn who_is_away_is_waited_for_twice_as_long_each_time_until_patience_ends() {
+        let patience = Patience { longest_ms: 20_000, backoff: Backoff { first_ms: 1, most_ms: 1 } };
+        let backoff = Backoff { first_ms: 1000, most_ms: 6000 };
+        let mut waits = Vec::new();
+        while let Some(delay) = patience.while_away(backoff, waits.iter().sum()) {
+            waits.push(delay);
+        }
+        assert_eq!(waits, [1000, 1000, 2000, 4000, 6000, 6000]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub async fn open_letter(handle: &NodeHandle, kind: DeadLetterKind) -> DeadLette
     letters.remove(0)
 }
 
-async fn act(handle: &NodeHandle, letter: &DeadLetter, action: DeadLetterAction) -> Result<(), DeadLetterError> {
+pub async fn act(handle: &NodeHandle, letter: &DeadLetter, action: DeadLetterAction) -> Result<(), DeadLetterError> {
     handle.act(letter.id, action, Text::lossy("desk"), None, LIMIT).await
 }
 

@@ -151,8 +151,18 @@ async fn notice_revived(f: &mut Fixture) {
     let mut asked_for = make(NoticeStatus::Pending, 0);
     if let Write::SaveNotice { task, .. } = &mut asked_for {
         task.reason = Some(ordermill::domain::Text::lossy("circuit breaker open"));
+        task.created_at = crate::sample::at(9_000);
     }
-    assert_eq!(f.write(asked_for).await.0, Outcome::Done);
+    assert_eq!(f.write(asked_for.clone()).await.0, Outcome::Done);
+    // It begins anew, and goes on from there.
+    for _ in 0..2 {
+        let begun: Vec<_> = f.reads.notices(order.id).await.unwrap().iter().map(|task| task.created_at).collect();
+        assert_eq!(begun, [crate::sample::at(9_000)]);
+        if let Write::SaveNotice { task, .. } = &mut asked_for {
+            task.created_at = crate::sample::at(9_999);
+        }
+        assert_eq!(f.write(asked_for.clone()).await.0, Outcome::Done);
+    }
     assert_eq!(f.write(make(NoticeStatus::Sent, 1)).await, (Outcome::Done, vec![EventKind::NotificationSent]));
 }
 

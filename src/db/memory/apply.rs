@@ -124,9 +124,7 @@ fn flush(tables: &mut Tables, plan: &Plan<'_>, own: WriterId) {
     flush_stock(tables, &plan.stock);
     tables.payments.extend(plan.payments.iter().map(|payment| (payment.order, (*payment).clone())));
     for (key, saved) in &plan.notices {
-        // As on disk: of a row that is there the beginning stays.
-        let created_at = tables.notices.get(key).map_or(saved.task.created_at, |row| row.task.created_at);
-        let task = NoticeTask { created_at, ..saved.task.clone() };
+        let task = NoticeTask { created_at: saved.created_at, ..saved.task.clone() };
         tables.notices.insert(*key, NoticeRow { task, shard: saved.shard, at: saved.updated_at });
     }
     flush_rare_writes(tables, &plan.rare, &plan.answers);

@@ -21,8 +21,8 @@ pub(crate) use stock::{OrderStock, StepName, StockRow};
 use crate::db::store::Batch;
 use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
 use crate::domain::{
-    CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, Shard, Shards,
-    Timestamp, WriterId,
+    CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
+    Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::{Record, settled, status};
 use log::Log;
@@ -85,6 +85,8 @@ pub(super) struct NewKey<'a> {
 pub(super) struct SavedNotice<'a> {
     pub(super) task: &'a NoticeTask,
     pub(super) shard: Shard,
+    /// Of a row that is there the beginning stays, unless it was given up and begins anew.
+    pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
 }
 
@@ -320,14 +322,16 @@ impl<'a> Plan<'a> {
     ) -> Outcome {
         let key = notice_key(task);
         let stored = match self.notices.get(&key) {
-            Some(saved) => Some((saved.task, saved.updated_at)),
-            None => self.stored.notices.get(&key).map(|(task, at)| (task, *at)),
+            Some(saved) => Some((saved.task, saved.updated_at, saved.created_at)),
+            None => self.stored.notices.get(&key).map(|(task, at)| (task, *at, task.created_at)),
         };
-        if let Some((stored, at)) = stored.filter(|(stored, _)| !task.follows(Some(stored))) {
+        if let Some((stored, at, _)) = stored.filter(|(stored, ..)| !task.follows(Some(stored))) {
             return Outcome::Repeated(stored.answer(shard, correlation, at).into_iter().collect());
         }
         let updated_at = event.map_or(task.created_at, |event| event.at);
-        self.notices.insert(key, SavedNotice { task, shard, updated_at });
+        let goes_on = stored.filter(|(stored, ..)| stored.status != NoticeStatus::GivenUp);
+        let created_at = goes_on.map_or(task.created_at, |(.., created_at)| created_at);
+        self.notices.insert(key, SavedNotice { task, shard, created_at, updated_at });
         self.told(event, letter)
     }
 

@@ -38,7 +38,7 @@ sql!(
     "INSERT INTO notifications (order_id, kind, channel, status, attempt, next_try_at, reason, created_at, updated_at, shard) \
      SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
      ON CONFLICT (order_id, kind, channel) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, \
-     next_try_at = excluded.next_try_at, reason = excluded.reason, updated_at = excluded.updated_at"
+     next_try_at = excluded.next_try_at, reason = excluded.reason, created_at = excluded.created_at, updated_at = excluded.updated_at"
 );
 sql!(
     InsertEvents,
@@ -185,7 +185,7 @@ fn notices(script: &mut Script, plan: &Plan<'_>) {
             Value::Int4s(rows().map(|row| int4(row.task.attempt)).collect()),
             Value::TimesOrNull(rows().map(|row| row.task.next_try_at.map(time)).collect()),
             Value::TextsOrNull(rows().map(|row| row.task.reason.as_ref().map(|reason| reason.as_str().to_owned())).collect()),
-            Value::Times(rows().map(|row| time(row.task.created_at)).collect()),
+            Value::Times(rows().map(|row| time(row.created_at)).collect()),
             Value::Times(rows().map(|row| time(row.updated_at)).collect()),
             Value::Int2s(rows().map(|row| small(row.shard.0)).collect()),
         ]

@@ -38,7 +38,7 @@ sql!(
     "INSERT INTO notifications \
      (order_id, kind, channel, status, attempt, next_try_at, reason, created_at, updated_at, shard) VALUES ",
     " ON CONFLICT (order_id, kind, channel) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, \
-      next_try_at = excluded.next_try_at, reason = excluded.reason, updated_at = excluded.updated_at"
+      next_try_at = excluded.next_try_at, reason = excluded.reason, created_at = excluded.created_at, updated_at = excluded.updated_at"
 );
 sql!(InsertEvents, "INSERT INTO events (writer, seq, topic, kind, shard, order_id, at, data) VALUES ");
 
@@ -187,7 +187,7 @@ fn flush_notices(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Fai
                 Value::Int(i64::from(task.attempt)),
                 Value::int_or_null(task.next_try_at.map(|at| at.0)),
                 Value::text_or_null(task.reason.as_ref().map(|reason| reason.as_str())),
-                Value::Int(task.created_at.0),
+                Value::Int(saved.created_at.0),
                 Value::Int(saved.updated_at.0),
                 Value::Int(i64::from(saved.shard.0)),
             ]

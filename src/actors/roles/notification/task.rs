@@ -156,17 +156,17 @@ impl DeliveryTask {
                     self.submit(write).await;
                     return;
                 }
-                Err(error @ (ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. })) => {
-                    task = self.put_off(order, task, &error, retry_in_ms.max(1)).await;
-                    self.sending = None;
-                    // A cancel that came meanwhile withdraws it.
-                    if self.signal.is_raised() {
-                        continue;
-                    }
-                    return;
-                }
                 Err(error) => error,
             };
+            if let Some(wait_ms) = self.not_now(&task, &error) {
+                task = self.put_off(order, task, &error, wait_ms).await;
+                self.sending = None;
+                // A cancel that came meanwhile withdraws it.
+                if self.signal.is_raised() {
+                    continue;
+                }
+                return;
+            }
             task.attempt += 1;
             let next = match &error {
                 ProviderError::Failed { .. } => self.cell.node.settings.notice_retry.next(task.attempt),
@@ -190,13 +190,33 @@ impl DeliveryTask {
         }
     }
 
-    /// The provider takes nothing for now: the notice waits where it costs no memory, and so do those that come after it.
+    /// The wait before the next try of what was no try, for its failure says nothing about this notice; none when it was one. What takes
+    /// nothing from anybody holds up the whole channel. A provider that is away is waited for as long again as the notice has waited
+    /// already, within the limits, until patience ends.
+    fn not_now(&self, task: &NoticeTask, error: &ProviderError) -> Option<u64> {
+        match error {
+            ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } => {
+                self.board.hold(self.channel, self.cell.steady_ms() + (*retry_in_ms).max(1));
+                Some((*retry_in_ms).max(1))
+            }
+            ProviderError::Failed { away: true, .. } => {
+                let (settings, waited_ms) = (&self.cell.node.settings, self.cell.node.now().ms_since(task.created_at));
+                settings.notice_patience.while_away(settings.notice_retry.backoff, waited_ms)
+            }
+            ProviderError::Failed { .. }
+            | ProviderError::Unknown { .. }
+            | ProviderError::Rejected { .. }
+            | ProviderError::Deferred { .. } => None,
+        }
+    }
+
+    /// The notice waits where it costs no memory.
     async fn put_off(&self, order: &Order, mut task: NoticeTask, error: &ProviderError, wait_ms: u64) -> NoticeTask {
         task.status = NoticeStatus::Pending;
         task.next_try_at = Some(self.cell.node.now().plus_ms(wait_ms));
         task.reason = Some(Text::lossy(&error.to_string()));
         self.store(order, task.clone(), None, None).await;
-        self.board.hold(self.channel, self.cell.steady_ms() + wait_ms);
+        self.board.note(self.channel, self.cell.steady_ms() + wait_ms);
         tell_waiting(&self.cell, order, self.kind, self.channel);
         task
     }
@@ -221,7 +241,8 @@ impl DeliveryTask {
                 tell_waiting(&self.cell, order, self.kind, self.channel);
                 None
             }
-            NoticeStatus::GivenUp if way == Way::AskedFor => Some(NoticeTask { attempt: 0, reason: None, ..row }),
+            // Its patience begins anew.
+            NoticeStatus::GivenUp if way == Way::AskedFor => Some(fresh),
             NoticeStatus::Sent | NoticeStatus::GivenUp | NoticeStatus::Withdrawn => {
                 self.cell.tell_again(row.answer(order.shard, order.correlation, row.created_at));
                 None
