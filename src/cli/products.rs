@@ -8,6 +8,7 @@ use crate::sheet::{Broken, ProductRow, Products};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::io::Read;
 use std::path::PathBuf;
 
 /// So many products go into one request: far below the node's bound on a body.
@@ -65,7 +66,7 @@ struct ImportArgs {
     /// Quantities were counted in the shelf: what is held for orders is among them
     #[arg(long)]
     count: bool,
-    /// Only check the file
+    /// Only check the file: exit code 1 if a line is refused
     #[arg(long)]
     dry_run: bool,
     /// Print the result as JSON
@@ -81,7 +82,7 @@ struct Catalogue {
     refused: Vec<(u64, String)>,
 }
 
-/// Does what is asked; false when nothing was imported.
+/// Does what is asked; false when nothing was imported, or when a check refuses a line.
 ///
 /// # Errors
 /// The file cannot be read, or the node cannot be reached or refuses.
@@ -90,11 +91,12 @@ pub(crate) async fn run(args: &ProductsArgs) -> anyhow::Result<bool> {
         ProductsCommand::Import(import) => import,
         ProductsCommand::Corrections(asked) => return corrections(&args.api, asked).await,
     };
-    let text = if import.file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin()).context("cannot read the standard input")?.into_bytes()
+    let mut text = Vec::new();
+    if import.file.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the standard input")?;
     } else {
-        std::fs::read(&import.file).with_context(|| format!("cannot read {}", import.file.display()))?
-    };
+        text = std::fs::read(&import.file).with_context(|| format!("cannot read {}", import.file.display()))?;
+    }
     let catalogue = read(&text, import.stock)?;
     let client = Client::new(&args.api)?;
     let mode = match (import.set_stock, import.count) {
@@ -111,7 +113,8 @@ pub(crate) async fn run(args: &ProductsArgs) -> anyhow::Result<bool> {
         }
     }
     report(&catalogue, imported, import, client.url())?;
-    Ok(imported > 0 || import.dry_run && !catalogue.products.is_empty())
+    let is_clean = catalogue.refused.is_empty() && !catalogue.products.is_empty();
+    Ok(imported > 0 || import.dry_run && is_clean)
 }
 
 fn report(catalogue: &Catalogue, imported: u64, import: &ImportArgs, url: &str) -> anyhow::Result<()> {

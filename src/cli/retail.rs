@@ -119,7 +119,7 @@ impl Retail {
         let mut sheet = Sheet::open(text, &COLUMNS)?;
         let columns = Columns::find(&sheet)?;
         let mut reading = Reading::default();
-        while let Some(row) = sheet.next_row() {
+        while let Some(row) = sheet.next_row()? {
             let (number, taken) = match row {
                 Ok(fields) => (fields.line, reading.take(&columns.row(&fields), &sheet)),
                 Err((line, error)) => (line, Err(Refused::Unreadable(error))),

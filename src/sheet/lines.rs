@@ -1,6 +1,8 @@
 //! Line numbers as an editor shows them. The CSV reader's own count goes wrong where lines end in CR or CR LF, and a report that names
 //! the wrong line is worse than none.
 
+use super::quotes::{self, Fault};
+
 /// Counts the lines of a text; asked from front to back.
 pub(super) struct Lines<'a> {
     text: &'a [u8],
@@ -27,6 +29,13 @@ impl<'a> Lines<'a> {
     pub(super) fn after(&self, position: &csv::Position) -> u64 {
         let to = usize::try_from(position.byte()).unwrap_or(self.text.len()).min(self.text.len());
         self.line + self.ends(to)
+    }
+
+    /// What is wrong with the quotes of the record whose line was asked for last, and which the reader has read up to this position.
+    pub(super) fn fault(&self, position: &csv::Position, delimiter: u8) -> Option<Fault> {
+        let to = usize::try_from(position.byte()).unwrap_or(self.text.len()).min(self.text.len());
+        let record = self.text.get(self.at..to).unwrap_or_default();
+        if record.contains(&b'"') { quotes::fault(record, delimiter, self.line) } else { None }
     }
 
     /// Ends of lines from where it stands up to `to`: LF, CR LF or CR alone.

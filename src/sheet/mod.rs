@@ -5,12 +5,14 @@
 
 mod lines;
 mod products;
+mod quotes;
 
 pub use products::{Broken, ProductRow, Products, is_catalogue};
 
 use crate::domain::{Money, MoneyError};
 use csv::{ByteRecord, ReaderBuilder};
 use lines::Lines;
+use quotes::Fault;
 
 /// What may stand between two fields.
 const DELIMITERS: [u8; 4] = *b",;\t|";
@@ -51,6 +53,34 @@ pub enum SheetError {
     /// The first line cannot be read.
     #[error("the first line cannot be read: {0}")]
     Header(String),
+    /// Nobody knows what the lines behind it are.
+    #[error("a quote is opened in line {line} and {}: no line from there on can be told from the text of a field", closed_in(.closed))]
+    OpenQuote {
+        /// Where it is opened.
+        line: u64,
+        /// Where another one ends it, within a text; none: nowhere.
+        closed: Option<u64>,
+    },
+}
+
+fn closed_in(closed: &Option<u64>) -> String {
+    closed.map_or_else(|| "never closed".to_owned(), |line| format!("not closed before line {line}, where text follows the quote"))
+}
+
+impl SheetError {
+    /// The line of the file that it is about.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        match self {
+            Self::OpenQuote { line, .. } => *line,
+            Self::Utf16
+            | Self::Empty { .. }
+            | Self::MissingColumns { .. }
+            | Self::UnknownColumns { .. }
+            | Self::TwiceNamed(_)
+            | Self::Header(_) => 1,
+        }
+    }
 }
 
 /// Why a row cannot be read.
@@ -66,6 +96,9 @@ pub enum RowError {
         /// Whether the row goes over several lines.
         is_long: bool,
     },
+    /// A field in quotes goes on behind them.
+    #[error("has text behind a closing quote; a quote within a quoted field is written twice")]
+    TextBehindQuote,
     /// More fields than columns.
     #[error("has {fields} fields, but the first line names {columns} columns: {first:?} stands beyond the last one")]
     Long {
@@ -109,6 +142,9 @@ pub struct Row {
     pub fields: Vec<String>,
 }
 
+/// A row, or the line and why it cannot be read.
+pub type ReadRow = Result<Row, (u64, RowError)>;
+
 impl<'a> Sheet<'a> {
     /// Reads the first line.
     ///
@@ -130,6 +166,9 @@ impl<'a> Sheet<'a> {
             return Err(SheetError::Empty { wanted: wanted.join(",") });
         }
         let header_line = lines.number(record.position());
+        if let Some(Fault::Open(line)) = lines.fault(reader.position(), delimiter) {
+            return Err(SheetError::OpenQuote { line, closed: None });
+        }
         let header = record.iter().map(|name| shown(&String::from_utf8_lossy(name))).collect();
         Ok(Self { reader, lines, header, header_line, delimiter, record })
     }
@@ -153,14 +192,25 @@ impl<'a> Sheet<'a> {
     }
 
     /// The next row, or why it cannot be read, with its line; `None` at the end.
-    pub fn next_row(&mut self) -> Option<Result<Row, (u64, RowError)>> {
+    ///
+    /// # Errors
+    /// From here on nobody knows where a row begins.
+    pub fn next_row(&mut self) -> Result<Option<ReadRow>, SheetError> {
         match self.reader.read_byte_record(&mut self.record) {
-            Ok(false) => None,
+            Ok(false) => Ok(None),
             Ok(true) => {
                 let line = self.lines.number(self.record.position());
-                Some(self.fields(line).map(|fields| Row { line, fields }).map_err(|error| (line, error)))
+                let row = match self.lines.fault(self.reader.position(), self.delimiter) {
+                    Some(Fault::Open(line)) => return Err(SheetError::OpenQuote { line, closed: None }),
+                    Some(Fault::TextBehind { opened, closed }) if opened != closed => {
+                        return Err(SheetError::OpenQuote { line: opened, closed: Some(closed) });
+                    }
+                    Some(Fault::TextBehind { .. }) => Err(RowError::TextBehindQuote),
+                    None => self.fields(line),
+                };
+                Ok(Some(row.map(|fields| Row { line, fields }).map_err(|error| (line, error))))
             }
-            Err(error) => Some(Err((self.lines.number(error.position()), RowError::Unreadable(error.to_string())))),
+            Err(error) => Ok(Some(Err((self.lines.number(error.position()), RowError::Unreadable(error.to_string()))))),
         }
     }
 
@@ -251,13 +301,17 @@ mod tests {
             Err(error) => return vec![error.to_string()],
         };
         let mut told = vec![format!("{}: {}", sheet.header_line(), sheet.header().join("|"))];
-        while let Some(row) = sheet.next_row() {
-            told.push(match row {
-                Ok(row) => format!("{}: {}", row.line, row.fields.join("|")),
-                Err((line, error)) => format!("{line}! {error}"),
+        loop {
+            told.push(match sheet.next_row() {
+                Ok(Some(Ok(row))) => format!("{}: {}", row.line, row.fields.join("|")),
+                Ok(Some(Err((line, error)))) => format!("{line}! {error}"),
+                Ok(None) => return told,
+                Err(error) => {
+                    told.push(format!("{}!! {error}", error.line()));
+                    return told;
+                }
             });
         }
-        told
     }
 
     #[test]
@@ -276,21 +330,35 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_row_is_named() {
         assert_eq!(
-            read("a,b,c\n1\n1,2,3,4\n1,2,3,,\n\"1,2\n3,4\n"),
+            read("a,b,c\n1\n1,2,3,4\n1,2,3,,\n\"1\n2\",3\n1,\"2\"x,3\n"),
             [
                 "1: a|b|c",
                 "2! has 1 fields: b, c are missing",
                 "3! has 4 fields, but the first line names 3 columns: \"4\" stands beyond the last one",
                 "4: 1|2|3",
-                "5! has 1 fields: b, c are missing; is a quote not closed?",
+                "5! has 2 fields: c is missing; is a quote not closed?",
+                "7! has text behind a closing quote; a quote within a quoted field is written twice",
             ]
         );
         assert_eq!(read(""), ["the file is empty; its first line must name the columns a,b"]);
         let text = b"a,b\n1,\xfc\n";
         let mut sheet = Sheet::open(text, &[]).unwrap();
-        let (line, error) = sheet.next_row().unwrap().err().unwrap();
+        let (line, error) = sheet.next_row().unwrap().unwrap().err().unwrap();
         assert_eq!((line, error.to_string().as_str()), (2, "b is not UTF-8; save the file as \"CSV UTF-8\""));
         assert!(matches!(Sheet::open(b"\xff\xfea\0", &[]), Err(SheetError::Utf16)));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_ends_the_reading_with_the_line_where_it_opens() {
+        let rest = "no line from there on can be told from the text of a field";
+        for end in ["\n", "\r\n", "\r"] {
+            let open = ["a,b", "", "1,\"2", "3,4", "5,6", ""].join(end);
+            assert_eq!(read(&open), ["1: a|b", &format!("3!! a quote is opened in line 3 and never closed: {rest}")], "{end:?}");
+            let met = ["a,b", "1,2", "\"3", "4,5", "\"6\",7", "8,9"].join(end);
+            let told = format!("3!! a quote is opened in line 3 and not closed before line 5, where text follows the quote: {rest}");
+            assert_eq!(read(&met), ["1: a|b", "2: 1|2", &told], "{end:?}");
+        }
+        assert_eq!(read("a,\"b\n1,2\n"), [format!("a quote is opened in line 1 and never closed: {rest}")]);
     }
 
     #[test]

@@ -63,19 +63,19 @@ impl Products {
     /// Reads a whole file; no more than `most_broken` are named.
     ///
     /// # Errors
-    /// Its first line is not that of a catalogue.
+    /// Its first line is not that of a catalogue, or a quote is not closed.
     pub fn read(text: &[u8], most_broken: usize) -> Result<Self, SheetError> {
         let mut sheet = Sheet::open(text, &WANTED)?;
         let places = places(&sheet)?;
         let mut read = Self::default();
         let mut seen: HashMap<ProductId, u64> = HashMap::new();
         while read.broken.len() < most_broken
-            && let Some(row) = sheet.next_row()
+            && let Some(row) = sheet.next_row()?
         {
             let row = match row {
                 Ok(row) => row,
                 Err((line, error)) => {
-                    read.broken.push(Broken { line, column: column_of(&error, &sheet), reason: error.to_string() });
+                    read.broken.push(broken(line, &error, &sheet));
                     continue;
                 }
             };
@@ -129,11 +129,14 @@ fn places(sheet: &Sheet<'_>) -> Result<Places, SheetError> {
     Ok(places)
 }
 
-/// The column that an error of a row is about.
-fn column_of(error: &RowError, sheet: &Sheet<'_>) -> Option<&'static str> {
-    let RowError::NotUtf8 { column } = error else { return None };
-    let place = sheet.header().iter().position(|name| name == column);
-    COLUMNS.iter().find(|names| sheet.find(names) == place).and_then(|names| names.first().copied())
+/// What is wrong with a row that cannot be read; where it is about a column, that is named by its place and not once more.
+fn broken(line: u64, error: &RowError, sheet: &Sheet<'_>) -> Broken {
+    let whole = error.to_string();
+    let RowError::NotUtf8 { column: name } = error else { return Broken { line, column: None, reason: whole } };
+    let place = sheet.header().iter().position(|other| other == name);
+    let column = COLUMNS.iter().find(|names| sheet.find(names) == place).and_then(|names| names.first().copied());
+    let reason = whole.strip_prefix(name.as_str()).filter(|_| column.is_some()).map(|rest| rest.trim_start().to_owned());
+    Broken { line, column, reason: reason.unwrap_or(whole) }
 }
 
 fn product<'f>(sheet: &Sheet<'_>, field: &dyn Fn(usize) -> Option<&'f str>, line: u64, broken: &mut Vec<Broken>) -> Option<ProductRow> {

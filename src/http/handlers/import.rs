@@ -98,7 +98,8 @@ async fn write_all(call: &Call, rows: Vec<ProductRow>, mode: Mode, once: Option<
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<ProductRow>, Problem> {
-    let read = Products::read(bytes, MAX_FIELDS).map_err(|error| Problem::field(Place::Body, "/1", error.to_string()))?;
+    let read =
+        Products::read(bytes, MAX_FIELDS).map_err(|error| Problem::field(Place::Body, format!("/{}", error.line()), error.to_string()))?;
     let mut errors = FieldErrors::default();
     for Broken { line, column, reason } in read.broken {
         let pointer = column.map_or_else(|| format!("/{line}"), |column| format!("/{line}/{column}"));
