@@ -4,6 +4,7 @@ use crate::app::{ADMIN_KEY, CUSTOMER_KEY, OPERATOR_KEY, keys, order};
 use crate::neighbours::{Does, Neighbour, Node, Shared, agree, json, nowhere, problem, put_stock, run};
 use crate::support::{LIMIT, settled, stored, until};
 use ordermill::config::Settings;
+use ordermill::config::providers::ProviderSettings;
 use ordermill::db::{Batch, NewWriter, Outcome, Store as _, Write};
 use ordermill::domain::{
     CancelledBy, Channel, DeadLetter, DeadLetterKind, DeadLetterState, NoticeKind, OrderId, OrderStatus, Role, Shards, Timestamp,
@@ -12,6 +13,7 @@ use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 const CORRELATION: &str = "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f";
 
 fn bearer(key: &str) -> String {
@@ -71,6 +73,38 @@ fn a_command_reaches_the_owner_with_who_asks_and_correlation() {
         let path = format!("/api/v1/orders/{shipped}/cancel");
         let (status, body) = json(first.post(&path, &[("authorization", &customer), ("x-correlation-id", CORRELATION)]).await).await;
         assert_eq!((status, &body["type"], &body["correlationId"]), (409, &json!("/problems/conflict"), &json!(CORRELATION)));
+    });
+}
+
+#[test]
+fn what_a_payment_waits_for_is_told_by_the_node_that_makes_it_alone() {
+    run(|| async {
+        let mut shared = Shared::new(24);
+        let first = shared.start("a", Settings::default()).await;
+        until("the first has all", || async { first.owns(Role::Order) == 24 }).await;
+        put_stock(&first).await;
+        let mut slow = ProviderSettings::default();
+        slow.sandbox.behaviour.latency_ms = 600_000;
+        slow.payment.timeout_ms = 600_000;
+        shared.other_providers(&slow);
+        let second = shared.start("b", Settings::default()).await;
+        agree(Role::Order, &[&first, &second], &[12, 12]).await;
+        agree(Role::Payment, &[&first, &second], &[12, 12]).await;
+        assert_eq!(first.send(Method::POST, "/api/v1/admin/breakers/payment/open", &JSON, "{}").await.status(), 200);
+        let (here, there) = (first.place().await, second.place().await);
+        let waits = async |node: &Node, id: OrderId, rest: &str| {
+            let (status, body) = json(node.get(&format!("/api/v1/orders/{id}{rest}")).await).await;
+            assert_eq!(status, 200, "{body}");
+            body["waitsFor"].as_str().map(str::to_owned)
+        };
+        for id in [here, there] {
+            until("its payment is due", || async { stored(first.front(), id).await.status == OrderStatus::InventoryReserved }).await;
+        }
+        until("it waits", async || waits(&first, here, "").await.is_some_and(|why| why.contains("opened by hand"))).await;
+        for rest in ["", "/status"] {
+            assert_eq!(waits(&first, there, rest).await, None, "this node's breaker holds up no other node's payment");
+            assert_eq!(waits(&second, here, rest).await, None, "that node does not know");
+        }
     });
 }
 

@@ -53,6 +53,11 @@ impl Shared {
         self.world.database.store()
     }
 
+    /// The nodes that are started from now on have providers and breakers of their own, as nodes have.
+    pub fn other_providers(&mut self, settings: &ordermill::config::providers::ProviderSettings) {
+        self.world.providers = ordermill::providers::Providers::from_settings(settings).unwrap();
+    }
+
     /// A node that others reach at its own port.
     pub async fn start(&self, name: &str, settings: Settings) -> Node {
         self.start_at(name, settings, None).await

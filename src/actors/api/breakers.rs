@@ -36,12 +36,12 @@ impl BreakerTurn {
 }
 
 impl NodeHandle {
-    /// What an order of this status, which is not parked, waits for at the payment provider, as far as this node knows: none while
-    /// nothing holds it up.
+    /// What an order of this status, which is not parked, waits for at the payment provider: none while nothing holds it up, and where
+    /// another node makes the payment, whose breaker is another.
     #[must_use]
     pub fn waits_for(&self, order: OrderId, status: OrderStatus) -> Option<String> {
         let is_payments = matches!(status, OrderStatus::InventoryReserved | OrderStatus::Cancelling | OrderStatus::Refunding);
-        if !is_payments || self.node.settings.external_roles.has(Role::Payment) {
+        if !is_payments || self.node.settings.external_roles.has(Role::Payment) || !self.has_payment_of(order) {
             return None;
         }
         let next = self.node.next_retry(order);

@@ -5,7 +5,7 @@ use crate::actors::protocol::kind::ActorKind;
 use crate::actors::runtime::live::Live;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::db::Reads;
-use crate::domain::{OrderId, Timestamp};
+use crate::domain::{OrderId, Role, Timestamp};
 use crate::providers::Breakers;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -77,10 +77,15 @@ impl NodeHandle {
         &self.node.providers.breakers
     }
 
-    /// When the payment of an order is tried again, while it waits for that.
+    /// When the payment of an order is tried again, while it waits for that; none where another node has the payment, which alone knows.
     #[must_use]
     pub fn next_payment_try(&self, order: OrderId) -> Option<Timestamp> {
-        self.node.next_retry(order)
+        self.has_payment_of(order).then(|| self.node.next_retry(order)).flatten()
+    }
+
+    /// Whether this node makes the payment of an order.
+    pub(crate) fn has_payment_of(&self, order: OrderId) -> bool {
+        self.owns(Role::Payment, self.node.shards().of(order))
     }
 
     /// Orders that owe stock or payment.
