@@ -92,7 +92,7 @@ fn a_customers_key_sees_its_own_orders_only() {
 }
 
 #[test]
-fn an_operators_key_works_dead_letters_and_sets_no_log_level() {
+fn an_operators_key_works_dead_letters_and_breakers_and_sets_no_log_level() {
     run(|| async {
         let app = app(with_keys()).await;
         for path in ["dlq", "dlq/groups", "breakers", "cluster", "actors", "log-level"] {
@@ -103,6 +103,12 @@ fn an_operators_key_works_dead_letters_and_sets_no_log_level() {
         let headers = [("content-type", "application/json"), ("authorization", &*format!("Bearer {OPERATOR_KEY}"))];
         let letter = format!("/api/v1/admin/dlq/{}", Uuid::from_u128(1));
         assert_eq!(app.send(Method::POST, &letter, &headers, b"{\"action\":\"skip\"}").await.status, 404, "there is no such letter");
+        for turn in ["open", "trial", "close"] {
+            let uri = format!("/api/v1/admin/breakers/payment/{turn}");
+            assert_eq!(app.send(Method::POST, &uri, &headers, b"{}").await.status, 200, "{turn}");
+            let customer = [headers[0], ("authorization", &*format!("Bearer {CUSTOMER_KEY}"))];
+            assert_eq!(app.send(Method::POST, &uri, &customer, b"{}").await.status, 403, "{turn}");
+        }
         let set = app.send(Method::PUT, "/api/v1/admin/log-level", &headers, b"{\"filter\":\"debug\"}").await;
         assert_eq!(set.status, 403);
     });

@@ -6,6 +6,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::Method;
 use ordermill::config::Settings;
+use ordermill::http::routes::ROUTES;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -37,6 +38,21 @@ fn with(pointer: &str, value: Value) -> String {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     order.pointer_mut(parent).unwrap()[name] = value;
     order.to_string()
+}
+
+#[test]
+fn a_parameter_that_no_operation_knows_is_named_by_each() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        for route in ROUTES.iter().filter(|route| route.path.starts_with("/api/")) {
+            let id = Uuid::from_u128(1).to_string();
+            let path = route.path.replace("{id}", &id).replace("{name}", "payment").replace("{turn}", "trial");
+            let headers: &[_] = if path.ends_with("/import") { &[("content-type", "text/csv")] } else { JSON };
+            let answer = app.send(route.method.clone(), &format!("{path}?nonsense=1"), headers, b"{}").await;
+            check_problem(&answer, &path);
+            assert_eq!((answer.status, answer.fields()), (400, vec!["query /nonsense is not a known parameter".to_owned()]), "{path}");
+        }
+    });
 }
 
 #[test]

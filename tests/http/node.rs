@@ -185,6 +185,21 @@ fn the_committed_document_is_the_served_one() {
     );
 }
 
+/// The page says what its numbers of sales are of, and has the place for it.
+#[test]
+fn the_page_says_what_a_sale_is() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        assert!(app.get("/").await.text.contains("<p id=\"sales-note\"></p>"));
+        let script = app.get("/assets/dashboard.js").await.text;
+        let told = script.lines().find(|line| line.contains("sales-note")).unwrap_or_default();
+        assert!(told.contains("Sales are orders that were confirmed") && told.contains("cancelled later, they are refunded"), "{told}");
+        for number in ["sales.gross", "sales.refunded", "averageOrderValue"] {
+            assert!(script.contains(&format!("board.{number}")), "{number}");
+        }
+    });
+}
+
 #[test]
 fn pages_load_nothing_from_elsewhere() {
     run(|| async {

@@ -68,6 +68,8 @@ async function showOrder() {
   byId("order-title").textContent = `Order ${order.orderId}`;
   const parts = [order.status, order.reason, `total ${order.totalAmount}`, `payment ${order.payment.status}`, `${order.items.length} items`];
   if (order.parked) parts.push(`parked: ${order.parked}`);
+  if (order.waitsFor) parts.push(`waits for ${order.waitsFor}`);
+  if (order.shipment) parts.push(["left", order.shipment.carrier, order.shipment.trackingNumber].filter(Boolean).join(" "));
   byId("order-facts").textContent = parts.filter(Boolean).join(" · ");
   byId("history").replaceChildren(...order.history.map((entry) => element("li", `${time(entry.at)}  ${entry.event} → ${entry.status}`)));
 }

@@ -7,6 +7,7 @@ use crate::http::door::call::Call;
 use crate::http::door::once::Once;
 use crate::http::wire::json::{At, Reader};
 use crate::http::wire::problem::Problem;
+use crate::http::wire::query::no_params;
 use crate::http::wire::values::{Place, Time};
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
@@ -121,8 +122,9 @@ pub(crate) struct LogLevel {
 /// A breaker is open while its provider fails; what waits for it goes on when it closes.
 #[utoipa::path(get, operation_id = "listBreakers", path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
-pub(crate) async fn breakers(call: Call) -> HttpResponse {
-    HttpResponse::Ok().json(breakers_view(&call))
+pub(crate) async fn breakers(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
+    Ok(HttpResponse::Ok().json(breakers_view(&call)))
 }
 
 fn breakers_view(call: &Call) -> BreakersView {
@@ -144,6 +146,7 @@ fn breakers_view(call: &Call) -> BreakersView {
     params(("name" = String, Path, description = "payment, email or sms"), ("turn" = String, Path, description = "close, open or trial")),
     responses((status = 200, description = "the breakers of this node now", body = BreakersView), (status = 404, description = "no such breaker")))]
 pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let part = |name| request.match_info().get(name).unwrap_or_default().to_owned();
     let turn = BreakerTurn::from_name(&part("turn")).ok_or_else(|| Problem::not_found("a breaker is turned by close, open or trial"))?;
     let bytes = body::json(&call.state, &request, payload).await?;
@@ -168,8 +171,9 @@ pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
 /// How many there are, and how much waits for them.
 #[utoipa::path(get, operation_id = "listActors", path = "/api/v1/admin/actors", tag = "admin",
     responses((status = 200, description = "the actors of this node", body = ActorsReport)))]
-pub(crate) async fn actors(call: Call) -> HttpResponse {
-    HttpResponse::Ok().json(call.state.handle.report())
+pub(crate) async fn actors(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
+    Ok(HttpResponse::Ok().json(call.state.handle.report()))
 }
 
 /// The nodes, their shards and how far behind they are.
@@ -177,7 +181,8 @@ pub(crate) async fn actors(call: Call) -> HttpResponse {
 /// Each run of a node: whether it lives, what it owns, and how much it has still to publish.
 #[utoipa::path(get, operation_id = "showCluster", path = "/api/v1/admin/cluster", tag = "admin",
     responses((status = 200, description = "the nodes", body = ClusterView)))]
-pub(crate) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
+pub(crate) async fn cluster(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let reads = call.state.handle.reads();
     let (mut writers, rows) = futures_util::future::try_join(reads.writers(), reads.shard_rows()).await?;
     writers.sort_by_key(|writer| (!writer.alive, std::cmp::Reverse(writer.writer)));
@@ -221,8 +226,9 @@ pub(crate) async fn cluster(call: Call) -> Result<HttpResponse, Problem> {
 /// The directives that are in force on this node.
 #[utoipa::path(get, operation_id = "showLogLevel", path = "/api/v1/admin/log-level", tag = "admin",
     responses((status = 200, description = "what is logged", body = LogLevel)))]
-pub(crate) async fn log_level(call: Call) -> HttpResponse {
-    HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() })
+pub(crate) async fn log_level(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
+    Ok(HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() }))
 }
 
 /// Sets what is logged on this node, until it stops.
@@ -231,6 +237,7 @@ pub(crate) async fn log_level(call: Call) -> HttpResponse {
 #[utoipa::path(put, operation_id = "setLogLevel", path = "/api/v1/admin/log-level", tag = "admin", request_body = LogLevel,
     responses((status = 200, description = "what is logged now", body = LogLevel)))]
 pub(crate) async fn set_log_level(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
     let at = At::Field(&At::Root, "filter");

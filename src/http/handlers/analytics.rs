@@ -12,7 +12,7 @@ use crate::http::door::call::Call;
 use crate::http::numbers::board::{Board, Shown, unwritten};
 use crate::http::wire::analytics::{Dashboard, Report, SystemMetrics};
 use crate::http::wire::problem::{Problem, ProblemKind};
-use crate::http::wire::query::Params;
+use crate::http::wire::query::{Params, no_params};
 use crate::http::wire::values::{self, Place};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::web::Bytes;
@@ -33,7 +33,8 @@ const STREAM_EVERY: Duration = Duration::from_secs(1);
 ///
 /// All that the page at `/` shows, in one answer.
 #[utoipa::path(get, operation_id = "showDashboard", path = "/api/v1/analytics/dashboard", tag = "analytics", responses((status = 200, body = Dashboard)))]
-pub(crate) async fn dashboard(call: Call) -> Result<HttpResponse, Problem> {
+pub(crate) async fn dashboard(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let shown = call.state.analytics.dashboard().await?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type("application/json").body(shown.json))
 }
@@ -42,7 +43,8 @@ pub(crate) async fn dashboard(call: Call) -> Result<HttpResponse, Problem> {
 ///
 /// Of the node that answers.
 #[utoipa::path(get, operation_id = "showSystemMetrics", path = "/api/v1/analytics/metrics", tag = "analytics", responses((status = 200, body = SystemMetrics)))]
-pub(crate) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
+pub(crate) async fn metrics(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(call.state.analytics.metrics().await?))
 }
 
@@ -76,7 +78,8 @@ pub(crate) async fn reports(call: Call, request: HttpRequest) -> Result<HttpResp
 /// For pages that stay open.
 #[utoipa::path(get, operation_id = "followDashboard", path = "/api/v1/analytics/stream", tag = "analytics",
     responses((status = 200, description = "events named `dashboard`", body = Dashboard, content_type = "text/event-stream")))]
-pub(crate) async fn stream(call: Call) -> Result<HttpResponse, Problem> {
+pub(crate) async fn stream(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let place = call.state.streams.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many live streams are open"))?;
     let server = &call.state.settings.server;

@@ -12,7 +12,7 @@ use crate::http::wire::dead_letters::{
 };
 use crate::http::wire::json::{At, Reader};
 use crate::http::wire::problem::Problem;
-use crate::http::wire::query::{Params, cursor, path_id};
+use crate::http::wire::query::{Params, cursor, no_params, path_id};
 use crate::http::wire::values::Place;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
@@ -75,7 +75,8 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
 /// What is wrong, at a glance.
 #[utoipa::path(get, operation_id = "groupDeadLetters", path = "/api/v1/admin/dlq/groups", tag = "admin",
     responses((status = 200, description = "the groups, largest first", body = GroupsView)))]
-pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
+pub(crate) async fn groups(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let groups = call.state.handle.reads().letter_groups().await?;
     Ok(HttpResponse::Ok().json(GroupsView { groups: groups.into_iter().map(Into::into).collect() }))
 }
@@ -86,6 +87,7 @@ pub(crate) async fn groups(call: Call) -> Result<HttpResponse, Problem> {
 #[utoipa::path(get, operation_id = "showDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the letter", body = DeadLetterWhole), (status = 404, description = "no such letter")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let id = DeadLetterId(path_id(&request)?);
     Ok(HttpResponse::Ok().json(whole(&call, id).await?))
 }
@@ -104,6 +106,7 @@ async fn whole(call: &Call, id: DeadLetterId) -> Result<DeadLetterWhole, Problem
     responses((status = 200, description = "the letter as it is now", body = DeadLetterWhole), (status = 404, description = "no such letter"),
         (status = 409, description = "it is closed, the action makes no sense for it, or the payment provider says that it was not done")))]
 pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let id = DeadLetterId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -131,6 +134,7 @@ pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
 #[utoipa::path(post, operation_id = "actOnDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", request_body = BulkBody,
     responses((status = 200, description = "what was done", body = BulkView)))]
 pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let bytes = body::json(&call.state, &request, payload).await?;
     let bulk = read_bulk(&bytes)?;
     let once = Once::of(&call, &request, &bytes)?;

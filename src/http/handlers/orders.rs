@@ -19,7 +19,7 @@ use crate::http::wire::orders::{CommandAccepted, OrderAccepted, OrderPage, Order
 use crate::http::wire::precondition;
 use crate::http::wire::precondition::etag;
 use crate::http::wire::problem::{Problem, ProblemKind};
-use crate::http::wire::query::{Params, cursor, idempotency_key, parse_wait, path_id, preferred_wait};
+use crate::http::wire::query::{Params, cursor, idempotency_key, no_params, parse_wait, path_id, preferred_wait};
 use crate::http::wire::requests::{OrderRequest, ShipRequest};
 use crate::http::wire::values::{Status, Time, now};
 use actix_web::http::StatusCode;
@@ -49,6 +49,7 @@ type Answer = Result<HttpResponse, Problem>;
         (status = 503, description = "nothing was stored; try again after Retry-After"),
         (status = 504, description = "the outcome is not known yet; ask for orderId later")))]
 pub(crate) async fn place(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    no_params(&request)?;
     let state = &call.state;
     let bytes = body::json(state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -102,7 +103,7 @@ fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> H
 #[utoipa::path(get, operation_id = "showOrder", path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the order", body = OrderView), (status = 404, description = "no such order")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
-    Params::of(&request, &[]).done(())?;
+    no_params(&request)?;
     let id = OrderId(path_id(&request)?);
     let stored = seen(&call, wait::order(&call.state, id, None).await?)?;
     let revision = stored.record.revision();
@@ -200,6 +201,7 @@ fn status_names() -> String {
         (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled"),
         (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    no_params(&request)?;
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
     if let Some(bytes) = &bytes {
@@ -223,6 +225,7 @@ pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -
         (status = 409, description = "it is dead or dying, or has left with other papers"),
         (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
+    no_params(&request)?;
     let id = OrderId(path_id(&request)?);
     let bytes = body::optional_json(&call.state, &request, payload).await?;
     let shipment = read_shipment(bytes.as_deref())?;

@@ -12,7 +12,7 @@ use crate::http::wire::precondition;
 use crate::http::wire::precondition::etag;
 use crate::http::wire::problem::{Problem, ProblemKind};
 use crate::http::wire::products::{CorrectionPage, ProductPage, ProductView, shown};
-use crate::http::wire::query::{Params, cursor, path_id};
+use crate::http::wire::query::{Params, cursor, no_params, path_id};
 use crate::http::wire::requests::{ProductBody, ProductPatch, StockBody};
 use crate::http::wire::values::{Place, now};
 use actix_web::http::header::ETAG;
@@ -83,6 +83,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
 #[utoipa::path(get, operation_id = "showProduct", path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the product", body = ProductView), (status = 404, description = "no such product")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let id = ProductId(path_id(&request)?);
     let product = call.state.handle.reads().product(id).await?.ok_or_else(no_such_product)?;
     if precondition::is_known(request.headers(), product.revision()) {
@@ -149,6 +150,7 @@ pub(crate) async fn put(call: Call, request: HttpRequest, payload: Payload) -> R
         (status = 412, description = "it has changed since it was read"),
         (status = 428, description = "availableQuantity is set without If-Match")))]
 pub(crate) async fn patch(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let id = ProductId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();
@@ -173,6 +175,7 @@ pub(crate) async fn patch(call: Call, request: HttpRequest, payload: Payload) ->
         (status = 404, description = "no such product"), (status = 409, description = "fewer are available"),
         (status = 412, description = "it has changed since it was read"), (status = 422, description = "the key was used with another body")))]
 pub(crate) async fn adjust(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let id = ProductId(path_id(&request)?);
     let bytes = body::json(&call.state, &request, payload).await?;
     let mut reader = Reader::default();

@@ -13,7 +13,7 @@ use crate::http::live::wait;
 use crate::http::live::wait::LOOK_AGAIN;
 use crate::http::wire::order::{HistoryView, history};
 use crate::http::wire::problem::{Problem, ProblemKind};
-use crate::http::wire::query::path_id;
+use crate::http::wire::query::{no_params, path_id};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -49,6 +49,7 @@ pub(crate) struct OrderEventView {
     responses((status = 200, description = "events; the last one, `end`, says that nothing more can happen", body = OrderEventView, content_type = "text/event-stream"),
         (status = 204, description = "all was seen and nothing more can happen"), (status = 404, description = "no such order")))]
 pub(crate) async fn order_events(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    no_params(&request)?;
     let id = OrderId(path_id(&request)?);
     if let Some(answer) = follow(&call, &request, id).await? {
         return Ok(answer);

@@ -71,7 +71,7 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/api/v1/admin/dlq/{id}", OPERATOR, EVERY, || web::to(dead_letters::show)),
     entry(Method::POST, "/api/v1/admin/dlq/{id}", OPERATOR, EVERY, || web::to(dead_letters::act)),
     entry(Method::GET, "/api/v1/admin/breakers", OPERATOR, EVERY, || web::to(admin::breakers)),
-    entry(Method::POST, "/api/v1/admin/breakers/{name}/{turn}", ADMIN, EVERY, || web::to(admin::turn_breaker)),
+    entry(Method::POST, "/api/v1/admin/breakers/{name}/{turn}", OPERATOR, EVERY, || web::to(admin::turn_breaker)),
     entry(Method::GET, "/api/v1/admin/cluster", OPERATOR, EVERY, || web::to(admin::cluster)),
     entry(Method::GET, "/api/v1/admin/actors", OPERATOR, EVERY, || web::to(admin::actors)),
     entry(Method::GET, "/api/v1/admin/log-level", OPERATOR, EVERY, || web::to(admin::log_level)),

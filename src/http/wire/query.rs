@@ -97,6 +97,14 @@ impl Params {
     }
 }
 
+/// Refuses a query where none is known: a parameter that is passed over would seem to have been heeded.
+///
+/// # Errors
+/// The parameters that are there.
+pub(crate) fn no_params(request: &HttpRequest) -> Result<(), Problem> {
+    Params::of(request, &[]).done(())
+}
+
 fn pointer(name: &str) -> String {
     let short: String = name.chars().take(100).collect();
     format!("/{}", short.replace('~', "~0").replace('/', "~1"))
