@@ -241,6 +241,76 @@ fn a_load_of_real_invoices_ends_though_some_orders_are_parked() {
     node.stop();
 }
 
+/// Files as people have them, from a file and from standard input: exit code, and what is said. Nothing listens on port 1.
+#[test]
+fn a_file_is_checked_alike_wherever_it_comes_from_and_a_refused_line_is_exit_code_1() {
+    const ID: &str = "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3";
+    const OTHER: &str = "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e4";
+    let checked = "products could be imported, 0 lines refused; nothing was sent\n";
+    let open = "a quote is opened in line 3 and never closed: no line from there on can be told from the text of a field";
+    let met = "a quote is opened in line 2 and not closed before line 3, where text follows the quote";
+    let cases: [(Vec<u8>, i32, String); 8] = [
+        (format!("\u{feff}ID;Name;PRICE;Available-Quantity\r\n{ID};Tea;2,50;9\r\n").into(), 0, format!("1 {checked}")),
+        (format!("id,name,price\r{ID},Tea,2.50\r\r{OTHER},Cup,x\r").into(), 1, "line 4 refused: price".to_owned()),
+        (format!("id,name,price,colour\n{ID},Tea,2.50,red\n").into(), 1, "names \"colour\", which is not a known column".to_owned()),
+        (format!("id,name,price\n{ID},Tea,2.50,7\n").into(), 1, "line 2 refused: has 4 fields".to_owned()),
+        (format!("id,name,price\n{ID},Tea,2.50\n{OTHER},\"Cup,1.00\n{OTHER},Pot,1\n").into(), 1, open.to_owned()),
+        (format!("id,name,price\n{ID},\"Tea,2.50\n{OTHER},\"Cup, small\",1\n").into(), 1, met.to_owned()),
+        // Latin-1.
+        ([b"id,name,price\n", ID.as_bytes(), b",Th\xe9,2.50\n"].concat(), 1, "line 2 refused: name is not UTF-8".to_owned()),
+        (b"id,name,price\n".to_vec(), 1, "0 products could be imported".to_owned()),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goods.csv");
+    for (content, code, says) in cases {
+        std::fs::write(&file, &content).unwrap();
+        let check = |input: &str, stdin: Stdio| {
+            let run = command(&["products", "import", input, "--dry-run"]).env("ORDERMILL_URL", "http://127.0.0.1:1").stdin(stdin).output();
+            let run = run.unwrap();
+            let said = format!("{}{}", text(&run.stdout), text(&run.stderr));
+            assert_eq!(run.status.code(), Some(code), "{said}");
+            assert!(said.contains(&says), "{said}");
+            said
+        };
+        let of_file = check(file.to_str().unwrap(), Stdio::null());
+        assert_eq!(check("-", std::fs::File::open(&file).unwrap().into()), of_file);
+        // What cannot be read is refused before anybody is asked to take it.
+        let sent = ordermill(&["products", "import", file.to_str().unwrap()], "http://127.0.0.1:1");
+        assert_eq!(sent.status.code(), Some(1), "{}", text(&sent.stderr));
+    }
+}
+
+/// Who follows an order goes on behind what was seen when the node is killed and started again.
+#[test]
+fn an_order_is_followed_through_a_restart_of_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let mut node = plan.start();
+    plan.put_product("10.00");
+    let id = plan.place("10.00").unwrap().field("orderId");
+    node.wait_settled(process::LIMIT);
+    let mut watch = plan.command(&["orders", "watch", &id, "--url", &plan.url()]).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|line: &String| line.contains("OrderConfirmed")) {
+        seen.push(lines.next().expect("the watch goes on").unwrap());
+    }
+    node.kill();
+    let node = plan.start();
+    assert_eq!(plan.send("POST", &format!("/api/v1/orders/{id}/ship"), r#"{"carrier":"X"}"#).unwrap().status, 202);
+    let after: Vec<String> = lines.map(Result::unwrap).collect();
+    let mut said = String::new();
+    watch.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(watch.wait().unwrap().success(), "{said}");
+    assert!(after.iter().any(|line| line.contains("OrderShipped")), "{after:?}");
+    seen.extend(after);
+    let once: std::collections::BTreeSet<&String> = seen.iter().collect();
+    assert_eq!(once.len(), seen.len(), "what was seen is not told again: {seen:#?}");
+    let shown = text(&plan.run(&["orders", "show", &id, "--url", &plan.url()]).stdout);
+    assert!(shown.contains("shipment   X  20"), "{shown}");
+    node.stop();
+}
+
 /// How many shards a database has stands in it; who verifies it need not know.
 #[test]
 fn a_database_of_other_shards_is_verified_without_the_setting() {

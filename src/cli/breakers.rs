@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/admin/breakers";
 
-/// The circuit breakers of one node (role operator to see them, admin to turn them): each node has its own, so name the node by --url.
+/// The circuit breakers of one node (role operator): each node has its own, so name the node by --url.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BreakersArgs {
     #[command(flatten)]

@@ -113,8 +113,8 @@ impl Client {
         self.json(Method::POST, path, &|request| request.header("Content-Type", "text/csv").body(body.clone())).await
     }
 
-    /// Opens a stream of server-sent events, after the event `last`.
-    pub(crate) async fn events(&self, path: &str, last: Option<&str>) -> Result<Events, ApiError> {
+    /// Opens a stream of server-sent events, after the event `last`; none where nothing comes after it.
+    pub(crate) async fn events(&self, path: &str, last: Option<&str>) -> Result<Option<Events>, ApiError> {
         let dress = |request: RequestBuilder| {
             let request = request.header("Accept", "text/event-stream");
             match last {
@@ -123,7 +123,8 @@ impl Client {
             }
         };
         let response = self.checked(Method::GET, path, &dress).await?;
-        Ok(Events { url: self.url().to_owned(), response, text: Vec::new() })
+        let is_over = response.status() == reqwest::StatusCode::NO_CONTENT;
+        Ok((!is_over).then(|| Events { url: self.url().to_owned(), response, text: Vec::new() }))
     }
 
     /// The base address that is `after` places after the one that was reached last.
@@ -183,6 +184,14 @@ fn unreachable(url: &str, error: &reqwest::Error) -> ApiError {
 }
 
 impl ApiError {
+    /// Whether the same may go well later: the node is away, starts, stops, or has too much to do.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
+            Self::Unreachable { .. } | Self::Odd { .. } => true,
+        }
+    }
+
     /// The status that the node answered with.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
@@ -233,10 +242,7 @@ impl fmt::Display for Problem {
         }
         match self.status {
             401 => write!(f, "\nhint: the node wants a key: give --key or set ORDERMILL_KEY"),
-            403 => write!(
-                f,
-                "\nhint: the key's role does not allow this; a key with the role operator may do all but set what is logged and turn breakers"
-            ),
+            403 => write!(f, "\nhint: the key's role does not allow this; a key with the role operator may do all but set what is logged"),
             _ => Ok(()),
         }
     }

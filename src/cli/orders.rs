@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// A stream that was cut off is opened again after this time, as often as it gets further.
 const REOPEN: Duration = Duration::from_secs(1);
-const MAX_REOPENS: u32 = 30;
+/// So often without an event in between: a node that starts anew may read many orders first.
+const MAX_REOPENS: u32 = 300;
 /// The most rows that the API gives in one page.
 const PAGE: usize = 200;
 
@@ -192,6 +193,10 @@ fn show_text(order: &Value) -> String {
     if let Some(payment) = order.get("payment") {
         line("payment", ["status", "amount", "method", "reason"].map(|name| shown_at(payment, name)).join("  ").replace("  -", ""));
     }
+    if let Some(shipment) = order.get("shipment") {
+        let parts = ["carrier", "trackingNumber", "at"].map(|name| shown_at(shipment, name));
+        line("shipment", parts.into_iter().filter(|part| part != "-").collect::<Vec<_>>().join("  "));
+    }
     section::<3>(&mut out, order, "items", ["productId", "quantity", "price"]);
     section::<3>(&mut out, order, "reservations", ["productId", "quantity", "status"]);
     section::<4>(&mut out, order, "shortages", ["productId", "reason", "requested", "available"]);
@@ -208,14 +213,26 @@ fn section<const N: usize>(out: &mut String, order: &Value, name: &str, columns:
     }
 }
 
-/// Prints each event; opens the stream again where it was cut off.
+/// Prints each event; opens the stream again, behind the last event, where it was cut off or its node went away.
 async fn watch(client: &Client, id: &str, as_json: bool) -> anyhow::Result<bool> {
     let (mut last, mut reopens, mut interrupts) = (None::<String>, 0, Interrupts::listen());
+    let (path, mut was_open) = (path(id, "/events"), false);
     loop {
-        let mut events = client.events(&path(id, "/events"), last.as_deref()).await?;
-        loop {
+        let opened = tokio::select! {
+            opened = client.events(&path, last.as_deref()) => opened,
+            () = interrupts.next() => return Ok(true),
+        };
+        let mut events = match opened {
+            Ok(Some(events)) => Some(events),
+            Ok(None) => return Ok(true),
+            // Nothing was ever seen of it: the address may be wrong.
+            Err(error) if !was_open || !error.is_passing() || reopens >= MAX_REOPENS => return Err(error.into()),
+            Err(_) => None,
+        };
+        was_open = true;
+        while let Some(stream) = &mut events {
             let event = tokio::select! {
-                event = events.next() => event,
+                event = stream.next() => event,
                 () = interrupts.next() => return Ok(true),
             };
             match event {
@@ -254,6 +271,7 @@ mod tests {
             "orderId": "o1", "customerId": "c1", "status": "CANCELLED", "reason": "out-of-stock", "settled": true,
             "totalAmount": "5.00", "createdAt": "t0", "payment": {"status": "CANCELLED", "amount": "5.00", "method": "CARD"},
             "items": [{"productId": "p1", "quantity": 2, "price": "2.50"}], "reservations": [],
+            "shipment": {"carrier": "Postnord", "trackingNumber": null, "at": "t1"},
             "history": [{"at": "t0", "event": "OrderCreated", "status": "PENDING"}]
         });
         insta::assert_snapshot!(show_text(&order), @r"
@@ -265,6 +283,7 @@ mod tests {
         total      5.00
         accepted   t0
         payment    CANCELLED  5.00  CARD
+        shipment   Postnord  t1
 
         items
         productId  quantity  price

@@ -259,14 +259,15 @@ impl Shop {
 
     /// Follows the order until its plan has come to its end; returns its last status.
     async fn watch(&self, id: &str, about: &str, story: &Story) -> Result<String, ApiError> {
-        let mut events = self.client.events(&format!("/api/v1/orders/{id}/events"), None).await?;
+        let mut status = String::new();
+        let events = self.client.events(&format!("/api/v1/orders/{id}/events"), None).await?;
+        let Some(mut events) = events else { return Ok(status) };
         let due = tokio::time::sleep(story.patience);
         tokio::pin!(due);
         let mut progress = match story.plan {
             Plan::Ship | Plan::Cancel => Progress::Waiting,
             Plan::Keep | Plan::Decline | Plan::Scarce => Progress::Nothing,
         };
-        let mut status = String::new();
         loop {
             let may_act = progress == Progress::Waiting && (story.plan == Plan::Cancel || status == "CONFIRMED");
             tokio::select! {
