@@ -16,14 +16,14 @@ pub(super) type Watchdog = mpsc::Sender<()>;
 
 /// Begins to watch the arbiters' heartbeats.
 pub(super) fn watch(handle: NodeHandle) -> std::io::Result<Watchdog> {
-    watch_beats(
-        move || handle.heartbeats(),
-        LOOK_EVERY,
-        |arbiter| {
-            tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");
-            std::process::exit(70);
-        },
-    )
+    watch_front(handle, LOOK_EVERY, |arbiter| {
+        tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");
+        std::process::exit(70);
+    })
+}
+
+fn watch_front(handle: NodeHandle, every: Duration, frozen: impl FnOnce(usize) + Send + 'static) -> std::io::Result<Watchdog> {
+    watch_beats(move || handle.heartbeats(), every, frozen)
 }
 
 fn watch_beats(
@@ -65,8 +65,16 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use crate::actors::faults::{FaultPlan, Faults, Point};
+    use crate::actors::{ActorSettings, Actors, AnalyticsSettings, NewOrder, Parts, RealWorld, Where, World};
+    use crate::config::providers::ProviderSettings;
+    use crate::db::Write;
+    use crate::db::memory::{MemoryDatabase, Nodes};
+    use crate::domain::{CorrelationId, CustomerId, Line, Money, Order, OrderId, ProductId, Quantity, Roles, Shards, Text};
+    use crate::providers::Providers;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+    use uuid::Uuid;
 
     #[test]
     fn an_arbiter_that_is_silent_for_thirty_looks_is_frozen_and_one_beat_begins_anew() {
@@ -78,6 +86,87 @@ mod tests {
             assert_eq!(silence.look(vec![100 + look, 4]), None, "look {look}");
         }
         assert_eq!(silence.look(vec![130, 4]), Some(1));
+    }
+
+    /// The first order that is loaded lets its arbiter stand still until the test ends.
+    struct Frozen(Mutex<mpsc::Receiver<()>>);
+
+    impl FaultPlan for Frozen {
+        fn pass(&self, point: Point, _order: Option<OrderId>) {
+            if point == Point::OrderStarted {
+                let _gone = self.0.lock().map(|end| end.recv());
+            }
+        }
+    }
+
+    /// A node of one arbiter, whose payments take an hour.
+    fn parts(database: &MemoryDatabase, faults: Faults) -> Parts {
+        let mut providers = ProviderSettings::default();
+        providers.sandbox.behaviour.latency_ms = 3_600_000;
+        providers.payment.timeout_ms = 3_600_000;
+        Parts {
+            settings: ActorSettings { arbiters: 1, load_page: 1, ..ActorSettings::default() },
+            analytics: AnalyticsSettings::default(),
+            world: Arc::new(RealWorld),
+            store: Box::new(database.store()),
+            reads: Arc::new(database.clone()),
+            providers: Providers::from_settings(&providers).unwrap(),
+            faults,
+            roles: Roles::ALL,
+            publish: None,
+            repeats: None,
+            name: "node-1".to_owned(),
+            url: "http://127.0.0.1:0".to_owned(),
+        }
+    }
+
+    async fn until(what: &str, condition: impl Fn() -> bool) {
+        let waiting = async {
+            while !condition() {
+                actix::clock::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(actix::clock::timeout(Duration::from_secs(300), waiting).await.is_ok(), "never came true: {what}");
+    }
+
+    async fn place_three(front: &Front) {
+        let (product, price, limit) = (ProductId(Uuid::from_u128(1)), Money::from_minor(1000).unwrap(), Duration::from_secs(300));
+        front.write(Write::product(product, Text::lossy("thing"), price, 100), limit).await.unwrap();
+        for _ in 0..3 {
+            let lines = vec![Line { product, quantity: Quantity::new(1).unwrap(), price }];
+            let order = NewOrder {
+                customer: CustomerId(Uuid::from_u128(2)),
+                total: Order::total_of(&lines).unwrap(),
+                lines,
+                payment_method: Text::lossy("card"),
+                contact: None,
+                address: None,
+                correlation: CorrelationId(Uuid::from_u128(3)),
+            };
+            front.place(order, None, limit).await.unwrap();
+        }
+    }
+
+    #[test]
+    fn a_node_that_freezes_while_it_loads_is_told() {
+        let (end, ends) = mpsc::channel::<()>();
+        let (told, hears) = mpsc::channel();
+        actix::System::new().block_on(async move {
+            let database = MemoryDatabase::new(Shards::new(2).unwrap(), Nodes::One, Arc::new(|| RealWorld.now()));
+            let first = Actors::start(parts(&database, Faults::default()), Where::Threads).await.unwrap();
+            until("it has its shards", || first.front().not_ready().is_empty() && !first.front().slices().borrow().is_empty()).await;
+            place_three(first.front()).await;
+            first.stop(Duration::from_secs(10)).await;
+            let frozen = Faults::plan(Arc::new(Frozen(Mutex::new(ends))));
+            let second = Actors::start(parts(&database, frozen), Where::Threads).await.unwrap();
+            let is_loading = || second.front().not_ready().iter().any(|why| why.ends_with("loading"));
+            until("it loads", is_loading).await;
+            let every = Duration::from_millis(100);
+            let _watchdog = watch_front(second.front().clone(), every, move |arbiter| told.send(arbiter).unwrap()).unwrap();
+            until("somebody hears of it", || hears.try_recv() == Ok(0)).await;
+            assert!(is_loading());
+            drop(end);
+        });
     }
 
     #[test]
