@@ -16,13 +16,13 @@ pub(super) type Watchdog = mpsc::Sender<()>;
 
 /// Begins to watch the arbiters' heartbeats.
 pub(super) fn watch(handle: NodeHandle) -> std::io::Result<Watchdog> {
-    watch_front(handle, LOOK_EVERY, |arbiter| {
+    watch_handle(handle, LOOK_EVERY, |arbiter| {
         tracing::error!(arbiter, "an arbiter stands still; the node exits, its orders go on from what is stored");
         std::process::exit(70);
     })
 }
 
-fn watch_front(handle: NodeHandle, every: Duration, frozen: impl FnOnce(usize) + Send + 'static) -> std::io::Result<Watchdog> {
+fn watch_handle(handle: NodeHandle, every: Duration, frozen: impl FnOnce(usize) + Send + 'static) -> std::io::Result<Watchdog> {
     watch_beats(move || handle.heartbeats(), every, frozen)
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use crate::config::providers::ProviderSettings;
     use crate::db::Write;
     use crate::db::memory::{MemoryDatabase, Nodes};
-    use crate::domain::{CorrelationId, CustomerId, Line, Money, Order, OrderId, ProductId, Quantity, Roles, Shards, Text};
+    use crate::domain::{CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, ProductId, Quantity, Roles, Shards, Text};
     use crate::providers::Providers;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
@@ -129,11 +129,11 @@ mod tests {
         assert!(actix::clock::timeout(Duration::from_secs(300), waiting).await.is_ok(), "never came true: {what}");
     }
 
-    async fn place_three(front: &Front) {
+    async fn place_three(handle: &NodeHandle) {
         let (product, price, limit) = (ProductId(Uuid::from_u128(1)), Money::from_minor(1000).unwrap(), Duration::from_secs(300));
-        front.write(Write::product(product, Text::lossy("thing"), price, 100), limit).await.unwrap();
+        handle.write(Write::product(product, Text::lossy("thing"), price, 100), limit).await.unwrap();
         for _ in 0..3 {
-            let lines = vec![Line { product, quantity: Quantity::new(1).unwrap(), price }];
+            let lines = vec![OrderLine { product, quantity: Quantity::new(1).unwrap(), price }];
             let order = NewOrder {
                 customer: CustomerId(Uuid::from_u128(2)),
                 total: Order::total_of(&lines).unwrap(),
@@ -143,7 +143,7 @@ mod tests {
                 address: None,
                 correlation: CorrelationId(Uuid::from_u128(3)),
             };
-            front.place(order, None, limit).await.unwrap();
+            handle.place(order, None, limit).await.unwrap();
         }
     }
 
@@ -154,15 +154,15 @@ mod tests {
         actix::System::new().block_on(async move {
             let database = MemoryDatabase::new(Shards::new(2).unwrap(), Nodes::One, Arc::new(|| RealWorld.now()));
             let first = Actors::start(parts(&database, Faults::default()), Where::Threads).await.unwrap();
-            until("it has its shards", || first.front().not_ready().is_empty() && !first.front().slices().borrow().is_empty()).await;
-            place_three(first.front()).await;
+            until("it has its shards", || first.handle().not_ready().is_empty() && !first.handle().role_shards().borrow().is_empty()).await;
+            place_three(first.handle()).await;
             first.stop(Duration::from_secs(10)).await;
             let frozen = Faults::plan(Arc::new(Frozen(Mutex::new(ends))));
             let second = Actors::start(parts(&database, frozen), Where::Threads).await.unwrap();
-            let is_loading = || second.front().not_ready().iter().any(|why| why.ends_with("loading"));
+            let is_loading = || second.handle().not_ready().iter().any(|why| why.ends_with("loading"));
             until("it loads", is_loading).await;
             let every = Duration::from_millis(100);
-            let _watchdog = watch_front(second.front().clone(), every, move |arbiter| told.send(arbiter).unwrap()).unwrap();
+            let _watchdog = watch_handle(second.handle().clone(), every, move |arbiter| told.send(arbiter).unwrap()).unwrap();
             until("somebody hears of it", || hears.try_recv() == Ok(0)).await;
             assert!(is_loading());
             drop(end);

@@ -98,7 +98,7 @@ fn what_a_payment_waits_for_is_told_by_the_node_that_makes_it_alone() {
             body["waitsFor"].as_str().map(str::to_owned)
         };
         for id in [here, there] {
-            until("its payment is due", || async { stored(first.front(), id).await.status == OrderStatus::InventoryReserved }).await;
+            until("its payment is due", || async { stored(first.handle(), id).await.status == OrderStatus::InventoryReserved }).await;
         }
         until("it waits", async || waits(&first, here, "").await.is_some_and(|why| why.contains("opened by hand"))).await;
         for rest in ["", "/status"] {
