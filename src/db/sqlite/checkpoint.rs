@@ -5,6 +5,7 @@
 //! next commit begins the log anew. Only a reader whose view is older than the log's end holds it up for as long as it reads.
 //! A failure is told and tried again with later commits; what is committed is safe in the log meanwhile.
 
+use super::codes::Connection;
 use super::open::SqliteOptions;
 use super::statement::{select, sql};
 use crate::db::error::StoreError;
@@ -175,12 +176,12 @@ fn work(shared: &Shared, options: &SqliteOptions) {
 }
 
 /// Moves what can be moved. Says whether the log is long; then it moves again what was added meanwhile, so that little is left.
-fn pass(conn: &mut Option<SqliteConnection>, options: &SqliteOptions) -> Result<bool, StoreError> {
+fn pass(conn: &mut Option<Connection>, options: &SqliteOptions) -> Result<bool, StoreError> {
     let mut open = match conn.take() {
         Some(open) => open,
         None => options.connect_writer("rw")?,
     };
-    let mut moved = || move_pages(&mut open).map_err(|failure| super::error::judge(failure, &options.path).0);
+    let mut moved = || move_pages(&mut open).map_err(|failure| super::error::judge(failure, open.code(), &options.path).0);
     let is_long = moved()?.is_some_and(|size| size.pages >= i64::from(options.log_limit_pages / 2));
     if is_long {
         moved()?;

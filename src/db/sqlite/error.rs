@@ -1,11 +1,12 @@
-//! SQLite's failures, by what the journal does next. Diesel keeps the message and drops the result code, but the bundled
-//! library's messages are fixed texts, one for each code.
+//! SQLite's failures, by what the journal does next. They are told apart by their result code, whatever their text is.
 
+use super::codes::code_of_text;
 use crate::db::error::StoreError;
 pub(super) use crate::db::failure::{Blame, Failure};
 use crate::db::store::CommitError;
 use diesel::ConnectionError;
-use diesel::result::{DatabaseErrorKind, Error};
+use diesel::result::Error;
+use libsqlite3_sys as ffi;
 use std::path::Path;
 
 /// As an error of a batch of which nothing was written.
@@ -16,52 +17,49 @@ pub(super) fn not_written(error: StoreError, blame: Blame) -> CommitError {
     }
 }
 
-/// What to tell of a failed statement, and whose fault it is.
+/// What to tell of a failed statement, and whose fault it is. `code` is the connection's: taken before it is used again.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "another crate's enum, which may grow; a kind unknown here is the statement's own fault"
 )]
-pub(super) fn judge(error: Error, path: &Path) -> (StoreError, Blame) {
+pub(super) fn judge(error: Error, code: Option<i32>, path: &Path) -> (StoreError, Blame) {
     let message = error.to_string();
-    match error {
-        Error::DatabaseError(
-            DatabaseErrorKind::UniqueViolation
-            | DatabaseErrorKind::ForeignKeyViolation
-            | DatabaseErrorKind::NotNullViolation
-            | DatabaseErrorKind::CheckViolation,
-            _,
-        ) => (StoreError::Statement(message), Blame::Write),
-        Error::DatabaseError(..) => by_message(&message, path).unwrap_or((StoreError::Statement(message), Blame::Write)),
+    match &error {
+        Error::DatabaseError(..) => by_code(primary(&error, code), message, path),
         Error::DeserializationError(_) => (StoreError::Corrupt(message), Blame::Write),
         _ => (StoreError::Statement(message), Blame::Write),
     }
 }
 
 /// Whether the system failed to write, to read or to sync.
-pub(super) fn is_io(error: &Error) -> bool {
-    matches!(error, Error::DatabaseError(_, told) if told.message().starts_with("disk I/O error"))
+pub(super) fn is_io(error: &Error, code: Option<i32>) -> bool {
+    primary(error, code) == Some(ffi::SQLITE_IOERR)
 }
 
-/// The texts of `sqlite3_errstr`; none for failures that are not the database's.
-fn by_message(message: &str, path: &Path) -> Option<(StoreError, Blame)> {
-    let file = path.display();
-    let told = format!("{file}: {message}");
-    Some(match message {
-        "database is locked" | "database table is locked" | "locking protocol" | "out of memory" | "interrupted" | "query aborted" => {
-            (StoreError::Unavailable(told), Blame::Database)
+/// The first byte of the result code: what kind of failure it is.
+fn primary(error: &Error, code: Option<i32>) -> Option<i32> {
+    let Error::DatabaseError(_, told) = error else { return None };
+    code.or_else(|| code_of_text(told.message())).map(|code| code & 0xff)
+}
+
+fn by_code(code: Option<i32>, message: String, path: &Path) -> (StoreError, Blame) {
+    let told = format!("{}: {message}", path.display());
+    match code {
+        // What the statement asks for: against a rule of the tables or of the language, too large, of the wrong type.
+        Some(ffi::SQLITE_ERROR | ffi::SQLITE_TOOBIG | ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH | ffi::SQLITE_RANGE) | None => {
+            (StoreError::Statement(message), Blame::Write)
         }
-        "database or disk is full" => (StoreError::Full(told), Blame::Database),
-        "attempt to write a readonly database" | "access permission denied" | "authorization denied" => {
-            (StoreError::ReadOnly(told), Blame::Connection)
-        }
-        "unable to open database file" => (cannot_open(path, message), Blame::Connection),
-        "database disk image is malformed" | "file is not a database" | "unsupported file format" => {
-            (StoreError::Corrupt(told), Blame::Connection)
-        }
-        _ if message.starts_with("malformed database schema") => (StoreError::Corrupt(told), Blame::Connection),
-        _ if message.starts_with("disk I/O error") => (StoreError::Unavailable(told), Blame::Connection),
-        _ => return None,
-    })
+        // Somebody else's lock, no memory, a stop.
+        Some(
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL | ffi::SQLITE_NOMEM | ffi::SQLITE_INTERRUPT | ffi::SQLITE_ABORT,
+        ) => (StoreError::Unavailable(told), Blame::Database),
+        Some(ffi::SQLITE_FULL) => (StoreError::Full(told), Blame::Database),
+        Some(ffi::SQLITE_READONLY | ffi::SQLITE_PERM | ffi::SQLITE_AUTH) => (StoreError::ReadOnly(told), Blame::Connection),
+        Some(ffi::SQLITE_CANTOPEN) => (cannot_open(path, &message), Blame::Connection),
+        Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_FORMAT) => (StoreError::Corrupt(told), Blame::Connection),
+        // The system's, such as SQLITE_IOERR, or what a new connection may not have.
+        Some(_) => (StoreError::Unavailable(told), Blame::Connection),
+    }
 }
 
 /// A file that cannot be opened: because it may not be, or because something in the way is missing.
@@ -76,6 +74,5 @@ fn cannot_open(path: &Path, message: &str) -> StoreError {
 
 /// A connection that could not be made.
 pub(super) fn connect(error: &ConnectionError, path: &Path) -> StoreError {
-    by_message("unable to open database file", path)
-        .map_or_else(|| StoreError::Unavailable(format!("{}: {error}", path.display())), |(error, _)| error)
+    cannot_open(path, &error.to_string())
 }

@@ -5,12 +5,13 @@
 //! itself once the cause is gone. WAL with `synchronous=FULL`: a commit is on the disk when it returns.
 //!
 //! Inside: `batch` decides and writes one batch (`stock` and `desk` for their parts), `statement` keeps statements prepared,
-//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, `open` makes and checks files,
+//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, by the result code that `codes` keeps, `open` makes and checks files,
 //! `checkpoint` keeps the write-ahead log short, `retention` deletes what is old.
 
 mod batch;
 mod checkpoint;
 mod cluster;
+mod codes;
 mod dead_letter_rows;
 mod error;
 mod open;
@@ -25,6 +26,8 @@ mod stock;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_codes;
 #[cfg(test)]
 mod tests_kept;
 

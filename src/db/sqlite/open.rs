@@ -1,10 +1,11 @@
 //! Files and connections: settings, the lock beside the file, migrations, and the checks that the file is ours.
 
+use super::codes::Connection;
 use super::error::{self, Failure};
-use super::statement::{Value, insert, run, select, sql};
+use super::statement::{Sql, Value, insert, run, select, sql};
 use crate::db::error::StoreError;
 use crate::domain::{Role, Shards};
-use diesel::connection::{Connection, SimpleConnection};
+use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
@@ -92,7 +93,7 @@ impl SqliteOptions {
     }
 
     /// Opens the writing connection; see [`Self::url`] for `mode`.
-    pub(super) fn connect_writer(&self, mode: &str) -> Result<SqliteConnection, StoreError> {
+    pub(super) fn connect_writer(&self, mode: &str) -> Result<Connection, StoreError> {
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA cache_size = -{}; \
              PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;",
@@ -107,10 +108,9 @@ impl SqliteOptions {
 
     /// Asks SQLite what it really does. The way it was compiled, or a file system without shared memory, can keep it from writing
     /// ahead, and it does not report that as a failure.
-    fn check_durable(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let judge = |failure: diesel::result::Error| error::judge(failure, &self.path).0;
-        let writes_ahead: i64 = select::<_, i64, 0>(conn, WritesAhead, []).map_err(judge)?.into_iter().sum();
-        let level: i64 = select::<_, i64, 0>(conn, SyncLevel, []).map_err(judge)?.into_iter().sum();
+    fn check_durable(&self, conn: &mut Connection) -> Result<(), StoreError> {
+        let writes_ahead = self.number(conn, WritesAhead)?;
+        let level = self.number(conn, SyncLevel)?;
         if writes_ahead == 1 && level == self.synchronous.level() {
             return Ok(());
         }
@@ -118,8 +118,14 @@ impl SqliteOptions {
         Err(StoreError::Mismatch(format!("{}: {why}", self.path.display())))
     }
 
+    /// The answer to a question of one number.
+    fn number<S: Sql<Row = BigInt>>(&self, conn: &mut Connection, question: S) -> Result<i64, StoreError> {
+        let rows = select::<_, i64, 0>(conn, question, []).map_err(|error| error::judge(error, conn.code(), &self.path).0)?;
+        Ok(rows.into_iter().sum())
+    }
+
     /// Opens a reading connection to a file that exists.
-    pub(super) fn connect_reader(&self) -> Result<SqliteConnection, StoreError> {
+    pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA query_only = ON; PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY;",
             self.busy_timeout_ms,
@@ -130,24 +136,23 @@ impl SqliteOptions {
         Ok(conn)
     }
 
-    fn connect(&self, mode: &str, pragmas: &str) -> Result<SqliteConnection, StoreError> {
-        let mut conn = SqliteConnection::establish(&self.url(mode)?).map_err(|e| error::connect(&e, &self.path))?;
-        conn.batch_execute(pragmas).map_err(|e| error::judge(e, &self.path).0)?;
+    fn connect(&self, mode: &str, pragmas: &str) -> Result<Connection, StoreError> {
+        let mut conn = Connection::open(&self.url(mode)?).map_err(|e| error::connect(&e, &self.path))?;
+        conn.batch_execute(pragmas).map_err(|e| error::judge(e, conn.code(), &self.path).0)?;
         Ok(conn)
     }
 
     /// The exclusive lock on the data, and the writing connection to a file that is made and migrated if need be.
-    pub(super) fn open_writer(&self) -> Result<(File, SqliteConnection), StoreError> {
+    pub(super) fn open_writer(&self) -> Result<(File, Connection), StoreError> {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
         }
         let lock = lock(&self.path)?;
         self.forget_what_is_not_on_the_disk()?;
         let mut conn = self.connect_writer("rwc")?;
-        let judge = |failure: Failure| failure.judge(|error| error::judge(error, &self.path)).0;
         self.claim(&mut conn)?;
         self.migrate(&mut conn)?;
-        fill(&mut conn, self.shards).map_err(judge)?;
+        fill(&mut conn, self.shards).map_err(|failure| failure.judge(|error| error::judge(error, conn.code(), &self.path)).0)?;
         self.check_shards(&mut conn)?;
         Ok((lock, conn))
     }
@@ -171,13 +176,15 @@ impl SqliteOptions {
     }
 
     /// Refuses another program's database.
-    fn claim(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let judge = |failure: diesel::result::Error| error::judge(failure, &self.path).0;
-        let id: i64 = select::<_, i64, 0>(conn, ApplicationId, []).map_err(judge)?.into_iter().sum();
-        let tables: i64 = select::<_, i64, 0>(conn, CountTables, []).map_err(judge)?.into_iter().sum();
+    fn claim(&self, conn: &mut Connection) -> Result<(), StoreError> {
+        let id = self.number(conn, ApplicationId)?;
+        let tables = self.number(conn, CountTables)?;
         match (id, tables) {
             (APPLICATION_ID, _) => Ok(()),
-            (0, 0) => conn.batch_execute(&format!("PRAGMA application_id = {APPLICATION_ID}")).map_err(judge),
+            (0, 0) => {
+                let claimed = conn.batch_execute(&format!("PRAGMA application_id = {APPLICATION_ID}"));
+                claimed.map_err(|error| error::judge(error, conn.code(), &self.path).0)
+            }
             _ => {
                 Err(StoreError::Mismatch(format!("{}: this is the database of another program; choose another file", self.path.display())))
             }
@@ -200,8 +207,8 @@ impl SqliteOptions {
     }
 
     /// Refuses another number of shards than the file was made with.
-    pub(super) fn check_shards(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let stored = stored_shards(conn).map_err(|failure| failure.judge(|error| error::judge(error, &self.path)).0)?;
+    pub(super) fn check_shards(&self, conn: &mut Connection) -> Result<(), StoreError> {
+        let stored = stored_shards(conn).map_err(|failure| failure.judge(|error| error::judge(error, conn.code(), &self.path)).0)?;
         if stored == self.shards {
             return Ok(());
         }
@@ -222,17 +229,16 @@ sql!(MetaValue, "SELECT value FROM meta WHERE name = ?" => Text);
 sql!(PutMeta, "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING");
 sql!(PutShards, "INSERT INTO shards (role, shard) VALUES ", " ON CONFLICT (role, shard) DO NOTHING");
 
-/// The rows that a new file needs.
+/// The rows that a new file needs. After a failure the transaction is still open: the connection is to be closed.
 fn fill(conn: &mut SqliteConnection, shards: Shards) -> Result<(), Failure> {
-    conn.immediate_transaction(|conn| {
-        let count = shards.count().to_string();
-        if run(conn, PutMeta, [Value::Text("shards"), Value::Text(&count)])? == 0 {
-            return Ok(());
-        }
+    conn.batch_execute("BEGIN IMMEDIATE")?;
+    let count = shards.count().to_string();
+    if run(conn, PutMeta, [Value::Text("shards"), Value::Text(&count)])? == 1 {
         let of_role = |role: Role| shards.all().map(move |shard| [Value::Text(role.name()), Value::Int(i64::from(shard.0))]);
         let rows: Vec<_> = Role::ALL.into_iter().flat_map(of_role).collect();
-        Ok(insert(conn, PutShards, &rows)?)
-    })
+        insert(conn, PutShards, &rows)?;
+    }
+    Ok(conn.batch_execute("COMMIT")?)
 }
 
 /// The number of shards that the file was made with.
@@ -269,7 +275,7 @@ fn io(path: &Path, error: &std::io::Error) -> StoreError {
 mod tests {
     use super::*;
     use diesel::QueryableByName;
-    use diesel::RunQueryDsl as _;
+    use diesel::{Connection as _, RunQueryDsl as _};
 
     fn options(folder: &Path) -> SqliteOptions {
         SqliteOptions::new(folder.join("orders.db"), Shards::new(1).unwrap())
@@ -284,7 +290,7 @@ mod tests {
         conn.batch_execute("PRAGMA synchronous = OFF").unwrap();
         assert!(options.check_durable(&mut conn).unwrap_err().to_string().contains("does not sync as asked"));
         // SQLite takes the pragma and keeps no log, as on a file system without shared memory.
-        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        let mut conn = Connection::open(":memory:").unwrap();
         conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").unwrap();
         assert!(options.check_durable(&mut conn).unwrap_err().to_string().contains("no write-ahead log"));
     }

@@ -1,6 +1,7 @@
 //! The readers: a few connections of their own, each used by one read at a time. A read is one hop to the database runtime's
 //! blocking threads, however many statements it makes, and a caller that goes away interrupts nothing.
 
+use super::codes::Connection;
 use super::error::{Blame, Failure, judge};
 use super::open::{SqliteOptions, stored_shards};
 use super::snapshot::SqliteSnapshot;
@@ -32,11 +33,11 @@ struct Pool {
     shards: Shards,
     runtime: Handle,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<SqliteConnection>>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         // A connection is put back after its read, so a panic in between leaves the list whole.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,7 +54,7 @@ impl Pool {
                 Ok(answer)
             }
             Err(failure) => {
-                let (error, blame) = failure.judge(|error| judge(error, &self.options.path));
+                let (error, blame) = failure.judge(|error| judge(error, conn.code(), &self.options.path));
                 if blame != Blame::Connection {
                     self.idle().push(conn);
                 }
@@ -74,7 +75,7 @@ impl SqliteReads {
     /// It is not there, cannot be read, or is not a database of this program.
     pub fn open(options: SqliteOptions, runtime: Handle) -> Result<Self, StoreError> {
         let mut conn = options.connect_reader()?;
-        let shards = stored_shards(&mut conn).map_err(|failure| failure.judge(|error| judge(error, &options.path)).0)?;
+        let shards = stored_shards(&mut conn).map_err(|failure| failure.judge(|error| judge(error, conn.code(), &options.path)).0)?;
         let permits = usize::try_from(options.readers.max(1)).unwrap_or(1);
         let permits = Arc::new(Semaphore::new(permits));
         Ok(Self { pool: Arc::new(Pool { options, shards, runtime, permits, idle: Mutex::new(vec![conn]) }) })

@@ -1,5 +1,6 @@
 //! One consistent view of the whole file: a connection of its own whose read transaction stays open.
 
+use super::codes::Connection;
 use super::error::Failure;
 use super::open::SqliteOptions;
 use super::statement::{Id, Sql, Value, select, sql};
@@ -22,7 +23,7 @@ pub(super) struct SqliteSnapshot {
     options: SqliteOptions,
     runtime: Handle,
     /// Away while a question is being answered; lost if the asker went away meanwhile.
-    conn: Option<SqliteConnection>,
+    conn: Option<Connection>,
 }
 
 impl SqliteSnapshot {
@@ -30,7 +31,7 @@ impl SqliteSnapshot {
     pub(super) fn begin(options: SqliteOptions, runtime: Handle) -> Result<Self, StoreError> {
         let mut conn = options.connect_reader()?;
         // BEGIN alone takes no view; the first read does.
-        conn.batch_execute("BEGIN; SELECT count(*) FROM meta").map_err(|e| error::judge(e, &options.path).0)?;
+        conn.batch_execute("BEGIN; SELECT count(*) FROM meta").map_err(|e| error::judge(e, conn.code(), &options.path).0)?;
         Ok(Self { options, runtime, conn: Some(conn) })
     }
 
@@ -46,8 +47,9 @@ impl SqliteSnapshot {
                 (conn, answer)
             });
             let (conn, answer) = task.await.map_err(|_| lost())?;
+            let answer = answer.map_err(|failure| failure.judge(|error| error::judge(error, conn.code(), &self.options.path)).0);
             self.conn = Some(conn);
-            answer.map_err(|failure| failure.judge(|error| error::judge(error, &self.options.path)).0)
+            answer
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::batch;
 use super::checkpoint::Checkpointer;
+use super::codes::Connection;
 use super::error::{Blame, Failure, is_io, judge, not_written};
 use super::open::SqliteOptions;
 use super::statement::{Value, run, select, sql};
@@ -12,6 +13,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
+use libsqlite3_sys::SQLITE_ERROR;
 use std::fs::File;
 
 sql!(EndWriters, "UPDATE writers SET alive = 0 WHERE alive = 1");
@@ -32,7 +34,7 @@ pub struct SqliteStore {
     /// Ended before the writing connection and the lock go.
     checkpointer: Checkpointer,
     /// None after a failure that a connection does not survive; the next call opens another.
-    pub(super) conn: Option<SqliteConnection>,
+    pub(super) conn: Option<Connection>,
     _lock: File,
 }
 
@@ -48,7 +50,7 @@ impl SqliteStore {
     }
 
     /// The connection, opened again if the last one failed. A file that went away is not made anew.
-    pub(super) fn conn(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) fn conn(&mut self) -> Result<&mut Connection, StoreError> {
         if self.conn.is_none() {
             self.conn = Some(self.options.connect_writer("rw")?);
             // Its connection may be to a file that is another's by now.
@@ -82,7 +84,7 @@ impl SqliteStore {
     fn tend_log(&mut self, writes: usize) {
         let Some(conn) = &mut self.conn else { return };
         if let Err(error) = self.checkpointer.tend(conn, writes) {
-            let (error, blame) = judge(error, &self.options.path);
+            let (error, blame) = judge(error, conn.code(), &self.options.path);
             tracing::warn!(error = %error, "the write-ahead log could not be moved into the file; trying again");
             if blame == Blame::Connection {
                 self.conn = None;
@@ -92,7 +94,7 @@ impl SqliteStore {
 
     /// A failure before COMMIT: nothing was written.
     fn failed_early(&mut self, failure: Failure) -> CommitError {
-        let (error, blame) = failure.judge(|error| judge(error, &self.options.path));
+        let (error, blame) = failure.judge(|error| judge(error, self.code(), &self.options.path));
         self.roll_back();
         if blame == Blame::Connection {
             self.conn = None;
@@ -103,8 +105,9 @@ impl SqliteStore {
     /// A failure of COMMIT. A full disk or a lock leaves the transaction open or rolled back. After an IO error the end of the
     /// transaction may be in the log on the disk or not, and reading it back does not tell: the system shows what it could not write.
     fn failed_commit(&mut self, error: diesel::result::Error) -> CommitError {
-        let is_io = is_io(&error);
-        let (error, blame) = judge(error, &self.options.path);
+        let code = self.code();
+        let is_io = is_io(&error, code);
+        let (error, blame) = judge(error, code, &self.options.path);
         self.roll_back();
         match blame {
             Blame::Clash | Blame::Database => CommitError::NotWritten(error),
@@ -116,11 +119,17 @@ impl SqliteStore {
         }
     }
 
-    /// Ends an open transaction. SQLite has ended it by itself after some failures; then ROLLBACK says so, and that is as good.
+    /// The result code of the connection's last failure.
+    fn code(&self) -> Option<i32> {
+        self.conn.as_ref().and_then(Connection::code)
+    }
+
+    /// Ends an open transaction. SQLite has ended it by itself after some failures; then ROLLBACK is an error of its own, and that is
+    /// as good.
     fn roll_back(&mut self) {
         if let Some(conn) = &mut self.conn
-            && let Err(error) = conn.batch_execute("ROLLBACK")
-            && !error.to_string().contains("no transaction is active")
+            && conn.batch_execute("ROLLBACK").is_err()
+            && conn.code() != Some(SQLITE_ERROR)
         {
             self.conn = None;
         }

@@ -370,7 +370,7 @@ fn hot_questions_use_an_index() {
         ("SELECT id FROM orders WHERE open = 1 AND id < x'01' ORDER BY id DESC", "orders_open"),
     ];
     for (sql, wanted) in cases {
-        let plan: Vec<Plan> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(desk.store.conn().unwrap()).unwrap();
+        let plan: Vec<Plan> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut **desk.store.conn().unwrap()).unwrap();
         let plan: Vec<String> = plan.into_iter().map(|row| row.detail).collect();
         assert!(plan.len() == 1 && plan[0].contains(wanted), "{sql}: {plan:?}");
     }

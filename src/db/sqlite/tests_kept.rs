@@ -18,7 +18,7 @@ fn kept_tables() -> Vec<String> {
 fn every_table_is_in_the_list_of_what_is_kept() {
     let mut desk = Desk::new();
     let names = diesel::sql_query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'");
-    let found: Vec<Named> = diesel::RunQueryDsl::load(names, desk.store.conn().unwrap()).unwrap();
+    let found: Vec<Named> = diesel::RunQueryDsl::load(names, &mut **desk.store.conn().unwrap()).unwrap();
     let mut tables: Vec<String> = found.into_iter().map(|row| row.name).collect();
     assert!(tables.len() > 15, "{tables:?}");
     for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres")).unwrap() {
