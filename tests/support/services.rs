@@ -9,8 +9,13 @@ pub struct Services(&'static str);
 impl Services {
     /// Starts `service` under this name, and gives its address.
     pub fn start(name: &'static str, service: &str) -> (Self, String) {
+        Self::start_with(name, &[], service)
+    }
+
+    /// The same with more options of the script.
+    pub fn start_with(name: &'static str, options: &[&str], service: &str) -> (Self, String) {
         let services = Self(name);
-        let printed = services.run(&["start", service]);
+        let printed = services.run(&[options, &["start", service]].concat());
         let variable = format!("export ORDERMILL_TEST_{}=", service.to_uppercase());
         let address = printed.lines().find_map(|line| line.strip_prefix(&variable)).unwrap_or_else(|| panic!("{printed}"));
         (services, address.to_owned())
