@@ -33,7 +33,7 @@ pub use protocol::kind::ActorKind;
 pub use roles::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Progress};
 pub use runtime::death::watch_panics;
 pub use runtime::faults;
-pub use runtime::invariant::BROKEN_INVARIANT;
+pub use runtime::invariant;
 pub use runtime::live::{Change, Live, Watch};
 pub use runtime::step_times::{Step, StepSummary, StepTimes};
 pub use start::{Actors, Parts, Where};

@@ -15,6 +15,7 @@ mod support;
 mod deaths;
 mod desk;
 mod flows;
+mod invariants;
 mod limits;
 mod outage;
 mod parked;

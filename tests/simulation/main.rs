@@ -61,7 +61,7 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
     let mut counts = chaos::Counts::default();
     let mut failed = Vec::new();
     for seed in seeds {
-        let outcome = try_seed(Options { seed, traced, bug: None });
+        let outcome = try_seed(Options { seed, traced, ..Options::default() });
         counts.add(outcome.counts);
         for line in outcome.trace {
             println!("{line}");
@@ -79,7 +79,7 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
 #[test]
 fn a_seed_repeats_itself() {
     for seed in [3, 7, 11, 42] {
-        let [one, other] = [0, 1].map(|_| try_seed(Options { seed, traced: true, bug: None }).trace);
+        let [one, other] = [0, 1].map(|_| try_seed(Options { seed, traced: true, ..Options::default() }).trace);
         let difference = one.iter().zip(&other).find(|(one, other)| one != other);
         assert_eq!(difference, None, "seed {seed}");
         assert_eq!(one.len(), other.len(), "seed {seed}");
@@ -87,12 +87,18 @@ fn a_seed_repeats_itself() {
     }
 }
 
+#[test]
+fn an_invariant_that_an_actor_finds_broken_fails_the_seed() {
+    let broken = try_seed(Options { seed: 1, finds_one_broken: true, ..Options::default() }).broken;
+    assert!(broken.iter().any(|line| line.contains("broken on purpose")), "{broken:?}");
+}
+
 /// How many seeds it takes at most.
 const WITHIN: u64 = 200;
 
 #[track_caller]
 fn finds(bug: Bug) {
-    let found = (1..=WITHIN).find(|seed| !try_seed(Options { seed: *seed, traced: false, bug: Some(bug) }).broken.is_empty());
+    let found = (1..=WITHIN).find(|seed| !try_seed(Options { seed: *seed, bug: Some(bug), ..Options::default() }).broken.is_empty());
     println!("{bug:?} is found by seed {found:?}");
     assert!(found.is_some(), "{bug:?} is not found within {WITHIN} seeds");
 }

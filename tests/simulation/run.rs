@@ -10,7 +10,7 @@ use crate::support::SimWorld;
 use crate::team::{self, Teams};
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
-use ordermill::actors::{ActorSettings, DeadLetterAction, DeadLetterError, NodeHandle};
+use ordermill::actors::{ActorSettings, DeadLetterAction, DeadLetterError, NodeHandle, invariant};
 use ordermill::config::providers::{Behaviour, SandboxSettings};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{DeadLetterFilter, Reads};
@@ -56,6 +56,8 @@ pub struct Options {
     pub seed: u64,
     pub traced: bool,
     pub bug: Option<Bug>,
+    /// An actor finds an invariant broken.
+    pub finds_one_broken: bool,
 }
 
 /// How it went.
@@ -75,6 +77,7 @@ const SETTLE_S: u64 = 7200;
 pub fn run(options: Options) -> Outcome {
     let done: Rc<RefCell<Option<Outcome>>> = Rc::default();
     let slot = done.clone();
+    invariant::go_on();
     let watch = crate::watch::Watch::default();
     let _watching = tracing::subscriber::set_default(watch.clone());
     let system =
@@ -90,6 +93,9 @@ pub fn run(options: Options) -> Outcome {
 }
 
 async fn simulate(options: Options) -> Outcome {
+    if options.finds_one_broken {
+        invariant::violated("a test", "broken on purpose");
+    }
     let mut chance = Chance::new(options.seed, 0);
     let fleet = fleet(options, &mut chance);
     let chaos = fleet.ground.chaos.clone();

@@ -1,5 +1,6 @@
 //! Hears of invariants that the actors themselves find broken.
 
+use ordermill::actors::invariant;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
@@ -26,7 +27,7 @@ impl Visit for Text {
 
 impl Subscriber for Watch {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == ordermill::actors::BROKEN_INVARIANT
+        metadata.target() == invariant::BROKEN_INVARIANT
     }
     fn event(&self, event: &Event<'_>) {
         let mut text = Text("broken:".to_owned());

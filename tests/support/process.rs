@@ -77,6 +77,12 @@ impl Plan {
         text.lines().filter(|line| !line.contains("no access keys are set")).fold(String::new(), |all, line| all + line + "\n")
     }
 
+    /// No run of the node has found an invariant broken.
+    pub fn assert_sound(&self) {
+        let log = self.log();
+        assert!(!log.contains("an invariant is broken"), "{log}");
+    }
+
     /// `http://…`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -313,6 +319,9 @@ impl Drop for Served {
         // It has ended already, or it must.
         drop(self.child.kill());
         drop(self.child.wait());
+        if !std::thread::panicking() {
+            self.plan.assert_sound();
+        }
     }
 }
 

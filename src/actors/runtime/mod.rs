@@ -3,7 +3,7 @@
 pub(crate) mod death;
 pub mod faults;
 pub(crate) mod inbox;
-pub(crate) mod invariant;
+pub mod invariant;
 pub(crate) mod live;
 pub(crate) mod pause;
 pub(crate) mod recent;
