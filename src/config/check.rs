@@ -106,7 +106,6 @@ fn check_work(settings: &Settings, problems: &mut Vec<String>) {
         notification.patience_first_ms <= notification.patience_most_ms,
         "notification.patience_first_ms must not be above notification.patience_most_ms",
     );
-    need((0.0..=1.0).contains(&telemetry.trace_ratio), "telemetry.trace_ratio must be 0 to 1");
     need(analytics.top > 0, "analytics.top must be at least 1");
 }
 

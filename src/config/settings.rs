@@ -31,7 +31,7 @@ pub struct Settings {
     pub analytics: AnalyticsSettings,
     /// Notices to customers.
     pub notification: NotificationSettings,
-    /// Logs, traces, metrics.
+    /// Logs, metrics.
     pub telemetry: TelemetrySettings,
     /// Kafka.
     pub kafka: KafkaSettings,

@@ -179,7 +179,7 @@ impl Default for NotificationSettings {
     }
 }
 
-/// Logs, traces, metrics.
+/// Logs, metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetrySettings {
@@ -187,26 +187,13 @@ pub struct TelemetrySettings {
     pub log: String,
     /// How.
     pub log_format: LogFormat,
-    /// Where traces go (OTLP over HTTP); empty: nowhere.
-    pub otlp_endpoint: String,
-    /// The name of this service in traces.
-    pub service_name: String,
-    /// Share of orders that are traced, 0 to 1.
-    pub trace_ratio: f64,
     /// Milliseconds between two readings of what the metrics tell of the database.
     pub sample_ms: u64,
 }
 
 impl Default for TelemetrySettings {
     fn default() -> Self {
-        Self {
-            log: "info".to_owned(),
-            log_format: LogFormat::Text,
-            otlp_endpoint: String::new(),
-            service_name: "ordermill".to_owned(),
-            trace_ratio: 0.0,
-            sample_ms: 15_000,
-        }
+        Self { log: "info".to_owned(), log_format: LogFormat::Text, sample_ms: 15_000 }
     }
 }
 

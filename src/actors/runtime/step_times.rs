@@ -18,15 +18,13 @@ pub enum Step {
     Confirm,
     /// From a notice's task until it is sent or given up.
     Notify,
-    /// From the request to undo an order until it is undone.
-    Undo,
     /// One transaction of the journal.
     Commit,
 }
 
 impl Step {
     /// All, in the order of [`StepTimes`]' places.
-    pub const ALL: [Self; 7] = [Self::Answer, Self::Reserve, Self::Pay, Self::Confirm, Self::Notify, Self::Undo, Self::Commit];
+    pub const ALL: [Self; 6] = [Self::Answer, Self::Reserve, Self::Pay, Self::Confirm, Self::Notify, Self::Commit];
 
     /// The name in reports and metrics.
     #[must_use]
@@ -37,7 +35,6 @@ impl Step {
             Self::Pay => "pay",
             Self::Confirm => "confirm",
             Self::Notify => "notify",
-            Self::Undo => "undo",
             Self::Commit => "commit",
         }
     }

@@ -304,7 +304,7 @@ pub(crate) struct ErrorRates {
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Latency {
-    /// `answer`, `reserve`, `pay`, `confirm`, `notify`, `undo` or `commit`.
+    /// `answer`, `reserve`, `pay`, `confirm`, `notify` or `commit`.
     pub(crate) step: String,
     /// How many were measured.
     pub(crate) count: u64,
