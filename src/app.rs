@@ -26,6 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use url::Url;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -369,7 +370,8 @@ fn named(settings: &Settings) -> ProviderSettings {
 /// The host of the public address; else the machine's full name, as it says itself or `/etc/hosts` does. None where there is no such name.
 fn mail_name(public_url: &str, hostname: &str, hosts: &str) -> Option<String> {
     let is_full = |name: &&str| name.contains('.') && name.parse::<std::net::IpAddr>().is_err();
-    let of_url = public_url.split_once("://").and_then(|(_, rest)| rest.split(['/', ':']).next()).filter(is_full);
+    let url = Url::parse(public_url).ok();
+    let of_url = url.as_ref().and_then(Url::domain).filter(is_full);
     let listed = || {
         let lines = hosts.lines().filter_map(|line| line.split('#').next()).map(|line| line.split_whitespace().skip(1));
         lines.filter(|names| names.clone().any(|name| name == hostname)).flatten().find(is_full)
@@ -436,6 +438,8 @@ mod tests {
         let hosts = "127.0.0.1 localhost localhost.localdomain\n10.0.0.7 mill-7 mill-7.shop.example # ours\n";
         for (url, hostname, name) in [
             ("https://orders.shop.example:8443/x", "mill-7", Some("orders.shop.example")),
+            ("http://me@orders.shop.example", "mill-7", Some("orders.shop.example")),
+            ("http://[2001:db8::7]:8080", "mill-7", Some("mill-7.shop.example")),
             ("http://10.0.0.7:8080", "mill-7", Some("mill-7.shop.example")),
             ("", "mill-7", Some("mill-7.shop.example")),
             ("", "mill-8.shop.example", Some("mill-8.shop.example")),

@@ -149,15 +149,14 @@ fn records() -> [(&'static str, Record); 6] {
 fn fixtures() -> BTreeMap<&'static str, Vec<u8>> {
     let line = |line: &'static str| {
         let (name, hex) = line.rsplit_once(' ').unwrap();
-        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-        (name, (0..hex.len()).step_by(2).map(byte).collect())
+        (name, hex::decode(hex).unwrap())
     };
     include_str!("fixtures/stored_v1.txt").lines().map(line).collect()
 }
 
 /// What this version writes is what the fixture has, byte for byte.
 fn check(name: &str, written: &[u8]) -> Vec<u8> {
-    let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(written);
     let fixture = fixtures().remove(name).unwrap_or_else(|| panic!("add to fixtures/stored_v1.txt:\n{name} {hex}"));
     assert_eq!(fixture, written, "{name} is written in another form: it needs a new version");
     fixture

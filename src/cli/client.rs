@@ -2,10 +2,15 @@
 //! that cannot be connected to is passed over for the next. Nothing is sent twice that a node may have taken.
 
 use anyhow::Context;
+use bytes::Bytes;
 use clap::Args;
+use futures_util::{Stream, StreamExt as _};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
+use sse_stream::{Sse, SseByteStream};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -124,7 +129,7 @@ impl Client {
         };
         let response = self.checked(Method::GET, path, &dress).await?;
         let is_over = response.status() == reqwest::StatusCode::NO_CONTENT;
-        Ok((!is_over).then(|| Events { url: self.url().to_owned(), response, text: Vec::new() }))
+        Ok((!is_over).then(|| Events::of(self.url(), response.bytes_stream())))
     }
 
     /// The base address that is `after` places after the one that was reached last.
@@ -251,8 +256,9 @@ impl fmt::Display for Problem {
 /// A stream of server-sent events.
 pub(crate) struct Events {
     url: String,
-    response: Response,
-    text: Vec<u8>,
+    blocks: Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>,
+    /// Bytes since the last event.
+    pending: Arc<AtomicUsize>,
 }
 
 /// One server-sent event.
@@ -264,44 +270,37 @@ pub(crate) struct Event {
 }
 
 impl Events {
+    fn of<E>(url: &str, bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let pending = Arc::new(AtomicUsize::new(0));
+        let count = pending.clone();
+        let bounded = bytes.map(move |part| {
+            let part = part.map_err(std::io::Error::other)?;
+            let is_long = count.fetch_add(part.len(), Ordering::Relaxed) > MAX_EVENT_BYTES;
+            if is_long { Err(std::io::Error::other("an event without end")) } else { Ok(part) }
+        });
+        Self { url: url.to_owned(), blocks: Box::pin(SseByteStream::new(bounded)), pending }
+    }
+
     /// The next event with data; `None` when the node has ended the stream.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, ApiError> {
-        loop {
-            while let Some(text) = take_event(&mut self.text) {
-                if let Some(event) = read_event(&text) {
-                    return Ok(Some(event));
-                }
-            }
-            let more = self.response.chunk().await.map_err(|error| self.odd(&error.to_string()))?;
-            let Some(more) = more else { return Ok(None) };
-            self.text.extend_from_slice(&more);
-            if self.text.len() > MAX_EVENT_BYTES {
-                return Err(self.odd("an event without end"));
+        while let Some(block) = self.blocks.next().await {
+            let block = block.map_err(|error| ApiError::Odd { url: self.url.clone(), what: error.to_string() })?;
+            self.pending.store(0, Ordering::Relaxed);
+            if let Some(event) = read_event(block) {
+                return Ok(Some(event));
             }
         }
-    }
-
-    fn odd(&self, what: &str) -> ApiError {
-        ApiError::Odd { url: self.url.clone(), what: what.to_owned() }
+        Ok(None)
     }
 }
 
-/// Cuts the first whole event (ended by an empty line) out of `text`.
-fn take_event(text: &mut Vec<u8>) -> Option<String> {
-    let plain = text.windows(2).position(|window| window == b"\n\n").map(|at| at + 2);
-    let returned = text.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
-    let end = plain.into_iter().chain(returned).min()?;
-    Some(String::from_utf8_lossy(&text.drain(..end).collect::<Vec<_>>()).into_owned())
-}
-
-/// Comments and empty events carry no data.
-fn read_event(text: &str) -> Option<Event> {
-    let field = |name: &'static str| {
-        text.lines()
-            .filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.strip_prefix(' ').unwrap_or(value)))
-    };
-    let data = serde_json::from_str(&field("data").collect::<Vec<_>>().join("\n")).ok()?;
-    Some(Event { id: field("id").next_back().map(str::to_owned), name: field("event").next_back().unwrap_or("message").to_owned(), data })
+/// Blocks without data are no events.
+fn read_event(block: Sse) -> Option<Event> {
+    let data = serde_json::from_str(&block.data?).ok()?;
+    Some(Event { id: block.id, name: block.event.unwrap_or_else(|| "message".to_owned()), data })
 }
 
 /// A text field.
@@ -339,15 +338,8 @@ pub(crate) fn query(parts: &[(&str, Option<String>)]) -> String {
 
 /// Percent-encoded for a query or a path segment.
 pub(crate) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    const CODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, &CODED).to_string()
 }
 
 #[cfg(test)]
@@ -404,14 +396,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn events_are_cut_out_whole() {
-        let mut text = b": hello\n\nid: 3\nevent: x\ndata: {\"a\":\ndata: 1}\n\ndata: {\"a\"".to_vec();
-        assert_eq!(take_event(&mut text).and_then(|event| read_event(&event)), None);
-        let event = read_event(&take_event(&mut text).unwrap());
-        assert_eq!(event, Some(Event { id: Some("3".into()), name: "x".into(), data: serde_json::json!({"a": 1}) }));
-        assert_eq!(take_event(&mut text), None);
-        assert_eq!(text, b"data: {\"a\"");
+    #[tokio::test]
+    async fn events_are_read_whole_and_none_is_endless() {
+        let parts = ["\u{feff}: hello\n\nid: 3\nevent: x\r\ndata: {\"a\":\nda", "ta: 1}\n\n", "id: 4\n\ndata: 7\n\ndata: {\"a\""];
+        let bytes = futures_util::stream::iter(parts.map(|part| Ok::<_, std::io::Error>(Bytes::from(part))));
+        let mut events = Events::of("http://node", bytes);
+        let first = Event { id: Some("3".into()), name: "x".into(), data: serde_json::json!({"a": 1}) };
+        assert_eq!(events.next().await.unwrap(), Some(first));
+        let second = Event { id: None, name: "message".into(), data: serde_json::json!(7) };
+        assert_eq!(events.next().await.unwrap(), Some(second));
+        assert_eq!(events.next().await.unwrap(), None, "what is cut off is no event");
+        let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 64 * 1024])));
+        let told = Events::of("http://node", endless).next().await.unwrap_err().to_string();
+        assert!(told.contains("without end"), "{told}");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Puts settings together from their layers, each key checked against the known ones before any value is taken.
+//!
+//! No library does it: figment and config merge layers, but they do not tell all problems at once, each with the layer that it came from
+//! and the known key that is nearest.
 
 use crate::config::settings::{ConfigError, Settings};
 use serde_json::Value as Json;

@@ -195,7 +195,7 @@ impl Followers {
 
 const SETTLED: &[u8] = b"\"settled\":true";
 
-/// Takes the whole lines out of `text`; whether they tell that the order is confirmed, or that it has ended otherwise.
+/// Takes the whole lines out of `text` (its events have one line of data each, so that no parser need hold them whole); whether they tell that the order is confirmed, or that it has ended otherwise.
 fn take_outcome(text: &mut Vec<u8>) -> Option<bool> {
     let end = text.iter().rposition(|byte| *byte == b'\n')?;
     let lines: Vec<u8> = text.drain(..=end).collect();

@@ -200,7 +200,7 @@ fn notes_of(retail: &Retail) -> Vec<String> {
 struct Sent {
     time: Duration,
     /// CPU time of this process, where the system tells it.
-    cpu_us: Option<f64>,
+    cpu_us: f64,
 }
 
 /// Sends all orders and waits for their answers.
@@ -232,7 +232,7 @@ async fn send(
     // Requests of aborted connections were sent and never answered; what else has no end was never sent.
     counts.unknown += run.now_under_way();
     counts.not_sent += run.tickets.taken().saturating_sub(counts.ended()) + run.tickets.left_over();
-    Ok(Sent { time, cpu_us: cpu_us().zip(cpu_before).map(|(after, before)| after - before) })
+    Ok(Sent { time, cpu_us: cpu_us() - cpu_before })
 }
 
 /// The time of sending.
@@ -359,7 +359,7 @@ fn report(args: &LoadArgs, run: &Run, sent: &Sent, ended: Option<(End, Duration)
         settled_ms,
         sample,
         refusals: tally.refusals(),
-        generator_cpu_us_per_order: sent.cpu_us.filter(|_| counts.accepted > 0).map(|micros| micros / counts.accepted as f64),
+        generator_cpu_us_per_order: (counts.accepted > 0).then(|| sent.cpu_us / counts.accepted as f64),
         unexpected: counts.unexpected(),
         counts,
         notes,
@@ -370,11 +370,8 @@ fn report(args: &LoadArgs, run: &Run, sent: &Sent, ended: Option<(End, Duration)
     }
 }
 
-/// CPU time of this process so far in microseconds, where the system tells it (Linux, in ticks of 10 ms).
-fn cpu_us() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name, in parentheses, may contain spaces; user and system time are fields 14 and 15.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
-    Some(ticks * 10_000.0)
+/// CPU time of this process so far, in microseconds.
+fn cpu_us() -> f64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spent.tv_sec as f64 * 1e6 + spent.tv_nsec as f64 / 1e3
 }

@@ -6,10 +6,13 @@ use crate::config::PostgresSettings;
 use crate::db::error::StoreError;
 use crate::domain::Shards;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use percent_encoding::percent_decode_str;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -254,14 +257,15 @@ fn hosts(config: &tokio_postgres::Config) -> String {
     named.collect::<Vec<_>>().join(",")
 }
 
-/// The address without what is said of TLS, which the driver knows in part only: sslmode and sslrootcert.
+/// The address without what is said of TLS, which the driver knows in part only: sslmode and sslrootcert. No library for URLs takes it
+/// apart: several hosts, each with a port, are none of a URL.
 fn take_tls(url: &str) -> (String, Option<String>, Option<PathBuf>) {
     let Some((handle, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
     let (mut mode, mut root, mut rest) = (None, None, Vec::new());
     for part in query.split('&') {
         match part.split_once('=') {
             Some(("sslmode", value)) => mode = Some(value.to_owned()),
-            Some(("sslrootcert", value)) => root = Some(PathBuf::from(value.replace("%2F", "/").replace("%2f", "/"))),
+            Some(("sslrootcert", value)) => root = Some(PathBuf::from(OsString::from_vec(percent_decode_str(value).collect()))),
             Some(_) | None => rest.push(part),
         }
     }
@@ -364,6 +368,8 @@ mod tests {
         assert!(error.contains("verify-full"), "{error}");
         let error = options("postgres://me@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem").err().unwrap();
         assert!(error.contains("/nowhere/ca.pem"), "{error}");
+        let error = options("postgres://me@h1:1,h2:2/d?sslrootcert=%2fno where%2Fz%C3%BCrich%25.pem&sslmode=verify-full").err().unwrap();
+        assert!(error.contains("/no where/zürich%.pem"), "{error}");
         assert!(options("postgres:///d?sslmode=disable").err().unwrap().contains("host"));
     }
 
