@@ -169,7 +169,6 @@ impl Board {
             queues: actors.actors.into_iter().map(depth).collect(),
             open_orders: actors.open_orders,
             open_orders_limit: actors.open_orders_limit,
-            consumer_lag: Vec::new(),
         })
     }
 

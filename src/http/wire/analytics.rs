@@ -268,8 +268,6 @@ pub(crate) struct SystemMetrics {
     pub(crate) open_orders: u64,
     /// The most of them.
     pub(crate) open_orders_limit: u64,
-    /// Records of Kafka that wait; empty without Kafka.
-    pub(crate) consumer_lag: Vec<ConsumerLag>,
 }
 
 /// Work per second.
@@ -328,16 +326,4 @@ pub(crate) struct QueueDepth {
     pub(crate) waiting: u64,
     /// How much may wait.
     pub(crate) capacity: u64,
-}
-
-/// What waits in a partition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConsumerLag {
-    /// The topic.
-    pub(crate) topic: String,
-    /// The partition.
-    pub(crate) partition: i32,
-    /// Records that are not taken yet.
-    pub(crate) records: i64,
 }
