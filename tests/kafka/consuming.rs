@@ -176,6 +176,25 @@ async fn a_shard_that_goes_to_another_node_goes_on_there() {
     other.consumer.stop(LIMIT).await;
 }
 
+/// What a node that no longer listens kept of parked orders would grow, and be believed when the partition comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_orders_of_a_partition_that_goes_are_forgotten_and_read_anew_when_it_comes_back() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
+    node.callbacks.answer_with(|_, _| failed());
+    let teller = Teller::new(&settings);
+    (0..6).for_each(|n| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed))));
+    let (all, parked) = (node.role_shards.borrow().clone(), || node.consumer.consumed()[0].parked);
+    until("all are parked", async || parked() == 6).await;
+    let here = shards().of(order(0).id);
+    let kept = (0..6).filter(|n| shards().of(order(*n).id) == here).count() as u64;
+    assert!(kept < 6);
+    node.role_shards.send_replace([(Role::Order, here)].into_iter().collect());
+    until("those of the others are forgotten", async || parked() == kept).await;
+    node.role_shards.send_replace(all);
+    until("they are known again", async || parked() == 6).await;
+    node.consumer.stop(LIMIT).await;
+}
+
 /// Down at the start, back, away and back again; nothing is heard twice but what was not committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_when_the_broker_comes_back() {

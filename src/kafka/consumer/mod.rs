@@ -103,6 +103,8 @@ pub(super) struct Figures {
     pub(super) waiting: AtomicU64,
     /// Partitions that it listens to.
     pub(super) partitions: AtomicU64,
+    /// Orders of which a message is a dead letter.
+    pub(super) parked: AtomicU64,
     /// Messages that the brokers have and that were not taken yet, by topic ([`Topic::number`]).
     pub(super) lag: [AtomicI64; Topic::ALL.len()],
 }
@@ -118,6 +120,8 @@ pub struct Consumed {
     pub waiting: u64,
     /// Partitions that it listens to.
     pub partitions: u64,
+    /// Orders of these partitions of which a message is a dead letter: their later ones wait.
+    pub parked: u64,
     /// Messages that the brokers have and that were not taken yet, as of some seconds ago.
     pub lag: u64,
     /// The same of each topic, in the order of [`Topic::ALL`].
@@ -199,6 +203,7 @@ impl Consumer {
             taken: listener.figures.taken.load(Ordering::Relaxed),
             waiting: listener.figures.waiting.load(Ordering::Relaxed),
             partitions: listener.figures.partitions.load(Ordering::Relaxed),
+            parked: listener.figures.parked.load(Ordering::Relaxed),
             lag: lag_of(listener).iter().sum(),
             lag_of: lag_of(listener),
         };

@@ -7,7 +7,7 @@ use crate::db::{DeadLetterFilter, Reads, StoreError};
 use crate::domain::{DeadLetter, DeadLetterKind, DeadLetterState, OrderId, Role, Shard, Topic};
 use crate::kafka::message::MessageError;
 use crate::kafka::read;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Letters read at once.
@@ -32,6 +32,12 @@ pub(super) async fn load(reads: &Arc<dyn Reads>, role: Role, shards: &BTreeSet<S
     let letters = open_letters(reads, None).await?;
     let mine = letters.into_iter().filter(|letter| letter.role == role && letter.shard.is_some_and(|shard| shards.contains(&shard)));
     Ok(mine.filter(holds_up).filter_map(|letter| letter.order).collect())
+}
+
+/// What was parked on partitions that are given up is forgotten: who listens to them next reads it anew.
+pub(super) fn forget(parked: &mut HashSet<OrderId>, round: &mut Vec<OrderId>, is_ours: impl Fn(OrderId) -> bool) {
+    parked.retain(|order| is_ours(*order));
+    round.retain(|order| is_ours(*order));
 }
 
 /// How it stands with an order.

@@ -169,9 +169,9 @@ impl MessageProcessor {
     }
 
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.
-    pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter) -> Option<Box<CopyJob>> {
+    pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter, gone: &AtomicBool) -> Option<Box<CopyJob>> {
         let taken = match Work::of(record, self.role, &self.reading) {
-            Work::Hear(event) => self.try_often(record, &event, &AtomicBool::new(false)).await,
+            Work::Hear(event) => self.try_often(record, &event, gone).await,
             Work::Pass | Work::Move(_) => Ok(()),
             Work::Unreadable(unreadable) => {
                 Err(Failure { cause: unreadable.error.code().to_owned(), detail: unreadable.error.to_string(), tries: 1 })
@@ -185,6 +185,8 @@ impl MessageProcessor {
                 }
                 None
             }
+            // Its next owner takes it.
+            Err(_) if gone.load(Ordering::Acquire) => None,
             Err(failure) => self.bury(record, letter.step.as_str(), letter.order, &failure).await.copy,
         }
     }

@@ -215,6 +215,7 @@ impl Run<'_> {
             if std::mem::take(&mut self.watch.must_reassign) {
                 role_shards.mark_changed();
             }
+            self.shared.figures.parked.store(self.parked.len() as u64, Ordering::Relaxed);
             self.shared.figures.waiting.store(self.partitions.values().map(|one| one.window.waiting() as u64).sum(), Ordering::Relaxed);
         }
     }
@@ -266,12 +267,15 @@ impl Run<'_> {
                 }
             }
             let partitions = &self.partitions;
+            let shards: BTreeSet<Shard> = partitions.keys().filter_map(|(_, partition)| shard_of(*partition)).collect();
+            let all = self.processor.reading.shards;
+            parked::forget(&mut self.parked, &mut self.round, |order| shards.contains(&all.of(order)));
             self.lanes.retain(|item| partitions.get(&(item.record.topic, item.record.partition)).is_some_and(|one| one.life == item.life));
             self.forget_topics();
         }
         let new: Vec<(Topic, i32)> = want.into_iter().filter(|key| !self.partitions.contains_key(key)).collect();
         if !new.is_empty() {
-            let shards: BTreeSet<Shard> = new.iter().filter_map(|(_, partition)| u16::try_from(*partition).ok().map(Shard)).collect();
+            let shards: BTreeSet<Shard> = new.iter().filter_map(|(_, partition)| shard_of(*partition)).collect();
             match parked::load(&self.shared.parts.reads, self.shared.role, &shards).await {
                 Ok(orders) => self.parked.extend(orders),
                 Err(error) => {
@@ -387,7 +391,8 @@ impl Run<'_> {
             Finished::Rights(found) => self.told_rights(found),
             Finished::Copied { place } => self.done(place),
             Finished::Message { place, order, end, copy, gone } => {
-                if end == End::Parked {
+                // One of a partition that was given up meanwhile is its next owner's.
+                if end == End::Parked && self.partitions.get(&place.key).is_some_and(|one| one.life == place.life) {
                     self.parked.extend(order);
                 }
                 if let Some(next) = order.and_then(|order| self.lanes.leave(order)) {
@@ -401,11 +406,11 @@ impl Run<'_> {
                     None => self.done(place),
                 }
             }
-            Finished::Standing { order, standing: Some(Standing::Next(letter)) } => {
-                let processor = self.processor.clone();
+            Finished::Standing { order, standing: Some(Standing::Next(letter)) } if self.parked.contains(&order) => {
+                let (processor, gone) = (self.processor.clone(), self.gone_of(order));
                 let task = async move {
                     let copy = match letters::record(&letter) {
-                        Some(record) => processor.process_waiting(&record, &letter).await,
+                        Some(record) => processor.process_waiting(&record, &letter, &gone).await,
                         None => None,
                     };
                     Finished::Waiting { order, copy }
@@ -429,6 +434,13 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Set when the order's partition is given up.
+    fn gone_of(&self, order: OrderId) -> Arc<AtomicBool> {
+        let shard = Some(self.processor.reading.shards.of(order));
+        let mut partitions = self.partitions.iter().filter(|((_, partition), _)| shard_of(*partition) == shard);
+        partitions.next().map_or_else(|| Arc::new(AtomicBool::new(true)), |(_, one)| one.gone.clone())
     }
 
     fn free(&mut self, order: OrderId) {
@@ -479,4 +491,9 @@ impl Run<'_> {
         };
         self.working.push(task.boxed());
     }
+}
+
+/// The shard of a partition; none where the topic has more of them.
+fn shard_of(partition: i32) -> Option<Shard> {
+    u16::try_from(partition).ok().map(Shard)
 }
