@@ -1,7 +1,8 @@
 //! The payment gateway's outcome row.
 
-use super::{CorrelationId, Event, EventBody, Money, Order, OrderId, PaymentId, Shard, Text, Timestamp};
+use super::{CorrelationId, CustomerId, Event, EventBody, Money, Order, OrderId, PaymentId, Shard, Text, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Begins the reason of a row that a person's word made: the provider's books know nothing of it.
 pub const BY_HAND: &str = "by hand";
@@ -95,6 +96,24 @@ impl Payment {
 }
 
 impl Payment {
+    /// The order as far as its payment's row tells it, where nothing else is kept of it any more: what a refund needs. It has no
+    /// customer and no lines.
+    #[must_use]
+    pub fn order_of_row(&self, shard: Shard, correlation: CorrelationId) -> Order {
+        Order {
+            id: self.order,
+            shard,
+            customer: CustomerId(Uuid::nil()),
+            lines: Vec::new(),
+            total: self.amount,
+            payment_method: self.method.clone(),
+            contact: None,
+            address: None,
+            correlation,
+            created_at: self.updated_at,
+        }
+    }
+
     /// Whether this state may take the place of `stored`. Of final answers the first stays; a charge may be given back.
     #[must_use]
     pub fn follows(&self, stored: Option<&Self>) -> bool {

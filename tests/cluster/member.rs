@@ -56,7 +56,21 @@ impl Cluster {
 
     /// The same, on a store of its own.
     pub async fn start_on(&self, name: &str, roles: &[Role], store: impl FnOnce(&MemoryDatabase) -> Box<dyn Store>) -> Rc<Member> {
-        let line = self.world.database.line();
+        self.start_line(self.world.database.line(), name, roles, store).await
+    }
+
+    /// The same with a login of its own, which may not read orders.
+    pub async fn start_with_login(&self, name: &str, roles: &[Role]) -> Rc<Member> {
+        self.start_line(self.world.database.line_of_a_role(), name, roles, |line| Box::new(line.store())).await
+    }
+
+    async fn start_line(
+        &self,
+        line: MemoryDatabase,
+        name: &str,
+        roles: &[Role],
+        store: impl FnOnce(&MemoryDatabase) -> Box<dyn Store>,
+    ) -> Rc<Member> {
         let parts = Parts {
             settings: self.world.settings.clone(),
             analytics: AnalyticsSettings::default(),

@@ -5,8 +5,9 @@ use crate::member::Cluster;
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use ordermill::actors::{Command, DeadLetterAction};
 use ordermill::config::providers::Behaviour;
+use ordermill::db::Reads;
 use ordermill::domain::{CancelledBy, OrderStatus, Role};
-use ordermill::providers::sandbox::Party;
+use ordermill::providers::sandbox::{ChargeState, Party};
 use ordermill::saga::Shipment;
 use std::time::Duration;
 
@@ -90,6 +91,27 @@ fn a_step_that_fails_on_another_node_parks_its_order_until_its_letter_is_closed(
             assert!(act(&orders, &charge, action).await, "{action:?}");
         }
         settled(&orders.handle, id, OrderStatus::Cancelled).await;
+        cluster.settles().await;
+    });
+}
+
+/// A payment role with a login of its own knows an order by its copy, and that is kept for a time only.
+#[test]
+fn what_was_paid_is_given_back_though_the_copy_of_its_order_is_deleted() {
+    run(|| async {
+        let cluster = Cluster::with(15, |settings| settings.keep_copies_ms = 120_000);
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory, Role::Notification]).await;
+        let pay = cluster.start_with_login("pay", &[Role::Payment]).await;
+        cluster.is_shared().await;
+        put_product(&orders.handle, 1, 1000, 100).await;
+        let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        settled(&orders.handle, id, OrderStatus::Confirmed).await;
+        until("the copy is deleted", || async { pay.line.known_order(id).await.unwrap().is_none() }).await;
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        orders.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        settled(&orders.handle, id, OrderStatus::Cancelled).await;
+        let charges = cluster.world.sandbox().charges();
+        assert!(charges.len() == 1 && charges[0].state == ChargeState::Refunded && charges[0].payouts == 1, "{charges:?}");
         cluster.settles().await;
     });
 }

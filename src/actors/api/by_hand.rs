@@ -7,10 +7,11 @@ use crate::actors::protocol::inbound::Inbound;
 use crate::actors::roles::order::CHARGE;
 use crate::actors::roles::payment::task::{REFUND, STRAY_REFUND, VOID};
 use crate::db::{AuditEntry, Outcome, Write};
-use crate::domain::{BY_HAND, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text};
+use crate::domain::{BY_HAND, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text};
 use crate::providers::{ChargeKey, Found, ProviderError, Voided};
 use crate::saga::park::{PROVIDER, STORE};
 use crate::saga::{Owed, owed};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Beside the numbers of other letters about steps: a key that could not be closed.
@@ -123,11 +124,12 @@ impl NodeHandle {
     }
 
     /// The order and its payment's row.
-    pub(super) async fn paying(&self, id: OrderId) -> Result<(std::sync::Arc<Order>, Option<Payment>), DeadLetterError> {
+    pub(super) async fn paying(&self, id: OrderId) -> Result<(Arc<Order>, Option<Payment>), DeadLetterError> {
         let reads = &self.node.reads;
-        let order = reads.known_order(id).await.map_err(|_| DeadLetterError::Unavailable)?;
-        let order = order.ok_or(DeadLetterError::NotApplicable("its order does not exist"))?;
+        let known = reads.known_order(id).await.map_err(|_| DeadLetterError::Unavailable)?;
         let row = reads.payment(id).await.map_err(|_| DeadLetterError::Unavailable)?;
+        let of_row = || Some(Arc::new(row.as_ref()?.order_of_row(self.node.shards().of(id), CorrelationId(id.0))));
+        let order = known.or_else(of_row).ok_or(DeadLetterError::NotApplicable("its order does not exist"))?;
         Ok((order, row))
     }
 

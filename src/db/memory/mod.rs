@@ -44,6 +44,8 @@ pub struct MemoryDatabase {
     shared: Arc<Shared>,
     /// What goes wrong on this line.
     faults: Arc<Mutex<Option<Arc<dyn Faults>>>>,
+    /// Whether its login may read orders: one of a role knows those of which it keeps a copy.
+    reads_orders: bool,
 }
 
 /// Bugs on purpose, for a simulation to find.
@@ -68,13 +70,19 @@ impl MemoryDatabase {
     #[must_use]
     pub fn new(shards: Shards, nodes: Nodes, clock: Clock) -> Self {
         let tables = Mutex::new(Arc::new(Tables::default()));
-        Self { shared: Arc::new(Shared { shards, nodes, clock, tables }), faults: Arc::default() }
+        Self { shared: Arc::new(Shared { shards, nodes, clock, tables }), faults: Arc::default(), reads_orders: true }
     }
 
     /// Another line to the same database, with faults of its own: none yet.
     #[must_use]
     pub fn line(&self) -> Self {
-        Self { shared: self.shared.clone(), faults: Arc::default() }
+        Self { shared: self.shared.clone(), faults: Arc::default(), reads_orders: true }
+    }
+
+    /// The same with the login of a role that has no orders.
+    #[must_use]
+    pub fn line_of_a_role(&self) -> Self {
+        Self { reads_orders: false, ..self.line() }
     }
 
     /// A new connection that writes.

@@ -41,7 +41,11 @@ impl Reads for MemoryDatabase {
     }
 
     fn known_order(&self, id: OrderId) -> Reading<Option<Arc<Order>>> {
-        self.ask(move |tables| tables.orders.get(&id).map(|row| row.order.clone()).or_else(|| tables.known.get(&id).cloned()))
+        let reads_orders = self.reads_orders;
+        self.ask(move |tables| {
+            let own = tables.orders.get(&id).filter(|_| reads_orders).map(|row| row.order.clone());
+            own.or_else(|| tables.known.get(&id).cloned())
+        })
     }
 
     fn orders(&self, filter: OrderFilter) -> Reading<Page<OrderRow, OrderId>> {

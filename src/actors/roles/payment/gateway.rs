@@ -9,7 +9,7 @@ use crate::actors::roles::payment::task;
 use crate::actors::roles::payment::task::{Begun, Goal};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::tasks::{Ended, Signal, Tasks, at_once};
-use crate::domain::{EventBody, Order, OrderId, Role, Shard};
+use crate::domain::{CorrelationId, EventBody, Order, OrderId, Role, Shard};
 use crate::providers::Charge;
 use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// One order's turn.
 pub(crate) struct Turn {
     shard: Shard,
+    correlation: CorrelationId,
     order: Option<Arc<Order>>,
     goal: Goal,
 }
@@ -59,9 +60,10 @@ impl PaymentGateway {
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
             | EventBody::AnswerAccepted { .. }
-            | EventBody::StepParked { .. } => return,
+            | EventBody::StepParked { .. }
+            | EventBody::PaidInOtherCurrency { .. } => return,
         };
-        let turn = Turn { shard: event.shard, order: deliver.order.clone(), goal };
+        let turn = Turn { shard: event.shard, correlation: event.correlation, order: deliver.order.clone(), goal };
         if let Some((turn, signal)) = self.tasks.admit(event.order, turn) {
             self.begin(event.order, turn, signal);
         }
@@ -96,7 +98,7 @@ impl PaymentGateway {
     }
 
     fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal) {
-        let task = task::PaymentTask { cell: self.cell.clone(), id, shard: turn.shard, signal };
+        let task = task::PaymentTask { cell: self.cell.clone(), id, shard: turn.shard, correlation: turn.correlation, signal };
         self.tasks.launch(id, task.run(turn.order, turn.goal, begun));
     }
 

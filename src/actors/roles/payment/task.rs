@@ -12,7 +12,7 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
-use crate::domain::{Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
+use crate::domain::{CorrelationId, Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
 use crate::saga::park::{PROVIDER, STORE, WRITE_REFUSED};
 use std::sync::Arc;
@@ -97,6 +97,7 @@ pub(crate) struct PaymentTask {
     pub(crate) cell: CellRef,
     pub(crate) id: OrderId,
     pub(crate) shard: Shard,
+    pub(crate) correlation: CorrelationId,
     pub(crate) signal: Signal,
 }
 
@@ -110,7 +111,14 @@ impl PaymentTask {
         self.cell.node.faults.pass(Point::PaymentGatewayCourse, Some(self.id));
         let order = match order {
             Some(order) => order,
-            None => self.read(|reads, id| reads.known_order(id)).await?.ok_or(GivenUp)?,
+            None => match self.read(|reads, id| reads.known_order(id)).await? {
+                Some(order) => order,
+                // Its copy has been deleted; what was paid is given back all the same.
+                None => {
+                    let row = self.read(|reads, id| reads.payment(id)).await?.ok_or(GivenUp)?;
+                    Arc::new(row.order_of_row(self.shard, self.correlation))
+                }
+            },
         };
         match goal {
             Goal::Undo => self.undo(&order).await,
