@@ -70,12 +70,14 @@ pub enum DeadLetterState {
     Done,
     /// What another team's role said was accepted.
     Accepted,
+    /// Nothing was left to do: its order was cancelled, or the answer came after all.
+    Superseded,
 }
 
 impl DeadLetterState {
     /// All.
-    pub const ALL: [Self; 7] =
-        [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done, Self::Accepted];
+    pub const ALL: [Self; 8] =
+        [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done, Self::Accepted, Self::Superseded];
 
     /// The name on the wire and in the database.
     #[must_use]
@@ -88,6 +90,7 @@ impl DeadLetterState {
             Self::Discarded => "DISCARDED",
             Self::Done => "DONE",
             Self::Accepted => "ACCEPTED",
+            Self::Superseded => "SUPERSEDED",
         }
     }
 

@@ -4,7 +4,7 @@ use crate::support::{LIMIT, World1, line, new_order, put_product, run, settled, 
 use ordermill::actors::{Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::DeadLetterFilter;
-use ordermill::domain::{Contact, DeadLetter, DeadLetterKind, DeadLetterState, NoticeStatus, OrderStatus, Text};
+use ordermill::domain::{CancelledBy, Contact, DeadLetter, DeadLetterKind, DeadLetterState, NoticeStatus, OrderStatus, Text};
 use ordermill::providers::sandbox::Party;
 use ordermill::saga::Shipment;
 
@@ -43,6 +43,34 @@ fn a_payment_that_fails_past_its_retries_parks_and_is_tried_again() {
             act(handle, &letter, DeadLetterAction::Reprocess).await.unwrap();
             settled(handle, order, OrderStatus::Confirmed).await;
             assert!(matches!(act(handle, &letter, DeadLetterAction::Reprocess).await, Err(DeadLetterError::Closed)));
+        });
+    }
+}
+
+/// By its customer, or by its deadline: what failed is undone, and nothing is left to do about it.
+#[test]
+fn the_letter_of_an_order_that_is_cancelled_meanwhile_is_closed_and_says_why() {
+    for is_by_customer in [true, false] {
+        run(move || async move {
+            let mut world = World1::new(6);
+            world.settings.deadlines.payment_ms = 120_000;
+            let node = world.start().await;
+            let handle = node.handle();
+            put_product(handle, 1, 1005, 10).await;
+            let order = handle.place(new_order(vec![line(1, 1, 1005)]), None, LIMIT).await.unwrap().order.id;
+            let letter = open_letter(handle, DeadLetterKind::Step).await;
+            if is_by_customer {
+                handle.command(order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+            }
+            settled(handle, order, OrderStatus::Cancelled).await;
+            let closed = handle.reads().letter(letter.id).await.unwrap().unwrap();
+            assert_eq!((closed.state, closed.step), (DeadLetterState::Superseded, letter.step.clone()), "what it told stays");
+            let audit = handle.reads().audit(letter.id.0.to_string()).await.unwrap();
+            let why = audit[0].note.as_deref().unwrap_or_default();
+            let by = if is_by_customer { "cancelled-by-customer" } else { "payment-deadline" };
+            assert!(audit.len() == 1 && audit[0].by == "ordermill" && why.contains(by), "{audit:?}");
+            let late = act(handle, &letter, DeadLetterAction::Reprocess).await;
+            assert!(matches!(late, Err(DeadLetterError::Closed)), "{late:?}");
         });
     }
 }

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a letter that was closed is opened by the same trouble again", |f| Box::pin(opened_again(f))),
     ("a letter's origin is replaced, open or closed, and nothing else of it", |f| Box::pin(marked(f))),
     ("an open letter is closed once, with its audit entry", |f| Box::pin(closed(f))),
+    ("a letter that is superseded closes the open one, and a person's word goes above it", |f| Box::pin(superseded(f))),
     ("letters are listed newest first and filtered", |f| Box::pin(listed(f))),
     ("pages of letters are stable while new ones arrive", |f| Box::pin(paged(f))),
     ("a page of letters looks at so many at most, and says where to go on", |f| Box::pin(bounded(f))),
@@ -44,6 +45,25 @@ async fn added_twice(f: &mut Fixture) {
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].id, all[0].state), (first.id, DeadLetterState::Open));
     assert_eq!((all[0].tries, all[0].created_at), (6, at(5)), "it tells the newest and keeps its place in the list");
+}
+
+async fn superseded(f: &mut Fixture) {
+    let order = order(1);
+    let first = letter(&order, 1, "timeout", 5);
+    let mut gone = letter(&order, 1, "superseded", 9);
+    (gone.state, gone.closed_at) = (DeadLetterState::Superseded, Some(at(9)));
+    f.commit(vec![place(&order), Write::AddLetter(gone.clone())]).await;
+    assert_eq!(f.reads.letter(first.id).await.unwrap(), None, "there is nothing to close");
+    f.write(Write::AddLetter(first.clone())).await;
+    f.write(save(&order, OrderStatus::Pending, vec![], vec![gone.clone()])).await;
+    let closed = DeadLetter { state: DeadLetterState::Superseded, closed_at: Some(at(9)), ..first.clone() };
+    assert_eq!(f.reads.letter(first.id).await.unwrap(), Some(closed), "it tells what it told");
+    assert_eq!(f.write(close(first.id, DeadLetterState::Done)).await, (Outcome::Done, vec![]));
+    f.write(save(&order, OrderStatus::Pending, vec![], vec![gone])).await;
+    assert_eq!(f.reads.letter(first.id).await.unwrap().map(|letter| letter.state), Some(DeadLetterState::Done));
+    let audit = f.reads.audit(first.id.0.to_string()).await.unwrap();
+    let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.by.as_str(), entry.note.as_deref())).collect();
+    assert_eq!(told, [("SUPERSEDED", "ordermill", Some("it failed")), ("DONE", "ann", Some("called them"))]);
 }
 
 fn close(id: DeadLetterId, state: DeadLetterState) -> Write {

@@ -5,7 +5,7 @@ use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{Outcome, Write};
+use crate::db::{DeadLetterFilter, Outcome, Write};
 use crate::domain::{Channel, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, Role, Shard, Text};
 use crate::saga::by_hand::{Done, Undo};
 use crate::saga::dispute::Dispute;
@@ -83,6 +83,9 @@ impl NodeHandle {
         if letter.kind == DeadLetterKind::Notice && action == DeadLetterAction::Reprocess {
             self.retry_notice(&letter);
         }
+        if action == DeadLetterAction::Compensate {
+            self.supersede_others(&letter, limit).await;
+        }
         Ok(())
     }
 
@@ -98,6 +101,24 @@ impl NodeHandle {
             // The row that could not be stored still cannot: then the order alone is told.
             Err(DeadLetterError::FailedAgain(_)) if letter.step.as_str() == park::STORE => Ok(()),
             booked => booked,
+        }
+    }
+
+    /// The order is being undone, so nobody has to judge any more what another team said. One that is left open here does no harm.
+    async fn supersede_others(&self, compensated: &DeadLetter, limit: Duration) {
+        let filter = DeadLetterFilter {
+            state: Some(DeadLetterState::Open),
+            kind: Some(DeadLetterKind::Step),
+            order: compensated.order,
+            limit: 100,
+            ..DeadLetterFilter::default()
+        };
+        let Ok(page) = self.node.reads.letters(filter).await else { return };
+        let disputes = page.rows.into_iter().filter(|letter| Dispute::of_cause(letter.cause.as_str()).is_some());
+        for letter in disputes.filter(|letter| letter.id != compensated.id) {
+            let note = Some(Text::lossy("the order was compensated: nothing is left to do here"));
+            let (state, by) = (DeadLetterState::Superseded, Text::lossy("ordermill"));
+            drop(self.write(Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() }, limit).await);
         }
     }
 
@@ -142,13 +163,21 @@ fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCom
 fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option<OrderCommand>, DeadLetterError> {
     if let (park::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {
-            DeadLetterAction::Skip | DeadLetterAction::Done | DeadLetterAction::Overrule => {
+            DeadLetterAction::Done | DeadLetterAction::Overrule => {
                 Ok(Some(OrderCommand::DoneByHand(Done { role: undo.role(), ..Done::of(letter) })))
             }
-            DeadLetterAction::Reprocess | DeadLetterAction::Compensate | DeadLetterAction::Discard | DeadLetterAction::Accept => {
+            // To pass over it would book it as undone, and nobody would have said so.
+            DeadLetterAction::Reprocess
+            | DeadLetterAction::Skip
+            | DeadLetterAction::Compensate
+            | DeadLetterAction::Discard
+            | DeadLetterAction::Accept => {
                 Err(DeadLetterError::NotApplicable("another team undoes it: close the letter as done when that is so"))
             }
         };
+    }
+    if is_of_strays(letter) && action == DeadLetterAction::Skip {
+        return Err(DeadLetterError::NotApplicable("money is with the provider: reprocess gives it back, done says that it is given back"));
     }
     let dispute = Dispute::of_cause(letter.cause.as_str());
     match (letter.kind, action) {

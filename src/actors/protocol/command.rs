@@ -59,6 +59,16 @@ pub(crate) enum OrderCommand {
     },
 }
 
+impl OrderCommand {
+    /// Whether a person has decided so about a letter.
+    pub(crate) fn is_decision(&self) -> bool {
+        match self {
+            Self::Compensate | Self::Unpark | Self::DoneByHand(_) | Self::Accept(_) => true,
+            Self::Cancel(_) | Self::Ship(_) | Self::Hear(_) | Self::Park { .. } => false,
+        }
+    }
+}
+
 /// What parks an order: a step of `role` failed past its policy.
 pub(crate) fn park_command(role: Role, step: &'static str, cause: &str, detail: &str, tries: u32) -> OrderCommand {
     OrderCommand::Park { step, cause: Text::lossy(cause), detail: Text::lossy(detail), tries, role }

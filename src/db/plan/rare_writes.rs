@@ -30,8 +30,14 @@ impl<'a> RareWrites<'a> {
         Self { stored, stored_positions, ..Self::default() }
     }
 
-    /// A failure that comes again opens its letter again; an open one keeps its place in the list.
+    /// A failure that comes again opens its letter again; an open one keeps its place in the list. One that is superseded closes what
+    /// is open and adds nothing.
     pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
+        if letter.state == DeadLetterState::Superseded {
+            let (by, why, at) = (Text::lossy("ordermill"), Text::lossy(letter.detail.as_str()), letter.closed_at);
+            self.close_letter(letter.id, letter.state, &by, Some(&why), at.unwrap_or(letter.created_at));
+            return;
+        }
         let known = self.stored.get(&letter.id).filter(|known| known.state == DeadLetterState::Open);
         let created_at = known.map_or(letter.created_at, |known| known.created_at);
         self.stored.insert(letter.id, StoredLetter { state: letter.state, created_at });
@@ -47,6 +53,7 @@ impl<'a> RareWrites<'a> {
         }
     }
 
+    /// What a person decided counts also where its letter was superseded meanwhile, by that very decision perhaps.
     pub(super) fn close_letter(
         &mut self,
         id: DeadLetterId,
@@ -55,7 +62,10 @@ impl<'a> RareWrites<'a> {
         note: Option<&Text<200>>,
         at: Timestamp,
     ) -> Outcome {
-        let Some(known) = self.stored.get_mut(&id).filter(|known| known.state == DeadLetterState::Open) else { return Outcome::Missing };
+        let is_closable = |known: DeadLetterState| {
+            known == DeadLetterState::Open || (known == DeadLetterState::Superseded && state != DeadLetterState::Superseded)
+        };
+        let Some(known) = self.stored.get_mut(&id).filter(|known| is_closable(known.state)) else { return Outcome::Missing };
         known.state = state;
         match self.letters.get_mut(&id) {
             Some(letter) => (letter.state, letter.closed_at) = (state, Some(at)),

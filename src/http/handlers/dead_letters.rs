@@ -41,7 +41,7 @@ const PAGE: u32 = 200;
 /// A request looks at so many letters at most, so with a filter a page may hold fewer than `limit`, or none, and more follow: go on
 /// with `nextCursor` until there is none.
 #[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", params(
-        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE or ACCEPTED"),
+        ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED or SUPERSEDED"),
         ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
         ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),

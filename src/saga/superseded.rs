@@ -1,0 +1,61 @@
+//! Letters about steps that nobody needs to look at any more: the order was cancelled, or the answer has come after all. Pure.
+
+use super::dispute::{Dispute, is_disputed};
+use super::park::{EXTERNAL, Effects, SHIPPED_UNPAID};
+use super::undo::Undo;
+use super::{Record, awaited, status, table};
+use crate::domain::{CancelledBy, DeadLetter, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
+
+/// The number of letters about a role's own step, and of those about goods that left unpaid.
+const STEP: u32 = 0;
+const UNPAID: u32 = 1;
+
+/// What letters about steps of the order may be open, as its record tells it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Letters {
+    open: Vec<u32>,
+    is_cancelled: bool,
+}
+
+impl Letters {
+    /// Those of this record.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let mut open: Vec<u32> = match record.parked.as_ref().map(|cause| cause.as_str()) {
+            None => Vec::new(),
+            Some(EXTERNAL) => Undo::ALL.map(Undo::number).to_vec(),
+            Some(awaited::OVERDUE) => awaited::NUMBERS.to_vec(),
+            Some(SHIPPED_UNPAID) => vec![UNPAID],
+            Some(cause) => vec![Dispute::of_cause(cause).map_or(STEP, Dispute::number)],
+        };
+        open.extend(Dispute::ALL.into_iter().filter(|dispute| is_disputed(record, *dispute)).map(Dispute::number));
+        Self { open, is_cancelled: record.facts.cancel.is_some() }
+    }
+
+    /// Closes those that were open before and are about nothing any more. Not for what a person decided: that closes its letter itself.
+    pub fn look(&self, order: &Order, record: &Record, now: Timestamp, effects: &mut Effects) {
+        let still = Self::of(record);
+        let why = match record.facts.cancel {
+            Some((by, _)) if !self.is_cancelled => cancelled(by),
+            Some(_) | None if table::is_dead(status(&record.facts)) => "the order has ended otherwise: nothing is left to do".to_owned(),
+            Some(_) | None => "the answer has come after all: nothing is left to do".to_owned(),
+        };
+        for number in self.open.iter().filter(|number| !still.open.contains(number)) {
+            let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, *number, Role::Order, "-", now);
+            if effects.letters.iter().all(|told| told.id != letter.id) {
+                effects.letters.push(close(letter, &why, now));
+                effects.changed = true;
+            }
+        }
+    }
+}
+
+fn cancelled(by: CancelledBy) -> String {
+    format!("the order was cancelled ({}), and what was done is undone: nothing is left to do here", by.name())
+}
+
+/// A letter that closes the open one of its id, if there is one, and tells why.
+pub(super) fn close(letter: DeadLetter, why: &str, now: Timestamp) -> DeadLetter {
+    let letter = letter.because("superseded", why, 0);
+    DeadLetter { state: DeadLetterState::Superseded, closed_at: Some(now), ..letter }
+}
