@@ -101,7 +101,7 @@ fn bodies() -> Vec<EventBody> {
     ]
 }
 
-fn records() -> [(&'static str, Record); 6] {
+fn records() -> [(&'static str, Record); 7] {
     let notice = |kind, sent| NoticeFact { kind, channel: Channel::Email, sent, at: at(9) };
     let full = Facts {
         stock: Some((StockFact::Reserved(held()), at(1))),
@@ -131,7 +131,9 @@ fn records() -> [(&'static str, Record); 6] {
         contradictions: 0x0001_0040,
         released_early: Some(at(15)),
         awaited_since: Some(at(16)),
+        foreign_money: None,
     };
+    let foreign = ExternalRecord { foreign_money: Some((money(1234), text("USD"))), ..external.clone() };
     let history = vec![HistoryEntry::new(OrderStatus::Cancelled, EventKind::NotificationFailed, at(10))];
     [
         ("record empty", Record::default()),
@@ -142,6 +144,7 @@ fn records() -> [(&'static str, Record); 6] {
             Record { facts: failed.clone(), history: Vec::new(), parked: None, external: Some(Box::new(external.clone())) },
         ),
         ("record unpaid", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: None }),
+        ("record unpaid foreign", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: Some(Box::new(foreign)) }),
         ("record unpaid external", Record { facts: unpaid, history: Vec::new(), parked: None, external: Some(Box::new(external)) }),
     ]
 }
@@ -194,8 +197,8 @@ fn events_keep_their_stored_form() {
 #[test]
 fn what_is_no_stored_form_is_refused() {
     let mut newer = codec::encode_record(&Record::default()).unwrap();
-    newer[0] = 4;
-    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 4 is not known to this version");
+    newer[0] = 5;
+    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 5 is not known to this version");
     assert!(codec::decode_record(&[]).is_err());
     assert!(codec::decode_record(&[1, 7, 7]).is_err());
     let columns = EventColumns { order: order().id, shard: Shard(1), at: at(1) };

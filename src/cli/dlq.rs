@@ -29,7 +29,7 @@ enum DlqCommand {
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED, or `any`
+        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED, SUPERSEDED, or `any`
         #[arg(long, default_value = "OPEN", value_name = "STATE")]
         state: String,
         /// At most so many
@@ -53,7 +53,7 @@ enum DlqCommand {
     Discard(ActArgs),
     /// Say that a person did what had failed (charged, gave back, told the customer …); the order goes on. Needs --note
     Done(DoneArgs),
-    /// Go on with what another team's role said, though it is not what was ordered (amount-mismatch, reservation-mismatch)
+    /// Go on with what another team's role said, though it is not what was ordered (amount-mismatch, currency-mismatch, reservation-mismatch)
     Accept(ActArgs),
 }
 

@@ -58,7 +58,7 @@ pub struct KafkaSettings {
     pub local_time: LocalTime,
     /// Whether other teams' fields may be called `order_id` for `orderId`.
     pub snake_case: bool,
-    /// The currency of payments (ISO 4217): one of another team that names another is a dead letter. Empty: it is not compared.
+    /// The currency of payments (ISO 4217): one of another team that names another parks its order. Empty: it is not compared.
     pub currency: String,
     /// What the names mean that other teams give to their messages.
     pub types: TypeNames,

@@ -3,7 +3,7 @@
 
 use super::write::Answer;
 use crate::domain::{
-    CorrelationId, Event, EventBody, EventKind, Marker, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp,
+    CorrelationId, Event, EventBody, EventKind, Marker, Money, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp,
 };
 use crate::saga::{Facts, HistoryEntry, Record, sale};
 use serde::de::DeserializeOwned;
@@ -16,6 +16,8 @@ const VERSION: u8 = 1;
 const RECORD_VERSION: u8 = 2;
 /// The version of a record with the reason that an unpaid order's end was told with, behind what version 2 holds.
 const UNPAID_END_VERSION: u8 = 3;
+/// The version of a record with what was paid in another currency, behind what version 3 holds, if that is there.
+const FOREIGN_MONEY_VERSION: u8 = 4;
 /// In place of an `OrderCreated` event's data: what it says is the order's own row, so nothing is stored twice.
 const SEE_ORDER: [u8; 1] = [0];
 
@@ -79,6 +81,11 @@ pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
 /// # Errors
 /// See [`encode`].
 pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    if let Some(money) = record.external.as_ref().and_then(|kept| kept.foreign_money.as_ref()) {
+        let mut blob = Vec::with_capacity(192);
+        blob.push(FOREIGN_MONEY_VERSION);
+        return Ok(postcard::to_extend(&(record, &record.facts.unpaid_end, money), blob)?);
+    }
     if let Some(reason) = &record.facts.unpaid_end {
         let mut blob = Vec::with_capacity(192);
         blob.push(UNPAID_END_VERSION);
@@ -119,6 +126,12 @@ pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
     if let Some((&UNPAID_END_VERSION, rest)) = blob.split_first() {
         let (mut record, reason): (Record, Text<200>) = postcard::from_bytes(rest)?;
         record.facts.unpaid_end = Some(reason);
+        return Ok(record);
+    }
+    if let Some((&FOREIGN_MONEY_VERSION, rest)) = blob.split_first() {
+        let (mut record, reason, money): (Record, Option<Text<200>>, (Money, Text<20>)) = postcard::from_bytes(rest)?;
+        record.facts.unpaid_end = reason;
+        record.external.get_or_insert_default().foreign_money = Some(money);
         return Ok(record);
     }
     let RecordV1 { facts, history, parked } = decode(blob)?;

@@ -218,6 +218,15 @@ pub enum EventBody {
         /// How often it was tried.
         tries: u32,
     },
+    /// Another team's payment that was not in this node's currency. It never becomes a fact as it is, and is never stored.
+    PaidInOtherCurrency {
+        /// Amount charged, in that currency.
+        amount: Money,
+        /// Which.
+        currency: Text<20>,
+        /// How.
+        method: Text<50>,
+    },
 }
 
 /// An event's name; see [`EventBody`].
@@ -370,7 +379,7 @@ impl EventBody {
             Self::InventoryInsufficient { .. } => EventKind::InventoryInsufficient,
             Self::InventoryReleased { .. } => EventKind::InventoryReleased,
             Self::InventoryShipped { .. } => EventKind::InventoryShipped,
-            Self::PaymentProcessed { .. } => EventKind::PaymentProcessed,
+            Self::PaymentProcessed { .. } | Self::PaidInOtherCurrency { .. } => EventKind::PaymentProcessed,
             Self::PaymentFailed { .. } => EventKind::PaymentFailed,
             Self::PaymentCancelled => EventKind::PaymentCancelled,
             Self::PaymentRefunded { .. } => EventKind::PaymentRefunded,
@@ -447,6 +456,7 @@ impl Event {
             | EventBody::InventoryReleased { .. }
             | EventBody::InventoryShipped { .. }
             | EventBody::PaymentProcessed { .. }
+            | EventBody::PaidInOtherCurrency { .. }
             | EventBody::PaymentFailed { .. }
             | EventBody::PaymentCancelled
             | EventBody::PaymentRefunded { .. }

@@ -128,14 +128,6 @@ pub enum MessageError {
         /// Which kind.
         kind: &'static str,
     },
-    /// A payment in other money than this node's.
-    #[error("currency: the payment is in {told}, and amounts here are in {ours} (kafka.currency); nothing was confirmed")]
-    OtherCurrency {
-        /// What it says.
-        told: Text<20>,
-        /// What it should be.
-        ours: Text<20>,
-    },
     /// A field is missing or is not what it must be.
     #[error("{0}")]
     Field(String),
@@ -143,7 +135,7 @@ pub enum MessageError {
 
 impl MessageError {
     /// All codes.
-    pub const CODES: [&'static str; 11] = [
+    pub const CODES: [&'static str; 10] = [
         "empty-message",
         "message-too-long",
         "not-json",
@@ -154,7 +146,6 @@ impl MessageError {
         "wrong-topic",
         "bad-field",
         "type-conflict",
-        "other-currency",
     ];
 
     /// A short code to group by.
@@ -170,7 +161,6 @@ impl MessageError {
             Self::UnknownVersion { .. } => "unknown-version",
             Self::NoType => "no-type",
             Self::WrongTopic { .. } => "wrong-topic",
-            Self::OtherCurrency { .. } => "other-currency",
             Self::Field(_) => "bad-field",
         }
     }

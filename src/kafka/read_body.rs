@@ -36,8 +36,11 @@ pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record
             from.take(fields, |body: StockMoved, _| Ok(EventBody::InventoryShipped { lines: reserved(&body.items)? }))
         }
         EventKind::PaymentProcessed => from.take(fields, |body: PaymentProcessed<'static>, _| {
-            in_our_currency(body.currency.as_deref(), &reading.currency)?;
-            Ok(EventBody::PaymentProcessed { amount: body.amount.0, method: text("paymentMethod", &body.payment_method)? })
+            let (amount, method) = (body.amount.0, text("paymentMethod", &body.payment_method)?);
+            Ok(match other_currency(body.currency.as_deref(), &reading.currency) {
+                Some(currency) => EventBody::PaidInOtherCurrency { amount, currency, method },
+                None => EventBody::PaymentProcessed { amount, method },
+            })
         }),
         EventKind::PaymentFailed => from.take(with_reason(fields), |body: PaymentFailed<'static>, _| {
             Ok(EventBody::PaymentFailed { reason: reason(&body.reason, "payment failed") })
@@ -77,14 +80,10 @@ pub(super) fn event(kind: EventKind, fields: Map<String, Value>, record: &Record
     }
 }
 
-/// An amount of other money than ours is no answer to what was ordered.
-fn in_our_currency(told: Option<&str>, ours: &str) -> Result<(), MessageError> {
-    match told.map(str::trim) {
-        Some(told) if !ours.is_empty() && !told.eq_ignore_ascii_case(ours) => {
-            Err(MessageError::OtherCurrency { told: Text::lossy(told), ours: Text::lossy(ours) })
-        }
-        Some(_) | None => Ok(()),
-    }
+/// The currency that is told, where it is not ours.
+fn other_currency(told: Option<&str>, ours: &str) -> Option<Text<20>> {
+    let told = told.map(str::trim).filter(|told| !told.is_empty())?;
+    (!ours.is_empty() && !told.eq_ignore_ascii_case(ours)).then(|| Text::lossy(told))
 }
 
 struct From<'a> {

@@ -52,6 +52,16 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
             },
             out,
         ),
+        EventBody::PaidInOtherCurrency { amount, currency, method } => put(
+            event,
+            PaymentProcessed {
+                payment_id: event.payment().0.into(),
+                amount: Amount(*amount),
+                payment_method: words(method),
+                currency: Some(words(currency)),
+            },
+            out,
+        ),
         EventBody::PaymentFailed { reason } => {
             put(event, PaymentFailed { payment_id: event.payment().0.into(), reason: words(reason) }, out)
         }
@@ -115,7 +125,8 @@ fn accepted(answer: &EventBody) -> AnswerAccepted<'_> {
         | EventBody::NotificationSent { .. }
         | EventBody::NotificationFailed { .. }
         | EventBody::AnswerAccepted { .. }
-        | EventBody::StepParked { .. } => {}
+        | EventBody::StepParked { .. }
+        | EventBody::PaidInOtherCurrency { .. } => {}
     }
     accepted
 }

@@ -15,6 +15,9 @@ pub(super) const PAYMENT_ANSWER: &str = "payment-answer";
 /// The step of a letter about a notice.
 pub(super) const NOTICE_ANSWER: &str = "notice-answer";
 
+/// The numbers of such letters, beside those of other letters about steps.
+pub(super) const NUMBERS: [u32; 4] = [12, 13, 14, 15];
+
 /// An answer that another team's role owes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Awaited {
@@ -28,7 +31,7 @@ pub struct Awaited {
 /// something as well: that is asked for first, for nobody asks while the order is parked.
 #[must_use]
 pub fn awaited(order: &Order, record: &Record, external_roles: Roles, deadlines: policy::Deadlines) -> Option<Awaited> {
-    if external_roles.is_empty() || policy::deadline(&record.facts, deadlines).is_some() {
+    if external_roles.is_empty() || policy::deadline(record, deadlines).is_some() {
         return None;
     }
     let debts = owed(&record.facts, order.channels());
@@ -80,7 +83,7 @@ pub fn is_overdue(record: &Record) -> bool {
     is_parked_for(record, OVERDUE)
 }
 
-/// The answer has come after all, or something else has ended the wait: the order goes on. Its letter stays, and tells of it.
+/// The answer has come after all, or something else has ended the wait: the order goes on. Its letter is superseded.
 pub fn look(before: &Facts, record: &mut Record, effects: &mut Effects) {
     if is_overdue(record) && *before != record.facts {
         record.parked = None;

@@ -9,11 +9,13 @@ pub enum Dispute {
     Amount,
     /// A reservation of other lines than were ordered.
     Reservation,
+    /// A payment in another currency than ours.
+    Currency,
 }
 
 impl Dispute {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Amount, Self::Reservation];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Amount, Self::Reservation, Self::Currency];
 
     /// The letter's cause.
     #[must_use]
@@ -21,6 +23,7 @@ impl Dispute {
         match self {
             Self::Amount => "amount-mismatch",
             Self::Reservation => "reservation-mismatch",
+            Self::Currency => "currency-mismatch",
         }
     }
 
@@ -35,6 +38,7 @@ impl Dispute {
         match self {
             Self::Amount => 10,
             Self::Reservation => 11,
+            Self::Currency => 17,
         }
     }
 }
@@ -42,10 +46,15 @@ impl Dispute {
 /// The first dispute that waits for a person.
 #[must_use]
 pub fn dispute(record: &Record) -> Option<Dispute> {
-    let kept = record.external.as_deref()?;
-    let is_open = |dispute: &Dispute| match dispute {
-        Dispute::Amount => kept.payment.is_some(),
+    Dispute::ALL.into_iter().find(|dispute| is_disputed(record, *dispute))
+}
+
+/// Whether this dispute waits for a person.
+#[must_use]
+pub fn is_disputed(record: &Record, dispute: Dispute) -> bool {
+    record.external.as_deref().is_some_and(|kept| match dispute {
+        Dispute::Amount => kept.payment.is_some() && kept.foreign_money.is_none(),
+        Dispute::Currency => kept.payment.is_some() && kept.foreign_money.is_some(),
         Dispute::Reservation => kept.stock.is_some(),
-    };
-    Dispute::ALL.into_iter().find(is_open)
+    })
 }

@@ -6,8 +6,8 @@
 use super::park::{EXTERNAL, is_parked_for};
 use super::undo::Undo;
 use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, owed, status, step, table};
-use crate::domain::{DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
-use crate::saga::dispute::{Dispute, dispute};
+use crate::domain::{DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Money, Order, ReservedLine, Role, Roles, Text, Timestamp};
+use crate::saga::dispute::{Dispute, dispute, is_disputed};
 use crate::saga::park::Effects;
 
 /// The cause of letters about answers that contradict what was recorded.
@@ -48,7 +48,10 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
     let at = event.at.max(order.created_at).min(now.max(order.created_at));
     match judge(order, record, &event.body) {
         Judgement::Known => {}
-        Judgement::Fact => accept(order, record, fact(&event.body), at, now, effects),
+        Judgement::Fact => {
+            let body = fact(order, record, &event.body);
+            accept(order, record, body, at, now, effects);
+        }
         Judgement::Early => {
             record.external.get_or_insert_default().released_early = Some(at);
             effects.changed = true;
@@ -58,6 +61,10 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
             match &event.body {
                 EventBody::InventoryReserved { lines } => kept.stock = Some((lines.clone(), at)),
                 EventBody::PaymentProcessed { amount, method } => kept.payment = Some((*amount, method.clone(), at)),
+                EventBody::PaidInOtherCurrency { amount, currency, method } => {
+                    kept.payment = Some((order.total, method.clone(), at));
+                    kept.foreign_money = Some((*amount, currency.clone()));
+                }
                 EventBody::OrderCreated(_)
                 | EventBody::InventoryInsufficient { .. }
                 | EventBody::InventoryReleased { .. }
@@ -82,9 +89,30 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
     }
 }
 
-/// An answer as a fact. What another team says that it has given back proves nothing of what it held.
-fn fact(body: &EventBody) -> EventBody {
-    if body.kind() == EventKind::InventoryReleased { EventBody::InventoryReleased { lines: Vec::new() } } else { body.clone() }
+/// An answer as a fact. What another team says that it has given back proves nothing of what it held; facts are in our currency, and
+/// what was paid in another one stands for the order's total.
+fn fact(order: &Order, record: &mut Record, body: &EventBody) -> EventBody {
+    if let EventBody::PaidInOtherCurrency { amount, currency, method } = body {
+        record.external.get_or_insert_default().foreign_money = Some((*amount, currency.clone()));
+        return EventBody::PaymentProcessed { amount: order.total, method: method.clone() };
+    }
+    if body.kind() == EventKind::InventoryReleased {
+        return EventBody::InventoryReleased { lines: Vec::new() };
+    }
+    if body.kind() == EventKind::PaymentRefunded && foreign_money(record).is_some() {
+        return EventBody::PaymentRefunded { amount: step::paid(order, &record.facts) };
+    }
+    body.clone()
+}
+
+/// What was paid, where it was not in our currency.
+fn foreign_money(record: &Record) -> Option<&(Money, Text<20>)> {
+    record.external.as_deref()?.foreign_money.as_ref()
+}
+
+/// What was paid, as that team said it.
+pub(super) fn paid_as_told(order: &Order, record: &Record) -> String {
+    foreign_money(record).map_or_else(|| step::paid(order, &record.facts).to_string(), |(amount, currency)| format!("{amount} {currency}"))
 }
 
 /// The answer becomes a fact, and our roles are told before what follows from it.
@@ -135,6 +163,8 @@ fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {
         EventBody::InventoryShipped { .. } if !facts.is_reserved() => contradicts("the order, for which nothing is known to be held"),
         EventBody::InventoryShipped { .. } if table::is_dead(status(facts)) => contradicts("the order, which is being undone"),
         EventBody::InventoryShipped { .. } => Judgement::Fact,
+        EventBody::PaidInOtherCurrency { amount, currency, .. } => paid_in_other_currency(facts, kept, (*amount, currency)),
+        EventBody::PaymentProcessed { .. } if kept.foreign_money.is_some() => paid_otherwise(facts, kept),
         EventBody::PaymentProcessed { amount, .. } => match (&facts.payment, &kept.payment) {
             (Some((PaymentFact::Paid { amount: paid, .. }, _)), _) | (None, Some((paid, ..))) if paid == amount => Judgement::Known,
             (None, None) if *amount == order.total || table::is_dead(status(facts)) => Judgement::Fact,
@@ -152,13 +182,7 @@ fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {
             Some((PaymentFact::Paid { .. } | PaymentFact::Failed { .. }, _)) | None => paid_otherwise(facts, kept),
         },
         EventBody::PaymentRefunded { .. } if facts.refunded.is_some() => Judgement::Known,
-        EventBody::PaymentRefunded { amount } => match &facts.payment {
-            Some((PaymentFact::Paid { amount: paid, .. }, _)) if paid == amount && table::is_dead(status(facts)) => Judgement::Fact,
-            None if facts.cancel.is_some() && kept.payment.is_none() => Judgement::Fact,
-            Some(_) => paid_otherwise(facts, kept),
-            None if kept.payment.is_some() => paid_otherwise(facts, kept),
-            None => contradicts("the order, which was not paid"),
-        },
+        EventBody::PaymentRefunded { amount } => refunded(facts, kept, *amount),
         EventBody::NotificationSent { kind, channel } | EventBody::NotificationFailed { kind, channel, last: true, .. } => {
             let is_sent = body.kind() == EventKind::NotificationSent;
             match facts.notices.iter().find(|notice| (notice.kind, notice.channel) == (*kind, *channel)) {
@@ -177,6 +201,31 @@ fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {
         | EventBody::OrderShipped { .. }
         | EventBody::AnswerAccepted { .. }
         | EventBody::StepParked { .. } => Judgement::Known,
+    }
+}
+
+fn paid_in_other_currency(facts: &Facts, kept: &ExternalRecord, (amount, currency): (Money, &Text<20>)) -> Judgement {
+    match (&facts.payment, &kept.payment, &kept.foreign_money) {
+        (Some((PaymentFact::Paid { .. }, _)), _, Some(known)) | (None, Some(_), Some(known)) if *known == (amount, currency.clone()) => {
+            Judgement::Known
+        }
+        (None, None, _) if table::is_dead(status(facts)) => Judgement::Fact,
+        (None, None, _) => Judgement::Disputed(Dispute::Currency),
+        (Some(_), ..) | (None, Some(_), _) => paid_otherwise(facts, kept),
+    }
+}
+
+fn refunded(facts: &Facts, kept: &ExternalRecord, amount: Money) -> Judgement {
+    match &facts.payment {
+        Some((PaymentFact::Paid { amount: paid, .. }, _))
+            if kept.foreign_money.as_ref().map_or(*paid, |(told, _)| *told) == amount && table::is_dead(status(facts)) =>
+        {
+            Judgement::Fact
+        }
+        None if facts.cancel.is_some() && kept.payment.is_none() => Judgement::Fact,
+        Some(_) => paid_otherwise(facts, kept),
+        None if kept.payment.is_some() => paid_otherwise(facts, kept),
+        None => contradicts("the order, which was not paid"),
     }
 }
 
@@ -200,6 +249,9 @@ fn contradicts(what: &str) -> Judgement {
 
 /// Contradicts what is known of the payment.
 fn paid_otherwise(facts: &Facts, kept: &ExternalRecord) -> Judgement {
+    if let (Some((amount, currency)), None | Some((PaymentFact::Paid { .. }, _))) = (&kept.foreign_money, &facts.payment) {
+        return Judgement::Contradicts(format!("PaymentProcessed of {amount} {currency}"));
+    }
     Judgement::Contradicts(match (&facts.payment, &kept.payment) {
         (Some((PaymentFact::Paid { amount, .. }, _)), _) | (None, Some((amount, ..))) => format!("PaymentProcessed of {amount}"),
         (Some((PaymentFact::Failed { reason }, _)), _) => format!("PaymentFailed ({reason})"),
@@ -213,6 +265,7 @@ fn said(body: &EventBody) -> String {
     let name = body.kind().name();
     match body {
         EventBody::PaymentProcessed { amount, .. } | EventBody::PaymentRefunded { amount } => format!("{name} of {amount}"),
+        EventBody::PaidInOtherCurrency { amount, currency, .. } => format!("{name} of {amount} {currency}"),
         EventBody::PaymentFailed { reason } => format!("{name} ({reason})"),
         EventBody::InventoryReserved { lines } => format!("{name} of {}", listed(lines)),
         EventBody::NotificationSent { kind, channel } | EventBody::NotificationFailed { kind, channel, .. } => {
@@ -265,6 +318,15 @@ fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Times
             let detail = format!("another team's payment role has taken {paid}, but the order's total is {}", order.total);
             (Role::Payment, "payment", detail)
         }
+        Dispute::Currency => {
+            let paid = paid_as_told(order, record);
+            let detail = format!(
+                "another team's payment role has taken {paid}, but amounts here are in another currency (kafka.currency), and the \
+                                  order's total is {}",
+                order.total
+            );
+            (Role::Payment, "payment", detail)
+        }
         Dispute::Reservation => {
             let ordered: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
             let held = kept.stock.as_ref().map(|(lines, _)| listed(lines)).unwrap_or_default();
@@ -282,11 +344,12 @@ fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Times
 
 /// A person accepts what is disputed: it is a fact now. Nothing happens if that was settled before.
 pub fn settle(order: &Order, record: &mut Record, settled: Dispute, now: Timestamp, effects: &mut Effects) {
-    if let Some(kept) = record.external.as_deref_mut() {
+    if is_disputed(record, settled)
+        && let Some(kept) = record.external.as_deref_mut()
+    {
         match settled {
-            Dispute::Amount if kept.payment.is_some() => kept.payment_accepted = Some(now),
-            Dispute::Reservation if kept.stock.is_some() => kept.stock_accepted = Some(now),
-            Dispute::Amount | Dispute::Reservation => {}
+            Dispute::Amount | Dispute::Currency => kept.payment_accepted = Some(now),
+            Dispute::Reservation => kept.stock_accepted = Some(now),
         }
     }
     take_over(order, record, settled, now, effects);
@@ -294,9 +357,14 @@ pub fn settle(order: &Order, record: &mut Record, settled: Dispute, now: Timesta
 
 /// Makes a fact of what is disputed.
 fn take_over(order: &Order, record: &mut Record, settled: Dispute, now: Timestamp, effects: &mut Effects) {
+    if !is_disputed(record, settled) {
+        return;
+    }
     let Some(kept) = record.external.as_deref_mut() else { return };
     let said = match settled {
-        Dispute::Amount => kept.payment.take().map(|(amount, method, at)| (EventBody::PaymentProcessed { amount, method }, at)),
+        Dispute::Amount | Dispute::Currency => {
+            kept.payment.take().map(|(amount, method, at)| (EventBody::PaymentProcessed { amount, method }, at))
+        }
         Dispute::Reservation => kept.stock.take().map(|(lines, at)| (EventBody::InventoryReserved { lines }, at)),
     };
     let Some((body, at)) = said else { return };

@@ -171,6 +171,10 @@ pub struct ExternalRecord {
     pub released_early: Option<Timestamp>,
     /// Since when an answer is awaited anew, for a person has said so.
     pub awaited_since: Option<Timestamp>,
+    /// What the payment was, where it was not in our currency: there `payment`, and the fact that it may become, is the order's total.
+    /// Stored beside the rest (`db::codec`).
+    #[serde(skip)]
+    pub foreign_money: Option<(Money, Text<20>)>,
 }
 
 impl Record {

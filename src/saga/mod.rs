@@ -18,6 +18,7 @@ pub mod policy;
 pub mod rebalance;
 mod replay;
 pub mod step;
+pub mod superseded;
 pub mod table;
 mod undo;
 

@@ -1,6 +1,6 @@
 //! When to try again and when it is too late.
 
-use super::{Facts, table};
+use super::{Record, table};
 use crate::domain::{CancelledBy, OrderStatus, Timestamp};
 
 /// Doubling delays: `first_ms`, twice that, and so on up to `most_ms`.
@@ -110,10 +110,12 @@ pub struct Deadlines {
 }
 
 /// When the order is ended for want of payment, and for which reason; none while no such deadline is armed. Goods that have left
-/// disarm it.
+/// disarm it, and money that was taken, if only a person says that it is the order's: such an order is not unpaid.
 #[must_use]
-pub fn deadline(facts: &Facts, deadlines: Deadlines) -> Option<(Timestamp, CancelledBy)> {
-    if table::status(facts) != OrderStatus::InventoryReserved || facts.shipment.is_some() {
+pub fn deadline(record: &Record, deadlines: Deadlines) -> Option<(Timestamp, CancelledBy)> {
+    let facts = &record.facts;
+    let is_paid_otherwise = record.external.as_ref().is_some_and(|kept| kept.payment.is_some());
+    if table::status(facts) != OrderStatus::InventoryReserved || facts.shipment.is_some() || is_paid_otherwise {
         return None;
     }
     let (_, reserved_at) = facts.stock.as_ref()?;

@@ -1,5 +1,6 @@
 //! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
 
+use super::superseded;
 use super::table::{Owed, is_dead, owed, reason, status};
 use super::{Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use crate::domain::{
@@ -41,7 +42,7 @@ pub fn placed(order: &Order) -> Record {
 pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
     if let EventBody::StepParked { role, step, cause, detail, tries } = &event.body {
         let letter = step_letter(order, *role, step.as_str(), event.at).because(cause.as_str(), detail.as_str(), *tries);
-        return park_far(order, record, letter, effects);
+        return park_far(order, record, letter, now, effects);
     }
     held_before(order, record, event, now, effects);
     let before = Before::of(&record.facts);
@@ -93,7 +94,8 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
         | EventBody::ShipmentHeld
         | EventBody::OrderShipped { .. }
         | EventBody::AnswerAccepted { .. }
-        | EventBody::StepParked { .. } => false,
+        | EventBody::StepParked { .. }
+        | EventBody::PaidInOtherCurrency { .. } => false,
     };
     if !grown {
         return;
@@ -223,8 +225,8 @@ pub fn step_letter(order: &Order, role: Role, step: &str, now: Timestamp) -> Dea
 }
 
 /// Parks the order for a role elsewhere that has kept the letter, unless what failed is not owed any more. The letter is put here
-/// too: a person may have closed it before this was heard.
-fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, effects: &mut Effects) {
+/// too: a person may have closed it before this was heard. Else the role's letter is closed.
+fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timestamp, effects: &mut Effects) {
     let debts = owed(&record.facts, order.channels());
     let is_owed = match letter.role {
         // A cancel came between: the payment is undone instead.
@@ -235,6 +237,10 @@ fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, effects: &mu
     };
     if is_owed {
         park(record, letter, effects);
+    } else {
+        let why = "what failed is not owed any more: nothing is left to do";
+        effects.letters.push(superseded::close(letter, why, now));
+        effects.changed = true;
     }
 }
 

@@ -141,6 +141,7 @@ impl Log {
             | EventBody::InventoryReleased { .. }
             | EventBody::InventoryShipped { .. }
             | EventBody::PaymentProcessed { .. }
+            | EventBody::PaidInOtherCurrency { .. }
             | EventBody::PaymentFailed { .. }
             | EventBody::PaymentCancelled
             | EventBody::PaymentRefunded { .. }

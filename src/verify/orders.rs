@@ -158,6 +158,12 @@ impl View<'_> {
         {
             return Some(format!("{amount} were paid, its total is {}, and nobody accepted that", stored.order.total));
         }
+        if let Some((amount, currency)) = kept.and_then(|kept| kept.foreign_money.as_ref().filter(|_| kept.payment_accepted.is_none())) {
+            return Some(format!(
+                "{amount} {currency} were paid, its total is {} of another currency, and nobody accepted that",
+                stored.order.total
+            ));
+        }
         let ordered: Vec<ReservedLine> = stored.order.lines.iter().map(ReservedLine::from).collect();
         if let Some((StockFact::Reserved(lines), _)) = &self.facts.stock
             && external.contains(&Role::Inventory)

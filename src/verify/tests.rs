@@ -7,7 +7,7 @@ use crate::db::memory::{Entry, StockRow, Tables};
 use crate::domain::analytics::SINCE;
 use crate::domain::{
     CancelledBy, Channel, Event, EventBody, EventKind, Marker, Metric, NoticeKind, OrderId, OrderStatus, Payment, PaymentStatus, Role,
-    Shard,
+    Shard, Text,
 };
 use crate::saga::{Effects, ExternalRecord, HistoryEntry, PaymentFact, status, step};
 use std::collections::HashSet;
@@ -169,6 +169,20 @@ async fn an_order_that_went_on_with_another_amount_than_its_total_is_found() {
     assert_eq!(found(&rested.world.verify(&options).await), [Check::Answers.name()]);
     pay(Some(at(9)));
     assert_eq!(found(&rested.world.verify(&options).await), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn an_order_that_went_on_with_other_money_is_found() {
+    let rested = rested().await;
+    let options = Options { external: vec![Role::Payment], ..strict() };
+    for (payment_accepted, found_by) in [(None, vec![Check::Answers.name()]), (Some(at(9)), Vec::new())] {
+        rested.world.database.raw(|tables| {
+            let foreign_money = Some((money(1), Text::lossy("USD")));
+            let kept = ExternalRecord { payment_accepted, foreign_money, ..ExternalRecord::default() };
+            tables.orders.get_mut(&rested.confirmed).unwrap().record.external = Some(Box::new(kept));
+        });
+        assert_eq!(found(&rested.world.verify(&options).await), found_by);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, product, put_product, run, settled, stored, until};
-use ordermill::actors::{Command, DeadLetterAction, NodeHandle};
+use ordermill::actors::{Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::db::{DeadLetterFilter, Reads};
 use ordermill::domain::analytics::{Numbers, TOTAL};
 use ordermill::domain::{
@@ -11,6 +11,7 @@ use ordermill::domain::{
 };
 use ordermill::saga::PaymentFact;
 use std::rc::Rc;
+use std::time::Duration;
 
 const OURS: [Role; 4] = [Role::Order, Role::Inventory, Role::Notification, Role::Analytics];
 
@@ -57,13 +58,20 @@ fn a_refund_that_another_team_owes_is_a_letter_that_a_person_closes() {
         let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0);
         assert_eq!((letter.step.as_str(), letter.cause.as_str()), ("refund", "external-role"));
         assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Refunding);
-        let act = |action| {
-            let id = letter.id;
-            node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), None, LIMIT).await })
+        let act = |action, note: Option<&str>| {
+            let (id, note) = (letter.id, note.map(Text::lossy));
+            node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), note, LIMIT).await })
         };
-        assert!(act(DeadLetterAction::Reprocess).await.unwrap().is_err(), "there is nobody to ask again");
-        act(DeadLetterAction::Skip).await.unwrap().unwrap();
+        assert!(act(DeadLetterAction::Reprocess, None).await.unwrap().is_err(), "there is nobody to ask again");
+        let skipped = act(DeadLetterAction::Skip, Some("why not")).await.unwrap();
+        assert!(matches!(skipped, Err(DeadLetterError::NotApplicable(_))), "nobody says that it was given back: {skipped:?}");
+        let unsaid = act(DeadLetterAction::Done, None).await.unwrap();
+        assert!(matches!(unsaid, Err(DeadLetterError::NoNote)), "{unsaid:?}");
+        assert_eq!(stored(&node.handle, id).await.record.facts.refunded, None);
+        act(DeadLetterAction::Done, Some("given back there, no. 17")).await.unwrap().unwrap();
         settled(&node.handle, id, OrderStatus::Cancelled).await;
+        let audit = cluster.world.database.audit(letter.id.0.to_string()).await.unwrap();
+        assert_eq!(audit.last().unwrap().note.as_deref(), Some("given back there, no. 17"));
     });
 }
 
@@ -100,7 +108,8 @@ pub async fn letter(cluster: &Cluster, order: OrderId, step: &str) -> DeadLetter
 
 pub async fn act(node: &Member, letter: &DeadLetter, action: DeadLetterAction) -> bool {
     let id = letter.id;
-    node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), None, LIMIT).await }).await.unwrap().is_ok()
+    let note = Some(Text::lossy("asked that team"));
+    node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), note, LIMIT).await }).await.unwrap().is_ok()
 }
 
 /// An order of 10.00 for which another team has taken `minor`.
@@ -149,21 +158,104 @@ fn a_payment_of_another_amount_is_owed_back_when_a_person_compensates() {
         let refund = letter(&cluster, id, "refund").await;
         assert!(refund.detail.as_str().contains("0.01"), "{}", refund.detail);
         assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Refunding);
-        assert!(act(&node, &refund, DeadLetterAction::Skip).await);
+        assert!(act(&node, &refund, DeadLetterAction::Done).await);
         settled(&node.handle, id, OrderStatus::Cancelled).await;
         cluster.settles().await;
     });
 }
 
+/// Waits until the letter is closed because nothing was left to do, and returns why.
+async fn superseded(cluster: &Cluster, letter: &DeadLetter) -> String {
+    let database = &cluster.world.database;
+    until("its letter is closed", || async { database.letter(letter.id).await.unwrap().unwrap().state != DeadLetterState::Open }).await;
+    assert_eq!(database.letter(letter.id).await.unwrap().unwrap().state, DeadLetterState::Superseded);
+    let audit = database.audit(letter.id.0.to_string()).await.unwrap();
+    audit.last().unwrap().note.clone().unwrap()
+}
+
+/// It is not unpaid: a person decides.
 #[test]
-fn a_deadline_ends_an_order_whose_payment_is_disputed_and_the_money_is_owed_back() {
+fn no_deadline_ends_an_order_whose_payment_is_disputed() {
     run(|| async {
         let (cluster, node) = silent(26, 20_000, 3_600_000).await;
         let (id, mismatch) = paid_otherwise(&cluster, &node, 1).await;
-        let refund = letter(&cluster, id, "refund").await;
-        assert!(act(&node, &refund, DeadLetterAction::Skip).await);
+        let (other, of_other) = paid_otherwise(&cluster, &node, 2).await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        for id in [id, other] {
+            assert_eq!(stored(&node.handle, id).await.status, OrderStatus::InventoryReserved, "it is parked past its deadline");
+        }
+        assert!(act(&node, &mismatch, DeadLetterAction::Accept).await);
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
+        // One that is cancelled needs no judgement any more: the money is owed back.
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        node.ask(move |handle| async move { handle.command(other, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let why = superseded(&cluster, &of_other).await;
+        assert!(why.contains("was cancelled (cancelled-by-customer)"), "{why}");
+        let refund = letter(&cluster, other, "refund").await;
+        assert!(act(&node, &refund, DeadLetterAction::Done).await);
+        settled(&node.handle, other, OrderStatus::Cancelled).await;
+        cluster.settles().await;
+    });
+}
+
+/// A payment in another currency is the order's only if a person says so.
+#[test]
+fn a_payment_in_another_currency_parks_its_order_until_a_person_decides() {
+    run(|| async {
+        let (cluster, node) = silent(30, 20_000, 3_600_000).await;
+        for action in [DeadLetterAction::Accept, DeadLetterAction::Compensate] {
+            let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
+            let order = stored(&node.handle, id).await.order;
+            let said =
+                || EventBody::PaidInOtherCurrency { amount: money(1000), currency: Text::lossy("USD"), method: Text::lossy("theirs") };
+            let say = |body| cluster.say(Event::of(&order, order.created_at.plus_ms(5), body));
+            say(said());
+            say(said());
+            let mismatch = letter(&cluster, id, "payment").await;
+            assert_eq!(mismatch.cause.as_str(), "currency-mismatch");
+            assert!(mismatch.detail.as_str().contains("10.00 USD"), "{}", mismatch.detail);
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            let seen = stored(&node.handle, id).await;
+            assert_eq!((seen.status, seen.record.facts.is_paid()), (OrderStatus::InventoryReserved, false), "past its deadline");
+            assert_eq!(seen.record.parked.unwrap().as_str(), "currency-mismatch");
+            for other in [DeadLetterAction::Reprocess, DeadLetterAction::Skip, DeadLetterAction::Discard] {
+                assert!(!act(&node, &mismatch, other).await, "{other:?} would leave it as it is");
+            }
+            assert!(act(&node, &mismatch, action).await);
+            if action == DeadLetterAction::Accept {
+                settled(&node.handle, id, OrderStatus::Confirmed).await;
+                let facts = stored(&node.handle, id).await.record.facts;
+                assert!(matches!(facts.payment, Some((PaymentFact::Paid { amount, .. }, _)) if amount == order.total), "{facts:?}");
+                say(said());
+            } else {
+                let refund = letter(&cluster, id, "refund").await;
+                assert!(refund.detail.as_str().contains("10.00 USD are owed back"), "{}", refund.detail);
+                say(EventBody::PaymentRefunded { amount: money(1000) });
+                settled(&node.handle, id, OrderStatus::Cancelled).await;
+            }
+        }
+        cluster.settles().await;
+        let filter = DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 10, ..DeadLetterFilter::default() };
+        assert_eq!(cluster.world.database.letters(filter).await.unwrap().rows, [], "it says nothing new");
+    });
+}
+
+/// The topic was not read for longer than an answer may take: the letter goes when the answer is read.
+#[test]
+fn a_letter_about_an_overdue_answer_closes_itself_when_the_answer_comes() {
+    run(|| async {
+        let (cluster, node) = silent(31, 3_600_000, 60_000).await;
+        let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let overdue = letter(&cluster, id, "payment-answer").await;
+        let order = stored(&node.handle, id).await.order;
+        cluster.say(Event::of(&order, order.created_at, EventBody::PaymentCancelled));
+        let why = superseded(&cluster, &overdue).await;
+        assert!(why.contains("nothing is left to do"), "{why}");
         settled(&node.handle, id, OrderStatus::Cancelled).await;
-        assert!(act(&node, &mismatch, DeadLetterAction::Skip).await, "it is settled");
         cluster.settles().await;
     });
 }
@@ -189,7 +281,7 @@ fn a_reservation_of_something_else_is_charged_only_when_a_person_accepts_it() {
             } else {
                 assert!(act(&node, &mismatch, DeadLetterAction::Compensate).await);
                 let release = letter(&cluster, id, "release").await;
-                assert!(act(&node, &release, DeadLetterAction::Skip).await);
+                assert!(act(&node, &release, DeadLetterAction::Done).await);
                 settled(&node.handle, id, OrderStatus::Cancelled).await;
             }
         }
@@ -274,9 +366,9 @@ fn another_teams_payment_is_revenue_and_its_refund_is_taken_off() {
         let filter = || DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 10, ..DeadLetterFilter::default() };
         until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().rows.is_empty() }).await;
         let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0).id;
-        let skip =
-            move |handle: NodeHandle| async move { handle.act(letter, DeadLetterAction::Skip, Text::lossy("ann"), None, LIMIT).await };
-        node.ask(skip).await.unwrap().unwrap();
+        let (action, note) = (DeadLetterAction::Done, Some(Text::lossy("given back")));
+        let done = move |handle: NodeHandle| async move { handle.act(letter, action, Text::lossy("ann"), note, LIMIT).await };
+        node.ask(done).await.unwrap().unwrap();
         settled(&node.handle, id, OrderStatus::Cancelled).await;
         until("one is refunded", || async { totals().await.of(Metric::SalesRefunded) == 1 }).await;
         let numbers = totals().await;

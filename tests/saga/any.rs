@@ -1,7 +1,7 @@
 //! Facts and answers that no run brings about: the table is total all the same, and answers only add.
 
 use super::*;
-use ordermill::saga::{NoticeFact, PaymentFact, StockFact, table};
+use ordermill::saga::{NoticeFact, PaymentFact, Record, StockFact, table};
 
 fn times() -> impl Strategy<Value = Option<Timestamp>> {
     prop::option::of((1i64..100).prop_map(Timestamp))
@@ -84,7 +84,7 @@ proptest! {
         let order = order(both);
         let debts = owed(&facts, order.channels());
         prop_assert_eq!(redrive(&order, &facts).is_empty(), debts.is_nothing(), "what is owed is asked for");
-        let _ = (table::reason(&facts), deadline(&facts, Deadlines { expiry_ms: 5, payment_ms: 5 }));
+        let _ = (table::reason(&facts), deadline(&Record { facts: facts.clone(), ..Record::default() }, Deadlines { expiry_ms: 5, payment_ms: 5 }));
         if table::is_dead(status(&facts)) && debts.is_nothing() {
             prop_assert!(!facts.is_paid() || facts.refunded.is_some(), "a settled dead order keeps no charge");
             prop_assert!(!facts.is_reserved() || facts.released.is_some(), "a settled dead order keeps no stock");

@@ -159,7 +159,7 @@ impl World {
             }
             Action::Expire => {
                 let deadlines = Deadlines { expiry_ms: 1, payment_ms: 2 };
-                if let Some((_, by)) = deadline(&self.record.facts, deadlines) {
+                if let Some((_, by)) = deadline(&self.record, deadlines) {
                     self.cancel(by);
                 }
             }

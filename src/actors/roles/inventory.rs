@@ -43,7 +43,8 @@ impl StockKeeper {
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
             | EventBody::AnswerAccepted { .. }
-            | EventBody::StepParked { .. } => None,
+            | EventBody::StepParked { .. }
+            | EventBody::PaidInOtherCurrency { .. } => None,
         }
     }
 }

@@ -131,7 +131,7 @@ impl Supervisor {
         }
         let live = self.orders.addr(id);
         // A parked order is not driven on: it needs an actor only for what comes, and for its deadline.
-        let has_deadline = policy::deadline(&stored.record.facts, self.cell.node.settings.deadlines).is_some();
+        let has_deadline = policy::deadline(&stored.record, self.cell.node.settings.deadlines).is_some();
         let is_stuck = stored.record.parked.as_ref().is_some_and(|cause| cause.as_str() == RESTART_LIMIT);
         let wanted = (stored.open && (stored.record.parked.is_none() || (has_deadline && !is_stuck)))
             || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));

@@ -93,7 +93,7 @@ impl Tally {
                 self.add(Metric::NoticeTriesFailed, channel.number(), 1);
                 self.add(Metric::NoticesGivenUp, channel.number(), i64::from(*last));
             }
-            EventBody::AnswerAccepted { .. } | EventBody::StepParked { .. } => {}
+            EventBody::AnswerAccepted { .. } | EventBody::StepParked { .. } | EventBody::PaidInOtherCurrency { .. } => {}
         }
     }
 

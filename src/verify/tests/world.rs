@@ -122,7 +122,8 @@ impl World {
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
             | EventBody::AnswerAccepted { .. }
-            | EventBody::StepParked { .. } => {}
+            | EventBody::StepParked { .. }
+            | EventBody::PaidInOtherCurrency { .. } => {}
         }
         if self.patience > 0 {
             self.step(order.id, |order, record, effects| step::answer(order, record, &event, at(4), effects)).await;

@@ -76,7 +76,8 @@ impl Notifier {
             | EventBody::NotificationSent { .. }
             | EventBody::NotificationFailed { .. }
             | EventBody::AnswerAccepted { .. }
-            | EventBody::StepParked { .. } => return,
+            | EventBody::StepParked { .. }
+            | EventBody::PaidInOtherCurrency { .. } => return,
         };
         // It is asked for again after its writes are stored, if it must be.
         if repeat && self.recording.contains_key(&event.order) {

@@ -3,7 +3,7 @@
 //! while nobody looked after the order falls due at once.
 
 use crate::domain::{CancelledBy, Timestamp};
-use crate::saga::Facts;
+use crate::saga::Record;
 use crate::saga::policy::{Deadlines, deadline};
 
 /// An order's deadline.
@@ -18,8 +18,8 @@ impl Due {
 
     /// When the order is ended for want of payment, in milliseconds of the steady clock, and for which reason; none while no
     /// deadline is armed.
-    pub(crate) fn look(&mut self, facts: &Facts, deadlines: Deadlines, now: Timestamp, steady_ms: u64) -> Option<(u64, CancelledBy)> {
-        let armed = deadline(facts, deadlines);
+    pub(crate) fn look(&mut self, record: &Record, deadlines: Deadlines, now: Timestamp, steady_ms: u64) -> Option<(u64, CancelledBy)> {
+        let armed = deadline(record, deadlines);
         let due = armed.map(|(at, by)| (self.0.unwrap_or_else(|| steady_ms.saturating_add(at.ms_since(now))), by));
         self.0 = due.map(|(due_ms, _)| due_ms);
         due
@@ -45,19 +45,20 @@ impl Overdue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saga::StockFact;
+    use crate::saga::{Facts, StockFact};
 
     #[test]
     fn a_deadline_once_reckoned_does_not_hear_of_the_wall_clock() {
         let deadlines = Deadlines { expiry_ms: 9000, payment_ms: 1000 };
-        let reserved = Facts { stock: Some((StockFact::Reserved(Vec::new()), Timestamp(5_000_000))), ..Facts::default() };
+        let facts = Facts { stock: Some((StockFact::Reserved(Vec::new()), Timestamp(5_000_000))), ..Facts::default() };
+        let reserved = Record { facts, ..Record::default() };
         let (by, at) = (CancelledBy::PaymentDeadline, Timestamp(5_100_000));
         let mut due = Due::default();
-        assert_eq!(due.look(&Facts::default(), deadlines, at, 100), None);
+        assert_eq!(due.look(&Record::default(), deadlines, at, 100), None);
         assert_eq!(due.look(&reserved, deadlines, at, 100), Some((1000, by)));
         assert_eq!(due.look(&reserved, deadlines, at.plus_ms(60_000), 200), Some((1000, by)), "it jumped forward");
         assert_eq!(due.look(&reserved, deadlines, Timestamp(0), 300), Some((1000, by)), "it jumped back");
-        assert_eq!(due.look(&Facts::default(), deadlines, at, 400), None);
+        assert_eq!(due.look(&Record::default(), deadlines, at, 400), None);
         assert_eq!(due.look(&reserved, deadlines, at.plus_ms(60_000), 500), Some((500, by)), "it fell due before");
     }
 }

@@ -21,6 +21,7 @@ use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, DeadLetter, DeadLetterKind, EventBody, NoticeKind, Order, OrderStatus, Role, Timestamp};
+use crate::saga::superseded::Letters;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
@@ -121,6 +122,9 @@ impl OrderActor {
         let now = self.cell.node.now();
         let mut effects = Effects::default();
         let before = awaited::is_overdue(&self.record).then(|| self.record.facts.clone());
+        let letters = Letters::of(&self.record);
+        // A person's decision closes its letter itself.
+        let is_decided = self.stash.iter().any(|input| matches!(input, Input::Do(ask) if ask.what.is_decision()));
         for input in std::mem::take(&mut self.stash) {
             match input {
                 Input::Answer(event) => self.take_answer(&event, now, &mut effects),
@@ -131,6 +135,9 @@ impl OrderActor {
             awaited::look(&before, &mut self.record, &mut effects);
         }
         self.look_after_external(now, &mut effects);
+        if !is_decided {
+            letters.look(&self.order, &self.record, now, &mut effects);
+        }
         self.dirty |= effects.changed;
         let debts = self.debts();
         if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {

@@ -5,6 +5,7 @@ use crate::actors::protocol::messages::Alarm;
 use crate::domain::{CancelledBy, Event, EventBody, Role, Timestamp};
 use crate::saga::awaited::{self, Awaited};
 use crate::saga::policy::Backoff;
+use crate::saga::superseded::Letters;
 use crate::saga::{Effects, Rejection, StockFact, external, park, step};
 
 impl OrderActor {
@@ -19,13 +20,15 @@ impl OrderActor {
         if self.in_flight {
             return;
         }
-        // Parked or not: stock is not held longer than promised. The letter stays, and tells why.
+        // Parked or not: stock is not held longer than promised. Its letter is superseded.
         if let Some((due_ms, by)) = self.due(now)
             && due_ms <= self.cell.steady_ms()
         {
             let mut effects = Effects::default();
+            let letters = Letters::of(&self.record);
             let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
             self.look_after_external(now, &mut effects);
+            letters.look(&self.order, &self.record, now, &mut effects);
             if ended.is_ok() && effects.changed {
                 let debts = self.debts();
                 self.save(effects, debts, now);
@@ -88,7 +91,7 @@ impl OrderActor {
     }
 
     pub(super) fn due(&mut self, now: Timestamp) -> Option<(u64, CancelledBy)> {
-        self.due.look(&self.record.facts, self.cell.node.settings.deadlines, now, self.cell.steady_ms())
+        self.due.look(&self.record, self.cell.node.settings.deadlines, now, self.cell.steady_ms())
     }
 
     /// What another team's role owes for too long becomes a dead letter.
