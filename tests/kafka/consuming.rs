@@ -1,6 +1,6 @@
 //! What others say is heard: each order's messages in their order, failures as dead letters, offsets behind what is done.
 
-use crate::listener::{ClientCallbacks, LIMIT, Node, close, failed, foreign, node_on_mock, without_local};
+use crate::listener::{FakeRoles, LIMIT, Node, close, failed, foreign, node_on_mock, without_local};
 use crate::sample::{event_of, order, published, shards};
 use crate::world::{Journal, Mock, OwnBroker, Reader, Teller, database, prefix, real_broker, settings, until};
 use ordermill::config::KafkaSettings;
@@ -27,7 +27,7 @@ async fn what_was_done_is_not_heard_again_after_a_restart() {
     }
     node.heard("both of each order", 60).await;
     node.consumer.stop(LIMIT).await;
-    let next = Node::start(&settings, &node.database, node.callbacks.clone(), &[Role::Order]);
+    let next = Node::start(&settings, &node.database, node.fake.clone(), &[Role::Order]);
     teller.tell(&without_local(&event_of(99, EventKind::PaymentFailed)));
     next.heard("the new one", 61).await;
     next.consumer.stop(LIMIT).await;
@@ -41,7 +41,7 @@ async fn a_role_is_not_told_what_it_had_where_it_was_written() {
     teller.tell(&published(&event_of(1, EventKind::InventoryReserved)));
     teller.tell(&without_local(&event_of(1, EventKind::NotificationSent)));
     node.heard("payment alone hears of the reservation, order of the notice", 2).await;
-    let mut roles: Vec<(Role, &str)> = node.callbacks.heard().into_iter().map(|(role, _, kind)| (role, kind.name())).collect();
+    let mut roles: Vec<(Role, &str)> = node.fake.heard().into_iter().map(|(role, _, kind)| (role, kind.name())).collect();
     roles.sort();
     assert_eq!(roles, [(Role::Order, "NotificationSent"), (Role::Payment, "InventoryReserved")]);
     node.consumer.stop(LIMIT).await;
@@ -51,33 +51,32 @@ async fn a_role_is_not_told_what_it_had_where_it_was_written() {
 async fn a_failing_message_holds_up_its_own_order_only_and_the_later_ones_wait_in_letters() {
     let (_mock, settings, node) = node_on_mock(&[Role::Payment]).await;
     let (bad, good) = (order(1).id, order(2).id);
-    node.callbacks
-        .answer_with(move |_, event| if event.order == bad && event.kind() == EventKind::OrderCreated { failed() } else { Ok(()) });
+    node.fake.answer_with(move |_, event| if event.order == bad && event.kind() == EventKind::OrderCreated { failed() } else { Ok(()) });
     let teller = Teller::new(&settings);
     for kind in [EventKind::OrderCreated, EventKind::OrderCancelRequested] {
         teller.tell(&without_local(&event_of(1, kind)));
         teller.tell(&without_local(&event_of(2, kind)));
     }
-    until("the other order goes on", async || node.callbacks.kinds_of(good).len() == 2).await;
+    until("the other order goes on", async || node.fake.kinds_of(good).len() == 2).await;
     until("a letter", async || node.letters().await.len() == 1).await;
     let letter = node.letters().await.remove(0);
     assert_eq!((letter.cause.as_str(), letter.tries, letter.order, letter.step.as_str()), ("broken", 4, Some(bad), "OrderCreated"));
-    until("the cancel request overtakes", async || node.callbacks.kinds_of(bad) == ["OrderCancelRequested"]).await;
-    assert_eq!(node.callbacks.tries(bad, "OrderCreated"), 4);
+    until("the cancel request overtakes", async || node.fake.kinds_of(bad) == ["OrderCancelRequested"]).await;
+    assert_eq!(node.fake.tries(bad, "OrderCreated"), 4);
     // A later message of that order waits behind the letter, also after a restart.
     teller.tell(&without_local(&event_of(1, EventKind::InventoryReserved)));
     until("it waits", async || node.letters().await.len() == 2).await;
     node.consumer.stop(LIMIT).await;
-    let node = Node::start(&settings, &node.database, node.callbacks.clone(), &[Role::Payment]);
+    let node = Node::start(&settings, &node.database, node.fake.clone(), &[Role::Payment]);
     teller.tell(&without_local(&event_of(1, EventKind::OrderCreated)));
     until("that one waits too", async || node.letters().await.len() == 3).await;
     // A person has it tried again, and it fails again.
     assert_eq!(node.consumer.reprocess(letter.clone()).await, Err(ReprocessError::Failed("it is broken".to_owned())));
-    node.callbacks.answer_with(|_, _| Ok(()));
+    node.fake.answer_with(|_, _| Ok(()));
     assert_eq!(node.consumer.reprocess(letter.clone()).await, Ok(()));
-    close(&node.callbacks.journal, letter.id, DeadLetterState::Reprocessed).await;
+    close(&node.fake.journal, letter.id, DeadLetterState::Reprocessed).await;
     until("those that waited go on", async || node.letters().await.is_empty()).await;
-    assert_eq!(node.callbacks.kinds_of(bad), ["OrderCancelRequested", "OrderCreated", "OrderCreated", "InventoryReserved"]);
+    assert_eq!(node.fake.kinds_of(bad), ["OrderCancelRequested", "OrderCreated", "OrderCreated", "InventoryReserved"]);
     let mut copies = Reader::of_dead_letters(&settings);
     copies.until("a copy of each", |seen| seen.len() == 3);
     node.consumer.stop(LIMIT).await;
@@ -88,19 +87,19 @@ async fn the_database_being_away_is_no_failure_of_a_message() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
     let until_try = Arc::new(AtomicUsize::new(0));
     let counter = until_try.clone();
-    node.callbacks.answer_with(move |_, _| {
+    node.fake.answer_with(move |_, _| {
         if counter.fetch_add(1, Ordering::SeqCst) < 10 { Err(InboundError::Away("no database".to_owned())) } else { Ok(()) }
     });
     Teller::new(&settings).tell(&without_local(&event_of(1, EventKind::PaymentProcessed)));
     node.heard("at last", 1).await;
-    assert_eq!((node.callbacks.tries(order(1).id, "PaymentProcessed"), node.letters().await.len()), (11, 0));
+    assert_eq!((node.fake.tries(order(1).id, "PaymentProcessed"), node.letters().await.len()), (11, 0));
     node.consumer.stop(LIMIT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shipment_that_comes_too_late_is_a_letter_and_parks_nothing() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
-    node.callbacks.answer_with(|_, event| {
+    node.fake.answer_with(|_, event| {
         if event.kind() != EventKind::OrderShipped {
             return Ok(());
         }
@@ -137,14 +136,14 @@ async fn what_is_under_way_is_bounded() {
     let mock = Mock::start();
     let settings = KafkaSettings { consume_window: 5, ..settings(&mock.brokers) };
     let database = database(Nodes::One);
-    let callbacks = ClientCallbacks::slow(Journal::start(&database, None).await, Duration::from_millis(20));
+    let fake = FakeRoles::slow(Journal::start(&database, None).await, Duration::from_millis(20));
     let teller = Teller::new(&settings);
     for n in 0..200 {
         teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
     }
-    let node = Node::start(&settings, &database, callbacks, &[Role::Order]);
+    let node = Node::start(&settings, &database, fake, &[Role::Order]);
     node.heard("all of them", 200).await;
-    let most = node.callbacks.most.load(Ordering::SeqCst);
+    let most = node.fake.most.load(Ordering::SeqCst);
     assert!(most <= 5 * usize::from(shards().count()) && most > 1, "{most} were under way");
     node.consumer.stop(LIMIT).await;
 }
@@ -152,13 +151,8 @@ async fn what_is_under_way_is_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_goes_to_another_node_goes_on_there() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
-    let other = Node::start_with(
-        &settings,
-        &node.database,
-        ClientCallbacks::new(node.callbacks.journal.clone()),
-        &[Role::Order],
-        RoleShards::default(),
-    );
+    let other =
+        Node::start_with(&settings, &node.database, FakeRoles::new(node.fake.journal.clone()), &[Role::Order], RoleShards::default());
     let teller = Teller::new(&settings);
     let tell_all = |from: u64| (from..from + 60).for_each(|n| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed))));
     tell_all(0);
@@ -168,10 +162,10 @@ async fn a_shard_that_goes_to_another_node_goes_on_there() {
     until("it has let go", async || node.consumer.consumed()[0].partitions == 12).await;
     other.role_shards.send_replace([3, 4, 5].map(|n| (Role::Order, Shard(n))).into_iter().collect());
     tell_all(100);
-    until("all of them, here or there", async || node.callbacks.heard().len() + other.callbacks.heard().len() >= 120).await;
-    assert!(other.callbacks.heard().iter().all(|(_, order, _)| shards().of(*order).0 >= 3));
-    assert_eq!(node.callbacks.heard().len() + other.callbacks.heard().len(), 120, "none twice, none lost");
-    assert!(node.callbacks.heard().len() > 60 && !other.callbacks.heard().is_empty());
+    until("all of them, here or there", async || node.fake.heard().len() + other.fake.heard().len() >= 120).await;
+    assert!(other.fake.heard().iter().all(|(_, order, _)| shards().of(*order).0 >= 3));
+    assert_eq!(node.fake.heard().len() + other.fake.heard().len(), 120, "none twice, none lost");
+    assert!(node.fake.heard().len() > 60 && !other.fake.heard().is_empty());
     node.consumer.stop(LIMIT).await;
     other.consumer.stop(LIMIT).await;
 }
@@ -202,17 +196,17 @@ async fn it_goes_on_when_the_broker_comes_back() {
     broker.halt();
     let settings = settings(&address);
     let database = database(Nodes::One);
-    let callbacks = ClientCallbacks::new(Journal::start(&database, None).await);
-    let node = Node::start(&settings, &database, callbacks, &[Role::Order]);
+    let fake = FakeRoles::new(Journal::start(&database, None).await);
+    let node = Node::start(&settings, &database, fake, &[Role::Order]);
     broker.resume();
     until("it listens", async || node.consumer.consumed()[0].partitions == 24).await;
     let tell = |n: u64| Teller::new(&settings).tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
     tell(1);
-    until("the first", async || node.callbacks.heard().len() == 1).await;
+    until("the first", async || node.fake.heard().len() == 1).await;
     broker.halt();
     broker.resume();
     tell(2);
-    until("the second", async || !node.callbacks.kinds_of(order(2).id).is_empty()).await;
+    until("the second", async || !node.fake.kinds_of(order(2).id).is_empty()).await;
     assert_eq!(node.letters().await.len(), 0);
     node.consumer.stop(LIMIT).await;
 }
@@ -255,7 +249,7 @@ async fn poison_becomes_letters_on_every_topic_and_what_follows_goes_on() {
     topics::look(&settings, &BrokerState::default(), shards()).await.unwrap();
     crate::world::allow_long_messages(&settings).await;
     let database = database(Nodes::One);
-    let callbacks = ClientCallbacks::new(Journal::start(&database, None).await);
+    let fake = FakeRoles::new(Journal::start(&database, None).await);
     let teller = Teller::new(&settings);
     let listeners = [
         (Topic::Inventory, Role::Order),
@@ -283,10 +277,10 @@ async fn poison_becomes_letters_on_every_topic_and_what_follows_goes_on() {
         ][at];
         teller.tell(&Record { topic: *topic, ..without_local(&event_of(n, kind)) });
     }
-    let node = Node::start(&settings, &database, callbacks.clone(), &[Role::Order]);
-    let other = Node::start(&settings, &database, callbacks, &[Role::Inventory]);
+    let node = Node::start(&settings, &database, fake.clone(), &[Role::Order]);
+    let other = Node::start(&settings, &database, fake, &[Role::Inventory]);
     until("a letter of each", async || node.letters().await.len() == causes.len()).await;
-    until("each order goes on", async || node.callbacks.heard().len() == listeners.len()).await;
+    until("each order goes on", async || node.fake.heard().len() == listeners.len()).await;
     let mut found: Vec<(String, String)> = Vec::new();
     for letter in node.letters().await {
         let origin: Value = serde_json::from_str(letter.origin.as_deref().unwrap()).unwrap();

@@ -22,7 +22,7 @@ fn group(settings: &KafkaSettings) -> String {
 async fn a_commit_that_is_refused_is_told_and_made_after_the_grant_though_nothing_more_comes() {
     let place = Place::new().await;
     let (topic, group) = (place.names.of_topic(Topic::Shipping), group(&place.settings));
-    let node = Node::start(&place.with_login(), &place.database, place.callbacks(), &[Role::Order]);
+    let node = Node::start(&place.with_login(), &place.database, place.fake(), &[Role::Order]);
     let teller = Teller::new(&place.settings);
     let shipped = foreign(1, Topic::Shipping, &json!({"orderId": order(1).id.0, "carrier": "post"}));
     // It has begun before the rule is made, which is made of two parts.
@@ -41,7 +41,7 @@ async fn a_commit_that_is_refused_is_told_and_made_after_the_grant_though_nothin
     rule("allow", "group", &group, "READ");
     over(&node).await;
     until("all is committed", async || committed(&place, &topic, shipped.partition).await == Some(count)).await;
-    assert_eq!(node.callbacks.heard().len().to_string(), count.to_string());
+    assert_eq!(node.fake.heard().len().to_string(), count.to_string());
     node.consumer.stop(LIMIT).await;
 }
 
@@ -65,7 +65,7 @@ async fn a_group_whose_offsets_may_not_be_asked_is_told_at_the_start_and_over_wi
     let (settings, topic) = (place.with_login(), place.names.of_topic(Topic::Shipping));
     rule("deny", "group", &group(&settings), "DESCRIBE");
     until("the rule holds", async || !may_ask(&settings, &topic)).await;
-    let node = Node::start(&settings, &place.database, place.callbacks(), &[Role::Order]);
+    let node = Node::start(&settings, &place.database, place.fake(), &[Role::Order]);
     told(&node, &["ordermill.order: where it was is not told, so nothing is read", "READ"]).await;
     rule("allow", "group", &group(&settings), "DESCRIBE");
     over(&node).await;
@@ -78,7 +78,7 @@ async fn a_group_whose_offsets_may_not_be_asked_is_told_at_the_start_and_over_wi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_with_too_few_partitions_holds_up_no_other_and_goes_on_when_they_are_added() {
     let place = Place::with(&[(Topic::Payment, 1)]).await;
-    let node = place.node(place.callbacks(), &[Role::Order]);
+    let node = place.node(place.fake(), &[Role::Order]);
     told(&node, &["payment-events: it has 1 partitions, but the store has 6 shards", "--alter"]).await;
     until("it listens to what there is", async || node.consumer.consumed()[0].partitions == 19).await;
     let teller = Teller::new(&place.settings);
@@ -97,7 +97,7 @@ async fn a_topic_with_too_few_partitions_holds_up_no_other_and_goes_on_when_they
     })
     .await;
     place.add_partitions(Topic::Payment, 6).await;
-    until("all are heard", async || node.callbacks.heard().len() == 7).await;
+    until("all are heard", async || node.fake.heard().len() == 7).await;
     over(&node).await;
     assert_eq!(node.consumer.consumed()[0].partitions, 24);
     node.consumer.stop(LIMIT).await;

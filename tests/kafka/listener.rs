@@ -24,7 +24,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) type Answer = Box<dyn Fn(Role, &Event) -> Result<(), InboundError> + Send + Sync>;
 
 /// Roles that remember what they heard and answer as the test wants.
-pub(crate) struct ClientCallbacks {
+pub(crate) struct FakeRoles {
     pub(crate) journal: Journal,
     heard: Mutex<Vec<(Role, OrderId, EventKind)>>,
     /// How often each was tried.
@@ -36,7 +36,7 @@ pub(crate) struct ClientCallbacks {
     pub(crate) most: AtomicUsize,
 }
 
-impl ClientCallbacks {
+impl FakeRoles {
     pub(crate) fn new(journal: Journal) -> Arc<Self> {
         Self::slow(journal, Duration::ZERO)
     }
@@ -72,19 +72,19 @@ impl ClientCallbacks {
 }
 
 /// The shared one, as the consumer takes it.
-pub(crate) struct Shared(Arc<ClientCallbacks>);
+pub(crate) struct Shared(Arc<FakeRoles>);
 
 impl InboundEvents for Shared {
     fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>> {
-        let callbacks = self.0.clone();
+        let fake = self.0.clone();
         Box::pin(async move {
-            let now = callbacks.now.fetch_add(1, Ordering::SeqCst) + 1;
-            callbacks.most.fetch_max(now, Ordering::SeqCst);
-            tokio::time::sleep(callbacks.takes).await;
-            callbacks.now.fetch_sub(1, Ordering::SeqCst);
-            *callbacks.tries.lock().unwrap().entry((event.order, event.kind().name())).or_default() += 1;
-            (callbacks.answer.lock().unwrap())(role, &event)?;
-            callbacks.heard.lock().unwrap().push((role, event.order, event.kind()));
+            let now = fake.now.fetch_add(1, Ordering::SeqCst) + 1;
+            fake.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(fake.takes).await;
+            fake.now.fetch_sub(1, Ordering::SeqCst);
+            *fake.tries.lock().unwrap().entry((event.order, event.kind().name())).or_default() += 1;
+            (fake.answer.lock().unwrap())(role, &event)?;
+            fake.heard.lock().unwrap().push((role, event.order, event.kind()));
             Ok(())
         })
     }
@@ -127,33 +127,33 @@ pub(crate) async fn close(journal: &Journal, id: DeadLetterId, state: DeadLetter
 /// A consumer with the roles that a test gives it.
 pub(crate) struct Node {
     pub(crate) database: MemoryDatabase,
-    pub(crate) callbacks: Arc<ClientCallbacks>,
+    pub(crate) fake: Arc<FakeRoles>,
     pub(crate) role_shards: watch::Sender<RoleShards>,
     pub(crate) state: BrokerState,
     pub(crate) consumer: Consumer,
 }
 
 impl Node {
-    pub(crate) fn start(settings: &KafkaSettings, database: &MemoryDatabase, callbacks: Arc<ClientCallbacks>, roles: &[Role]) -> Self {
+    pub(crate) fn start(settings: &KafkaSettings, database: &MemoryDatabase, fake: Arc<FakeRoles>, roles: &[Role]) -> Self {
         let owned: RoleShards = roles.iter().flat_map(|role| shards().all().map(|shard| (*role, shard))).collect();
-        Self::start_with(settings, database, callbacks, roles, owned)
+        Self::start_with(settings, database, fake, roles, owned)
     }
 
     pub(crate) fn start_with(
         settings: &KafkaSettings,
         database: &MemoryDatabase,
-        callbacks: Arc<ClientCallbacks>,
+        fake: Arc<FakeRoles>,
         roles: &[Role],
         owned: RoleShards,
     ) -> Self {
-        Self::start_beside(settings, database, callbacks, roles, owned, &[])
+        Self::start_beside(settings, database, fake, roles, owned, &[])
     }
 
     /// Beside roles of another team.
     pub(crate) fn start_beside(
         settings: &KafkaSettings,
         database: &MemoryDatabase,
-        callbacks: Arc<ClientCallbacks>,
+        fake: Arc<FakeRoles>,
         roles: &[Role],
         owned: RoleShards,
         external: &[Role],
@@ -163,14 +163,14 @@ impl Node {
         let parts = ConsumerParts {
             settings: settings.clone(),
             reads: reads(database),
-            inbound: Arc::new(Shared(callbacks.clone())),
+            inbound: Arc::new(Shared(fake.clone())),
             role_shards: watched,
             external: external.iter().copied().collect(),
             state: state.clone(),
             now: Arc::new(|| Timestamp(1_760_000_000_000_000)),
         };
         let consumer = Consumer::start(&parts, roles).unwrap();
-        Self { database: database.clone(), callbacks, role_shards, state, consumer }
+        Self { database: database.clone(), fake, role_shards, state, consumer }
     }
 
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
@@ -182,8 +182,8 @@ impl Node {
     }
 
     pub(crate) async fn heard(&self, what: &str, count: usize) {
-        until(what, async || self.callbacks.heard().len() >= count).await;
-        assert_eq!(self.callbacks.heard().len(), count, "{what}");
+        until(what, async || self.fake.heard().len() >= count).await;
+        assert_eq!(self.fake.heard().len(), count, "{what}");
     }
 }
 
@@ -191,8 +191,8 @@ pub(crate) async fn node_on_mock(roles: &[Role]) -> (Mock, KafkaSettings, Node) 
     let mock = Mock::start();
     let settings = settings(&mock.brokers);
     let database = database(Nodes::One);
-    let callbacks = ClientCallbacks::new(Journal::start(&database, None).await);
-    let node = Node::start(&settings, &database, callbacks, roles);
+    let fake = FakeRoles::new(Journal::start(&database, None).await);
+    let node = Node::start(&settings, &database, fake, roles);
     (mock, settings, node)
 }
 

@@ -1,6 +1,6 @@
 //! Topics of a test's own on the real broker, what a login may do there, and what a node tells of it.
 
-use crate::listener::{ClientCallbacks, Node};
+use crate::listener::{FakeRoles, Node};
 use crate::sample::shards;
 use crate::world::{Journal, database, prefix, real_broker, settings, until};
 use ordermill::config::KafkaSettings;
@@ -59,12 +59,12 @@ impl Place {
         }
     }
 
-    pub(crate) fn callbacks(&self) -> Arc<ClientCallbacks> {
-        ClientCallbacks::new(self.journal.clone())
+    pub(crate) fn fake(&self) -> Arc<FakeRoles> {
+        FakeRoles::new(self.journal.clone())
     }
 
-    pub(crate) fn node(&self, callbacks: Arc<ClientCallbacks>, roles: &[Role]) -> Node {
-        Node::start(&self.settings, &self.database, callbacks, roles)
+    pub(crate) fn node(&self, fake: Arc<FakeRoles>, roles: &[Role]) -> Node {
+        Node::start(&self.settings, &self.database, fake, roles)
     }
 
     /// As the login that rules of access are made for.

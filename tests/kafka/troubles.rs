@@ -22,7 +22,7 @@ fn unreadable(n: u64, topic: Topic) -> Record {
 async fn several_roles_that_listen_make_one_letter_one_copy_and_one_publishing() {
     let place = Place::new().await;
     let roles = [Role::Order, Role::Inventory, Role::Notification];
-    let node = place.node(place.callbacks(), &roles);
+    let node = place.node(place.fake(), &roles);
     let teller = Teller::new(&place.settings);
     for n in 0..10 {
         teller.tell(&unreadable(n, Topic::Payment));
@@ -46,8 +46,8 @@ async fn several_roles_that_listen_make_one_letter_one_copy_and_one_publishing()
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lag_is_told_of_each_topic() {
     let place = Place::new().await;
-    let callbacks = place.callbacks();
-    let node = place.node(callbacks.clone(), &[Role::Order]);
+    let fake = place.fake();
+    let node = place.node(fake.clone(), &[Role::Order]);
     let teller = Teller::new(&place.settings);
     let tell = || {
         for n in 0..3 {
@@ -65,12 +65,12 @@ async fn the_lag_is_told_of_each_topic() {
     };
     until("nothing is behind", async || lag() == (0, 0, 0)).await;
     // The payments' answers cannot be taken now; shipments can.
-    callbacks.answer_with(
+    fake.answer_with(
         |_, event| if event.kind() == EventKind::PaymentFailed { Err(InboundError::Away("not now".to_owned())) } else { Ok(()) },
     );
     tell();
     until("the payments' topic alone is behind", async || lag() == (3, 0, 3)).await;
-    callbacks.answer_with(|_, _| Ok(()));
+    fake.answer_with(|_, _| Ok(()));
     until("nothing is behind any more", async || lag() == (0, 0, 0)).await;
     node.consumer.stop(LIMIT).await;
 }
@@ -78,7 +78,7 @@ async fn the_lag_is_told_of_each_topic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lag_comes_to_nothing_behind_a_transaction() {
     let place = Place::new().await;
-    let node = place.node(place.callbacks(), &[Role::Order]);
+    let node = place.node(place.fake(), &[Role::Order]);
     let topic = place.names.of_topic(Topic::Shipping);
     let shipped = foreign(1, Topic::Shipping, &json!({"orderId": order(1).id.0, "carrier": "post"}));
     tokio::task::block_in_place(|| {
@@ -121,7 +121,7 @@ async fn records_that_are_deleted_before_they_are_read_are_a_letter_with_their_r
     let shipped = |n: u64| foreign(1, Topic::Shipping, &json!({"orderId": order(1).id.0, "carrier": n.to_string()}));
     let partition = shipped(1).partition;
     let teller = Teller::new(&place.settings);
-    let node = place.node(place.callbacks(), &[Role::Order]);
+    let node = place.node(place.fake(), &[Role::Order]);
     teller.tell(&shipped(0));
     node.heard("the first", 1).await;
     until("it is committed", async || committed(&place, &topic, partition).await == Some(1)).await;
@@ -133,7 +133,7 @@ async fn records_that_are_deleted_before_they_are_read_are_a_letter_with_their_r
     for gone in place.admin().delete_records(&deleted, &AdminOptions::new()).await.unwrap().elements() {
         gone.error().unwrap();
     }
-    let node = place.node(node.callbacks.clone(), &[Role::Order]);
+    let node = place.node(node.fake.clone(), &[Role::Order]);
     node.heard("what is left", 2).await;
     let place_of_it = format!("shipping-events partition {partition}");
     told(&node, &[&place_of_it, "records 1 to 4 were deleted before they were read", "dead letter"]).await;
@@ -150,9 +150,9 @@ async fn records_that_are_deleted_before_they_are_read_are_a_letter_with_their_r
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_was_closed_stays_closed_when_offsets_are_lost_and_is_copied_once() {
     let place = Place::new().await;
-    let callbacks = place.callbacks();
-    callbacks.answer_with(|_, event| if event.order == order(2).id { failed() } else { Ok(()) });
-    let node = place.node(callbacks, &[Role::Order]);
+    let fake = place.fake();
+    fake.answer_with(|_, event| if event.order == order(2).id { failed() } else { Ok(()) });
+    let node = place.node(fake, &[Role::Order]);
     let teller = Teller::new(&place.settings);
     teller.tell(&unreadable(1, Topic::Payment));
     teller.tell(&without_local(&event_of(2, EventKind::PaymentProcessed)));
@@ -170,11 +170,10 @@ async fn a_letter_that_was_closed_stays_closed_when_offsets_are_lost_and_is_copi
         place.admin().delete_groups(&[&group], &AdminOptions::new()).await.unwrap().into_iter().all(|one| one.is_ok())
     })
     .await;
-    let node = place.node(node.callbacks.clone(), &[Role::Order]);
+    let node = place.node(node.fake.clone(), &[Role::Order]);
     teller.tell(&without_local(&event_of(3, EventKind::PaymentProcessed)));
-    until("all is heard again", async || !node.callbacks.kinds_of(order(3).id).is_empty()).await;
-    until("all is done", async || node.callbacks.tries(order(2).id, "PaymentProcessed") == 8 && node.consumer.consumed()[0].waiting == 0)
-        .await;
+    until("all is heard again", async || !node.fake.kinds_of(order(3).id).is_empty()).await;
+    until("all is done", async || node.fake.tries(order(2).id, "PaymentProcessed") == 8 && node.consumer.consumed()[0].waiting == 0).await;
     assert_eq!((place.letters(DeadLetterState::Open).await.len(), place.letters(DeadLetterState::Discarded).await.len()), (0, 2));
     copies.read(Duration::from_millis(300));
     assert_eq!(copies.seen.len(), 2);
@@ -192,7 +191,7 @@ async fn a_compacted_topic_of_dead_letters_takes_no_copy_without_a_key_until_it_
         }
     };
     policy("compact").await;
-    let node = place.node(place.callbacks(), &[Role::Order]);
+    let node = place.node(place.fake(), &[Role::Order]);
     let teller = Teller::new(&place.settings);
     teller.tell(&Record { key: None, ..unreadable(1, Topic::Payment) });
     told(&node, &["payment-events.DLQ partition", "takes no record without a key", "cleanup.policy"]).await;
@@ -210,7 +209,7 @@ async fn what_a_login_may_not_do_is_told_and_goes_on_when_it_may() {
     let place = Place::new().await;
     let (dead, topic) = (place.names.of_dead_letters(Topic::Payment), place.names.of_topic(Topic::Payment));
     rule("deny", "topic", &dead, "WRITE");
-    let node = Node::start(&place.with_login(), &place.database, place.callbacks(), &[Role::Order]);
+    let node = Node::start(&place.with_login(), &place.database, place.fake(), &[Role::Order]);
     let teller = Teller::new(&place.settings);
     // A rule takes a moment to be known to the broker.
     let is_marked = |letter: &DeadLetter| letter.origin.as_deref().is_some_and(|origin| origin.contains("\"copied\":true"));
@@ -236,7 +235,7 @@ async fn what_a_login_may_not_do_is_told_and_goes_on_when_it_may() {
     until_told(&node, async || {
         teller.tell(&wrong);
         moved += 1;
-        until("refused or moved", async || is_told(&node) || node.callbacks.heard().len() == moved).await;
+        until("refused or moved", async || is_told(&node) || node.fake.heard().len() == moved).await;
     })
     .await;
     told(&node, &["payment-events partition", "cannot be put on their partition", "WRITE"]).await;
@@ -256,7 +255,7 @@ async fn what_a_login_may_not_do_is_told_and_goes_on_when_it_may() {
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_are_added_are_read_and_told_of_also_after_a_restart() {
     let place = Place::new().await;
-    let node = place.node(place.callbacks(), &[Role::Order]);
+    let node = place.node(place.fake(), &[Role::Order]);
     until("it listens", async || node.consumer.consumed()[0].partitions == 24).await;
     place.add_partitions(Topic::Payment, 9).await;
     told(&node, &["payment-events: it has 9 partitions, but the store has 6 shards"]).await;
@@ -265,7 +264,7 @@ async fn partitions_that_are_added_are_read_and_told_of_also_after_a_restart() {
     teller.tell(&Record { partition: 8, ..without_local(&event_of(1, EventKind::PaymentProcessed)) });
     node.heard("what came on a new one", 1).await;
     node.consumer.stop(LIMIT).await;
-    let node = place.node(node.callbacks.clone(), &[Role::Order]);
+    let node = place.node(node.fake.clone(), &[Role::Order]);
     teller.tell(&Record { partition: 7, ..without_local(&event_of(2, EventKind::PaymentProcessed)) });
     node.heard("it starts with them", 2).await;
     told(&node, &["payment-events: it has 9 partitions"]).await;
