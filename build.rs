@@ -6,7 +6,10 @@ use std::process::Command;
 
 fn main() {
     let here = Path::new(".");
-    println!("cargo:rustc-env=BUILD_COMMIT={}", commit(here).as_deref().unwrap_or("unknown"));
+    // Who builds from sources without git, such as in a container, says where they are from.
+    let told = std::env::var("SOURCE_COMMIT").ok().filter(|told| !told.is_empty());
+    println!("cargo:rustc-env=BUILD_COMMIT={}", told.or_else(|| commit(here)).as_deref().unwrap_or("unknown"));
+    println!("cargo:rerun-if-env-changed=SOURCE_COMMIT");
     // Named, so that a folder without git is not built anew each time: a package without such lines is, when any file changes.
     println!("cargo:rerun-if-changed=build.rs");
     for path in watched(here) {

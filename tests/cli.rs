@@ -191,6 +191,35 @@ fn exit_codes_tell_a_failure_from_a_wrong_usage() {
 }
 
 #[test]
+fn health_tells_whether_a_node_is_ready_and_whether_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    // So long that the test sees it stop.
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path()).with("server.drain_ms", 600_000);
+    let mut node = plan.start();
+    let health = |arguments: &[&str]| {
+        let mut command = command(&[&["health"], arguments].concat());
+        // A proxy that the environment names is not asked the way to this machine.
+        let output = command.env("ORDERMILL_URL", plan.url()).env("http_proxy", "http://127.0.0.1:1").output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    assert_eq!(health(&[]), (Some(0), format!("{} is ready\n", plan.url())));
+    assert_eq!(health(&["--live"]), (Some(0), format!("{} is alive\n", plan.url())));
+    let (_, answer) = health(&["--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&answer).unwrap()["status"], "UP");
+    node.signal("TERM");
+    let stopping = (Some(1), format!("{} is not ready: the node is stopping\n", plan.url()));
+    process::until("a stopping node is not ready", process::LIMIT, || health(&[]) == stopping);
+    assert_eq!(health(&["--live"]).0, Some(0));
+    node.kill();
+    let (code, told) = health(&["--live"]);
+    assert!(code == Some(1) && told.contains("cannot reach"), "{code:?} {told}");
+
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (code, told) = health(&["--timeout", "200ms", "--url", &silent.local_addr().unwrap().to_string()]);
+    assert!(code == Some(1) && told.contains("timed out"), "{code:?} {told}");
+}
+
+#[test]
 fn completions_are_what_the_shell_reads_and_every_command_has_a_man_page() {
     let script = ordermill(&["completions", "bash"], "");
     assert!(script.status.success() && text(&script.stdout).contains("complete -F _ordermill"), "{}", text(&script.stdout));

@@ -86,10 +86,19 @@ type Dress<'a> = &'a (dyn Fn(RequestBuilder) -> RequestBuilder + Sync);
 
 impl Client {
     pub(crate) fn new(args: &ApiArgs) -> anyhow::Result<Self> {
+        Self::made(args, |builder| builder)
+    }
+
+    /// Past the proxy that the environment may name: it does not know the way to this machine's own nodes.
+    pub(crate) fn direct(args: &ApiArgs) -> anyhow::Result<Self> {
+        Self::made(args, reqwest::ClientBuilder::no_proxy)
+    }
+
+    fn made(args: &ApiArgs, adapt: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> anyhow::Result<Self> {
         // Only the first one in the process is taken; any later one is the same.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let builder =
-            || reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).user_agent(concat!("ordermill/", env!("CARGO_PKG_VERSION")));
+        let agent = concat!("ordermill/", env!("CARGO_PKG_VERSION"));
+        let builder = || adapt(reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).user_agent(agent));
         // A machine without root certificates can still speak plain HTTP.
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build()).context("the HTTP client cannot be made")?;
         let bases = args.url.iter().map(|url| base_url(url)).collect::<Result<Vec<String>, String>>().map_err(anyhow::Error::msg)?;
@@ -104,6 +113,17 @@ impl Client {
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.json(Method::GET, path, &|request| request).await
+    }
+
+    /// GET of what may as well be answered with an error: whether it was not, and the answer.
+    pub(crate) async fn look(&self, path: &str, limit: Duration) -> Result<(bool, Value), ApiError> {
+        let response = self.send(Method::GET, path, &|request| request.timeout(limit)).await?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| unreachable(self.url(), &error))?;
+        match serde_json::from_str(&text) {
+            Ok(answer) => Ok((status.is_success(), answer)),
+            Err(error) => Err(ApiError::Odd { url: self.url().to_owned(), what: format!("{status}, and no JSON ({error})") }),
+        }
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {

@@ -8,6 +8,7 @@ mod breakers;
 mod client;
 mod demo;
 mod dlq;
+mod health;
 mod interrupt;
 mod load;
 mod node;
@@ -35,7 +36,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMI
     propagate_version = true,
     after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
         Settings: defaults < --config FILE < ORDERMILL_… environment < flags.\n\
-        ORDERMILL_URL and ORDERMILL_KEY name the node, and the access key, that orders, dlq, products and load talk to.\n\
+        ORDERMILL_URL and ORDERMILL_KEY name the node, and the access key, that orders, dlq, products, load and health talk to.\n\
         Each takes --url, --key and --json at any place of the line; a URL may lack its http://.\n\
         Exit codes: 0 done; 1 failed; 2 wrong usage, wrong settings included."
 )]
@@ -84,6 +85,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Run stand-ins of payment provider, SMTP server and SMS gateway
     Sandbox(SandboxArgs),
+    /// Ask a node whether it is ready, or alive: the health check of a container
+    Health(health::HealthArgs),
     /// Print the settings that are in force, secrets masked
     Config(NodeArgs),
     /// Print the completions of a shell: bash, elvish, fish, powershell or zsh
@@ -114,7 +117,7 @@ impl Command {
     /// The name of an option that was given and that this command does not take.
     fn takes_no(&self, given: &Anywhere) -> Option<&'static str> {
         let (url, key, json) = match self {
-            Self::Orders(_) | Self::Dlq(_) | Self::Breakers(_) | Self::Products(_) | Self::Load(_) => (true, true, true),
+            Self::Orders(_) | Self::Dlq(_) | Self::Breakers(_) | Self::Products(_) | Self::Load(_) | Self::Health(_) => (true, true, true),
             Self::Demo(_) => (true, false, false),
             Self::Verify(_) => (false, false, true),
             Self::Serve(_) | Self::Migrate(_) | Self::Sandbox(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => {
@@ -151,6 +154,7 @@ fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
         Command::Load(args) => load::load(&args),
         Command::Verify(args) => node.verify(&args),
         Command::Sandbox(args) => node.sandbox(&args).map(|()| true),
+        Command::Health(args) => in_runtime(health::run(&args)),
         Command::Config(args) => node.config(&args).map(|()| true),
         Command::Completions(args) => {
             shell::completions(&args, Cli::command());

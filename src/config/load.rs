@@ -83,8 +83,14 @@ fn read(sources: &Sources<'_>) -> Result<Settings, ConfigError> {
     if let Some(file) = sources.file {
         layers.add_file(file);
     }
-    for (name, text) in sources.env.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+    let env: Vec<_> = sources.env.iter().filter(|(name, text)| name.starts_with(PREFIX) && !text.is_empty()).collect();
+    for (name, text) in &env {
         layers.add_env(name, text);
+        let itself = name.strip_suffix("_FILE").filter(|itself| layers.known_at(&path_of(itself)).is_some());
+        // The environment has no order: neither of the two is the later one.
+        if let Some(itself) = itself.filter(|itself| env.iter().any(|(name, _)| name == itself)) {
+            layers.problems.push(format!("{name} and {itself} are both set: set one of them"));
+        }
     }
     for (path, text) in &sources.flags {
         layers.add_text(path, text, &format!("the flag for {path}"));
@@ -124,7 +130,7 @@ impl Layers {
     }
 
     fn add_env(&mut self, name: &str, text: &str) {
-        if NOT_SETTINGS.contains(&name) || name.starts_with(TESTS) || text.is_empty() {
+        if NOT_SETTINGS.contains(&name) || name.starts_with(TESTS) {
             return;
         }
         let path = path_of(name);
@@ -378,6 +384,9 @@ mod tests {
         let path = file.path().display().to_string();
         let settings = with_env(&[("ORDERMILL_PROVIDERS__PAYMENT__API_KEY_FILE", &path)]).unwrap();
         assert_eq!(settings.providers.payment.api_key.map(|key| key.expose().to_owned()), Some("hush".to_owned()));
+        let both = with_env(&[("ORDERMILL_STORE__URL_FILE", &path), ("ORDERMILL_STORE__URL", "sqlite:x")]);
+        assert!(lines(both).join("\n").contains("ORDERMILL_STORE__URL_FILE and ORDERMILL_STORE__URL are both set: set one of them"));
+        assert!(with_env(&[("ORDERMILL_PROVIDERS__PAYMENT__API_KEY_FILE", &path), ("ORDERMILL_PROVIDERS__PAYMENT__API_KEY", "")]).is_ok());
     }
 
     #[test]

@@ -175,35 +175,8 @@ A scrape reads numbers that are kept in memory. What stands in the database (\"o
 read: orders need the role `order`, outcomes `analytics`. `process_*` (CPU seconds, memory, open files, threads, start time) are those of the Prometheus
 client libraries, of Linux' `/proc`.
 
-What to be woken for:
-
-```yaml
-- alert: DeadLetters            # a person must decide
-  expr: max by (cause, step) (ordermill_dead_letters_open) > 0
-- alert: OrdersStandStill       # the oldest order in a step is older than any step should take
-  expr: max by (status) (ordermill_orders_open_oldest_age_seconds) > 900
-- alert: ShardsWithoutNode
-  expr: max by (role) (ordermill_shards_free) > 0
-  for: 1m
-- alert: CommitHangs            # the database does not answer a transaction
-  expr: ordermill_journal_commit_age_seconds > 10
-- alert: RecordsLost            # a topic deleted what this node had not read yet
-  expr: increase(ordermill_kafka_lost_records_total[1h]) > 0
-- alert: KafkaTrouble           # a right, a topic or a group is not as it must be; the log says which and what to do
-  expr: max by (kind) (ordermill_kafka_troubles) > 0
-  for: 1m
-- alert: NotReady
-  expr: ordermill_ready == 0
-  for: 1m
-- alert: MetricsAreOld          # the database cannot be read
-  expr: time() - ordermill_sampled_timestamp_seconds > 120
-- alert: KafkaBehind
-  expr: ordermill_kafka_publish_lag > 10000 or ordermill_kafka_consumer_lag > 10000
-  for: 5m
-- alert: BreakerOpen
-  expr: ordermill_breaker_open == 1
-  for: 5m
-```
+What to be woken for is in `docker/prometheus/alerts.yml`, with what to do in [operations](operations.md#alerts). The dashboards of
+`docker/grafana/dashboards` show all of them.
 
 ";
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test may panic")]
 
 mod clients;
+mod docker;
 mod links;
 #[path = "../support/process.rs"]
 mod process;

@@ -7,7 +7,8 @@ use std::process::Command;
 fn scripts() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")).unwrap();
     let is_script = |path: &PathBuf| path.is_file() && path.metadata().unwrap().permissions().mode() & 0o111 != 0;
-    folder.map(|entry| entry.unwrap().path()).filter(is_script).collect()
+    let up = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/up"));
+    folder.map(|entry| entry.unwrap().path()).filter(is_script).chain([up]).collect()
 }
 
 #[test]
@@ -17,7 +18,7 @@ fn every_script_explains_itself_and_does_nothing_else() {
     for script in scripts {
         let asked = Command::new(&script).arg("--help").output().unwrap();
         let text = String::from_utf8(asked.stdout).unwrap();
-        let name = format!("scripts/{}", script.file_name().unwrap().display());
+        let name = script.display();
         assert!(asked.status.success(), "{name} --help failed: {}", String::from_utf8_lossy(&asked.stderr));
         let comment = std::fs::read_to_string(&script).unwrap();
         let comment: Vec<&str> = comment.lines().skip(1).take_while(|line| line.starts_with('#')).collect();
