@@ -174,7 +174,7 @@ async fn a_shard_that_goes_to_another_node_goes_on_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_orders_of_a_partition_that_goes_are_forgotten_and_read_anew_when_it_comes_back() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;
-    node.callbacks.answer_with(|_, _| failed());
+    node.fake.answer_with(|_, _| failed());
     let teller = Teller::new(&settings);
     (0..6).for_each(|n| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed))));
     let (all, parked) = (node.role_shards.borrow().clone(), || node.consumer.consumed()[0].parked);
