@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`table`]: the transition table as functions of the facts. [`step`] applies answers and commands to a
 //! [`Record`]; [`by_hand`] is what
-//! a person undoes for another team's role, [`external`] how such a role's answers are judged; [`policy`] says when to try again and when it is too late; [`sharing`] which
+//! a person undoes for another team's role, [`external`] how such a role's answers are judged; [`policy`] says when to try again and when it is too late; [`rebalance`] which
 //! shards a node takes and gives; [`invariants`] is what must always hold.
 
 pub mod awaited;
