@@ -423,7 +423,7 @@ fn another_teams_role_is_nobodys_here() {
         let node = Shared::new(1).start("a", settings).await;
         let answer = node.get("/api/v1/products").await;
         let (status, body) = json(answer).await;
-        assert_eq!((status, &body["detail"]), (404, &json!("inventory is another team's here")));
+        assert_eq!((status, &body["detail"]), (404, &json!("the inventory role is run by another team")));
     });
 }
 
