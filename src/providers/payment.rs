@@ -1,7 +1,7 @@
 //! What is asked of a payment provider.
 
 use crate::domain::{CorrelationId, Money, OrderId, Text};
-use crate::providers::call::Call;
+use crate::providers::call::{Call, ProviderError};
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +18,36 @@ pub trait PaymentProvider: Send + Sync {
 
     /// Gives the whole charge back; done twice it gives back once.
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()>;
+}
+
+impl dyn PaymentProvider + '_ {
+    /// Asks what has become of a key.
+    ///
+    /// # Errors
+    /// See [`ProviderError`]. A question that is refused says nothing of the charge: that is unknown.
+    pub async fn ask(&self, key: ChargeKey) -> Result<Found, ProviderError> {
+        match self.find(key).await {
+            Err(ProviderError::Rejected { reason }) => Err(ProviderError::unknown(reason)),
+            answer => answer,
+        }
+    }
+
+    /// Voids a key and tells what has become of it, never [`Found::NotFound`]. A refusal is followed by a question: it may be refused
+    /// because it is done.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    pub async fn close(&self, key: ChargeKey) -> Result<Found, ProviderError> {
+        match self.void(key).await {
+            Ok(Voided::Voided) => Ok(Found::Voided),
+            Ok(Voided::AlreadyCharged) => Ok(Found::Approved { refunded: false }),
+            Err(error @ ProviderError::Rejected { .. }) => {
+                let known = Some(self.ask(key).await?).filter(|found| *found != Found::NotFound);
+                known.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// One attempt to charge for an order.
@@ -90,6 +120,18 @@ pub enum Found {
     Voided,
     /// Never heard of; a request under way may still come.
     NotFound,
+}
+
+impl Found {
+    /// What a void of the key would be answered; none while a charge may still come.
+    #[must_use]
+    pub fn voided(&self) -> Option<Voided> {
+        match self {
+            Self::Approved { .. } => Some(Voided::AlreadyCharged),
+            Self::Declined { .. } | Self::Voided => Some(Voided::Voided),
+            Self::NotFound => None,
+        }
+    }
 }
 
 /// The provider's answer to a void.

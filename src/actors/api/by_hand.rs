@@ -8,7 +8,7 @@ use crate::actors::roles::order::CHARGE;
 use crate::actors::roles::payment::task::{REFUND, STRAY_REFUND, VOID};
 use crate::db::{AuditEntry, Outcome, Write};
 use crate::domain::{BY_HAND, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text};
-use crate::providers::{ChargeKey, Found, ProviderError, Voided};
+use crate::providers::{ChargeKey, Found, ProviderError};
 use crate::saga::park::{PROVIDER, STORE};
 use crate::saga::{Owed, owed};
 use std::sync::Arc;
@@ -136,42 +136,20 @@ impl NodeHandle {
     /// What the provider says of every key of the order, up to `last`. Keys that it has never heard of are closed before anything
     /// rests on that, for a call that is late may still come.
     async fn ask(&self, order: OrderId, last: u32, claim: PaymentStatus, overrules: bool) -> Result<Verdict, ProviderError> {
+        let provider = &self.node.providers.payment;
         let mut found = Vec::new();
         for attempt in 1..=last {
             let key = ChargeKey { order, attempt };
-            found.push((key, self.find(key).await?));
+            found.push((key, provider.ask(key).await?));
         }
         let verdict = judge(claim, &found);
         if matches!(verdict, Verdict::Contradicts(_)) && !overrules {
             return Ok(verdict);
         }
         for (key, found) in found.iter_mut().filter(|(_, found)| *found == Found::NotFound) {
-            *found = self.close(*key).await?;
+            *found = provider.close(*key).await?;
         }
         Ok(judge(claim, &found))
-    }
-
-    /// Asks what has become of a key.
-    pub(super) async fn find(&self, key: ChargeKey) -> Result<Found, ProviderError> {
-        match self.node.providers.payment.find(key).await {
-            // A question that is refused says nothing of the charge.
-            Err(ProviderError::Rejected { reason }) => Err(ProviderError::unknown(reason)),
-            answer => answer,
-        }
-    }
-
-    /// Has the provider refuse a charge under this key from now on.
-    pub(super) async fn close(&self, key: ChargeKey) -> Result<Found, ProviderError> {
-        match self.node.providers.payment.void(key).await {
-            Ok(Voided::Voided) => Ok(Found::Voided),
-            Ok(Voided::AlreadyCharged) => Ok(Found::Approved { refunded: false }),
-            // Perhaps because it is done.
-            Err(error @ ProviderError::Rejected { .. }) => {
-                let known = Some(self.find(key).await?).filter(|found| *found != Found::NotFound);
-                known.ok_or(error)
-            }
-            Err(error) => Err(error),
-        }
     }
 
     async fn book(&self, order: &Order, payment: Payment, limit: Duration) -> Result<(), DeadLetterError> {

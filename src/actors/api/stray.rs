@@ -36,7 +36,7 @@ impl NodeHandle {
         let (_, row) = self.paying(id).await?;
         let mut taken = Vec::new();
         for Stray { key, .. } in untold(id, row.as_ref()) {
-            let found = self.find(key).await.map_err(|error| DeadLetterError::FailedAgain(error.to_string()))?;
+            let found = self.node.providers.payment.ask(key).await.map_err(|error| DeadLetterError::FailedAgain(error.to_string()))?;
             if found == (Found::Approved { refunded: false }) {
                 taken.push(key.to_string());
             }
@@ -45,12 +45,13 @@ impl NodeHandle {
     }
 
     async fn give_back(&self, stray: &Stray, amount: Money) -> Result<(), ProviderError> {
-        let mut found = self.find(stray.key).await?;
+        let provider = &self.node.providers.payment;
+        let mut found = provider.ask(stray.key).await?;
         if found == Found::NotFound && stray.is_to_close {
-            found = self.close(stray.key).await?;
+            found = provider.close(stray.key).await?;
         }
         match found {
-            Found::Approved { refunded: false } => self.node.providers.payment.refund(stray.key, amount).await,
+            Found::Approved { refunded: false } => provider.refund(stray.key, amount).await,
             Found::Approved { refunded: true } | Found::Declined { .. } | Found::Voided | Found::NotFound => Ok(()),
         }
     }

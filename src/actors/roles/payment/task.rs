@@ -229,7 +229,7 @@ impl PaymentTask {
 
     /// What became of an attempt whose answer was lost; none if the provider never heard of it.
     async fn ask(&self, order: &Order, attempt: u32) -> Result<Option<Charge>, ProviderError> {
-        Ok(match self.find(ChargeKey { order: order.id, attempt }).await? {
+        Ok(match self.provider().ask(ChargeKey { order: order.id, attempt }).await? {
             Found::Approved { refunded: false } => Some(Charge::Approved),
             // Whoever gave it back, there, did so after it was taken: the order is not paid.
             Found::Approved { refunded: true } => Some(Charge::Declined { reason: Text::lossy("given back by the provider") }),
@@ -237,14 +237,6 @@ impl PaymentTask {
             Found::Voided => Some(Charge::Declined { reason: Text::lossy("voided") }),
             Found::NotFound => None,
         })
-    }
-
-    async fn find(&self, key: ChargeKey) -> Result<Found, ProviderError> {
-        match self.provider().find(key).await {
-            // A question that is refused says nothing of the charge.
-            Err(ProviderError::Rejected { reason }) => Err(ProviderError::unknown(reason)),
-            answer => answer,
-        }
     }
 
     async fn answered(&self, order: &Arc<Order>, attempt: u32, charge: Charge) -> Result<(), GivenUp> {
@@ -313,22 +305,11 @@ impl PaymentTask {
     }
 
     async fn void(&self, key: ChargeKey, ask_first: bool) -> Result<Voided, ProviderError> {
-        if ask_first && let Some(known) = self.ask_of_void(key).await? {
+        if ask_first && let Some(known) = self.provider().ask(key).await?.voided() {
             return Ok(known);
         }
-        match self.provider().void(key).await {
-            // Perhaps because it is done.
-            Err(ProviderError::Rejected { reason }) => self.ask_of_void(key).await?.ok_or(ProviderError::Rejected { reason }),
-            answer => answer,
-        }
-    }
-
-    async fn ask_of_void(&self, key: ChargeKey) -> Result<Option<Voided>, ProviderError> {
-        Ok(match self.find(key).await? {
-            Found::Approved { .. } => Some(Voided::AlreadyCharged),
-            Found::Declined { .. } | Found::Voided => Some(Voided::Voided),
-            Found::NotFound => None,
-        })
+        let found = self.provider().close(key).await?;
+        found.voided().ok_or_else(|| ProviderError::unknown("it does not know the key that it has voided"))
     }
 
     /// Gives a charge back. It asks first: a call whose answer was lost, perhaps by another process, may have done so.
@@ -345,7 +326,7 @@ impl PaymentTask {
 
     /// Whether nothing that was taken under this key is still with the provider.
     async fn is_given_back(&self, key: ChargeKey) -> Result<bool, ProviderError> {
-        Ok(match self.find(key).await? {
+        Ok(match self.provider().ask(key).await? {
             Found::Approved { refunded } => refunded,
             Found::Declined { .. } | Found::Voided => true,
             Found::NotFound => false,
