@@ -7,14 +7,14 @@ const HEAD: &str = "\
 
 <!-- Made from config/default.toml. After a change there: UPDATE_DOCS=1 cargo test --test docs settings -->
 
-Every setting with its default. Values are put together in this order, the later ones win: defaults, the file named by `--config`, the
-environment, flags. An unknown key is an error that names the nearest known one. `ordermill config` prints what is in force, secrets
+Every setting with its default. Later sources override earlier ones: defaults, the file named by `--config`, the environment, flags. An
+unknown key is an error, and the error suggests the closest known key. `ordermill config` prints the effective settings, with secrets
 masked.
 
-In the environment `server.listen` is `ORDERMILL_SERVER__LISTEN`: upper case, two underscores between section and key. With `_FILE` behind it
-the variable names a file that holds the value (for secrets). Lists are separated by commas.
+In the environment, `server.listen` is `ORDERMILL_SERVER__LISTEN`: upper case, two underscores between section and key. With the suffix
+`_FILE`, the variable names a file that holds the value (for secrets). The items of a list are separated by commas.
 
-Times end in `_ms`, milliseconds, or `_s`, seconds. An empty text means: not set.
+Times end in `_ms` (milliseconds) or `_s` (seconds). An empty string means: not set.
 ";
 
 /// The reference as Markdown: a table a section.
