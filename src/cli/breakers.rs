@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/admin/breakers";
 
-/// The circuit breakers of one node (role operator): each node has its own, so name the node by --url.
+/// Shows and sets the circuit breakers of one node (needs the role operator). Each node has its own breakers, so name the node with --url.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BreakersArgs {
     #[command(flatten)]
@@ -21,13 +21,13 @@ pub(crate) struct BreakersArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum BreakersCommand {
-    /// Show them
+    /// Show the breakers
     List,
-    /// Let calls through: what waits goes on at once
+    /// Let calls through: waiting orders continue immediately
     Close(TurnArgs),
-    /// Let no call through, until it is closed or tried
+    /// Let no call through until the breaker is closed or tried
     Open(TurnArgs),
-    /// Let the next call through; it decides
+    /// Let the next call through; its outcome closes or opens the breaker
     Trial(TurnArgs),
 }
 
@@ -40,7 +40,7 @@ struct TurnArgs {
     note: Option<String>,
 }
 
-/// Does what is asked.
+/// Runs the command.
 ///
 /// # Errors
 /// The node cannot be reached or refuses.

@@ -20,10 +20,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 /// An event of a stream may be so long.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
-/// The key that a node may want.
+/// The access key.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KeyArg {
-    /// Access key, sent as a bearer token; a node without configured keys wants none
+    /// Access key, sent as a bearer token; a node without configured keys needs none
     #[arg(long, global = true, env = "ORDERMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct KeyArg {
 /// Which node, and the key to it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ApiArgs {
-    /// The node to talk to; of several (repeated or separated by commas) the first that can be reached
+    /// The node to talk to; with several (repeat the option, or separate them by commas) the first that can be reached
     #[arg(long, global = true, env = "ORDERMILL_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_delimiter = ',',
         value_parser = base_url)]
     pub(crate) url: Vec<String>,

@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/admin/dlq";
-/// One request acts for some time only; so many follow each other at most.
+/// One request acts for a limited time; this is the most requests in a row.
 const MAX_ROUNDS: u32 = 1000;
 
-/// The desk of dead letters: what failed past its policy and waits for a person (role operator).
+/// Resolves dead letters: failed steps and messages that wait for a person (needs the role operator).
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DlqArgs {
     #[command(flatten)]
@@ -25,91 +25,91 @@ pub(crate) struct DlqArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum DlqCommand {
-    /// List letters, newest first
+    /// List dead letters, newest first
     List {
         #[command(flatten)]
         filter: FilterArgs,
         /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED, SUPERSEDED, or `any`
         #[arg(long, default_value = "OPEN", value_name = "STATE")]
         state: String,
-        /// At most so many
+        /// Longest list to print
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: usize,
     },
-    /// Count the open letters by kind, cause and step
+    /// Count the open dead letters by kind, cause and step
     Group,
-    /// Show a letter: what failed, why, where it came from, and what was done about it
+    /// Show a dead letter: what failed, why, where it came from, and what was done about it
     Show {
-        /// The letter
+        /// Id of the dead letter
         id: String,
     },
-    /// Try again: the order goes on, the notice is sent again, the message is taken again
+    /// Try again: continue the order, send the notice again, or process the message again
     Reprocess(ActArgs),
-    /// Pass over the failed step or message, and go on
+    /// Skip the failed step or message, and continue
     Skip(ActArgs),
     /// Cancel the order and undo what was done for it
     Compensate(ActArgs),
-    /// Put the letter away and do nothing (not for an order that waits for it)
+    /// Close the dead letter and do nothing else (not if its order waits for it)
     Discard(ActArgs),
-    /// Say that a person did what had failed (charged, gave back, told the customer …); the order goes on. Needs --note
+    /// Record that a person did the failed step (charged, refunded, told the customer …), and continue the order. Needs --note
     Done(DoneArgs),
-    /// Go on with what another team's role said, though it is not what was ordered (amount-mismatch, currency-mismatch, reservation-mismatch)
+    /// Accept another team's answer although it differs from the order (amount-mismatch, currency-mismatch, reservation-mismatch)
     Accept(ActArgs),
 }
 
 #[derive(Args, Clone, Debug, Default)]
 struct FilterArgs {
-    /// Only of this kind: STEP, NOTICE, ANOMALY or MESSAGE
+    /// Only this kind: STEP, NOTICE, ANOMALY or MESSAGE
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// Only of this cause, as `dlq group` shows them
+    /// Only this cause, as `dlq group` shows it
     #[arg(long, value_name = "CAUSE")]
     cause: Option<String>,
-    /// Only about this order
+    /// Only this order
     #[arg(long, value_name = "ID")]
     order: Option<String>,
 }
 
-/// Which letters, and how.
+/// Which dead letters to act on, and how.
 #[derive(Args, Clone, Debug)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["ids", "kind", "cause", "order", "all"]))]
 struct ActArgs {
-    /// These letters
+    /// Ids of dead letters
     #[arg(value_name = "ID", conflicts_with_all = ["kind", "cause", "order", "all"])]
     ids: Vec<String>,
     #[command(flatten)]
     filter: FilterArgs,
-    /// All open letters
+    /// All open dead letters
     #[arg(long, conflicts_with_all = ["kind", "cause", "order"])]
     all: bool,
-    /// Only tell which letters it would be
+    /// Only show which dead letters it would act on
     #[arg(long)]
     dry_run: bool,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Of a filter: at most so many (1 to 1,000)
+    /// With a filter: act on at most this many (1 to 1,000)
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
-    /// Of a filter: so many a second (1 to 100)
+    /// With a filter: act on this many per second (1 to 100)
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     per_second: u64,
 }
 
-/// As it is shown; on the wire it is `done` with a field.
+/// The action as it is shown; on the wire it is `done` with a field.
 const OVERRIDE: &str = "done (override)";
 
-/// Which letters, and whether it counts against the provider's word.
+/// Which dead letters, and whether to override the payment provider.
 #[derive(Args, Clone, Debug)]
 struct DoneArgs {
     #[command(flatten)]
     act: ActArgs,
-    /// It counts even if the payment provider says otherwise, or cannot be asked
+    /// Record it even if the payment provider contradicts it or cannot be asked
     #[arg(long = "override")]
     overrides: bool,
 }
 
-/// Does what is asked; false when it could not be done about some letter.
+/// Runs the command; false if it failed for some dead letter.
 ///
 /// # Errors
 /// The node cannot be reached or refuses.
@@ -203,7 +203,7 @@ fn decision(action: &str, act: &ActArgs) -> Value {
     Value::Object(body)
 }
 
-/// By filter; the node acts for some time and leaves the rest for the next request.
+/// Acts by filter. The node acts for a limited time and leaves the rest for the next request.
 async fn many(client: &Client, action: &str, act: &ActArgs, as_json: bool) -> anyhow::Result<bool> {
     let mut filter = serde_json::Map::new();
     for (name, value) in [("kind", act.filter.kind_name()), ("cause", act.filter.cause.clone()), ("orderId", act.filter.order.clone())] {
@@ -247,7 +247,7 @@ fn print_dry_run(answer: &Value, action: &str, as_json: bool) -> anyhow::Result<
     if as_json {
         return print_json(answer).map(|()| true);
     }
-    println!("would {action} {} letters", shown_at(answer, "matched"));
+    println!("would {action} {} dead letters", shown_at(answer, "matched"));
     for id in rows_at(answer, "letters") {
         println!("{}", id.as_str().unwrap_or_default());
     }

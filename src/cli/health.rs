@@ -1,4 +1,4 @@
-//! `ordermill health`: asks a node whether it is ready, or alive. For health checks where there is neither a shell nor curl.
+//! `ordermill health`: checks that a node is ready, or alive. For containers without a shell or curl.
 
 use super::client::{ApiArgs, Client, rows_at, text_at};
 use super::table::print_json;
@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Ask a node whether it is ready (takes orders): exit code 0 where it is, 1 where not or where nobody answers.
+/// Checks that a node is ready (accepts orders): exit code 0 if it is, 1 if it is not or nothing answers.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct HealthArgs {
     #[command(flatten)]
     api: ApiArgs,
-    /// Ask whether the process lives instead; it may do so and yet not be ready
+    /// Check only that the process is alive; it may be alive but not ready
     #[arg(long)]
     live: bool,
     /// Longest wait for the answer

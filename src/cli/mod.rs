@@ -1,4 +1,4 @@
-//! The command line: what can be asked of ordermill in a shell.
+//! The command line.
 //!
 //! Owns: the options, the commands that talk to a running node over HTTP, the load generator, the demo. Does not know: how a node
 //! is put together; that is behind [`Node`]. Exit codes: 0 done, 1 failed (a check, an action, the node could not be reached),
@@ -28,17 +28,17 @@ use std::process::ExitCode;
 /// The version with the commit that it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
 
-/// Takes orders, reserves stock, takes payment, tells the customer, shows the business.
+/// Takes orders, reserves stock, takes payment, notifies the customer, and shows the business figures.
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "ordermill",
     version = VERSION,
     propagate_version = true,
     after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
-        Settings: defaults < --config FILE < ORDERMILL_… environment < flags.\n\
-        ORDERMILL_URL and ORDERMILL_KEY name the node, and the access key, that orders, dlq, products, load and health talk to.\n\
-        Each takes --url, --key and --json at any place of the line; a URL may lack its http://.\n\
-        Exit codes: 0 done; 1 failed; 2 wrong usage, wrong settings included."
+        Settings, later ones override earlier ones: defaults, --config FILE, ORDERMILL_… environment, flags.\n\
+        orders, dlq, breakers, products, load and health talk to the node at ORDERMILL_URL with the access key ORDERMILL_KEY.\n\
+        They take --url, --key and --json anywhere on the line; http:// may be left out.\n\
+        Exit codes: 0 success; 1 failure; 2 wrong usage or wrong settings."
 )]
 struct Cli {
     #[command(flatten)]
@@ -47,7 +47,7 @@ struct Cli {
     command: Command,
 }
 
-/// What may stand before the command as well; the commands that take it have it under the same names.
+/// Options that may also stand before the command; the commands that take them declare them under the same names.
 #[derive(clap::Args, Clone, Debug)]
 struct Anywhere {
     #[arg(long, global = true, hide = true, value_name = "URL", value_delimiter = ',', value_parser = client::base_url)]
@@ -58,7 +58,7 @@ struct Anywhere {
     json: bool,
 }
 
-/// A wrong usage that only showed when the command was begun: exit code 2.
+/// Wrong usage that is only noticed after the command has started: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
@@ -67,31 +67,31 @@ pub struct Usage(pub String);
 enum Command {
     /// Run a node: HTTP API, dashboard and all roles
     Serve(NodeArgs),
-    /// Make the database or bring it up to date, and end
+    /// Create or upgrade the database, then exit
     Migrate(MigrateArgs),
-    /// See it work: a node, a shop, a stream of orders and the dashboard, with nothing installed
+    /// Run a demo: a node, a shop, a stream of orders and the dashboard, with nothing to install
     Demo(demo::DemoArgs),
-    /// Look at orders, follow, cancel and ship them
+    /// Show, follow, cancel and ship orders
     Orders(orders::OrdersArgs),
-    /// Work on dead letters: what failed past its policy and waits for a person
+    /// Resolve dead letters: failed steps and messages that wait for a person
     Dlq(dlq::DlqArgs),
-    /// Look at a node's circuit breakers; close, open or try one
+    /// Show a node's circuit breakers; close, open or try one
     Breakers(breakers::BreakersArgs),
-    /// Put products into the catalogue
+    /// Import products into the catalogue; list stock corrections
     Products(products::ProductsArgs),
-    /// Put load on a node and measure it
+    /// Load-test a node
     Load(Box<load::LoadArgs>),
-    /// Check every invariant on a live database
+    /// Check every invariant of a live database
     Verify(VerifyArgs),
-    /// Run stand-ins of payment provider, SMTP server and SMS gateway
+    /// Run stand-ins for the payment provider, SMTP server and SMS gateway
     Sandbox(SandboxArgs),
-    /// Ask a node whether it is ready, or alive: the health check of a container
+    /// Check that a node is ready, or alive (for container health checks)
     Health(health::HealthArgs),
-    /// Print the settings that are in force, secrets masked
+    /// Print the effective settings, with secrets masked
     Config(NodeArgs),
-    /// Print the completions of a shell: bash, elvish, fish, powershell or zsh
+    /// Print completions for a shell: bash, elvish, fish, powershell or zsh
     Completions(shell::CompletionsArgs),
-    /// Write the man pages into a folder
+    /// Write the man pages to a folder
     Man(shell::ManArgs),
 }
 
@@ -101,7 +101,7 @@ pub fn main(node: &dyn Node) -> ExitCode {
     // A wrong usage or a request for help ends the process here, with exit code 2 or 0.
     let cli = Cli::parse();
     if let Some(name) = cli.command.takes_no(&cli.anywhere) {
-        Cli::command().error(ErrorKind::ArgumentConflict, format!("{name} means nothing to this command")).exit();
+        Cli::command().error(ErrorKind::ArgumentConflict, format!("this command does not take {name}")).exit();
     }
     match run(cli.command, node) {
         Ok(true) => ExitCode::SUCCESS,
@@ -114,7 +114,7 @@ pub fn main(node: &dyn Node) -> ExitCode {
 }
 
 impl Command {
-    /// The name of an option that was given and that this command does not take.
+    /// The name of a given option that this command does not take.
     fn takes_no(&self, given: &Anywhere) -> Option<&'static str> {
         let (url, key, json) = match self {
             Self::Orders(_) | Self::Dlq(_) | Self::Breakers(_) | Self::Products(_) | Self::Load(_) | Self::Health(_) => (true, true, true),
@@ -130,7 +130,7 @@ impl Command {
     }
 }
 
-/// Whoever reads what is printed may have had enough (`| head`): that ends the command quietly. By itself `println!` panics then.
+/// Ends the command quietly when the reader of its output has closed the pipe (`| head`), where `println!` would panic.
 fn end_with_the_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,70 +1,69 @@
-//! What the command line wants of the node itself, and the options that say which node. The composition root implements
-//! [`Node`]; so no command knows how a node is put together.
+//! What the command line needs from the node, and the options that configure a node. The composition root implements [`Node`], so no
+//! command knows how a node is put together.
 
 use crate::domain::Role;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Settings given on the command line; they win over environment and file.
+/// Settings from the command line; they override the environment and the file.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeArgs {
-    /// Address to serve HTTP on; without configured keys a loopback address (default 127.0.0.1:8080)
+    /// Address to serve HTTP on (default 127.0.0.1:8080); must be a loopback address if no access keys are configured
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
     // Not a doc comment: it would become the help of the command.
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment would become help text")]
     pub database: DatabaseArgs,
-    /// Kafka brokers; without them all roles work in this one process
+    /// Kafka brokers; without them all roles run in this process
     #[arg(long, value_name = "HOST:PORT,…")]
     pub kafka: Option<String>,
     /// Roles that this node hosts: order, inventory, payment, notification, analytics (default: all)
     #[arg(long, value_name = "ROLE,…")]
     pub roles: Option<String>,
-    /// `check`: an order whose price is not the catalogue's is cancelled (default); `trust`: the client's prices are taken
+    /// `check` (default): cancel an order whose price differs from the catalogue; `trust`: accept the client's prices
     #[arg(long, value_name = "check|trust", value_parser = ["check", "trust"])]
     pub pricing: Option<String>,
 }
 
-/// The settings that every command needs which opens the database.
+/// Settings for every command that opens the database.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseArgs {
-    /// sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME; made and brought up to date when missing (default: sqlite in
-    /// ./ordermill-data/)
+    /// sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME; created and upgraded as needed (default: SQLite in ./ordermill-data/)
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
-    /// Settings file (TOML); `ordermill config` prints all settings that are in force
+    /// Settings file (TOML); `ordermill config` prints all effective settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// Makes the database or brings it up to date; lets logins in that serve nodes of some roles only.
+/// Creates or upgrades the database, and grants rights to logins of nodes that host only some roles.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MigrateArgs {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Lets an existing PostgreSQL login serve nodes that host these roles, and see no other role's tables (may be repeated)
+    /// Grant an existing PostgreSQL login what a node with these roles needs; it sees no other role's tables (may be repeated)
     #[arg(long = "login", value_name = "LOGIN=ROLE,…")]
     pub logins: Vec<String>,
 }
 
-/// Checks every invariant on a live database: stock, money, events, orders, notices, analytics.
+/// Checks every invariant of a live database: stock, money, events, orders, notices, analytics.
 #[derive(Args, Clone, Debug, Default)]
 pub struct VerifyArgs {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Also check that each order id in this file (written by `load --record`) exists
+    /// Also check that every order id in this file (written by `load --record`) exists
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Accept orders that are still under way
+    /// Accept orders that are still in progress
     #[arg(long)]
     pub allow_open: bool,
-    /// Roles that another team runs, which have no rows here (default: as the settings say)
+    /// Roles that another team runs, which have no rows in this database (default: from the settings)
     #[arg(long, value_name = "ROLE,…", value_delimiter = ',', value_parser = role)]
     pub external_roles: Vec<Role>,
-    /// Also compare with the payment provider's own books, which `ordermill sandbox` shows at URL/charges
+    /// Also compare with the payment provider's books, which `ordermill sandbox` shows at URL/charges
     #[arg(long, value_name = "URL")]
     pub provider: Option<String>,
     /// Print the report as JSON
@@ -76,48 +75,48 @@ fn role(name: &str) -> Result<Role, String> {
     Role::from_name(name).ok_or_else(|| format!("must be one of {}", Role::ALL.map(Role::name).join(", ")))
 }
 
-/// Runs the stand-ins of the payment provider, of an SMTP server and of an SMS gateway as servers.
+/// Runs stand-ins for the payment provider, an SMTP server and an SMS gateway.
 #[derive(Args, Clone, Debug)]
 pub struct SandboxArgs {
-    /// Address of the payment provider and the SMS gateway (HTTP), and of their page
+    /// Address of the payment provider, the SMS gateway and their page (HTTP)
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
     pub listen: String,
     /// Address of the mail server
     #[arg(long, default_value = "127.0.0.1:8025", value_name = "HOST:PORT")]
     pub smtp: String,
-    /// Settings file (TOML); its part about the sandbox is used
+    /// Settings file (TOML); only its sandbox section is used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// The node, as the commands use it. Each call blocks; none is made from within a runtime.
+/// The node as the commands use it. Every call blocks and must not be made inside an async runtime.
 pub trait Node {
-    /// Serves until it is told to stop.
+    /// Serves until it is asked to stop.
     ///
     /// # Errors
-    /// It could not start, or had to end.
+    /// The node could not start, or had to end.
     fn serve(&self, args: &NodeArgs) -> anyhow::Result<()>;
-    /// Makes the database or brings it up to date.
+    /// Creates or upgrades the database.
     ///
     /// # Errors
-    /// It cannot be reached or is from a later version.
+    /// The database cannot be reached or is from a later version.
     fn migrate(&self, args: &MigrateArgs) -> anyhow::Result<()>;
-    /// Checks the invariants and prints the report; false when one is broken.
+    /// Checks the invariants and prints the report; false if one is violated.
     ///
     /// # Errors
     /// The database cannot be read.
     fn verify(&self, args: &VerifyArgs) -> anyhow::Result<bool>;
-    /// Serves the stand-ins until it is told to stop.
+    /// Serves the stand-ins until it is asked to stop.
     ///
     /// # Errors
     /// They could not start.
     fn sandbox(&self, args: &SandboxArgs) -> anyhow::Result<()>;
-    /// Prints the settings that are in force, secrets masked.
+    /// Prints the effective settings, with secrets masked.
     ///
     /// # Errors
     /// They contradict each other or name an unknown key.
     fn config(&self, args: &NodeArgs) -> anyhow::Result<()>;
-    /// Starts a node in this process and returns when it is ready.
+    /// Starts a node in this process and returns once it is ready.
     ///
     /// # Errors
     /// It could not start.
@@ -126,8 +125,8 @@ pub trait Node {
 
 /// A node in this process.
 pub trait RunningNode {
-    /// Where it listens: `127.0.0.1:8080`.
+    /// The address it listens on, such as `127.0.0.1:8080`.
     fn address(&self) -> std::net::SocketAddr;
-    /// Ends it in order; returns when it has ended.
+    /// Stops it cleanly; returns once it has stopped.
     fn stop(self: Box<Self>);
 }

@@ -15,7 +15,7 @@ const MAX_REOPENS: u32 = 300;
 /// The most rows that the API gives in one page.
 const PAGE: usize = 200;
 
-/// Looks at orders and commands them.
+/// Shows, follows, cancels and ships orders.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OrdersArgs {
     #[command(flatten)]
@@ -31,50 +31,51 @@ pub(crate) struct OrdersArgs {
 enum OrdersCommand {
     /// List orders, newest first
     List {
-        /// Only this customer's
+        /// Only orders of this customer
         #[arg(long, value_name = "ID", value_parser = id)]
         customer: Option<String>,
-        /// Only those of this status: PENDING, INVENTORY_RESERVED, CONFIRMED, SHIPPED, PAYMENT_FAILED, FAILED, CANCELLING,
-        /// REFUNDING or CANCELLED
+        /// Only orders in this status: PENDING, INVENTORY_RESERVED, CONFIRMED, SHIPPED, PAYMENT_FAILED, FAILED, CANCELLING, REFUNDING or
+        /// CANCELLED
         #[arg(long, value_name = "STATUS", value_parser = status)]
         status: Option<String>,
-        /// Only those accepted at or after this time: 2026-11-23T17:10:00Z, a date (2026-11-23, UTC) or before now (90s, 30m, 1h, 7d)
+        /// Only orders accepted at or after this time: 2026-11-23T17:10:00Z, a date (2026-11-23, UTC), or a time before now (90s, 30m, 1h,
+        /// 7d)
         #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = when)]
         from: Option<String>,
-        /// Only those accepted before this time
+        /// Only orders accepted before this time
         #[arg(long, visible_alias = "until", value_name = "TIME", value_parser = when)]
         to: Option<String>,
-        /// At most so many
+        /// Longest list to print
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: usize,
     },
-    /// Show an order: items, payment, stock, notices and what has happened
+    /// Show an order: items, payment, stock, notices and history
     Show {
-        /// The order
+        /// Id of the order
         #[arg(value_parser = id)]
         id: String,
     },
-    /// Follow an order until nothing more can happen to it (shipped, failed or cancelled) or Ctrl-C
+    /// Follow an order until nothing more can happen to it (shipped, failed or cancelled), or until Ctrl-C
     Watch {
-        /// The order
+        /// Id of the order
         #[arg(value_parser = id)]
         id: String,
     },
-    /// Cancel an order; its stock and money are given back
+    /// Cancel an order; its stock is released and its money refunded
     Cancel {
-        /// The order
+        /// Id of the order
         #[arg(value_parser = id)]
         id: String,
     },
-    /// Tell that an order's goods have left
+    /// Mark an order as shipped
     Ship {
-        /// The order
+        /// Id of the order
         #[arg(value_parser = id)]
         id: String,
-        /// Who carries them
+        /// The carrier
         #[arg(long, value_name = "NAME")]
         carrier: Option<String>,
-        /// The carrier's number
+        /// The tracking number
         #[arg(long, value_name = "NUMBER")]
         tracking: Option<String>,
     },
@@ -98,7 +99,7 @@ fn status(name: &str) -> Result<String, String> {
     }
 }
 
-/// Does what is asked.
+/// Runs the command.
 ///
 /// # Errors
 /// The node cannot be reached or refuses.

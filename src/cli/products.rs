@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use std::io::Read;
 use std::path::PathBuf;
 
-/// So many products go into one request: far below the node's bound on a body.
+/// Products per request: far below the node's limit on a body.
 const BATCH: usize = 5000;
-/// So many refused lines are shown one by one.
+/// Invalid lines that are shown one by one.
 const MAX_SHOWN: usize = 50;
 
-/// The catalogue.
+/// Imports products and lists stock corrections.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ProductsArgs {
     #[command(flatten)]
@@ -29,23 +29,23 @@ pub(crate) struct ProductsArgs {
 enum ProductsCommand {
     /// Create or replace products from a CSV file
     ///
-    /// The first line decides what the file is: `productId,name,price,availableQuantity` (in any order and case, with `,` `;` `|` or a
-    /// tab between them) is a catalogue; `InvoiceNo,StockCode,…` is a file of invoice lines, whose products are taken at their most
-    /// frequent price. A line that cannot be used is reported with its number and reason, and the rest is imported. The stock of
-    /// products that are there stays as it is, unless --set-stock or --count is given. Exit code 0 if anything was imported.
+    /// The first line says what the file is. `productId,name,price,availableQuantity` (in any sequence and case, separated by `,` `;` `|`
+    /// or a tab) is a catalogue. `InvoiceNo,StockCode,…` is a file of invoice lines, whose products get their most frequent price. An
+    /// invalid line is reported with its number and reason; the other lines are imported. The stock of existing products does not change
+    /// unless you give --set-stock or --count. Exit code 0 if anything was imported.
     Import(ImportArgs),
-    /// What persons did to the stock, newest first
+    /// List manual stock corrections, newest first
     Corrections(CorrectionsArgs),
 }
 
 #[derive(Args, Clone, Debug)]
 struct CorrectionsArgs {
-    /// Only of this product
+    /// Only this product
     product: Option<uuid::Uuid>,
-    /// At most so many
+    /// Longest list to print
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
-    /// Go on after a page: the cursor that it ended with
+    /// Continue after a page: the cursor that it ended with
     #[arg(long)]
     cursor: Option<String>,
     /// Print the page as JSON
@@ -55,18 +55,18 @@ struct CorrectionsArgs {
 
 #[derive(Args, Clone, Debug)]
 struct ImportArgs {
-    /// The file; `-` is the standard input
+    /// The file; `-` for standard input
     file: PathBuf,
-    /// Of a file of invoices: how many of each new product there are
+    /// For a file of invoices: available quantity of each new product
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     stock: i32,
-    /// Quantities are what can be ordered from now on, of products that are there too
+    /// Set the available quantity, also of existing products
     #[arg(long, conflicts_with = "count")]
     set_stock: bool,
-    /// Quantities were counted in the shelf: what is held for orders is among them
+    /// Quantities are counts from the shelf, including goods held for orders
     #[arg(long)]
     count: bool,
-    /// Only check the file: exit code 1 if a line is refused
+    /// Only check the file; exit code 1 if a line is invalid
     #[arg(long)]
     dry_run: bool,
     /// Print the result as JSON
@@ -74,15 +74,15 @@ struct ImportArgs {
     json: bool,
 }
 
-/// A catalogue as a file has it.
+/// A catalogue read from a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Catalogue {
     products: Vec<ProductRow>,
-    /// OrderLine number and reason.
+    /// Line number and reason.
     refused: Vec<(u64, String)>,
 }
 
-/// Does what is asked; false when nothing was imported, or when a check refuses a line.
+/// Runs the command; false if nothing was imported, or if a check found an invalid line.
 ///
 /// # Errors
 /// The file cannot be read, or the node cannot be reached or refuses.

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 /// Prints the completions of one shell.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CompletionsArgs {
-    /// The shell; for bash: source <(ordermill completions bash)
+    /// The shell. For bash: source <(ordermill completions bash)
     shell: Shell,
 }
 
 /// Writes the man pages.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ManArgs {
-    /// The folder, made when missing; such as /usr/local/share/man/man1
+    /// The folder, such as /usr/local/share/man/man1; created if missing
     dir: PathBuf,
 }
 

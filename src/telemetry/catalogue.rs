@@ -1,5 +1,5 @@
-//! Every metric of the process: its name, kind, labels and what it says. `/metrics` gets its HELP lines from here, `docs/metrics.md` is
-//! made from it, and a test holds it against the code.
+//! Every metric of the process: name, kind, labels and help text. `/metrics` takes its HELP lines from here, `docs/metrics.md` is
+//! generated from it, and a test checks it against the code.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 pub enum Kind {
     /// Only grows while the node runs.
     Counter,
-    /// A number of the moment.
+    /// A current value.
     Gauge,
     /// A distribution.
     Histogram,
@@ -20,7 +20,7 @@ pub enum Kind {
 pub enum Scope {
     /// What this node did or has.
     Node,
-    /// What stands in the database: the same at every node that reports it, so take the maximum and not the sum.
+    /// What is in the database: the same at every node that reports it, so use the maximum, not the sum.
     Database,
 }
 
@@ -31,11 +31,11 @@ pub struct About {
     pub name: &'static str,
     /// What it is.
     pub kind: Kind,
-    /// Its labels, in the order of the docs; each has few values.
+    /// Its labels, in the sequence of the docs; each has few values.
     pub labels: &'static [&'static str],
     /// Whose number it is.
     pub scope: Scope,
-    /// What it says.
+    /// Its help text.
     pub help: &'static str,
 }
 
@@ -49,91 +49,91 @@ const fn database(name: &'static str, kind: Kind, labels: &'static [&'static str
 
 use Kind::{Counter, Gauge, Histogram};
 
-/// All, in the order of the docs. The `process_*` metrics come from a library, which describes them itself.
+/// All metrics, in the sequence of the docs. The `process_*` metrics come from a library, which describes them itself.
 pub const METRICS: &[About] = &[
-    node("ordermill_build_info", Gauge, &["version", "commit"], "1; what runs is in the labels."),
+    node("ordermill_build_info", Gauge, &["version", "commit"], "Always 1; the labels say what is running."),
     node("ordermill_ready", Gauge, &[], "1 while the node is ready, else 0."),
-    node("ordermill_open_orders", Gauge, &[], "Orders of this node that owe stock or payment and hold a place of order.open_limit."),
-    node("ordermill_unsettled_orders", Gauge, &[], "Orders of this node whose actors live: something is owed, notices included."),
-    database("ordermill_orders_open", Gauge, &["status"], "Open orders by status, also those of shards that no node owns now."),
+    node("ordermill_open_orders", Gauge, &[], "Orders of this node that wait for stock or payment and count towards order.open_limit."),
+    node("ordermill_unsettled_orders", Gauge, &[], "Orders of this node with a live actor because something is owed, notices included."),
+    database("ordermill_orders_open", Gauge, &["status"], "Open orders by status, including those in shards that no node owns at present."),
     database(
         "ordermill_orders_open_oldest_age_seconds",
         Gauge,
         &["status"],
-        "Age of the oldest open order in this status: how long the step that it waits for has taken. 0 when there is none.",
+        "How long the oldest open order in this status has waited for its next step; 0 if there is none.",
     ),
-    database("ordermill_orders_total", Counter, &["event"], "Orders that were placed, confirmed, shipped, failed or cancelled."),
+    database("ordermill_orders_total", Counter, &["event"], "Orders placed, confirmed, shipped, failed or cancelled."),
     database("ordermill_orders_cancelled_total", Counter, &["reason"], "Cancelled orders by reason."),
-    database("ordermill_stock_answers_total", Counter, &["outcome"], "Answers of the stock: reserved, insufficient, released, shipped."),
-    database("ordermill_payments_total", Counter, &["outcome"], "Payments that were charged, failed, cancelled or refunded."),
-    database("ordermill_notices_total", Counter, &["channel", "outcome"], "Notices that were sent or given up."),
-    database("ordermill_notice_tries_failed_total", Counter, &["channel"], "Tries to send a notice that failed."),
+    database(
+        "ordermill_stock_answers_total",
+        Counter,
+        &["outcome"],
+        "Answers of the inventory role: reserved, insufficient, released, shipped.",
+    ),
+    database("ordermill_payments_total", Counter, &["outcome"], "Payments charged, failed, cancelled or refunded."),
+    database("ordermill_notices_total", Counter, &["channel", "outcome"], "Notices sent or given up."),
+    database("ordermill_notice_tries_failed_total", Counter, &["channel"], "Failed tries to send a notice."),
     database("ordermill_dead_letters_open", Gauge, &["kind", "cause", "step"], "Dead letters that wait for a person."),
-    database("ordermill_dead_letters_oldest_age_seconds", Gauge, &[], "Age of the oldest open dead letter; 0 when there is none."),
+    database("ordermill_dead_letters_oldest_age_seconds", Gauge, &[], "Age of the oldest open dead letter; 0 if there is none."),
     database(
         "ordermill_shards_free",
         Gauge,
         &["role"],
-        "Shards of a role that no node owns: their orders stand still. 0 of a role that another team runs.",
+        "Shards of a role that no node owns; their orders stand still. 0 for a role that another team runs.",
     ),
-    node("ordermill_samples_failed_total", Counter, &[], "Readings of the database for these metrics that failed; they are tried again."),
+    node("ordermill_samples_failed_total", Counter, &[], "Failed readings of the database for these metrics; they are retried."),
     node("ordermill_sampled_timestamp_seconds", Gauge, &[], "When the database was last read for these metrics, in seconds since 1970."),
-    node("ordermill_sqlite_bytes", Gauge, &["file"], "Size of SQLite's database and of its write-ahead log."),
+    node("ordermill_sqlite_bytes", Gauge, &["file"], "Size of the SQLite database file and of its write-ahead log."),
     node("ordermill_journal_commits_total", Counter, &[], "Transactions of this node's journal."),
-    node("ordermill_journal_writes_total", Counter, &[], "Writes in them."),
-    node("ordermill_journal_commit_seconds", Histogram, &[], "How long a transaction took, with its sync."),
-    node(
-        "ordermill_journal_commit_age_seconds",
-        Gauge,
-        &[],
-        "For how long the transaction that runs now has been running; 0 when none runs.",
-    ),
-    node("ordermill_journal_batch_writes", Histogram, &[], "Writes of a transaction."),
-    node("ordermill_redrives_total", Counter, &["event"], "Events that an order delivered again because an answer was owed too long."),
+    node("ordermill_journal_writes_total", Counter, &[], "Writes in these transactions."),
+    node("ordermill_journal_commit_seconds", Histogram, &[], "How long a transaction took, including its sync."),
+    node("ordermill_journal_commit_age_seconds", Gauge, &[], "How long the current transaction has been running; 0 if there is none."),
+    node("ordermill_journal_batch_writes", Histogram, &[], "Writes per transaction."),
+    node("ordermill_redrives_total", Counter, &["event"], "Events that an order delivered again because an answer was overdue."),
     node(
         "ordermill_deliveries_left_to_redrive_total",
         Counter,
         &["role"],
-        "Deliveries that found a full mailbox; the order asks again later.",
+        "Deliveries dropped because the mailbox was full; the order asks again later.",
     ),
-    node("ordermill_actors", Gauge, &["kind"], "Living actors."),
-    node("ordermill_actor_waiting", Gauge, &["kind"], "Messages that wait for actors of a kind."),
+    node("ordermill_actors", Gauge, &["kind"], "Live actors."),
+    node("ordermill_actor_waiting", Gauge, &["kind"], "Messages that wait in the mailboxes of actors of this kind."),
     node("ordermill_actor_restarts_total", Counter, &["kind"], "Restarts of actors after a panic."),
     node("ordermill_breaker_open", Gauge, &["provider"], "1 while a provider's circuit breaker is open or on trial, else 0."),
     node("ordermill_breaker_held_by_hand", Gauge, &["provider"], "1 while a person holds the breaker, else 0."),
-    node("ordermill_breaker_failures", Gauge, &["provider"], "Failures that the breaker counts in its window."),
+    node("ordermill_breaker_failures", Gauge, &["provider"], "Failures in the breaker's current window."),
     node("ordermill_breaker_opened_total", Counter, &["provider"], "How often the breaker has opened."),
-    node("ordermill_broken_invariants_total", Counter, &["what"], "Things that cannot be and were: a bug, please report it."),
-    node("ordermill_requests_forwarded_total", Counter, &["outcome"], "Requests that were sent on to another node."),
+    node("ordermill_broken_invariants_total", Counter, &["what"], "Violations of an internal invariant: a bug, please report it."),
+    node("ordermill_requests_forwarded_total", Counter, &["outcome"], "Requests forwarded to another node."),
     node("ordermill_kafka_published_total", Counter, &[], "Events that the brokers acknowledged."),
-    node("ordermill_kafka_publish_errors_total", Counter, &[], "Failures to publish; what failed is sent again."),
+    node("ordermill_kafka_publish_errors_total", Counter, &[], "Failures to publish; the events are sent again."),
     node(
         "ordermill_kafka_publish_lag",
         Gauge,
         &[],
-        "Events of this node's log, and of dead nodes' logs that it publishes, not in Kafka yet.",
+        "Events not yet in Kafka, of this node's log and of the dead nodes' logs that it publishes.",
     ),
-    node("ordermill_kafka_consumed_total", Counter, &["role"], "Records that were taken."),
-    node("ordermill_kafka_consumer_waiting", Gauge, &["role"], "Records that are read and not done."),
-    node("ordermill_kafka_consumer_partitions", Gauge, &["role"], "Partitions that this node listens to."),
-    node("ordermill_kafka_consumer_lag", Gauge, &["role", "topic"], "Records of those partitions that are not done."),
+    node("ordermill_kafka_consumed_total", Counter, &["role"], "Records consumed."),
+    node("ordermill_kafka_consumer_waiting", Gauge, &["role"], "Records read but not yet processed."),
+    node("ordermill_kafka_consumer_partitions", Gauge, &["role"], "Partitions that this node consumes."),
+    node("ordermill_kafka_consumer_lag", Gauge, &["role", "topic"], "Records of these partitions that are not yet processed."),
     node("ordermill_kafka_dead_letters_total", Counter, &["topic"], "Records that became dead letters."),
     node(
         "ordermill_kafka_lost_records_total",
         Counter,
         &["topic"],
-        "Records that the topic deleted before this node took them; each gap is a dead letter.",
+        "Records that the topic deleted before this node read them; each gap is a dead letter.",
     ),
-    node("ordermill_kafka_moved_total", Counter, &["topic"], "Records on the wrong partition that were published again on the right one."),
+    node("ordermill_kafka_moved_total", Counter, &["topic"], "Records on the wrong partition, published again on the right one."),
     node("ordermill_kafka_tombstones_total", Counter, &["topic"], "Records without a value."),
-    node("ordermill_kafka_troubles", Gauge, &["kind"], "Troubles with topics and partitions that last; /health names them."),
-    node("ordermill_kafka_troubles_total", Counter, &["topic", "kind"], "How often such troubles were met."),
+    node("ordermill_kafka_troubles", Gauge, &["kind"], "Current troubles with topics and partitions; /health names them."),
+    node("ordermill_kafka_troubles_total", Counter, &["topic", "kind"], "How often such troubles have occurred."),
     node("http_server_active_requests", Gauge, &[], "Requests in progress."),
-    node("http_server_request_duration_seconds", Histogram, &["method", "route", "status"], "How long requests took, by route and status."),
-    node("http_server_panics_total", Counter, &[], "Requests that ended in a panic, answered with 500."),
+    node("http_server_request_duration_seconds", Histogram, &["method", "route", "status"], "Duration of requests, by route and status."),
+    node("http_server_panics_total", Counter, &[], "Requests that panicked and were answered with 500."),
 ];
 
-/// Tells the recorder what each metric says.
+/// Registers the help text of every metric with the recorder.
 pub(super) fn describe() {
     for about in METRICS {
         let unit = if about.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
@@ -168,15 +168,16 @@ pub fn document() -> String {
 
 const INTRODUCTION: &str = "# Metrics
 
-`GET /metrics` answers in Prometheus' text format. Made from `src/telemetry/catalogue.rs` by its test (`UPDATE_CONTRACTS=1`).
+`GET /metrics` answers in Prometheus' text format. This page is generated from `src/telemetry/catalogue.rs` by its test
+(`UPDATE_CONTRACTS=1`).
 
-A scrape reads numbers that are kept in memory. What stands in the database (\"of all nodes\" below) is read every
-`telemetry.sample_ms` (15 s) and is the same at each node that reports it: take `max`, not `sum`. A node reports what its roles can
-read: orders need the role `order`, outcomes `analytics`. `process_*` (CPU seconds, memory, open files, threads, start time) are those of the Prometheus
-client libraries, of Linux' `/proc`.
+A scrape reads numbers that the node keeps in memory. Figures from the database (\"all nodes\" in the column \"of\") are read every
+`telemetry.sample_ms` (15 s) and are the same at every node that reports them: use `max`, not `sum`. A node reports what its roles can
+read: open orders need the role `order`, outcomes the role `analytics`. The `process_*` metrics (CPU seconds, memory, open files,
+threads, start time) are those of the Prometheus client libraries, read from Linux's `/proc`.
 
-What to be woken for is in `docker/prometheus/alerts.yml`, with what to do in [operations](operations.md#alerts). The dashboards of
-`docker/grafana/dashboards` show all of them.
+The alerts are in `docker/prometheus/alerts.yml`; [operations](operations.md#alerts) says what to do about each. The dashboards in
+`docker/grafana/dashboards` show all metrics.
 
 ";
 
@@ -197,7 +198,7 @@ mod tests {
         }
     }
 
-    /// The metrics of the code, with their kinds and the labels that are told by name.
+    /// The metrics in the code, with their kinds and the labels that are literals.
     fn used() -> BTreeMap<String, (Kind, BTreeSet<String>)> {
         let mut texts = Vec::new();
         sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut texts);

@@ -22,12 +22,12 @@ use story::{Plan, Story};
 use tokio::task::JoinSet;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
-/// After the last order its saga is waited for at most so long.
+/// Longest wait for the saga of the last order.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// At most so many orders are followed at once; beyond that the stream of orders waits.
+/// Most orders followed at the same time; beyond that the stream of orders waits.
 const MAX_FOLLOWED: usize = 200;
 
-/// Starts a node with a believable shop and a stream of orders; shows the dashboard's address and what becomes of each order.
+/// Starts a node with a realistic shop and a stream of orders, and shows the dashboard's address and how each order ends.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoArgs {
     /// Address to serve on (default 127.0.0.1:8080, or a free port when that is taken)
@@ -35,13 +35,13 @@ pub(crate) struct DemoArgs {
     listen: Option<String>,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Customers of nodes that run already, instead of starting one (repeated or separated by commas: those that can be reached)
+    /// Use running nodes instead of starting one (repeat the option, or separate them by commas; those that can be reached are used)
     #[arg(long, value_parser = super::client::base_url, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["listen", "database", "config"])]
     url: Vec<String>,
-    /// Orders a second
+    /// Orders per second
     #[arg(long, default_value_t = 3.0, value_name = "R", value_parser = rate)]
     rate: f64,
-    /// End after so many orders
+    /// End after this many orders
     #[arg(long, value_name = "N")]
     orders: Option<u64>,
     /// End after this time (30s, 5m)
@@ -56,7 +56,7 @@ fn rate(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate)).ok_or_else(|| "must be from 0.01 to 1000".to_owned())
 }
 
-/// Runs the demo until its end or Ctrl-C; false when no order could be placed.
+/// Runs the demo until it ends or Ctrl-C; false if no order could be placed.
 ///
 /// # Errors
 /// The node cannot be started, or does not take the catalogue.

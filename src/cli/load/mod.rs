@@ -77,7 +77,8 @@ pub(super) fn load(args: &LoadArgs) -> anyhow::Result<bool> {
 
 /// What a run would send.
 fn plan_text(work: &Work) -> String {
-    let orders = work.orders.map_or_else(|| "orders for as long as asked".to_owned(), |orders| format!("{} orders", show::grouped(orders)));
+    let orders =
+        work.orders.map_or_else(|| "orders for the given duration".to_owned(), |orders| format!("{} orders", show::grouped(orders)));
     let mut out = format!("would send {orders} of {} products\n", show::grouped(u64::try_from(work.catalogue.len()).unwrap_or(u64::MAX)));
     for note in &work.notes {
         out.push_str(&format!("note: {note}\n"));
@@ -156,7 +157,7 @@ fn work(args: &LoadArgs) -> anyhow::Result<Work> {
         return Ok(Work { source: Source::Generated(Generator::new(shape)), catalogue, orders, notes: Vec::new() });
     };
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let retail = Retail::read(&text).with_context(|| format!("{} is no file of invoices", path.display()))?;
+    let retail = Retail::read(&text).with_context(|| format!("{} is not a file of invoices", path.display()))?;
     if retail.orders.is_empty() {
         bail!("{} has no usable line", path.display());
     }
@@ -317,7 +318,7 @@ async fn settle(run: &Arc<Run>, args: &LoadArgs, progress: &Progress, interrupts
         match open {
             Ok(end) => Some((end, at)),
             Err(error) => {
-                progress.say(&format!("the end of the orders is not known: {error:#}"));
+                progress.say(&format!("cannot find out whether all orders are settled: {error:#}"));
                 None
             }
         }

@@ -27,7 +27,7 @@ const FIRST_BUSY_WAIT: Duration = Duration::from_millis(200);
 /// When one of several nodes was lost, nothing must be open for so long: its orders are nobody's until another node takes them.
 const TAKE_OVER: Duration = Duration::from_secs(15);
 
-/// Where the number of orders that are not settled is read.
+/// Where the number of unsettled orders is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Gauge {
     /// `ordermill_unsettled_orders` of `/metrics`
@@ -179,7 +179,7 @@ async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, give_up: Duration,
             (status, _) => bail!("the node answers {status} to PUT /api/v1/products: {}", String::from_utf8_lossy(wire.body())),
         }
     }
-    bail!("the node took no product in {MAX_SEED_TRIES} tries: it answers 503")
+    bail!("the node accepted no product in {MAX_SEED_TRIES} tries: it answers 503")
 }
 
 async fn send(node: &Node, wire: &mut Wire, request: &[u8]) -> Result<Head, Broken> {
