@@ -194,7 +194,7 @@ impl<'de> Deserialize<'de> for Scalar {
         impl Visitor<'_> for Any {
             type Value = Scalar;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a number, true or false")
+                f.write_str("a string, a number, true or false")
             }
             fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
                 Ok(Scalar(value.to_owned()))

@@ -258,7 +258,7 @@ fn list_paths(value: &Json, prefix: &str, paths: &mut Vec<String>) {
 
 fn kind_of(value: &Value) -> &'static str {
     match value {
-        Value::String(_) | Value::Datetime(_) => "a text",
+        Value::String(_) | Value::Datetime(_) => "a string",
         Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
@@ -344,7 +344,7 @@ mod tests {
             ]
         );
         assert_eq!(lines(with_file("server = 3")), ["FILE: server is a section, not a value"]);
-        assert_eq!(lines(with_file("[server]\nlisten = 3")), ["FILE: server.listen must be a text"]);
+        assert_eq!(lines(with_file("[server]\nlisten = 3")), ["FILE: server.listen must be a string"]);
         assert!(lines(with_file("[pricing]\nrule = \"free\"")).concat().contains("rule"));
     }
 

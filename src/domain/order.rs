@@ -101,7 +101,7 @@ pub enum OrderError {
     #[error("must have 1 to {MAX_ITEMS} items")]
     ItemCount,
     /// A product stands in two lines; the index of the second.
-    #[error("names a product that an earlier item has")]
+    #[error("repeats a product of an earlier item")]
     DuplicateProduct(usize),
     /// A price of zero; the index of the line.
     #[error("must be more than 0")]

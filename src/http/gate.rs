@@ -212,7 +212,7 @@ fn of_error(error: &Error, status: StatusCode, route: &'static str, correlation:
         return Problem::new(kind.unwrap_or(ProblemKind::Invalid), error.to_string());
     }
     tracing::error!(http.route = route, correlation.id = %correlation, %error, "a request failed");
-    Problem::new(ProblemKind::Internal, "the log says what happened")
+    Problem::new(ProblemKind::Internal, "the node's log says what happened")
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send), route: &'static str, correlation: CorrelationId) -> HttpResponse {
@@ -220,7 +220,7 @@ fn panicked(panic: &(dyn std::any::Any + Send), route: &'static str, correlation
     let cause = cause.unwrap_or("a panic without a text");
     tracing::error!(http.route = route, correlation.id = %correlation, cause, "a handler panicked");
     metrics::counter!("http_server_panics_total").increment(1);
-    actix_web::ResponseError::error_response(&Problem::new(ProblemKind::Internal, "the log says what happened"))
+    actix_web::ResponseError::error_response(&Problem::new(ProblemKind::Internal, "the node's log says what happened"))
 }
 
 /// A request in progress; dropped, it is done.

@@ -179,7 +179,7 @@ impl<'de> Deserialize<'de> for Label<'_> {
             Value::String(text) => Ok(Self(text.into())),
             Value::Number(number) => Ok(Self(number.to_string().into())),
             other @ (Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-                Err(D::Error::custom(format_args!("must be a text or a number, not {other}")))
+                Err(D::Error::custom(format_args!("must be a string or a number, not {other}")))
             }
         }
     }

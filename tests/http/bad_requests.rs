@@ -66,7 +66,7 @@ fn every_broken_field_of_an_order_is_named() {
             r#"{"customerId":7,"items":[{"productId":"x","quantity":0,"price":"1.999","note":1},7,{}],"foo/~":{"a":[]},"paymentMethod":""}"#,
             &[
                 "body /foo~1~0 is not a known field",
-                "body /customerId must be a text",
+                "body /customerId must be a string",
                 "body /items/0/note is not a known field",
                 &format!("body /items/0/productId {uuid}"),
                 "body /items/0/quantity must be 1 to 10000",
@@ -88,7 +88,7 @@ fn every_broken_field_of_an_order_is_named() {
             (with("/customerId", json!("00000000000000000000000000000001")), &[&format!("body /customerId {uuid}")]),
             (with("/items", json!([])), &["body /items must have 1 to 1000 items, not 0"]),
             (with("/items", json!({})), &["body /items must be a list"]),
-            (with("/items", json!([item, item])), &["body /items/1/productId names a product that an earlier item has"]),
+            (with("/items", json!([item, item])), &["body /items/1/productId repeats a product of an earlier item"]),
             (with("/items/0/quantity", json!(10_001)), &["body /items/0/quantity must be 1 to 10000"]),
             (with("/items/0/quantity", json!(-1)), &["body /items/0/quantity must be 1 to 10000"]),
             (with("/items/0/quantity", json!(1.5)), &["body /items/0/quantity must be a whole number"]),

@@ -121,7 +121,7 @@ fn done_by_hand_needs_a_note_and_is_audited() {
         let bare = app.json(Method::POST, &letter, &json!({"action": "done"})).await;
         assert_eq!((bare.status, bare.fields()), (400, vec!["body /note is required: say what was done, and where".to_owned()]));
         let wrong = app.json(Method::POST, &letter, &json!({"action": "skip", "override": true})).await;
-        assert_eq!((wrong.status, wrong.fields()), (400, vec!["body /override is for done only".to_owned()]));
+        assert_eq!((wrong.status, wrong.fields()), (400, vec!["body /override is allowed only with done".to_owned()]));
         app.behave(Behaviour { error_rate: 1.0, ..Default::default() });
         let unasked = app.json(Method::POST, &letter, &json!({"action": "done", "note": "paid at the counter"})).await;
         assert_eq!(unasked.status, 409, "{}", unasked.text);

@@ -107,7 +107,7 @@ async fn a_shipment_that_comes_too_late_is_a_letter_and_parks_nothing() {
     });
     let teller = Teller::new(&settings);
     teller.tell(&foreign(1, Topic::Shipping, &json!({"OrderShipped": {"orderId": order(1).id.0}})));
-    until("the letter", async || node.letters().await.len() == 1).await;
+    until("the dead letter", async || node.letters().await.len() == 1).await;
     assert_eq!((node.letters().await[0].cause.as_str(), node.letters().await[0].tries), ("late-shipment", 1));
     teller.tell(&without_local(&event_of(1, EventKind::PaymentRefunded)));
     node.heard("the undo goes on", 1).await;

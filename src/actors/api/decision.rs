@@ -46,6 +46,6 @@ pub enum DeadLetterError {
     #[error("the order's owner is another node")]
     NotHere(Role, Shard),
     /// Not now: 503.
-    #[error("the dead letter cannot be changed now")]
+    #[error("the dead letter cannot be changed at the moment")]
     Unavailable,
 }

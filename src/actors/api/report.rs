@@ -11,35 +11,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// How many actors of a kind there are and how they fare.
+/// The actors of one kind: how many there are, and how they are doing.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorCount {
     /// `order`, `stock-keeper`, `payment-gateway`, `notifier`, `router`, `supervisor`, `journal`, `analytics`.
     pub kind: String,
-    /// Living now.
+    /// Live actors at present.
     pub alive: u64,
     /// Restarts since the node started.
     pub restarts: u64,
-    /// What the last restart was for.
+    /// Cause of the last restart.
     pub last_cause: Option<String>,
-    /// Messages or steps that wait.
+    /// Messages or steps that wait at present.
     pub waiting: u64,
-    /// How many of them may wait.
+    /// Most messages that may wait.
     pub capacity: u64,
 }
 
-/// All actors of a node.
+/// The actors of a node.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorsReport {
-    /// By kind.
+    /// The actors by kind.
     pub actors: Vec<ActorCount>,
-    /// Orders that owe stock or payment.
+    /// Orders that wait for stock or payment.
     pub open_orders: u64,
-    /// The most of them.
+    /// Limit on such orders.
     pub open_orders_limit: u64,
-    /// Why the node is not ready; empty when it is.
+    /// Why the node is not ready; empty if it is ready.
     pub not_ready: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ impl NodeHandle {
         self.owns(Role::Payment, self.node.shards().of(order))
     }
 
-    /// Orders that owe stock or payment.
+    /// Orders that wait for stock or payment.
     #[must_use]
     pub fn open_orders(&self) -> usize {
         self.node.counters.open.taken()
@@ -138,7 +138,7 @@ impl NodeHandle {
         }
     }
 
-    /// Why the node is not ready; empty when it is.
+    /// Why the node is not ready; empty if it is ready.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
         self.node.counters.not_ready()

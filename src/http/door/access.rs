@@ -127,7 +127,7 @@ impl Access {
                 found = Some(caller);
             }
         }
-        found.cloned().ok_or_else(|| unauthorized("the access key is not known"))
+        found.cloned().ok_or_else(|| unauthorized("the access key is unknown"))
     }
 }
 
@@ -149,7 +149,7 @@ fn take_key(key: &AccessKey) -> Option<([u8; 32], Arc<Caller>)> {
 /// A browser on this machine may have been told by any site to send this: then `Origin` names that site, or (when the site made its
 /// own name point here) `Host` does.
 fn from_this_machine(headers: &HeaderMap) -> Result<(), Problem> {
-    let refuse = || Problem::new(ProblemKind::Forbidden, "without access keys only requests to and from this machine are taken");
+    let refuse = || Problem::new(ProblemKind::Forbidden, "without access keys, only requests from and to this machine are accepted");
     if let Some(host) = headers.get(HOST) {
         let name = host.to_str().map_err(|_| refuse())?;
         if !is_loopback_name(name.parse::<Uri>().ok().as_ref().and_then(Uri::host).unwrap_or(name)) {

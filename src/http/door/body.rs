@@ -117,7 +117,7 @@ async fn collect(mut payload: Payload, length: Option<usize>, limit: usize) -> R
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(ProblemKind::TooLarge, format!("the body may have at most {limit} bytes"))
+    Problem::new(ProblemKind::TooLarge, format!("the body may be at most {limit} bytes long"))
 }
 
 fn broken_off(error: &PayloadError, limit: usize) -> Problem {

@@ -87,7 +87,7 @@ impl Once {
 /// 422: it has another body.
 pub(crate) fn replay(answer: &Answer, same_body: bool) -> Result<HttpResponse, Problem> {
     if !same_body {
-        return Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the first body again"));
+        return Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the same body as before"));
     }
     let mut response = match answer {
         Answer::Product(product) => crate::http::wire::products::shown(product),

@@ -48,11 +48,11 @@ pub struct Component {
     pub name: String,
     /// Whether it works.
     pub health: Health,
-    /// What is wrong with it, or how far behind it is.
+    /// What is wrong with it, or how far it is behind.
     pub detail: Option<String>,
 }
 
-/// Who a node is.
+/// About a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeInfo {
     /// Its name.

@@ -38,7 +38,7 @@ pub struct HttpParts {
     pub operations: Arc<dyn Operations>,
     /// What `/metrics` renders; none: 404.
     pub metrics: Option<PrometheusHandle>,
-    /// Who the node is.
+    /// About the node.
     pub node: NodeInfo,
 }
 
@@ -50,7 +50,7 @@ pub struct HttpState {
     pub settings: Arc<Settings>,
     /// What else of the node can be asked and set.
     pub operations: Arc<dyn Operations>,
-    /// Who the node is.
+    /// About the node.
     pub node: NodeInfo,
     pub(crate) access: Access,
     pub(crate) analytics: Arc<Board>,

@@ -43,7 +43,7 @@ pub(crate) fn vouched(state: &HttpState, request: &ServiceRequest) -> Result<Opt
     let caller = value.to_str().ok().and_then(|text| read(state, request, text));
     caller.map(Some).ok_or_else(|| {
         tracing::warn!("a request that another node has sent on was refused: do all nodes have the same access.keys, and the right time?");
-        Problem::new(ProblemKind::Unavailable, "another node's word about who asks does not hold here; nothing was done")
+        Problem::new(ProblemKind::Unavailable, "the other node's statement of who asks is not valid here; nothing was done")
     })
 }
 

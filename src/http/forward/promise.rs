@@ -31,7 +31,7 @@ pub(crate) fn promised(state: &HttpState, headers: &HeaderMap) -> Result<Option<
         Some((order, _)) => Ok(Some(order)),
         None => {
             tracing::warn!("a promised order id was refused: do all nodes have the same access.keys?");
-            Err(Problem::new(ProblemKind::Unavailable, "the id that was promised for this order is not a node's; nothing was stored"))
+            Err(Problem::new(ProblemKind::Unavailable, "the id promised for this order was not made by a node; nothing was stored"))
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn to_host(call: &Call, request: &HttpRequest, payload: Payload
     for url in hosts.into_iter().take(TRIES) {
         lost = match send(call, request, &ForwardedRequest::new(request, body.clone()), url).await {
             Err(Lost::NotTaken) => lost,
-            Err(Lost::Unknown) if is_read => not_taken("the node that answers this was lost".to_owned()),
+            Err(Lost::Unknown) if is_read => not_taken("the connection to the node that answers this was lost".to_owned()),
             Err(Lost::Unknown) => return Err(unknown(None)),
             Err(Lost::Loop) => return Err(looped()),
             Ok(answer) => return Ok(answer),
@@ -104,7 +104,7 @@ pub(crate) async fn to_shard(
             Err(Lost::Loop) => return Err(looped()),
         }
     }
-    Err(not_taken("the node that has the order cannot be reached now; nothing was stored".to_owned()))
+    Err(not_taken("the node that owns the order cannot be reached at the moment; nothing was stored".to_owned()))
 }
 
 /// Has another node place an order.
@@ -124,9 +124,9 @@ pub(crate) async fn place(call: &Call, request: &HttpRequest, body: Bytes) -> Re
         }
     }
     if !call.state.handle.knows_the_others() {
-        return Err(not_taken("this node has just started and does not know yet which nodes take orders; nothing was stored".to_owned()));
+        return Err(not_taken("this node has just started and does not know yet which nodes accept orders; nothing was stored".to_owned()));
     }
-    Err(not_taken("no node takes orders at the moment; nothing was stored".to_owned()))
+    Err(not_taken("no node accepts orders at the moment; nothing was stored".to_owned()))
 }
 
 /// The owner's answer to who looks at an order and waits for it to change. None where there is no other owner, or where it is lost:
@@ -176,11 +176,14 @@ fn not_taken(detail: String) -> Problem {
 }
 
 fn looped() -> Problem {
-    not_taken("this is on its way from one node to another; nothing was stored".to_owned())
+    not_taken("this is moving from one node to another; nothing was stored".to_owned())
 }
 
 fn unknown(order: Option<OrderId>) -> Problem {
-    let problem = Problem::new(ProblemKind::OutcomeUnknown, "the node that took the request was lost; look before you try again");
+    let problem = Problem::new(
+        ProblemKind::OutcomeUnknown,
+        "the connection to the node that took the request was lost; check the result before you repeat the request",
+    );
     match order {
         Some(order) => problem.about(order),
         None => problem,

@@ -177,7 +177,7 @@ impl Passing {
                 Ok(Ok(piece)) => piece.map(Ok),
                 Ok(Err(_)) | Err(_) if is_live => None,
                 Ok(Err(error)) => Some(Err(actix_web::error::ErrorBadGateway(error))),
-                Err(_) => Some(Err(actix_web::error::ErrorGatewayTimeout("the other node has fallen silent"))),
+                Err(_) => Some(Err(actix_web::error::ErrorGatewayTimeout("the other node has stopped answering"))),
             },
             _ = self.stopping.wait_for(|stopping| *stopping), if is_live => None,
         }

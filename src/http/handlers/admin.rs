@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 /// The circuit breakers of this node.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BreakersView {
-    /// One a provider.
+    /// One breaker per provider.
     pub breakers: Vec<BreakerView>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct BreakersView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BreakerView {
-    /// Of which provider.
+    /// The provider.
     #[schema(value_type = String)]
     pub provider: &'static str,
     /// `CLOSED`, `OPEN` or `HALF_OPEN`.
@@ -35,19 +35,19 @@ pub(crate) struct BreakerView {
     pub state: &'static str,
     /// Failures in the window.
     pub failures: u32,
-    /// After how many milliseconds the next call may be tried; 0 while it is closed.
+    /// Milliseconds until the next call may be tried; 0 while it is closed.
     pub retry_in_ms: u64,
-    /// A person has opened it: it stays so until a person closes it or asks for a trial.
+    /// Whether a person opened it. It then stays open until a person closes it or asks for a trial.
     pub opened_by_hand: bool,
     /// How often it has opened since the node started.
     pub opened_total: u64,
 }
 
-/// Why a breaker is turned.
+/// The reason for setting a breaker.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(crate) struct TurnBody {
-    /// Why, for the audit.
+    /// The reason, for the audit.
     pub note: Option<String>,
 }
 
@@ -59,13 +59,13 @@ pub(crate) struct ClusterView {
     pub node: String,
     /// How many shards the store has.
     pub shards: u16,
-    /// Shards of each role that nobody owns; those of a role that another team runs do not count.
+    /// Shards of each role that no node owns, not counting roles that another team runs.
     pub free_shards: u64,
-    /// The writers, the living ones first.
+    /// The writers, live ones first.
     pub writers: Vec<WriterView>,
 }
 
-/// One writer: one journal connection of one run of a node.
+/// A writer: a node's registration in the database.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WriterView {
@@ -73,30 +73,30 @@ pub(crate) struct WriterView {
     pub writer: i64,
     /// The node that runs it.
     pub node: String,
-    /// Where that node listens.
+    /// That node's address.
     pub url: String,
-    /// Whether it may write.
+    /// Whether it may still write.
     pub alive: bool,
     /// The roles that it hosts.
     #[schema(value_type = Vec<String>)]
     pub roles: Vec<&'static str>,
-    /// Until when others leave it alone.
+    /// When its lease ends, after which others may take over.
     pub lease_until: Time,
-    /// How long that is from now, in milliseconds; below zero when it has passed.
+    /// How long that is from now, in milliseconds; negative if it has passed.
     pub lease_left_ms: i64,
-    /// Its transactions so far.
+    /// Number of its transactions.
     pub commits: i64,
-    /// The end of its log.
+    /// The number of the last event in its log.
     pub last_seq: i64,
-    /// Events of its log that are not in Kafka yet; absent where there is no Kafka.
+    /// Events of its log that are not in Kafka yet; absent without Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub unpublished: Option<i64>,
-    /// The writer that publishes its log in its place.
+    /// The writer that publishes its log instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub published_by: Option<i64>,
-    /// What it owns.
+    /// The shards that it owns.
     pub owns: Vec<OwnedView>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct OwnedView {
     pub shards: Vec<u16>,
 }
 
-/// What is logged.
+/// What the node logs.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct LogLevel {
     /// A level, or directives such as `info,ordermill::http=debug`.
@@ -119,7 +119,7 @@ pub(crate) struct LogLevel {
 
 /// The circuit breakers of this node.
 ///
-/// A breaker is open while its provider fails; what waits for it goes on when it closes.
+/// A breaker is open while its provider fails. Orders that wait for it continue when it closes.
 #[utoipa::path(get, operation_id = "listBreakers", path = "/api/v1/admin/breakers", tag = "admin",
     responses((status = 200, description = "the breakers of this node", body = BreakersView)))]
 pub(crate) async fn breakers(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -139,16 +139,16 @@ fn breakers_view(call: &Call) -> BreakersView {
     BreakersView { breakers: views.collect() }
 }
 
-/// Closes, opens or tries a circuit breaker of this node, audited.
+/// Closes, opens or tries a circuit breaker of this node. Audited.
 ///
-/// `trial` lets the next call through, which decides.
+/// `trial` lets the next call through, whose outcome closes or opens the breaker.
 #[utoipa::path(post, operation_id = "turnBreaker", path = "/api/v1/admin/breakers/{name}/{turn}", tag = "admin", request_body = TurnBody,
     params(("name" = String, Path, description = "payment, email or sms"), ("turn" = String, Path, description = "close, open or trial")),
-    responses((status = 200, description = "the breakers of this node now", body = BreakersView), (status = 404, description = "no such breaker")))]
+    responses((status = 200, description = "the node's breakers after the change", body = BreakersView), (status = 404, description = "no such breaker")))]
 pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     let part = |name| request.match_info().get(name).unwrap_or_default().to_owned();
-    let turn = BreakerTurn::from_name(&part("turn")).ok_or_else(|| Problem::not_found("a breaker is turned by close, open or trial"))?;
+    let turn = BreakerTurn::from_name(&part("turn")).ok_or_else(|| Problem::not_found("the action must be close, open or trial"))?;
     let bytes = body::json(&call.state, &request, payload).await?;
     let once = Once::of(&call, &request, &bytes)?;
     if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
@@ -161,14 +161,14 @@ pub(crate) async fn turn_breaker(call: Call, request: HttpRequest, payload: Payl
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
     let is_known = call.state.handle.turn_breaker(&part("name"), turn, call.caller.name.clone(), note, limit).await?;
     if !is_known {
-        return Err(Problem::not_found("there is no such breaker; they are payment, email and sms"));
+        return Err(Problem::not_found("there is no such breaker; the breakers are payment, email and sms"));
     }
     Ok(Once::keep(once, &call, StatusCode::OK, &breakers_view(&call)).await)
 }
 
 /// The actors of this node.
 ///
-/// How many there are, and how much waits for them.
+/// How many there are, and how many messages wait for them.
 #[utoipa::path(get, operation_id = "listActors", path = "/api/v1/admin/actors", tag = "admin",
     responses((status = 200, description = "the actors of this node", body = ActorsReport)))]
 pub(crate) async fn actors(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -176,9 +176,9 @@ pub(crate) async fn actors(call: Call, request: HttpRequest) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(call.state.handle.report()))
 }
 
-/// The nodes, their shards and how far behind they are.
+/// The nodes, their shards, and how far they are behind.
 ///
-/// Each run of a node: whether it lives, what it owns, and how much it has still to publish.
+/// Each run of a node: whether it is alive, what it owns, and how much it still has to publish.
 #[utoipa::path(get, operation_id = "showCluster", path = "/api/v1/admin/cluster", tag = "admin",
     responses((status = 200, description = "the nodes", body = ClusterView)))]
 pub(crate) async fn cluster(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -221,21 +221,21 @@ pub(crate) async fn cluster(call: Call, request: HttpRequest) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(view))
 }
 
-/// What is logged.
+/// What the node logs.
 ///
-/// The directives that are in force on this node.
+/// The directives in effect on this node.
 #[utoipa::path(get, operation_id = "showLogLevel", path = "/api/v1/admin/log-level", tag = "admin",
-    responses((status = 200, description = "what is logged", body = LogLevel)))]
+    responses((status = 200, description = "what the node logs", body = LogLevel)))]
 pub(crate) async fn log_level(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     Ok(HttpResponse::Ok().json(LogLevel { filter: call.state.operations.log_filter() }))
 }
 
-/// Sets what is logged on this node, until it stops.
+/// Sets what this node logs, until it stops.
 ///
-/// A filter that names nothing known is refused.
+/// A filter that matches nothing known is refused.
 #[utoipa::path(put, operation_id = "setLogLevel", path = "/api/v1/admin/log-level", tag = "admin", request_body = LogLevel,
-    responses((status = 200, description = "what is logged now", body = LogLevel)))]
+    responses((status = 200, description = "what the node logs after the change", body = LogLevel)))]
 pub(crate) async fn set_log_level(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     let bytes = body::json(&call.state, &request, payload).await?;

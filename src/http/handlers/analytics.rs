@@ -31,7 +31,7 @@ const STREAM_EVERY: Duration = Duration::from_secs(1);
 
 /// What the dashboard shows.
 ///
-/// All that the page at `/` shows, in one answer.
+/// Everything that the page at `/` shows, in one answer.
 #[utoipa::path(get, operation_id = "showDashboard", path = "/api/v1/analytics/dashboard", tag = "analytics", responses((status = 200, body = Dashboard)))]
 pub(crate) async fn dashboard(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
@@ -39,23 +39,23 @@ pub(crate) async fn dashboard(call: Call, request: HttpRequest) -> Result<HttpRe
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type("application/json").body(shown.json))
 }
 
-/// How the node health: throughput, error rates, latencies, queues.
+/// The node's throughput, error rates, latencies and queues.
 ///
-/// Of the node that answers.
+/// For the answering node.
 #[utoipa::path(get, operation_id = "showSystemMetrics", path = "/api/v1/analytics/metrics", tag = "analytics", responses((status = 200, body = SystemMetrics)))]
 pub(crate) async fn metrics(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(call.state.analytics.metrics().await?))
 }
 
-/// What happened in a time, by the hour, day or week.
+/// A report on a period, by hour, day or week.
 ///
-/// Orders, sales, payments and notices; as JSON, or as CSV for a spreadsheet.
+/// Orders, sales, payments and notices, as JSON, or as CSV for a spreadsheet.
 #[utoipa::path(get, operation_id = "showReport", path = "/api/v1/analytics/reports", tag = "analytics",
     params(
-        ("from" = Option<String>, Query, description = "RFC 3339, a date (UTC), or before now as `1h` or `7d`; seconds are cut off; default: 24 hours, 30 days or 12 weeks before `to`"),
-        ("to" = Option<String>, Query, description = "the end, exclusive, given as `from`; default: now; at most 400 days after `from`"),
-        ("bucket" = Option<String>, Query, description = "`hour` (UTC), `day` (default) or `week` (from Monday); days and weeks begin by the offset of `from`, and of the first and last one only what lies in the range is counted"),
+        ("from" = Option<String>, Query, description = "RFC 3339, a date (UTC), or a time before now such as `1h` or `7d`; seconds are dropped; default: 24 hours, 30 days or 12 weeks before `to`"),
+        ("to" = Option<String>, Query, description = "the end, exclusive, in the form of `from`; default: now; at most 400 days after `from`"),
+        ("bucket" = Option<String>, Query, description = "`hour` (UTC), `day` (default) or `week` (from Monday). Days and weeks start by the UTC offset of `from`; of the first and last one, only the part in the range is counted"),
         ("format" = Option<String>, Query, description = "`json` (default) or `csv`")),
     responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
 pub(crate) async fn reports(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {

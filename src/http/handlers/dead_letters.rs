@@ -38,8 +38,8 @@ const PAGE: u32 = 200;
 
 /// Dead letters, newest first.
 ///
-/// A request looks at so many letters at most, so with a filter a page may hold fewer than `limit`, or none, and more follow: go on
-/// with `nextCursor` until there is none.
+/// A request examines at most 10,000 dead letters. With a filter, a page may hold fewer than `limit`, or none, although more follow:
+/// continue with `nextCursor` until there is none.
 #[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", params(
         ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED or SUPERSEDED"),
         ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
@@ -70,9 +70,9 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
     Ok(HttpResponse::Ok().json(DeadLetterPage { items: page.rows.iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// The open dead letters, counted by what they have in common.
+/// Counts the open dead letters by kind, cause and step.
 ///
-/// What is wrong, at a glance.
+/// An overview of what is wrong.
 #[utoipa::path(get, operation_id = "groupDeadLetters", path = "/api/v1/admin/dlq/groups", tag = "admin",
     responses((status = 200, description = "the groups, largest first", body = GroupsView)))]
 pub(crate) async fn groups(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -81,11 +81,11 @@ pub(crate) async fn groups(call: Call, request: HttpRequest) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(GroupsView { groups: groups.into_iter().map(Into::into).collect() }))
 }
 
-/// One dead letter with what was done about it.
+/// Shows one dead letter with the actions on it.
 ///
 /// What failed, why, where it came from, and who did what about it.
 #[utoipa::path(get, operation_id = "showDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)),
-    responses((status = 200, description = "the letter", body = DeadLetterWhole), (status = 404, description = "no such letter")))]
+    responses((status = 200, description = "the dead letter", body = DeadLetterWhole), (status = 404, description = "no such dead letter")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     let id = DeadLetterId(path_id(&request)?);
@@ -99,12 +99,12 @@ async fn whole(call: &Call, id: DeadLetterId) -> Result<DeadLetterWhole, Problem
     Ok(DeadLetterWhole { letter: DeadLetterView::from(&letter), audit: audit.into_iter().map(Into::into).collect() })
 }
 
-/// Does what a person decided about one dead letter.
+/// Acts on one dead letter.
 ///
-/// The audit keeps who decided it, and the note.
+/// The audit records who decided it, and the note.
 #[utoipa::path(post, operation_id = "actOnDeadLetter", path = "/api/v1/admin/dlq/{id}", tag = "admin", params(("id" = Uuid, Path)), request_body = ActionBody,
-    responses((status = 200, description = "the letter as it is now", body = DeadLetterWhole), (status = 404, description = "no such letter"),
-        (status = 409, description = "it is closed, the action makes no sense for it, or the payment provider says that it was not done")))]
+    responses((status = 200, description = "the dead letter after the action", body = DeadLetterWhole), (status = 404, description = "no such dead letter"),
+        (status = 409, description = "the dead letter is closed, the action does not apply to it, or the payment provider contradicts it")))]
 pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     let id = DeadLetterId(path_id(&request)?);
@@ -128,11 +128,11 @@ pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
     }
 }
 
-/// Does the same about many open dead letters, paced; or tells which it would be.
+/// Acts on many open dead letters at a limited rate, or lists which ones it would act on.
 ///
-/// An empty `filter` means all that are open. A request acts for half a minute at most: send it again for what is left.
+/// An empty `filter` selects all open dead letters. A request acts for at most half a minute: repeat it for what is left.
 #[utoipa::path(post, operation_id = "actOnDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", request_body = BulkBody,
-    responses((status = 200, description = "what was done", body = BulkView)))]
+    responses((status = 200, description = "the result", body = BulkView)))]
 pub(crate) async fn act_on_many(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     let bytes = body::json(&call.state, &request, payload).await?;
@@ -182,7 +182,7 @@ async fn act_elsewhere(call: &Call, request: &HttpRequest, id: DeadLetterId, bul
     let answer = forward::to_shard(call, request, body.into(), owner, Some(&path)).await;
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("the node that has the order answers {}", answer.status().as_u16())),
+        Ok(answer) => Err(format!("the node that owns the order answers {}", answer.status().as_u16())),
         Err(problem) => Err(problem.to_string()),
     }
 }
@@ -279,7 +279,7 @@ fn read_decision(
         (DeadLetterAction::Done, true) => Some((DeadLetterAction::Overrule, note)),
         (action, false) => Some((action, note)),
         (_, true) => {
-            reader.fail(&at("override"), "is for done only".to_owned());
+            reader.fail(&at("override"), "is allowed only with done".to_owned());
             None
         }
     }

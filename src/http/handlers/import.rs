@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 /// Products whose writes are under way at the same time: enough for whole transactions, few enough to leave room for orders.
 const AT_ONCE: usize = 256;
 
-/// What became of an import.
+/// The result of an import.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ImportView {
@@ -36,16 +36,16 @@ pub(crate) struct ImportView {
 
 /// Creates products from CSV, or changes their names and prices.
 ///
-/// The first line names the columns: `productId`, `name`, `price`, and if need be `availableQuantity` and `discontinued`, in any order
-/// and case, with `,` `;` `|` or a tab between them. The stock of products that are there stays as it is, unless `mode` says what the
-/// quantities are: `count` what was counted in the shelf, `set-stock` what can be ordered from now on.
+/// The first line names the columns: `productId`, `name`, `price`, and optionally `availableQuantity` and `discontinued`, in any sequence
+/// and case, separated by `,` `;` `|` or a tab. The stock of existing products does not change unless `mode` says what the quantities are:
+/// `count` for quantities counted on the shelf, `set-stock` for new available quantities.
 #[utoipa::path(post, operation_id = "importProducts", path = "/api/v1/products/import", tag = "stock",
     params(("mode" = Option<String>, Query, description = "set-stock or count"),
         ("dryRun" = Option<bool>, Query, description = "true: only check the file"),
-        ("Idempotency-Key" = Option<String>, Header, description = "the same key and body: each row is done once, the first answer again")),
-    request_body(content = String, content_type = "text/csv", description = "a header line, then one product a line"),
-    responses((status = 200, description = "all were stored", body = ImportView),
-        (status = 409, description = "of a product fewer were counted than are held for orders"),
+        ("Idempotency-Key" = Option<String>, Header, description = "with the same key and body, each row is imported once and the first answer is repeated")),
+    request_body(content = String, content_type = "text/csv", description = "a header line, then one product per line"),
+    responses((status = 200, description = "all products were stored", body = ImportView),
+        (status = 409, description = "for some product, fewer were counted than are held for orders"),
         (status = 422, description = "the key was used with another body")))]
 pub(crate) async fn products(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request, &["mode", "dryRun"]);
@@ -57,7 +57,8 @@ pub(crate) async fn products(call: Call, request: HttpRequest, payload: Payload)
     if let Some(answer) = Once::answered(once.as_ref(), &call).await? {
         return Ok(answer);
     }
-    let rows = web::block(move || read(&bytes)).await.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many files are read"))??;
+    let rows =
+        web::block(move || read(&bytes)).await.map_err(|_| Problem::new(ProblemKind::Overloaded, "too many files are being read"))??;
     let usable = rows.len();
     if dry_run {
         return Ok(HttpResponse::Ok().json(ImportView { imported: 0, usable, dry_run }));

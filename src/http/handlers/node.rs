@@ -15,10 +15,10 @@ use utoipa::ToSchema;
 /// The health of a node.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HealthView {
-    /// `UP`, `DEGRADED` (it works without a part for now: something waits) or `DOWN`.
+    /// `UP`, `DEGRADED` (it works, but something waits for a component) or `DOWN`.
     #[schema(value_type = String)]
     pub status: &'static str,
-    /// Its parts.
+    /// Its components.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, ComponentView>,
     /// Why it is not ready.
@@ -26,19 +26,19 @@ pub(crate) struct HealthView {
     pub reasons: Vec<String>,
 }
 
-/// The health of a part.
+/// The health of a component.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ComponentView {
     /// `UP`, `DEGRADED` or `DOWN`.
     #[schema(value_type = String)]
     pub status: &'static str,
-    /// What is wrong with it, or how far behind it is.
+    /// What is wrong with it, or how far it is behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub detail: Option<String>,
 }
 
-/// Who a node is.
+/// About a node.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct InfoView {
@@ -52,19 +52,19 @@ pub(crate) struct InfoView {
     pub commit: &'static str,
     /// The roles that it hosts.
     pub roles: Vec<String>,
-    /// What kind of database it has.
+    /// Its kind of database.
     pub database: String,
     /// When it started.
     pub started_at: Time,
-    /// For how long it has run, in seconds.
+    /// How long it has been running, in seconds.
     pub uptime_s: u64,
 }
 
-/// All parts and how they fare.
+/// Shows the health of the node's components.
 ///
-/// 503 where the node cannot work; DEGRADED, which is 200, where something waits for a provider.
+/// 503 if the node cannot work. If something waits for a component such as a provider, the status is DEGRADED, answered with 200.
 #[utoipa::path(get, operation_id = "showHealth", path = "/health", tag = "node", responses(
-    (status = 200, description = "everything works", body = HealthView), (status = 503, description = "something does not", body = HealthView)))]
+    (status = 200, description = "everything works", body = HealthView), (status = 503, description = "something does not work", body = HealthView)))]
 pub(crate) async fn health(call: Call) -> HttpResponse {
     let state = &call.state;
     let mut components: BTreeMap<String, ComponentView> = state.operations.components().into_iter().map(view).collect();
@@ -94,19 +94,19 @@ fn cluster(state: &HttpState) -> ComponentView {
     ComponentView { status: up(!role_shards.is_empty()), detail: Some(detail) }
 }
 
-/// Whether the process lives; asks nobody else.
+/// Whether the process is alive; checks nothing else.
 ///
-/// For what restarts a process that hangs.
-#[utoipa::path(get, operation_id = "isLive", path = "/health/live", tag = "node", responses((status = 200, description = "it lives", body = HealthView)))]
+/// For service managers, which restart a process that hangs.
+#[utoipa::path(get, operation_id = "isLive", path = "/health/live", tag = "node", responses((status = 200, description = "the process is alive", body = HealthView)))]
 pub(crate) async fn live() -> HttpResponse {
     answer(true, HealthView { status: "UP", components: BTreeMap::new(), reasons: Vec::new() })
 }
 
-/// Whether the node takes orders.
+/// Whether the node accepts orders.
 ///
-/// For load balancers; 503 names the reasons.
+/// For load balancers; a 503 names the reasons.
 #[utoipa::path(get, operation_id = "isReady", path = "/health/ready", tag = "node", responses(
-    (status = 200, description = "it takes orders", body = HealthView), (status = 503, description = "it does not, and why", body = HealthView)))]
+    (status = 200, description = "the node accepts orders", body = HealthView), (status = 503, description = "the node does not accept orders; the body says why", body = HealthView)))]
 pub(crate) async fn ready(call: Call) -> HttpResponse {
     let reasons = not_ready(&call.state);
     answer(reasons.is_empty(), HealthView { status: up(reasons.is_empty()), components: BTreeMap::new(), reasons })
@@ -135,10 +135,10 @@ fn answer(is_up: bool, view: HealthView) -> HttpResponse {
     response.insert_header((CACHE_CONTROL, "no-store")).json(view)
 }
 
-/// Who the node is.
+/// About the node.
 ///
-/// Its name, version and roles, and since when it runs.
-#[utoipa::path(get, operation_id = "showInfo", path = "/info", tag = "node", responses((status = 200, description = "who the node is", body = InfoView)))]
+/// Its name, version, roles and start time.
+#[utoipa::path(get, operation_id = "showInfo", path = "/info", tag = "node", responses((status = 200, description = "about the node", body = InfoView)))]
 pub(crate) async fn info(call: Call) -> HttpResponse {
     let node = &call.state.node;
     HttpResponse::Ok().json(InfoView {
@@ -152,9 +152,9 @@ pub(crate) async fn info(call: Call) -> HttpResponse {
     })
 }
 
-/// The metrics, as Prometheus reads them.
+/// The metrics in Prometheus format.
 ///
-/// Each has a HELP line.
+/// Every metric has a HELP line.
 #[utoipa::path(get, operation_id = "showMetrics", path = "/metrics", tag = "node", responses((status = 200, description = "the metrics", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(call: Call) -> Result<HttpResponse, Problem> {
     let Some(handle) = call.state.metrics.clone() else { return Err(Problem::not_found("this node has no metrics")) };

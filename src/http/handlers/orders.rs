@@ -38,16 +38,16 @@ type Answer = Result<HttpResponse, Problem>;
 
 /// Places an order.
 ///
-/// 202 means that the order is on the disk; stock, payment and notices follow. With an `Idempotency-Key` the request can be sent
-/// again without harm: it is the same order.
+/// 202 means that the order is on disk; stock, payment and notices follow. With an `Idempotency-Key` the request can be repeated safely: it
+/// is the same order.
 #[utoipa::path(post, operation_id = "placeOrder", path = "/api/v1/orders", tag = "orders", request_body = OrderRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
-        ("Prefer" = Option<String>, Header, description = "wait=30: answer when the order is settled, or after so many seconds")),
-    responses((status = 202, description = "stored; Location names it", body = OrderAccepted),
+    params(("Idempotency-Key" = Option<String>, Header, description = "with the same key and body, the first answer is repeated"),
+        ("Prefer" = Option<String>, Header, description = "wait=30: answer when the order is settled, or after 30 seconds")),
+    responses((status = 202, description = "the order is stored; Location is its address", body = OrderAccepted),
         (status = 409, description = "the first request with this key is still in progress"),
         (status = 422, description = "the key was used with another body"),
-        (status = 503, description = "nothing was stored; try again after Retry-After"),
-        (status = 504, description = "the outcome is not known yet; ask for orderId later")))]
+        (status = 503, description = "nothing was stored; repeat after Retry-After seconds"),
+        (status = 504, description = "the outcome is not known yet; look up orderId later")))]
 pub(crate) async fn place(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     no_params(&request)?;
     let state = &call.state;
@@ -57,7 +57,7 @@ pub(crate) async fn place(call: Call, request: HttpRequest, payload: Payload) ->
     let key = idempotency_key(request.headers(), &mut reader.errors);
     let order = reader.errors.none_or(order)?;
     if !call.caller.sees(order.customer) {
-        return Err(Problem::new(ProblemKind::Forbidden, "this key orders for its own customerId only"));
+        return Err(Problem::new(ProblemKind::Forbidden, "this key can only order for its own customerId"));
     }
     let key = key.map(|key| IdempotencyKey {
         key: once::key_hash(call.caller.name.as_str(), "POST /api/v1/orders", &key),
@@ -99,7 +99,7 @@ fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> H
 
 /// Shows a whole order.
 ///
-/// Items, payment, reservations, notices and history. The `ETag` can be sent as `If-Match` with a command about it.
+/// Items, payment, reservations, notices and history. Send the `ETag` as `If-Match` with a command on the order.
 #[utoipa::path(get, operation_id = "showOrder", path = "/api/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the order", body = OrderView), (status = 404, description = "no such order")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
@@ -118,11 +118,11 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(view))
 }
 
-/// Shows what an order has come to.
+/// Shows an order's status.
 ///
-/// With `wait` it is answered when the order is settled, or at the end of that time.
+/// With `wait` the answer comes when the order is settled, or when that time is over.
 #[utoipa::path(get, operation_id = "showOrderStatus", path = "/api/v1/orders/{id}/status", tag = "orders",
-    params(("id" = Uuid, Path), ("wait" = Option<String>, Query, description = "30s, 500ms or 30: answer when the order is settled, or then")),
+    params(("id" = Uuid, Path), ("wait" = Option<String>, Query, description = "30s, 500ms or 30: answer when the order is settled, or after this time")),
     responses((status = 200, description = "its status", body = OrderStatusView), (status = 404, description = "no such order")))]
 pub(crate) async fn status(call: Call, request: HttpRequest) -> Answer {
     let id = OrderId(path_id(&request)?);
@@ -151,12 +151,12 @@ fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
 
 /// Lists orders, newest first.
 ///
-/// A request looks at so many orders at most, so with a filter a page may hold fewer than `limit`, or none, and more follow: go on
+/// A request examines at most 10,000 orders. With a filter, a page may hold fewer than `limit`, or none, although more follow: continue
 /// with `nextCursor` until there is none.
 #[utoipa::path(get, operation_id = "listOrders", path = "/api/v1/orders", tag = "orders",
     params(("customerId" = Option<Uuid>, Query), ("status" = Option<Status>, Query),
-        ("from" = Option<String>, Query, description = "accepted at or after: RFC 3339, a date (UTC), or before now as `1h` or `7d`"),
-        ("to" = Option<String>, Query, description = "accepted before; as `from`"),
+        ("from" = Option<String>, Query, description = "accepted at or after this time: RFC 3339, a date (UTC), or a time before now such as `1h` or `7d`"),
+        ("to" = Option<String>, Query, description = "accepted before this time; in the form of `from`"),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = OrderPage)))]
 pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
@@ -175,7 +175,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
     };
     let filter = params.done(filter)?;
     if !customer.is_none_or(|customer| call.caller.sees(customer)) {
-        return Err(Problem::new(ProblemKind::Forbidden, "this key sees its own customerId's orders only"));
+        return Err(Problem::new(ProblemKind::Forbidden, "this key can only see the orders of its own customerId"));
     }
     let page = call.state.handle.reads().orders(filter).await?;
     let next_cursor = page.next.map(|id| cursor(ORDERS, id.0.as_bytes()));
@@ -194,11 +194,11 @@ fn status_names() -> String {
 
 /// Cancels an order.
 ///
-/// What was reserved and paid is given back; the order is CANCELLED once it is.
+/// Reserved stock is released and payments are refunded; then the order is CANCELLED.
 #[utoipa::path(post, operation_id = "cancelOrder", path = "/api/v1/orders/{id}/cancel", tag = "orders",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "the ETag of the order as it was read, or *")),
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "the ETag of the version that was read, or *")),
     responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
-        (status = 409, description = "too late: its payment failed, or it is shipped, failed or cancelled"),
+        (status = 409, description = "too late: its payment has failed, or it is shipped, failed or cancelled"),
         (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     no_params(&request)?;
@@ -216,13 +216,13 @@ pub(crate) async fn cancel(call: Call, request: HttpRequest, payload: Payload) -
     command(&call, &request, bytes.unwrap_or_default(), (id, Command::Cancel { by })).await
 }
 
-/// Tells that an order's goods have left.
+/// Marks an order as shipped.
 ///
-/// The same again is accepted again; with other papers than before it is 409.
+/// A repeat with the same carrier and tracking number is accepted; with different ones it is answered with 409.
 #[utoipa::path(post, operation_id = "shipOrder", path = "/api/v1/orders/{id}/ship", tag = "orders", request_body = Option<ShipRequest>,
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "the ETag of the order as it was read, or *")),
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "the ETag of the version that was read, or *")),
     responses((status = 202, description = "stored", body = CommandAccepted), (status = 404, description = "no such order"),
-        (status = 409, description = "it is dead or dying, or has left with other papers"),
+        (status = 409, description = "it has failed or is cancelled (or being cancelled), or was shipped with a different carrier or tracking number"),
         (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn ship(call: Call, request: HttpRequest, payload: Payload) -> Answer {
     no_params(&request)?;

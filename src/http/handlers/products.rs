@@ -43,7 +43,7 @@ impl Mode {
         let mode = params.take("mode", |text| match text {
             "set-stock" => Ok(Self::Set),
             "count" => Ok(Self::Count),
-            _ => Err("must be set-stock or count; without it the stock of a product that is there stays".to_owned()),
+            _ => Err("must be set-stock or count; without a mode the stock of an existing product does not change".to_owned()),
         });
         mode.unwrap_or_default()
     }
@@ -58,9 +58,9 @@ impl Mode {
     }
 }
 
-/// A page of products, by id.
+/// Lists products, by id.
 ///
-/// Go on with `nextCursor` until there is none.
+/// Continue with `nextCursor` until there is none.
 #[utoipa::path(get, operation_id = "listProducts", path = "/api/v1/products", tag = "stock",
     params(("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = ProductPage)))]
@@ -77,9 +77,9 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
     Ok(HttpResponse::Ok().json(ProductPage { items: rows.iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// One product, with its ETag.
+/// Shows one product, with its ETag.
 ///
-/// The `ETag` can be sent as `If-Match` with a change.
+/// Send the `ETag` as `If-Match` with a change.
 #[utoipa::path(get, operation_id = "showProduct", path = "/api/v1/products/{id}", tag = "stock", params(("id" = Uuid, Path)),
     responses((status = 200, description = "the product", body = ProductView), (status = 404, description = "no such product")))]
 pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -92,11 +92,11 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Result<HttpRespons
     Ok(shown(&product))
 }
 
-/// What persons did to the stock, newest first.
+/// Lists manual stock corrections, newest first.
 ///
-/// Who changed how many of what, when and why.
+/// Who changed the stock of which product by how much, when and why.
 #[utoipa::path(get, operation_id = "listStockCorrections", path = "/api/v1/products/corrections", tag = "stock",
-    params(("productId" = Option<Uuid>, Query, description = "only of this product"),
+    params(("productId" = Option<Uuid>, Query, description = "only this product"),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = CorrectionPage)))]
 pub(crate) async fn corrections(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -115,15 +115,15 @@ pub(crate) async fn corrections(call: Call, request: HttpRequest) -> Result<Http
 
 /// Creates a product, or changes its name and price.
 ///
-/// The stock of a product that is there stays as it is, whatever `availableQuantity` says, for orders have taken of it since it was
-/// read. `mode=count` takes `availableQuantity` as what was counted in the shelf, reserved ones among it; `mode=set-stock` as what can
-/// be ordered from now on. A product may be sent back as it was read: `productId`, `reservedQuantity` and `shippedQuantity` are known
-/// and change nothing.
+/// The stock of an existing product does not change, whatever `availableQuantity` says, because orders have taken from it since it was
+/// read. With `mode=count`, `availableQuantity` is the quantity counted on the shelf, including reserved goods; with `mode=set-stock` it is
+/// the new available quantity. A product may be sent back as it was read: `productId`, `reservedQuantity` and `shippedQuantity` are
+/// accepted and change nothing.
 #[utoipa::path(put, operation_id = "putProduct", path = "/api/v1/products/{id}", tag = "stock", request_body = ProductBody,
     params(("id" = Uuid, Path), ("mode" = Option<String>, Query, description = "set-stock or count"),
-        ("If-Match" = Option<String>, Header, description = "the ETag of the product as it was read, or *"),
-        ("If-None-Match" = Option<String>, Header, description = "*: only where there is no such product")),
-    responses((status = 200, description = "the product as it is now", body = ProductView),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the version that was read, or *"),
+        ("If-None-Match" = Option<String>, Header, description = "*: only if there is no such product")),
+    responses((status = 200, description = "the product after the change", body = ProductView),
         (status = 409, description = "fewer were counted than are held for orders"),
         (status = 412, description = "it has changed since it was read")))]
 pub(crate) async fn put(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -139,13 +139,13 @@ pub(crate) async fn put(call: Call, request: HttpRequest, payload: Payload) -> R
     write(&call, ProductWrite { condition, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) }).await
 }
 
-/// Changes single fields of a product (JSON merge patch); what is not named stays.
+/// Changes single fields of a product (JSON merge patch); absent fields do not change.
 ///
-/// `availableQuantity` needs `If-Match`, for orders take of it all the time.
+/// `availableQuantity` needs `If-Match`, because orders take from it all the time.
 #[utoipa::path(patch, operation_id = "patchProduct", path = "/api/v1/products/{id}", tag = "stock", request_body = ProductPatch,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
-        description = "the ETag of the product as it was read, or *; needed where availableQuantity is set")),
-    responses((status = 200, description = "the product as it is now", body = ProductView), (status = 404, description = "no such product"),
+        description = "the ETag of the version that was read, or *; required with availableQuantity")),
+    responses((status = 200, description = "the product after the change", body = ProductView), (status = 404, description = "no such product"),
         (status = 409, description = "fewer were counted than are held for orders"),
         (status = 412, description = "it has changed since it was read"),
         (status = 428, description = "availableQuantity is set without If-Match")))]
@@ -158,20 +158,20 @@ pub(crate) async fn patch(call: Call, request: HttpRequest, payload: Payload) ->
     let patch = read_patch(&mut reader, &bytes)?;
     let (change, reason) = reader.errors.none_or(patch)?;
     if matches!(change.stock, StockChange::Set(_)) && condition == Condition::None {
-        let detail = "orders may have taken of the stock since it was read: send If-Match with the product's ETag (* to set it whatever it \
+        let detail = "orders may have taken from the stock since it was read: send If-Match with the product's ETag (* to set it whatever it \
                       is), or countedQuantity, or POST a delta to its /stock";
         return Err(Problem::new(ProblemKind::PreconditionRequired, detail));
     }
     write(&call, ProductWrite { condition, reason, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) }).await
 }
 
-/// Puts stock in, or takes it out.
+/// Adds stock, or takes it out.
 ///
-/// `delta` is added to what can be ordered. No more can be taken out than that.
+/// Adds `delta` to the available quantity, which cannot become negative.
 #[utoipa::path(post, operation_id = "adjustStock", path = "/api/v1/products/{id}/stock", tag = "stock", request_body = StockBody,
-    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "the same key and body: the first answer again"),
-        ("If-Match" = Option<String>, Header, description = "the ETag of the product as it was read, or *")),
-    responses((status = 200, description = "the product as it is now", body = ProductView),
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "with the same key and body, the first answer is repeated"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the version that was read, or *")),
+    responses((status = 200, description = "the product after the change", body = ProductView),
         (status = 404, description = "no such product"), (status = 409, description = "fewer are available"),
         (status = 412, description = "it has changed since it was read"), (status = 422, description = "the key was used with another body")))]
 pub(crate) async fn adjust(call: Call, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -210,7 +210,7 @@ fn read_product(reader: &mut Reader, bytes: &[u8], id: ProductId, mode: Mode) ->
     let available = available.and_then(|raw| read_count(reader, raw, "availableQuantity"));
     let discontinued = discontinued.and_then(|raw| reader.flag(raw, &at("discontinued")));
     if same.and_then(|raw| reader.uuid(raw, &at("productId"))).is_some_and(|same| same != id.0) {
-        reader.fail(&at("productId"), "is another product than the address names");
+        reader.fail(&at("productId"), "differs from the product in the path");
     }
     if mode != Mode::First && available.is_none() {
         reader.fail(&at("availableQuantity"), "is required with a mode");
@@ -225,10 +225,10 @@ fn read_patch(reader: &mut Reader, bytes: &[u8]) -> Result<Option<Patch>, Proble
     let at = |name| At::Field(&At::Root, name);
     let is_empty = [name, price, available, counted, discontinued].iter().all(Option::is_none);
     if is_empty && reader.errors.is_empty() {
-        reader.fail(&At::Root, "must name name, price, availableQuantity, countedQuantity or discontinued; none can be removed");
+        reader.fail(&At::Root, "must contain name, price, availableQuantity, countedQuantity or discontinued; none of them can be removed");
     }
     if available.is_some() && counted.is_some() {
-        reader.fail(&at("countedQuantity"), "cannot stand beside availableQuantity");
+        reader.fail(&at("countedQuantity"), "cannot be combined with availableQuantity");
     }
     let available = available.and_then(|raw| read_count(reader, raw, "availableQuantity")).map(StockChange::Set);
     let counted = counted.and_then(|raw| read_count(reader, raw, "countedQuantity")).map(StockChange::Counted);
@@ -278,7 +278,7 @@ pub(crate) fn product_of(outcome: Outcome) -> Result<Product, Problem> {
     match outcome {
         Outcome::Product(product) => Ok(product),
         Outcome::Answered { answer: crate::db::Answer::Product(product), same_body: true } => Ok(product),
-        Outcome::Answered { .. } => Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the first body again")),
+        Outcome::Answered { .. } => Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the same body as before")),
         Outcome::Stock(StockError::Unknown) | Outcome::Missing => Err(no_such_product()),
         Outcome::Stock(StockError::Stale) => Err(precondition::stale()),
         Outcome::Stock(error @ (StockError::BelowZero { .. } | StockError::CountBelowReserved { .. })) => {

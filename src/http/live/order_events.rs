@@ -34,20 +34,20 @@ const RETRY: &str = "retry: 2000\n\n";
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderEventView {
-    /// Which order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub entry: HistoryView,
 }
 
-/// The order's history so far, then what happens to it; ends when nothing more can happen.
+/// Streams the order's history, then new events, until nothing more can happen.
 ///
-/// `Last-Event-ID` goes on where a stream was cut off.
+/// `Last-Event-ID` resumes a stream that was cut off.
 #[utoipa::path(get, operation_id = "followOrder", path = "/api/v1/orders/{id}/events", tag = "orders",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<u32>, Header, description = "the last event that was seen")),
-    responses((status = 200, description = "events; the last one, `end`, says that nothing more can happen", body = OrderEventView, content_type = "text/event-stream"),
-        (status = 204, description = "all was seen and nothing more can happen"), (status = 404, description = "no such order")))]
+    responses((status = 200, description = "a stream of events; the last one, `end`, says that nothing more can happen", body = OrderEventView, content_type = "text/event-stream"),
+        (status = 204, description = "all events have been sent, and nothing more can happen"), (status = 404, description = "no such order")))]
 pub(crate) async fn order_events(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
     let id = OrderId(path_id(&request)?);

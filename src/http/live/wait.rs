@@ -27,7 +27,7 @@ impl Wait {
     pub(crate) fn begin(state: &Arc<HttpState>, wait: Duration) -> Result<Self, Problem> {
         let place = state.waiting.clone().try_acquire_owned().map_err(|error| match error {
             TryAcquireError::NoPermits | TryAcquireError::Closed => {
-                Problem::new(ProblemKind::Overloaded, "too many requests wait; ask without wait")
+                Problem::new(ProblemKind::Overloaded, "too many requests are waiting; repeat without wait")
             }
         })?;
         let applied = wait.min(Duration::from_millis(state.settings.server.wait_limit_ms));

@@ -151,7 +151,7 @@ impl Board {
         Ok(top)
     }
 
-    /// The state of the node.
+    /// The state of a node.
     pub(crate) async fn metrics(&self) -> Result<SystemMetrics, Problem> {
         let now = now();
         let minute = minute_of(now);
@@ -199,7 +199,7 @@ impl Board {
 /// An answer that cannot be written is a bug.
 pub(crate) fn unwritten(error: &dyn std::error::Error) -> Problem {
     tracing::error!(%error, "an answer of the analytics could not be written");
-    Problem::new(ProblemKind::Internal, "the answer could not be written; the log says why")
+    Problem::new(ProblemKind::Internal, "the answer could not be written; the node's log says why")
 }
 
 fn is_fresh(read_at: Option<Instant>, period: Duration) -> bool {

@@ -128,5 +128,5 @@ fn add(config: &mut ServiceConfig, state: &Arc<HttpState>, routes: &'static [Ent
 }
 
 async fn no_route() -> Result<actix_web::HttpResponse, Problem> {
-    Err(Problem::new(ProblemKind::NoRoute, "the API begins at /api/v1; /docs describes it"))
+    Err(Problem::new(ProblemKind::NoRoute, "the API starts at /api/v1; see /docs"))
 }

@@ -26,7 +26,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
 /// The API.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "ordermill", description = "Takes orders and sees them through. Errors are RFC 9457 problem details. The events on Kafka are described by /asyncapi.json.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    info(title = "ordermill", description = "Takes orders and processes them. Errors are RFC 9457 problem details. /asyncapi.json describes the events on Kafka.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         orders::place, orders::list, orders::show, orders::status, order_events::order_events, orders::cancel, orders::ship,
         products::list, products::show, products::corrections, products::put, products::patch, products::adjust, import::products,
@@ -36,8 +36,8 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         node::health, node::live, node::ready, node::info, node::metrics,
     ),
     // In the order in which readers look for them.
-    tags((name = "orders", description = "Orders: place, see, cancel, ship"), (name = "stock", description = "Products and their stock"),
-        (name = "analytics", description = "Numbers for the business"), (name = "admin", description = "For who runs the nodes"),
+    tags((name = "orders", description = "Orders: place, show, cancel, ship"), (name = "stock", description = "Products and their stock"),
+        (name = "analytics", description = "Business figures"), (name = "admin", description = "For operators"),
         (name = "node", description = "The node itself")),
     servers((url = "/", description = "the node that serves this document")),
     components(schemas(ProblemBody, FieldProblem, Place)),
@@ -94,12 +94,12 @@ fn complete(operation: &mut Value, path: &str, method: &str, need: Need) {
         let mut refused = |status: &str, why: &str| {
             responses.entry(status).or_insert_with(|| json!({ "description": why }));
         };
-        refused("403", "the key may not do this; without keys: asked from another machine");
+        refused("403", "the key does not allow this; on a node without keys: the request came from another machine");
         if brings_something {
             refused("400", "something in the request is wrong; `errors` names every field");
         }
         if need != Need::Nothing {
-            refused("401", "no access key, or one that is not known");
+            refused("401", "the access key is missing or unknown");
         }
         responses.iter_mut().for_each(|(status, response)| of_response(status, response));
     }
@@ -122,7 +122,7 @@ fn take_keys(operation: &mut Value) {
     if list(operation, "parameters").iter().any(|parameter| parameter.get("name").and_then(Value::as_str) == Some(name)) {
         return;
     }
-    let description = "the same key and body: the first answer again";
+    let description = "with the same key and body, the first answer is repeated";
     let key = json!({"name": name, "in": "header", "description": description, "required": false, "schema": {"type": "string"}});
     if let Some(operation) = operation.as_object_mut() {
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));

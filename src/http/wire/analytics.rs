@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What the dashboard shows: sums of all time, the last hour by the minute, and what needs attention.
+/// What the dashboard shows: all-time totals, the last hour by the minute, and what needs attention.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Dashboard {
-    /// When it was read; the numbers are at most some seconds behind the orders.
+    /// When they were read. The figures lag the orders by a few seconds at most.
     #[schema(format = DateTime)]
     pub(crate) as_of: String,
-    /// The numbers.
+    /// The figures.
     #[serde(flatten)]
     pub(crate) numbers: DashboardNumbers,
 }
 
-/// The dashboard's numbers.
+/// The dashboard's figures.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DashboardNumbers {
@@ -25,16 +25,16 @@ pub(crate) struct DashboardNumbers {
     pub(crate) orders: OrderNumbers,
     /// The sales.
     pub(crate) sales: SalesNumbers,
-    /// Net sales: `sales.gross` less `sales.refunded`.
+    /// Net sales: `sales.gross` minus `sales.refunded`.
     #[schema(example = "1234.50")]
     pub(crate) revenue: String,
-    /// The sum of the totals of all placed orders, also of those that were never paid.
+    /// The sum of the totals of all placed orders, including those that were never paid.
     #[schema(example = "1500.00")]
     pub(crate) order_value: String,
-    /// The mean total of a sale, those refunded later too.
+    /// The mean total of a sale, including sales refunded later.
     #[schema(example = "19.99")]
     pub(crate) average_order_value: Option<String>,
-    /// Confirmed orders of all placed.
+    /// Share of placed orders that were confirmed.
     #[schema(example = 0.97)]
     pub(crate) conversion: Option<f64>,
     /// Mean milliseconds from an order's acceptance to its confirmation.
@@ -43,94 +43,94 @@ pub(crate) struct DashboardNumbers {
     pub(crate) payments: PaymentNumbers,
     /// The notices.
     pub(crate) notifications: NotificationNumbers,
-    /// The stock's answers.
+    /// The inventory role's answers.
     pub(crate) stock: StockNumbers,
-    /// The products that were sold for the most, refunded sales taken off; renewed every few seconds.
+    /// The products with the highest sales, less refunds; updated every few seconds.
     pub(crate) top_products: Vec<TopProduct>,
-    /// The scarcest products.
+    /// The products with the least available stock.
     pub(crate) low_stock: Vec<LowStock>,
-    /// The last hour, by the minute; the last point is still growing.
+    /// The last hour by the minute; the last point is still growing.
     pub(crate) time_series: Vec<Point>,
 }
 
-/// Sales of all time. A sale is an order that was confirmed: it is paid, and its stock was not refused. Orders that are pending,
-/// declined, cancelled before they were paid, or that could not be had are none.
+/// All-time sales. A sale is a confirmed order: it was paid, and its stock was not refused. Orders that are pending, declined, cancelled
+/// before payment, or without sufficient stock are not sales.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SalesNumbers {
-    /// How many.
+    /// The number of them.
     pub(crate) count: i64,
-    /// The sum of their totals.
+    /// The sum of the totals of all sales.
     pub(crate) gross: String,
-    /// How many of them were cancelled later and given back.
+    /// Number of sales that were later cancelled and refunded.
     pub(crate) refunded_count: i64,
-    /// The sum of the totals of those.
+    /// The sum of the totals of the refunded sales.
     pub(crate) refunded: String,
-    /// `gross` less `refunded`.
+    /// `gross` minus `refunded`.
     pub(crate) net: String,
-    /// Since when sales are counted; absent when that is all time. A database of an older version whose log no longer held all
-    /// events counts them from its first start with this one.
+    /// Since when sales are counted; absent if that is all time. A database of an older version whose log no longer held all events counts
+    /// them from its first start with this version.
     #[schema(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) since: Option<String>,
 }
 
-/// Orders of all time.
+/// All-time orders.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderNumbers {
-    /// Accepted.
+    /// Orders accepted.
     pub(crate) placed: i64,
-    /// Ever confirmed.
+    /// Orders confirmed at some time.
     pub(crate) confirmed: i64,
-    /// Shipped.
+    /// Orders shipped.
     pub(crate) shipped: i64,
-    /// Failed for want of payment.
+    /// Orders that failed because they were not paid.
     pub(crate) failed: i64,
-    /// Cancelled.
+    /// Orders cancelled.
     pub(crate) cancelled: i64,
-    /// How many orders are in each status now.
+    /// Number of orders in each status at present.
     pub(crate) by_status: BTreeMap<String, u64>,
-    /// Whether `byStatus` tells the orders in progress apart; else PENDING is all of them.
+    /// Whether `byStatus` distinguishes the orders in progress; if not, PENDING includes all of them.
     pub(crate) by_status_exact: bool,
     /// Cancelled orders by reason.
     pub(crate) cancelled_by_reason: BTreeMap<String, i64>,
 }
 
-/// Payments of all time.
+/// All-time payments.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PaymentNumbers {
-    /// Charged.
+    /// Payments charged.
     pub(crate) charged: i64,
-    /// Failed for good.
+    /// Payments that failed for good.
     pub(crate) failed: i64,
-    /// Never begun.
+    /// Payments cancelled before a charge.
     pub(crate) cancelled: i64,
-    /// Given back.
+    /// Payments refunded.
     pub(crate) refunded: i64,
-    /// The sum charged.
+    /// The total charged.
     pub(crate) amount_charged: String,
-    /// The sum given back.
+    /// The total refunded.
     pub(crate) amount_refunded: String,
-    /// Charged of charged and failed.
+    /// Charged, as a share of charged and failed.
     pub(crate) success_rate: Option<f64>,
 }
 
-/// Notices of all time.
+/// All-time notices.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NotificationNumbers {
-    /// Sent.
+    /// Notices sent.
     pub(crate) sent: i64,
-    /// Tries that failed.
+    /// Failed tries.
     pub(crate) failed_tries: i64,
-    /// Given up.
+    /// Notices given up.
     pub(crate) given_up: i64,
-    /// Sent of sent and given up.
+    /// Sent, as a share of sent and given up.
     pub(crate) success_rate: Option<f64>,
-    /// The same by channel.
+    /// The same figures by channel.
     pub(crate) by_channel: BTreeMap<String, ChannelNumbers>,
 }
 
@@ -138,59 +138,59 @@ pub(crate) struct NotificationNumbers {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChannelNumbers {
-    /// Sent.
+    /// Notices sent.
     pub(crate) sent: i64,
-    /// Tries that failed.
+    /// Failed tries.
     pub(crate) failed_tries: i64,
-    /// Given up.
+    /// Notices given up.
     pub(crate) given_up: i64,
 }
 
-/// The stock's answers of all time, in orders.
+/// All-time answers of the inventory role, in orders.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StockNumbers {
-    /// Held.
+    /// Stock reserved.
     pub(crate) reserved: i64,
-    /// Could not be had.
+    /// Insufficient stock.
     pub(crate) insufficient: i64,
-    /// Given back.
+    /// Stock released.
     pub(crate) released: i64,
-    /// Booked out.
+    /// Stock shipped.
     pub(crate) shipped: i64,
-    /// Could not be had, by reason.
+    /// Insufficient stock, by reason.
     pub(crate) insufficient_by_reason: BTreeMap<String, i64>,
 }
 
-/// A product that sells.
+/// A best-selling product.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TopProduct {
-    /// Which.
+    /// The product's id.
     pub(crate) product_id: Uuid,
     /// Its name, if it is in the catalogue.
     pub(crate) name: Option<String>,
-    /// Units sold, less those refunded.
+    /// Units sold, minus those refunded.
     pub(crate) units: i64,
-    /// For how much, less what was refunded.
+    /// Sales of it, minus refunds.
     pub(crate) value: String,
 }
 
-/// A product that runs out.
+/// A product that is low on stock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LowStock {
-    /// Which.
+    /// The product's id.
     pub(crate) product_id: Uuid,
     /// Its name.
     pub(crate) name: String,
-    /// How many can be ordered.
+    /// Quantity that can be ordered.
     pub(crate) available_quantity: i32,
-    /// How many are held for orders.
+    /// Quantity held for orders.
     pub(crate) reserved_quantity: i32,
 }
 
-/// What was counted in some time.
+/// The figures of one period.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Point {
@@ -207,27 +207,27 @@ pub(crate) struct Point {
     pub(crate) failed: i64,
     /// Orders cancelled.
     pub(crate) cancelled: i64,
-    /// Net sales: `grossSales` less `refunds`; below zero where more was given back than sold.
+    /// Net sales: `grossSales` minus `refunds`; negative if more was refunded than sold.
     pub(crate) revenue: String,
-    /// The sum of the totals of the placed orders, also of those that were never paid.
+    /// The sum of the totals of the placed orders, including those that were never paid.
     pub(crate) order_value: String,
     /// The mean total of the sales.
     pub(crate) average_order_value: Option<String>,
-    /// Confirmed of placed; above 1 where orders of an earlier time are confirmed.
+    /// Confirmed orders relative to placed ones; above 1 if orders of an earlier period are confirmed.
     pub(crate) conversion: Option<f64>,
     /// Payments charged.
     pub(crate) payments_charged: i64,
     /// Payments failed.
     pub(crate) payments_failed: i64,
-    /// Payments given back.
+    /// Payments refunded.
     pub(crate) payments_refunded: i64,
     /// Notices sent.
     pub(crate) notices_sent: i64,
     /// Notices given up.
     pub(crate) notices_given_up: i64,
-    /// The sum of the totals of the orders that were confirmed in this time.
+    /// The sum of the totals of the orders confirmed in this period.
     pub(crate) gross_sales: String,
-    /// The sum of the totals of confirmed orders that were cancelled in this time.
+    /// The sum of the totals of confirmed orders cancelled in this period.
     pub(crate) refunds: String,
 }
 
@@ -235,7 +235,7 @@ pub(crate) struct Point {
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// The first minute in it.
+    /// Its start, inclusive.
     #[schema(format = DateTime)]
     pub(crate) from: String,
     /// Its end, exclusive.
@@ -243,11 +243,11 @@ pub(crate) struct Report {
     pub(crate) to: String,
     /// `hour`, `day` or `week`.
     pub(crate) bucket: String,
-    /// The buckets, oldest first, empty ones too.
+    /// The buckets, oldest first, including empty ones.
     pub(crate) rows: Vec<Point>,
 }
 
-/// The state of the node.
+/// The state of a node.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SystemMetrics {
@@ -256,17 +256,17 @@ pub(crate) struct SystemMetrics {
     pub(crate) as_of: String,
     /// Work of all nodes over the last minutes.
     pub(crate) throughput: Throughput,
-    /// Failures of all nodes over the same time; none where nothing was tried.
+    /// Failure rates of all nodes over the same period; absent if nothing was tried.
     pub(crate) error_rates: ErrorRates,
     /// How long the steps take on this node.
     pub(crate) latencies: Vec<Latency>,
-    /// The seconds that `latencies` cover.
+    /// Length of the period that `latencies` cover, in seconds.
     pub(crate) latency_window_seconds: u64,
-    /// What waits on this node.
+    /// The queues of this node.
     pub(crate) queues: Vec<QueueDepth>,
-    /// Orders of this node that owe stock or payment.
+    /// Orders of this node that wait for stock or payment.
     pub(crate) open_orders: u64,
-    /// The most of them.
+    /// Limit on such orders.
     pub(crate) open_orders_limit: u64,
 }
 
@@ -274,15 +274,15 @@ pub(crate) struct SystemMetrics {
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Throughput {
-    /// Over so many seconds.
+    /// Length of the period, in seconds.
     pub(crate) window_seconds: i64,
-    /// Orders accepted a second.
+    /// Orders accepted per second.
     pub(crate) placed_per_second: f64,
-    /// Orders confirmed a second.
+    /// Orders confirmed per second.
     pub(crate) confirmed_per_second: f64,
-    /// Payments answered a second.
+    /// Payments answered per second.
     pub(crate) payments_per_second: f64,
-    /// Notices sent a second.
+    /// Notices sent per second.
     pub(crate) notices_per_second: f64,
 }
 
@@ -290,11 +290,11 @@ pub(crate) struct Throughput {
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorRates {
-    /// Orders whose stock could not be had, of all the stock's answers.
+    /// Orders without sufficient stock, as a share of the inventory role's answers.
     pub(crate) stock: Option<f64>,
-    /// Payments failed of payments answered.
+    /// Failed payments, as a share of the payments answered.
     pub(crate) payments: Option<f64>,
-    /// Tries to send a notice that failed, of all tries.
+    /// Failed tries to send a notice, as a share of all tries.
     pub(crate) notifications: Option<f64>,
 }
 
@@ -304,26 +304,26 @@ pub(crate) struct ErrorRates {
 pub(crate) struct Latency {
     /// `answer`, `reserve`, `pay`, `confirm`, `notify` or `commit`.
     pub(crate) step: String,
-    /// How many were measured.
+    /// Number of measurements.
     pub(crate) count: u64,
-    /// Half took at most so many milliseconds.
+    /// Median, in milliseconds.
     pub(crate) p50_ms: f64,
-    /// Nine of ten.
+    /// 90th percentile, in milliseconds.
     pub(crate) p90_ms: f64,
-    /// 99 of 100.
+    /// 99th percentile, in milliseconds.
     pub(crate) p99_ms: f64,
-    /// The longest.
+    /// The longest, in milliseconds.
     pub(crate) max_ms: f64,
 }
 
-/// What waits for the actors of a kind.
+/// Queue of the actors of one kind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QueueDepth {
     /// The kind.
     pub(crate) kind: String,
-    /// How much waits.
+    /// Its length.
     pub(crate) waiting: u64,
-    /// How much may wait.
+    /// Its limit.
     pub(crate) capacity: u64,
 }

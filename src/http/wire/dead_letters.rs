@@ -12,15 +12,15 @@ use uuid::Uuid;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeadLetterView {
-    /// Which.
+    /// The dead letter's id.
     pub letter_id: Uuid,
     /// `STEP`, `NOTICE`, `ANOMALY` or `MESSAGE`.
     #[schema(value_type = String)]
     pub kind: &'static str,
-    /// Whose work it was.
+    /// The role whose work failed.
     #[schema(value_type = String)]
     pub role: &'static str,
-    /// Which order it is about.
+    /// The order it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub order_id: Option<Uuid>,
@@ -28,20 +28,20 @@ pub(crate) struct DeadLetterView {
     pub step: String,
     /// A short code to group by.
     pub cause: String,
-    /// What exactly happened.
+    /// What happened, in detail.
     pub detail: String,
-    /// How often it was tried.
+    /// Number of tries.
     pub tries: u32,
-    /// `OPEN`, or how it was closed.
+    /// `OPEN`, or the way it was closed.
     #[schema(value_type = String)]
     pub state: &'static str,
-    /// When it was put here.
+    /// When it was created.
     pub created_at: Time,
     /// When it was closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub closed_at: Option<Time>,
-    /// Where a message came from and what it said.
+    /// Where the message came from, and its content.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     #[schema(value_type = Option<Object>)]
@@ -75,32 +75,32 @@ impl From<&DeadLetter> for DeadLetterView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeadLetterPage {
-    /// The letters; with a filter perhaps fewer than `limit`, or none, though more follow.
+    /// The dead letters. With a filter there may be fewer than `limit`, or none, although more follow.
     pub items: Vec<DeadLetterView>,
-    /// The `cursor` of the next page; none on the last, and only there.
+    /// The `cursor` of the next page; absent only on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// A dead letter with what was done about it.
+/// A dead letter with the actions on it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeadLetterWhole {
-    /// The letter.
+    /// The dead letter.
     #[serde(flatten)]
     pub letter: DeadLetterView,
-    /// What was done, oldest first.
+    /// The actions on it, oldest first.
     pub audit: Vec<AuditView>,
 }
 
-/// One thing that a person did.
+/// One manual action.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AuditView {
-    /// When.
+    /// When it happened.
     pub at: Time,
-    /// Who.
+    /// The name of the access key that did it.
     pub by: String,
-    /// What.
+    /// The action.
     pub action: String,
-    /// Why.
+    /// The reason given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub note: Option<String>,
@@ -112,14 +112,14 @@ impl From<AuditEntry> for AuditView {
     }
 }
 
-/// The open letters, counted.
+/// The open dead letters, counted by group.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct GroupsView {
     /// The groups, largest first.
     pub groups: Vec<GroupView>,
 }
 
-/// Open letters that have kind, cause and step in common.
+/// Open dead letters with the same kind, cause and step.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct GroupView {
     /// The kind.
@@ -129,9 +129,9 @@ pub(crate) struct GroupView {
     pub cause: String,
     /// The step.
     pub step: String,
-    /// How many.
+    /// The number of them.
     pub count: u64,
-    /// The oldest.
+    /// When the oldest was created.
     pub oldest: Time,
 }
 
@@ -141,7 +141,7 @@ impl From<DeadLetterGroup> for GroupView {
     }
 }
 
-/// What can be done about a letter.
+/// An action on a dead letter.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
@@ -160,79 +160,79 @@ pub(crate) enum Action {
     Accept,
 }
 
-/// What a person decided about a letter.
+/// A person's decision on a dead letter.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(crate) struct ActionBody {
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// Why, for the audit; `done` needs it.
+    /// The reason, for the audit; required for `done`.
     pub note: Option<String>,
-    /// Of `done`: it counts even if the payment provider says otherwise or cannot be asked; audited.
+    /// With `done`: record it even if the payment provider contradicts it or cannot be asked. Audited.
     #[schema(default = false)]
     pub r#override: Option<bool>,
 }
 
-/// What a person decided about many letters.
+/// A person's decision on many dead letters.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(crate) struct BulkBody {
-    /// What is done about each.
+    /// The action on each.
     pub action: Action,
-    /// Why, for the audit; `done` needs it.
+    /// The reason, for the audit; required for `done`.
     pub note: Option<String>,
-    /// Of `done`: it counts even if the payment provider says otherwise or cannot be asked; audited.
+    /// With `done`: record it even if the payment provider contradicts it or cannot be asked. Audited.
     #[schema(default = false)]
     pub r#override: Option<bool>,
-    /// Which open letters; empty: all.
+    /// Which open dead letters; empty: all.
     pub filter: BulkFilter,
-    /// At most so many.
+    /// Most dead letters to act on.
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<u32>,
-    /// How many a second.
+    /// Dead letters per second.
     #[schema(minimum = 1, maximum = 100, default = 10)]
     pub per_second: Option<u32>,
-    /// Only tell which.
+    /// Only list the dead letters; do nothing.
     pub dry_run: Option<bool>,
 }
 
-/// Which open letters.
+/// Selects open dead letters.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "the shape for the documents; bodies are read field by field")]
 pub(crate) struct BulkFilter {
-    /// Of this kind.
+    /// Only this kind.
     pub kind: Option<String>,
-    /// Of this cause.
+    /// Only this cause.
     pub cause: Option<String>,
-    /// About this order.
+    /// Only this order.
     pub order_id: Option<Uuid>,
 }
 
-/// What was done about many letters.
+/// The result of an action on many dead letters.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BulkView {
-    /// Whether nothing was done.
+    /// Whether this was a dry run, in which nothing was done.
     pub dry_run: bool,
-    /// Letters that the filter and the limit let through.
+    /// Number of dead letters selected by the filter and the limit.
     pub matched: usize,
-    /// Letters that it was done about; the request ends after some time, whatever is left.
+    /// Dead letters that were acted on. The request ends after some time, even if more are left.
     pub done: usize,
-    /// Letters that it could not be done about.
+    /// Dead letters on which the action failed.
     pub failed: Vec<FailedLetter>,
-    /// Which letters, of a dry run.
+    /// The dead letters that a dry run selected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub letters: Vec<Uuid>,
 }
 
-/// A letter that an action could not be done about.
+/// A dead letter on which an action failed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FailedLetter {
-    /// Which.
+    /// The dead letter's id.
     pub letter_id: Uuid,
-    /// Why.
+    /// Why it failed.
     pub detail: String,
 }

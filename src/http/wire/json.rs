@@ -106,7 +106,7 @@ impl Reader {
     /// A text.
     pub(crate) fn string<'a>(&mut self, raw: &'a str, at: &At<'_>) -> Option<Cow<'a, str>> {
         let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-            self.fail(at, "must be a text");
+            self.fail(at, "must be a string");
             return None;
         };
         if !inner.contains('\\') {

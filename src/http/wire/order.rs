@@ -9,32 +9,32 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// One line of an order.
+/// One item of an order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ItemView {
-    /// Which product.
+    /// The product's id.
     pub product_id: Uuid,
-    /// How many.
+    /// Quantity.
     pub quantity: u32,
-    /// Price of one.
+    /// Unit price.
     pub price: Amount,
 }
 
-/// What is known of an order's payment.
+/// An order's payment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PaymentView {
-    /// The payment.
+    /// The payment's id.
     pub payment_id: Uuid,
     /// `PENDING`, `CHARGED`, `FAILED`, `CANCELLED` (nothing was or will be charged) or `REFUNDED`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// The amount charged, or to be charged.
     pub amount: Amount,
-    /// How.
+    /// The payment method.
     pub method: String,
-    /// The provider's word when it failed.
+    /// The provider's reason if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct PaymentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub at: Option<Time>,
-    /// When it is tried again, while the provider fails.
+    /// When it will be tried again, while the provider fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next_try_at: Option<Time>,
@@ -54,43 +54,44 @@ pub(crate) struct PaymentView {
 pub(crate) struct ReservationView {
     /// The reservation.
     pub reservation_id: Uuid,
-    /// Which product.
+    /// The product's id.
     pub product_id: Uuid,
-    /// How many.
+    /// Quantity.
     pub quantity: u32,
     /// `RESERVED`, `RELEASED` or `SHIPPED`.
     #[schema(value_type = String)]
     pub status: &'static str,
 }
 
-/// Stock that could not be had.
+/// Stock that was not available.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShortageView {
-    /// Which product.
+    /// The product's id.
     pub product_id: Uuid,
     /// `out-of-stock`, `price-mismatch`, `unknown-product` or `discontinued`.
     #[schema(value_type = String)]
     pub reason: &'static str,
-    /// How many were asked for.
+    /// Quantity ordered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub requested: Option<u32>,
-    /// How many were there.
+    /// Quantity that was available.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub available: Option<u32>,
-    /// What the catalogue's price is.
+    /// The catalogue's price.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub price: Option<Amount>,
 }
 
-/// One notice to the customer.
+/// A notice to the customer.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NoticeView {
-    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; ended unpaid: `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION` or `SHIPPING`; for an order cancelled unpaid `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED` or
+    /// `CALLED_OFF`.
     #[schema(value_type = String)]
     pub kind: &'static str,
     /// `EMAIL` or `SMS`.
@@ -99,42 +100,42 @@ pub(crate) struct NoticeView {
     /// `PENDING`, `SENT` or `GIVEN_UP`.
     #[schema(value_type = String)]
     pub status: &'static str,
-    /// When.
+    /// When it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub at: Option<Time>,
 }
 
-/// One line of an order's history.
+/// One entry of an order's history.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HistoryView {
-    /// What the order had come to after it.
+    /// The order's status after it.
     pub status: Status,
-    /// The event that made it.
+    /// The event.
     #[schema(value_type = String, example = "InventoryReserved")]
     pub event: &'static str,
-    /// When it became true.
+    /// When it happened.
     pub at: Time,
 }
 
-/// What is known of the goods' way.
+/// A shipment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShipmentView {
-    /// Who carries them.
+    /// The carrier.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub carrier: Option<String>,
-    /// The carrier's number.
+    /// The tracking number.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tracking_number: Option<String>,
-    /// When they left.
+    /// When the goods left.
     pub at: Time,
 }
 
-/// Where the customer wants to hear of the order.
+/// How to notify the customer about the order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ContactView {
@@ -152,7 +153,7 @@ pub(crate) struct ContactView {
     pub locale: Option<String>,
 }
 
-/// Where the goods go.
+/// Delivery address.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddressView {
@@ -180,23 +181,23 @@ pub(crate) struct AddressView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderView {
-    /// The order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Who ordered.
+    /// The customer.
     pub customer_id: Uuid,
-    /// What it has come to.
+    /// Its status.
     pub status: Status,
     /// Why it ended without goods.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
-    /// Whether nothing is awaited any more.
+    /// Whether nothing more will happen to it by itself.
     pub settled: bool,
-    /// Why it is not driven on until a person closes its dead letter.
+    /// Why it waits until a person closes its dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub parked: Option<String>,
-    /// What holds it up at the payment provider: `the payment provider: circuit breaker open, next try at …`.
+    /// What it waits for at the payment provider, such as `the payment provider: circuit breaker open, next try at …`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub waits_for: Option<String>,
@@ -206,11 +207,11 @@ pub(crate) struct OrderView {
     pub total_amount: Amount,
     /// How the customer pays.
     pub payment_method: String,
-    /// Where the customer wants to hear of it.
+    /// How to notify the customer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub contact: Option<ContactView>,
-    /// Where the goods go.
+    /// Delivery address.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub shipping_address: Option<AddressView>,
@@ -218,24 +219,24 @@ pub(crate) struct OrderView {
     pub payment: PaymentView,
     /// Stock that is or was held for it.
     pub reservations: Vec<ReservationView>,
-    /// Stock that could not be had.
+    /// Stock that was not available.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shortages: Vec<ShortageView>,
     /// Notices to the customer.
     pub notifications: Vec<NoticeView>,
-    /// The goods' way.
+    /// The shipment.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub shipment: Option<ShipmentView>,
-    /// What has happened, in order.
+    /// What has happened, oldest first.
     pub history: Vec<HistoryView>,
-    /// The request that placed it.
+    /// The correlation id of the request that placed it.
     pub correlation_id: Uuid,
     /// When it was accepted.
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
-    /// Where its parts are.
+    /// Links to the order's parts.
     pub links: Links,
 }
 

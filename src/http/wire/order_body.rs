@@ -13,9 +13,9 @@ const PAYMENT_METHOD: &str = "CARD";
 /// An order that keeps all rules of form.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OrderBody {
-    /// Who orders.
+    /// The customer.
     pub customer: CustomerId,
-    /// What.
+    /// The items.
     pub lines: Vec<OrderLine>,
     /// The sum.
     pub total: Money,
@@ -124,7 +124,7 @@ fn read_item(reader: &mut Reader, raw: &str, at_item: &At<'_>, products: &mut Pr
     let at = |name| At::Field(at_item, name);
     let product = reader.required(product, &at("productId")).and_then(|raw| reader.uuid(raw, &at("productId"))).map(ProductId);
     if product.is_some_and(|product| !products.add(product)) {
-        reader.fail(&at("productId"), "names a product that an earlier item has");
+        reader.fail(&at("productId"), "repeats a product of an earlier item");
     }
     let count = reader.required(quantity, &at("quantity")).and_then(|raw| reader.integer(raw, &at("quantity")));
     let quantity = count.and_then(Quantity::new);

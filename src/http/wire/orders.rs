@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Where an order's parts are.
+/// Links to an order's parts.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Links {
@@ -22,7 +22,7 @@ pub(crate) struct Links {
     /// Its events, live.
     #[schema(value_type = String)]
     pub events: OrderLink,
-    /// Where it is cancelled.
+    /// Cancels it (POST).
     #[schema(value_type = String)]
     pub cancel: OrderLink,
 }
@@ -59,17 +59,17 @@ impl Links {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderAccepted {
-    /// The order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// What it has come to.
+    /// Its status.
     pub status: Status,
     /// The sum of price times quantity.
     pub total_amount: Amount,
-    /// The request that placed it.
+    /// The correlation id of the request that placed it.
     pub correlation_id: Uuid,
     /// When it was accepted.
     pub created_at: Time,
-    /// Where its parts are.
+    /// Links to the order's parts.
     pub links: Links,
 }
 
@@ -88,21 +88,21 @@ impl OrderAccepted {
     }
 }
 
-/// What an order has come to.
+/// An order's status.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderStatusView {
-    /// The order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// What it has come to.
+    /// Its status.
     pub status: Status,
     /// Why it ended without goods.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
-    /// Whether nothing is awaited any more.
+    /// Whether nothing more will happen to it by itself.
     pub settled: bool,
-    /// What holds it up at the payment provider.
+    /// What it waits for at the payment provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub waits_for: Option<String>,
@@ -127,11 +127,11 @@ impl From<&StoredOrder> for OrderStatusView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CommandAccepted {
-    /// The order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// What it has come to by the command.
+    /// Its status after the command.
     pub status: Status,
-    /// Where its parts are.
+    /// Links to the order's parts.
     pub links: Links,
 }
 
@@ -143,15 +143,15 @@ impl CommandAccepted {
     }
 }
 
-/// A line of a list of orders.
+/// An order in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderSummary {
-    /// The order.
+    /// The order's id.
     pub order_id: Uuid,
-    /// Who ordered.
+    /// The customer.
     pub customer_id: Uuid,
-    /// What it has come to.
+    /// Its status.
     pub status: Status,
     /// Its total.
     pub total_amount: Amount,
@@ -159,7 +159,7 @@ pub(crate) struct OrderSummary {
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
-    /// What holds it up at the payment provider, as far as the node that answers knows.
+    /// What it waits for at the payment provider, as far as the answering node knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub waits_for: Option<String>,
@@ -183,8 +183,8 @@ impl From<&OrderRow> for OrderSummary {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderPage {
-    /// The orders; with a filter perhaps fewer than `limit`, or none, though more follow.
+    /// The orders. With a filter there may be fewer than `limit`, or none, although more follow.
     pub items: Vec<OrderSummary>,
-    /// The `cursor` of the next page; none on the last, and only there.
+    /// The `cursor` of the next page; absent only on the last page.
     pub next_cursor: Option<String>,
 }

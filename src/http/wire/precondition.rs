@@ -24,7 +24,7 @@ pub(crate) fn condition(request: &HttpRequest, errors: &mut FieldErrors) -> Cond
     match tags(headers, &IF_NONE_MATCH, errors) {
         Some(Tags::Any) => Condition::Absent,
         Some(Tags::These(_)) => {
-            errors.add(Place::Header, "/If-None-Match".to_owned(), "must be * in a request that changes something");
+            errors.add(Place::Header, "/If-None-Match".to_owned(), "must be * in a request that makes a change");
             Condition::None
         }
         None => Condition::None,
@@ -64,7 +64,7 @@ pub(crate) fn is_known(headers: &HeaderMap, revision: Revision) -> bool {
 /// What a client is told whose state is another.
 #[must_use]
 pub(crate) fn stale() -> Problem {
-    Problem::new(ProblemKind::PreconditionFailed, "it is not in the state that If-Match or If-None-Match asks for; read it again")
+    Problem::new(ProblemKind::PreconditionFailed, "it is not in the state that If-Match or If-None-Match requires; read it again")
 }
 
 enum Tags {
@@ -85,7 +85,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName, errors: &mut FieldErrors) -> Opt
             let text = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             let Some(text) = text else {
                 let pointer = if *name == IF_MATCH { "/If-Match" } else { "/If-None-Match" };
-                errors.add(Place::Header, pointer.to_owned(), "must be * or ETags in quotes, as a GET tells them");
+                errors.add(Place::Header, pointer.to_owned(), "must be * or ETags in quotes, as a GET returns them");
                 continue;
             };
             if let Some(revision) = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16) {

@@ -147,7 +147,7 @@ impl Problem {
         Self { kind, detail: detail.into(), errors: Vec::new(), order: None, allow: None }
     }
 
-    /// One broken field.
+    /// An invalid field.
     #[must_use]
     pub fn field(place: Place, pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         let mut errors = FieldErrors::default();
@@ -301,9 +301,9 @@ impl FieldErrors {
     #[must_use]
     pub fn into_problem(self) -> Problem {
         let detail = match (self.fields.len(), self.more) {
-            (0 | 1, 0) => Cow::Borrowed("one field is broken"),
-            (count, 0) => Cow::Owned(format!("{count} fields are broken")),
-            (count, more) => Cow::Owned(format!("{} fields are broken; the first {count} are named", count + more)),
+            (0 | 1, 0) => Cow::Borrowed("one field is invalid"),
+            (count, 0) => Cow::Owned(format!("{count} fields are invalid")),
+            (count, more) => Cow::Owned(format!("{} fields are invalid; the first {count} are listed", count + more)),
         };
         Problem { errors: self.fields, ..Problem::new(ProblemKind::Invalid, detail) }
     }
@@ -312,18 +312,20 @@ impl FieldErrors {
 impl From<PlaceError> for Problem {
     fn from(error: PlaceError) -> Self {
         match error {
-            PlaceError::Overloaded => Self::new(ProblemKind::Overloaded, "too many orders are under way; nothing was stored"),
-            PlaceError::NotHere => Self::new(ProblemKind::Unavailable, "this node takes no orders at the moment; nothing was stored"),
-            PlaceError::NotStored => Self::new(ProblemKind::Unavailable, "the order could not be stored; nothing was stored"),
+            PlaceError::Overloaded => Self::new(ProblemKind::Overloaded, "too many orders are in progress; nothing was stored"),
+            PlaceError::NotHere => {
+                Self::new(ProblemKind::Unavailable, "this node does not accept orders at the moment; nothing was stored")
+            }
+            PlaceError::NotStored => Self::new(ProblemKind::Unavailable, "the order could not be stored; repeat it later"),
             PlaceError::Refused => Self::new(
                 ProblemKind::Internal,
-                "the database refuses this order; sending it again does not help; the node's log has the reason",
+                "the database rejects this order, so repeating it does not help; the node's log has the reason",
             ),
             PlaceError::Unknown(order) => {
-                let detail = "the order was sent to the database, which has not answered; ask for this order id later";
+                let detail = "the order was sent to the database, which has not answered; look up this order id later";
                 Self::new(ProblemKind::OutcomeUnknown, detail).about(order)
             }
-            PlaceError::KeyReused => Self::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the first body again"),
+            PlaceError::KeyReused => Self::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the same body as before"),
             PlaceError::KeyInProgress => Self::new(ProblemKind::KeyInProgress, "send the same request again later"),
         }
     }
@@ -337,9 +339,11 @@ impl From<CommandError> for Problem {
                 Self::new(ProblemKind::PreconditionFailed, format!("{rejection}; read it again"))
             }
             CommandError::Rejected(rejection) => Self::new(ProblemKind::Conflict, rejection.to_string()),
-            CommandError::NotHere => Self::new(ProblemKind::Unavailable, "the order is on its way to another node; nothing was stored"),
-            CommandError::Unavailable => Self::new(ProblemKind::Unavailable, "the order cannot be changed now; nothing was stored"),
-            CommandError::Unknown => Self::new(ProblemKind::OutcomeUnknown, "the database has not answered; ask for the order later"),
+            CommandError::NotHere => Self::new(ProblemKind::Unavailable, "the order is moving to another node; nothing was stored"),
+            CommandError::Unavailable => {
+                Self::new(ProblemKind::Unavailable, "the order cannot be changed at the moment; nothing was stored")
+            }
+            CommandError::Unknown => Self::new(ProblemKind::OutcomeUnknown, "the database has not answered; look up the order later"),
         }
     }
 }
@@ -347,11 +351,13 @@ impl From<CommandError> for Problem {
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::NotStored => Self::new(ProblemKind::Unavailable, "the change could not be stored; nothing was stored"),
-            WriteError::Unknown => Self::new(ProblemKind::OutcomeUnknown, "the database has not answered; look before you try again"),
+            WriteError::NotStored => Self::new(ProblemKind::Unavailable, "the change could not be stored; repeat it later"),
+            WriteError::Unknown => {
+                Self::new(ProblemKind::OutcomeUnknown, "the database has not answered; check the result before you repeat the request")
+            }
             WriteError::Refused(cause) => {
                 tracing::error!(cause = &*cause, "the database refused a change");
-                Self::new(ProblemKind::Internal, "the change was refused; the log says why")
+                Self::new(ProblemKind::Internal, "the database rejected the change; the node's log says why")
             }
         }
     }
@@ -366,8 +372,8 @@ impl From<DeadLetterError> for Problem {
             DeadLetterError::NoNote => Self::field(Place::Body, "/note", "is required: say what was done, and where"),
             DeadLetterError::FailedAgain(why) => Self::new(ProblemKind::Conflict, format!("it failed again: {why}")),
             error @ DeadLetterError::Contradicted(_) => Self::new(ProblemKind::Conflict, error.to_string()),
-            DeadLetterError::NotHere(..) => Self::new(ProblemKind::Unavailable, "its order is on its way to another node"),
-            DeadLetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed now"),
+            DeadLetterError::NotHere(..) => Self::new(ProblemKind::Unavailable, "its order is moving to another node"),
+            DeadLetterError::Unavailable => Self::new(ProblemKind::Unavailable, "the dead letter cannot be changed at the moment"),
         }
     }
 }
@@ -377,7 +383,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::InUse(_) => {
                 tracing::warn!(%error, "a read failed");
-                Self::new(ProblemKind::Unavailable, "the database does not answer now")
+                Self::new(ProblemKind::Unavailable, "the database does not answer at the moment")
             }
             StoreError::ReadOnly(_)
             | StoreError::Unsynced(_)
@@ -386,7 +392,7 @@ impl From<StoreError> for Problem {
             | StoreError::Mismatch(_)
             | StoreError::Statement(_) => {
                 tracing::error!(%error, "a read failed");
-                Self::new(ProblemKind::Internal, "the database could not be read; the log says why")
+                Self::new(ProblemKind::Internal, "the database could not be read; the node's log says why")
             }
         }
     }

@@ -14,19 +14,19 @@ use uuid::Uuid;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProductView {
-    /// Which.
+    /// The product's id.
     pub product_id: Uuid,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What one costs.
+    /// Its unit price.
     pub price: Amount,
-    /// How many can be ordered.
+    /// Quantity that can be ordered.
     pub available_quantity: i32,
-    /// How many are held for orders.
+    /// Quantity held for orders.
     pub reserved_quantity: i32,
-    /// How many have left.
+    /// Quantity shipped.
     pub shipped_quantity: i32,
-    /// Whether it is off sale: new orders of it are cancelled (`discontinued`), those under way go on.
+    /// Whether it is off sale: new orders for it are cancelled (`discontinued`), orders in progress continue.
     pub discontinued: bool,
 }
 
@@ -50,22 +50,22 @@ impl From<&Product> for ProductView {
 pub(crate) struct ProductPage {
     /// The products, by id.
     pub items: Vec<ProductView>,
-    /// The `cursor` of the next page; none on the last.
+    /// The `cursor` of the next page; absent on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// What a person did to the stock.
+/// A manual stock correction.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CorrectionView {
-    /// The product.
+    /// The product's id.
     pub product_id: String,
-    /// What was done and why.
+    /// What was done, and why.
     #[schema(example = "-2: broken in the shelf")]
     pub note: Option<String>,
     /// Who did it: the name of the access key.
     pub by: String,
-    /// When.
+    /// When it happened.
     pub at: Time,
 }
 
@@ -82,7 +82,7 @@ impl From<&Correction> for CorrectionView {
 pub(crate) struct CorrectionPage {
     /// The corrections.
     pub items: Vec<CorrectionView>,
-    /// The `cursor` of the next page; none on the last.
+    /// The `cursor` of the next page; absent on the last page.
     pub next_cursor: Option<String>,
 }
 

@@ -189,7 +189,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap, errors: &mut FieldErrors) -> 
     let text = text.trim();
     let key = if text.starts_with('"') { unquote(text) } else { Some(text.to_owned()) };
     match key {
-        None => fail("is not a well-formed quoted text"),
+        None => fail("is not a well-formed quoted string"),
         Some(key) if key.is_empty() => fail("is empty"),
         Some(key) if key.len() > KEY_MAX => fail("is longer than 255 characters"),
         Some(key) => Some(key),
@@ -276,10 +276,10 @@ mod tests {
             ("\"abc\"", Ok("abc")),
             (r#""a\"b\\c""#, Ok("a\"b\\c")),
             ("\"\"", Err("is empty")),
-            ("\"abc", Err("is not a well-formed quoted text")),
-            ("\"", Err("is not a well-formed quoted text")),
-            (r#""a\c""#, Err("is not a well-formed quoted text")),
-            (r#""a"b""#, Err("is not a well-formed quoted text")),
+            ("\"abc", Err("is not a well-formed quoted string")),
+            ("\"", Err("is not a well-formed quoted string")),
+            (r#""a\c""#, Err("is not a well-formed quoted string")),
+            (r#""a"b""#, Err("is not a well-formed quoted string")),
             (&long, Err("is longer than 255 characters")),
         ];
         for (text, want) in cases {

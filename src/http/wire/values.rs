@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// An amount: a decimal text with two places.
+/// An amount: a decimal string with two decimal places.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ToSchema)]
 #[schema(value_type = String, example = "19.99", pattern = r"^\d{1,8}\.\d{2}$")]
 pub struct Amount(pub Money);
@@ -28,7 +28,7 @@ impl Serialize for Time {
     }
 }
 
-/// What an order has come to.
+/// An order's status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "each is documented in the domain's type of the same name")]
@@ -60,7 +60,7 @@ impl From<OrderStatus> for Status {
     }
 }
 
-/// Which part of a request a field is in.
+/// The part of a request that a field is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
@@ -74,13 +74,13 @@ pub enum Place {
     Header,
 }
 
-/// One broken field.
+/// An invalid field.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FieldProblem {
-    /// Which part of the request.
+    /// The part of the request.
     #[serde(rename = "in")]
     pub place: Place,
-    /// Which field: a JSON pointer, such as `/items/0/price`.
+    /// The field, as a JSON pointer such as `/items/0/price`.
     #[schema(example = "/items/0/price")]
     pub pointer: String,
     /// What is wrong with it.
@@ -93,17 +93,17 @@ pub struct FieldProblem {
 #[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProblemBody<'a> {
-    /// What kind of problem; stable.
+    /// The kind of problem; stable.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "/problems/invalid-request")]
     pub kind: &'a str,
-    /// The kind, for people.
+    /// The kind of problem, for people.
     pub title: &'a str,
     /// The status of the answer.
     pub status: u16,
     /// What happened, for people.
     pub detail: &'a str,
-    /// The address that was asked.
+    /// The path of the request.
     pub instance: &'a str,
     /// The request's correlation id.
     pub correlation_id: Uuid,
@@ -111,7 +111,7 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub order_id: Option<Uuid>,
-    /// Every broken field.
+    /// Every invalid field.
     #[serde(skip_serializing_if = "<[FieldProblem]>::is_empty")]
     pub errors: &'a [FieldProblem],
 }
