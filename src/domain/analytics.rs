@@ -1,26 +1,25 @@
-//! The business' numbers: which event moves which, how they are kept, how they are read.
+//! The business figures: which event changes which figure, how they are stored, and how they are read.
 //!
-//! Every number is a sum of increments, each of which follows from one event of the log alone, so the same numbers come out
-//! whoever counts and in whatever order. Four kinds of rows share one axis, told apart by [`AnalyticsRow::minute`]:
+//! Every figure is a sum of increments, each of which follows from a single event of the log. So the figures are the same whoever counts,
+//! and in whatever sequence. The rows share one axis, distinguished by [`AnalyticsRow::minute`]:
 //!
-//! | `minute` | what |
+//! | `minute` | contents |
 //! | --- | --- |
 //! | 0 and above | the minute since 1970 of [`Event::at`](super::Event::at); everything but products |
 //! | [`HOURS`] + hour since 1970 | the same, by the hour: reports read these |
-//! | [`DAYS`] + day since 1970 | products, by the day: by the minute they would be as many as the order lines |
-//! | [`TOTAL`] | everything but products, of all time |
-//! | [`PRODUCT_TOTAL`] | products, of all time |
-//! | [`SINCE`] | since when a metric is counted, where that is not all time |
+//! | [`DAYS`] + day since 1970 | products, by the day: by the minute there would be as many rows as order lines |
+//! | [`TOTAL`] | all-time sums of everything but products |
+//! | [`PRODUCT_TOTAL`] | all-time sums of products |
+//! | [`SINCE`] | since when a metric is counted, if that is not all time |
 //!
-//! **A sale** is an order that was confirmed, which is when it is paid and its stock is not refused. Its total counts in full
-//! (gross) in the minute of `OrderConfirmed`. A confirmed order that is cancelled later is a refunded sale, and its total counts as
-//! refunded in the minute of `OrderCancelled`; net is gross less refunded. Orders that are pending, declined, cancelled before they
-//! were paid, or that could not be had are placed orders and no sales. All of this is told by the order role's own events, so it
-//! is the same whoever runs the other roles.
+//! **A sale** is a confirmed order: it is paid and its stock was not refused. Its total counts in full (gross) in the minute of
+//! `OrderConfirmed`. A confirmed order that is cancelled later is a refunded sale; its total counts as refunded in the minute of
+//! `OrderCancelled`. Net is gross minus refunded. Orders that are pending, declined, cancelled before payment, or without sufficient stock
+//! are placed orders, not sales. All of this follows from the order role's own events, so it is the same whoever runs the other roles.
 //!
-//! The status of an order is not counted: it is a function of facts that no single event tells (a payment that fails after a
-//! cancel request changes nothing). What an order has *entered* is: placed, confirmed, shipped, failed, cancelled, each told by
-//! exactly one event of the order role. [`by_status`] says how the numbers of the moment follow.
+//! The current status of an order is not counted, because it depends on facts that no single event contains (a payment that fails after a
+//! cancel request changes nothing). What is counted is each status that an order *enters*: placed, confirmed, shipped, failed, cancelled,
+//! each announced by exactly one event of the order role. [`by_status`] computes the current numbers from them.
 
 mod report;
 mod tally;
@@ -31,33 +30,34 @@ pub use tally::Tally;
 use super::{CancelledBy, OrderId, Shortage, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// One number of the analytics: `value` for `metric` about `key` in the time that `minute` names.
+/// One stored figure: `value` of `metric` for `key` in the period that `minute` names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct AnalyticsRow {
     /// Minutes since 1970, or one of the other times of the [module's](self) table.
     pub minute: i64,
     /// What is counted: a [`Metric::code`].
     pub metric: u8,
-    /// Of what: empty, one code, or a product id's bytes; see [`Metric::key`].
+    /// What it is about: empty, one code, or a product id's bytes; see [`Metric::key`].
     pub key: Vec<u8>,
     /// The sum or count.
     pub value: i64,
 }
 
-/// The `minute` of the sums of all time.
+/// The `minute` of the all-time sums.
 pub const TOTAL: i64 = -1;
-/// The `minute` of the products' sums of all time.
+/// The `minute` of the products' all-time sums.
 pub const PRODUCT_TOTAL: i64 = -2;
-/// The `minute` of rows whose value is not a sum, but since when their metric is counted, in microseconds since 1970. A database that
-/// was made by an older version and whose log no longer held all has one for [`Metric::Sales`], which stands for all of a sale.
+/// The `minute` of rows whose value is not a sum but the time since which their metric is counted, in microseconds since 1970. A database
+/// that was created by an older version and whose log no longer held all events has such a row for [`Metric::Sales`], which applies to all
+/// sales metrics.
 pub const SINCE: i64 = -3;
 /// `minute` = this + the hour since 1970: the sums of an hour.
 pub const HOURS: i64 = -1_000_000_000;
 /// `minute` = this + the day since 1970: the products' sums of a day.
 pub const DAYS: i64 = -2_000_000_000;
 
-/// What is counted. The codes are stored and never change; none is above 31. 23 and 24 were units and value of what was ordered of a
-/// product, sold or not, and are not used again.
+/// What is counted. The codes are stored and never change; none is above 31. 23 and 24 were units and value of a product in all orders,
+/// sold or not, and are not reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Metric {
@@ -71,7 +71,7 @@ pub enum Metric {
     ConfirmMillis = 4,
     /// Orders sent: `OrderShipped`.
     OrdersShipped = 5,
-    /// Orders that failed for want of payment: `OrderFailed`.
+    /// Orders that failed because they were not paid: `OrderFailed`.
     OrdersFailed = 6,
     /// Orders cancelled, by reason: `OrderCancelled`.
     OrdersCancelled = 7,
@@ -79,11 +79,11 @@ pub enum Metric {
     CancelsRequested = 8,
     /// Orders whose stock was held: `InventoryReserved`.
     StockReserved = 9,
-    /// Orders whose stock could not be had, by the first line's reason: `InventoryInsufficient`.
+    /// Orders without sufficient stock, by the first line's reason: `InventoryInsufficient`.
     StockInsufficient = 10,
-    /// Orders whose stock was given back, or forbidden: `InventoryReleased`.
+    /// Orders whose stock was released, or whose reservation was forbidden: `InventoryReleased`.
     StockReleased = 11,
-    /// Orders whose stock was booked out: `InventoryShipped`.
+    /// Orders whose stock was shipped: `InventoryShipped`.
     StockShipped = 12,
     /// Charges that succeeded: `PaymentProcessed`.
     PaymentsCharged = 13,
@@ -91,15 +91,15 @@ pub enum Metric {
     AmountCharged = 14,
     /// Charges that failed for good: `PaymentFailed`.
     PaymentsFailed = 15,
-    /// Payments that never were: `PaymentCancelled`.
+    /// Payments cancelled before a charge: `PaymentCancelled`.
     PaymentsCancelled = 16,
-    /// Charges given back: `PaymentRefunded`.
+    /// Charges refunded: `PaymentRefunded`.
     PaymentsRefunded = 17,
     /// Their amounts in minor units.
     AmountRefunded = 18,
-    /// Notices that went out, by channel: `NotificationSent`.
+    /// Notices sent, by channel: `NotificationSent`.
     NoticesSent = 19,
-    /// Tries to send a notice that failed, the last ones too, by channel: `NotificationFailed`.
+    /// Failed tries to send a notice, including the last ones, by channel: `NotificationFailed`.
     NoticeTriesFailed = 20,
     /// Notices given up, by channel: `NotificationFailed` with `last`.
     NoticesGivenUp = 21,
@@ -109,22 +109,22 @@ pub enum Metric {
     Sales = 25,
     /// Their totals in minor units.
     SaleValue = 26,
-    /// Sales that were undone: `OrderCancelled` of an order that had been confirmed.
+    /// Sales refunded: `OrderCancelled` of a confirmed order.
     SalesRefunded = 27,
     /// Their totals in minor units.
     RefundValue = 28,
-    /// Units of a product in the lines of sales, less those of sales that were undone.
+    /// Units of a product in the lines of sales, minus those of refunded sales.
     UnitsSold = 29,
-    /// Price times quantity of the same lines, in minor units, less those of sales that were undone.
+    /// Price times quantity of the same lines, in minor units, minus those of refunded sales.
     ProductSales = 30,
 }
 
-/// What the key of a metric's rows is.
+/// What the key in a metric's rows holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetricKey {
     /// Nothing: the key is empty.
     Nothing,
-    /// One byte, the place in [`REASONS`].
+    /// One byte, the index in [`REASONS`].
     Reason,
     /// One byte, [`Channel::number`](super::Channel::number).
     Channel,
@@ -133,7 +133,7 @@ pub enum MetricKey {
 }
 
 impl Metric {
-    /// All.
+    /// All values.
     pub const ALL: [Self; 28] = [
         Self::OrdersPlaced,
         Self::OrderValue,
@@ -171,13 +171,13 @@ impl Metric {
         self as u8
     }
 
-    /// The metric of that number.
+    /// The metric with that number.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.code() == code)
     }
 
-    /// What its rows' keys are.
+    /// What the keys of its rows hold.
     #[must_use]
     pub fn key(self) -> MetricKey {
         match self {
@@ -208,7 +208,7 @@ impl Metric {
     }
 }
 
-/// Why orders end, in the order of their stored codes. The first is for texts that are none of the others.
+/// The reasons for which orders end, in the sequence of their stored codes. The first stands for any other text.
 pub const REASONS: [&str; 9] = [
     "other",
     "out-of-stock",
@@ -221,7 +221,7 @@ pub const REASONS: [&str; 9] = [
     "discontinued",
 ];
 
-/// The code of a reason as [`OrderCancelled`](super::EventBody::OrderCancelled) tells it.
+/// The code of a reason as [`OrderCancelled`](super::EventBody::OrderCancelled) gives it.
 #[must_use]
 pub fn reason_code(reason: &str) -> u8 {
     match reason {
@@ -261,7 +261,7 @@ pub fn minute_of(at: Timestamp) -> i64 {
     at.0.div_euclid(60_000_000).max(0)
 }
 
-/// Milliseconds from the acceptance of an order, as its id tells it, to `at`; 0 for ids that are not time-ordered.
+/// Milliseconds from the acceptance of an order, taken from its id, to `at`; 0 for ids that are not time-ordered.
 #[must_use]
 pub fn millis_since_placed(order: OrderId, at: Timestamp) -> i64 {
     if order.0.get_version_num() != 7 {

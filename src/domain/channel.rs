@@ -1,10 +1,10 @@
-//! What a notice tells, and the way that it goes.
+//! The kinds of notices, and the channels they use.
 
 use super::ids::Derived;
 use super::{NoticeId, OrderId};
 use serde::{Deserialize, Serialize};
 
-/// What a notice tells.
+/// What a notice says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum NoticeKind {
     /// The order is confirmed.
@@ -13,20 +13,20 @@ pub enum NoticeKind {
     Failure,
     /// The paid order was cancelled.
     Cancellation,
-    /// The goods are on their way.
+    /// The goods have been shipped.
     Shipping,
-    /// The order is cancelled unpaid: something in it cannot be had.
+    /// The order is cancelled unpaid: something in it is not available.
     Unavailable,
-    /// The order is cancelled unpaid: a price is another one now.
+    /// The order is cancelled unpaid: a price has changed.
     PriceChanged,
     /// The order is cancelled unpaid: it was not paid in time.
     Expired,
-    /// The order is cancelled unpaid: somebody asked for that.
+    /// The order is cancelled unpaid: somebody cancelled it.
     CalledOff,
 }
 
 impl NoticeKind {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 8] = [
         Self::Confirmation,
         Self::Failure,
@@ -38,8 +38,8 @@ impl NoticeKind {
         Self::CalledOff,
     ];
 
-    /// What tells of a cancellation, by its reason on the wire. An order that was never paid tells why it ended; of one that was the
-    /// customer must know that the money is given back.
+    /// The kind of notice for a cancellation with this reason (its name on the wire). For an order that was never paid, the notice says why
+    /// it ended; for a paid one, it says that the money is refunded.
     #[must_use]
     pub fn of_cancellation(reason: &str, was_paid: bool) -> Self {
         match reason {
@@ -51,7 +51,7 @@ impl NoticeKind {
         }
     }
 
-    /// Whether it tells of an order that ended before it was paid. An order has one such notice at most.
+    /// Whether it is about an order that ended before it was paid. An order has at most one such notice.
     #[must_use]
     pub fn is_of_unpaid(self) -> bool {
         match self {
@@ -75,7 +75,7 @@ impl NoticeKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -97,7 +97,7 @@ impl NoticeKind {
     }
 }
 
-/// The way a notice goes.
+/// The channel of a notice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Channel {
     /// Email.
@@ -107,7 +107,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 2] = [Self::Email, Self::Sms];
 
     /// The name on the wire and in the database.
@@ -119,7 +119,7 @@ impl Channel {
         }
     }
 
-    /// The channel of that name.
+    /// The channel with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.name() == name)
@@ -135,25 +135,25 @@ impl Channel {
     }
 }
 
-/// The channels on which one order's notices go: one or both.
+/// The channels of an order's notices: one or both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Channels(u8);
 
 impl Channels {
-    /// Email alone.
+    /// Only email.
     pub const EMAIL: Self = Self(1);
-    /// SMS alone.
+    /// Only SMS.
     pub const SMS: Self = Self(2);
     /// Email and SMS.
     pub const BOTH: Self = Self(3);
 
-    /// Whether notices go on `channel`.
+    /// Whether notices use `channel`.
     #[must_use]
     pub fn has(self, channel: Channel) -> bool {
         self.0 & (1 << channel.number()) != 0
     }
 
-    /// The channels, in order.
+    /// Iterates over the channels.
     pub fn iter(self) -> impl Iterator<Item = Channel> {
         Channel::ALL.into_iter().filter(move |channel| self.has(*channel))
     }

@@ -1,17 +1,17 @@
-//! The one judge of email addresses: what the HTTP server lets in is what the mailer can send to.
+//! Validation of email addresses, shared by the HTTP server and the mailer: every address that is accepted can be sent to.
 
 use email_address::EmailAddress;
 
-/// An address to which email can be sent, as a mail server is told of it.
+/// A valid email address in the form that mail servers take.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MailAddress {
     /// The part before the `@`.
     pub local: String,
-    /// The domain in its ASCII form (`xn--…`), so that no server needs SMTPUTF8 for it.
+    /// The domain in ASCII form (`xn--…`), so that the server needs no SMTPUTF8 for it.
     pub domain: String,
 }
 
-/// Why something is no email address.
+/// Why a text is not an email address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MailAddressError {
     /// No `@`, or nothing on one side of it.
@@ -22,7 +22,7 @@ pub enum MailAddressError {
         "must be an email address: the part before the \"@\" has a dot at an end, two dots in a row, a forbidden character or more than 64 bytes"
     )]
     Local,
-    /// The part behind the `@` is no domain.
+    /// The part after the `@` is not a domain.
     #[error("must be an email address: the part behind the \"@\" is no domain name such as \"example.org\"")]
     Domain,
     /// More than 254 bytes in its ASCII form (RFC 5321, 4.5.3.1.3 with its erratum).
@@ -31,10 +31,10 @@ pub enum MailAddressError {
 }
 
 impl MailAddress {
-    /// The address that `text` is.
+    /// Parses an address.
     ///
     /// # Errors
-    /// It is none, or none that a mail server takes.
+    /// See [`MailAddressError`].
     pub fn parse(text: &str) -> Result<Self, MailAddressError> {
         let (local, domain) = text.rsplit_once('@').ok_or(MailAddressError::Form)?;
         if local.is_empty() || domain.is_empty() {

@@ -1,4 +1,4 @@
-//! Events: what has happened to an order, in the past tense. Stored in the event log in the transaction that made them true.
+//! Events: what has happened to an order, named in the past tense. Each is stored in the event log in the transaction that made it true.
 
 use super::ids::Derived;
 use super::{
@@ -12,9 +12,9 @@ use std::sync::Arc;
 /// One line of stock held for an order; its `reservationId` is derived from the order and the line's index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ReservedLine {
-    /// Which product.
+    /// The product.
     pub product: ProductId,
-    /// How many.
+    /// The quantity.
     pub quantity: Quantity,
 }
 
@@ -24,35 +24,35 @@ impl From<&OrderLine> for ReservedLine {
     }
 }
 
-/// Why a line cannot be had.
+/// Why a line is not available.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Shortage {
-    /// Fewer are there than asked for.
+    /// Less is available than ordered.
     OutOfStock {
-        /// Which product.
+        /// The product.
         product: ProductId,
-        /// How many were asked for.
+        /// Quantity ordered.
         requested: u32,
-        /// How many were there.
+        /// Quantity available.
         available: u32,
     },
-    /// The client's price is not the catalogue's.
+    /// The client's price differs from the catalogue's.
     PriceMismatch {
-        /// Which product.
+        /// The product.
         product: ProductId,
-        /// What the client said.
+        /// The client's price.
         asked: Money,
-        /// What the catalogue says.
+        /// The catalogue's price.
         price: Money,
     },
     /// Not in the catalogue.
     UnknownProduct {
-        /// Which product.
+        /// The product.
         product: ProductId,
     },
     /// Off sale.
     Discontinued {
-        /// Which product.
+        /// The product.
         product: ProductId,
     },
 }
@@ -81,7 +81,7 @@ impl Shortage {
     }
 }
 
-/// Who asked for the end of an order.
+/// Who cancelled an order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum CancelledBy {
     /// The customer.
@@ -107,7 +107,7 @@ impl CancelledBy {
     }
 }
 
-/// What an event says. The stored form of this enum is fixed: new variants and new versions go to the end.
+/// The content of an event. The stored form of this enum is fixed: new variants and new versions go to the end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum EventBody {
     /// The order was accepted.
@@ -117,9 +117,9 @@ pub enum EventBody {
         /// The held lines.
         lines: Vec<ReservedLine>,
     },
-    /// Its stock cannot be had.
+    /// There is not enough stock for it.
     InventoryInsufficient {
-        /// Every line that cannot be had, and why.
+        /// Every line that is not available, and why.
         shortages: Vec<Shortage>,
     },
     /// Nothing is held any more (and nothing will be).
@@ -136,33 +136,33 @@ pub enum EventBody {
     PaymentProcessed {
         /// Amount charged.
         amount: Money,
-        /// How.
+        /// The payment method.
         method: Text<50>,
     },
     /// The charge failed for good.
     PaymentFailed {
-        /// The provider's word.
+        /// The provider's reason.
         reason: Text<200>,
     },
     /// Nothing was or ever will be charged.
     PaymentCancelled,
-    /// The charge was given back.
+    /// The charge was refunded.
     PaymentRefunded {
-        /// Amount given back.
+        /// Amount refunded.
         amount: Money,
     },
     /// The order is paid.
     OrderConfirmed,
-    /// The order is to be undone.
+    /// Cancellation of the order was requested.
     OrderCancelRequested {
         /// Who asked.
         by: CancelledBy,
     },
-    /// The order is undone, or could not be had.
+    /// The order is undone, or there was not enough stock.
     OrderCancelled {
         /// Why.
         reason: Text<200>,
-        /// Whether it had been paid, so that the customer is told.
+        /// Whether it had been paid.
         was_paid: bool,
     },
     /// The payment failed and nothing is held any more.
@@ -170,61 +170,61 @@ pub enum EventBody {
         /// Why.
         reason: Text<200>,
     },
-    /// The goods have left before the payment's answer: the stock must not be given back.
+    /// The goods left before the payment's answer: the stock must not be released.
     ShipmentHeld,
-    /// The goods are on their way.
+    /// The goods were shipped.
     OrderShipped {
-        /// Who carries them.
+        /// The carrier.
         carrier: Option<Text<100>>,
-        /// The carrier's number.
+        /// The tracking number.
         tracking: Option<Text<100>>,
     },
-    /// A notice went out.
+    /// A notice was sent.
     NotificationSent {
-        /// What it told.
+        /// The kind of notice.
         kind: NoticeKind,
-        /// How it went.
+        /// Its channel.
         channel: Channel,
     },
     /// A try to send a notice failed.
     NotificationFailed {
-        /// What it tells.
+        /// The kind of notice.
         kind: NoticeKind,
-        /// How it goes.
+        /// Its channel.
         channel: Channel,
-        /// Which try, from 1.
+        /// The number of the try, from 1.
         attempt: u32,
-        /// Whether it is given up.
+        /// Whether the notice is given up.
         last: bool,
         /// What the provider said.
         reason: Text<200>,
     },
-    /// The order has recorded the answer of a role that another team runs. Our roles act on this, never on that role's own event:
-    /// what the order does not accept moves nobody.
+    /// The order has recorded the answer of a role that another team runs. Our roles act on this event, never on that role's own: what the
+    /// order does not accept has no effect.
     AnswerAccepted {
-        /// What that role has said.
+        /// That role's answer.
         answer: Box<EventBody>,
     },
-    /// A step of a role whose order is elsewhere failed past its policy: the order is to be parked. The role has kept the dead letter.
+    /// A step failed for good in a role on another node than its order: the order must be parked. The role has stored the dead letter.
     StepParked {
-        /// Whose step.
+        /// The role.
         role: Role,
-        /// Which step.
+        /// The step.
         step: Text<64>,
         /// A short code to group by.
         cause: Text<64>,
-        /// What exactly happened, for a person.
+        /// What happened in detail, for a person.
         detail: Text<1000>,
-        /// How often it was tried.
+        /// Number of tries.
         tries: u32,
     },
-    /// Another team's payment that was not in this node's currency. It never becomes a fact as it is, and is never stored.
+    /// Another team's payment that was not in this node's currency. It never becomes a fact in this form and is never stored.
     PaidInOtherCurrency {
         /// Amount charged, in that currency.
         amount: Money,
-        /// Which.
+        /// That currency.
         currency: Text<20>,
-        /// How.
+        /// The payment method.
         method: Text<50>,
     },
 }
@@ -256,7 +256,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 20] = [
         Self::OrderCreated,
         Self::InventoryReserved,
@@ -307,7 +307,7 @@ impl EventKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -319,8 +319,8 @@ impl EventKind {
         u8::try_from(Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0)).unwrap_or(0)
     }
 
-    /// The roles that take it: the choreography. Of an accepted answer each takes what it would take of the answer itself; see
-    /// [`Event::subscribers`].
+    /// The roles that consume it; this table is the choreography. For an accepted answer, the subscribers are those of the answer itself;
+    /// see [`Event::subscribers`].
     #[must_use]
     pub fn subscribers(self) -> &'static [Role] {
         match self {
@@ -344,7 +344,7 @@ impl EventKind {
         }
     }
 
-    /// The topic that carries it; the role that writes that topic has made it true.
+    /// The topic that carries it; the role that writes that topic is the source of the event.
     #[must_use]
     pub fn topic(self) -> Topic {
         match self {
@@ -370,7 +370,7 @@ impl EventKind {
 }
 
 impl EventBody {
-    /// Its name.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         match self {
@@ -397,7 +397,7 @@ impl EventBody {
         }
     }
 
-    /// What a role acts on: of an accepted answer the answer.
+    /// What a role acts on: for an accepted answer, the answer itself.
     #[must_use]
     pub fn content(&self) -> &Self {
         if let Self::AnswerAccepted { answer } = self { answer } else { self }
@@ -407,7 +407,7 @@ impl EventBody {
 /// One event of one order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// Which order.
+    /// The order.
     pub order: OrderId,
     /// Its shard.
     pub shard: Shard,
@@ -415,7 +415,7 @@ pub struct Event {
     pub correlation: CorrelationId,
     /// When it became true.
     pub at: Timestamp,
-    /// What it says.
+    /// Its content.
     pub body: EventBody,
 }
 
@@ -426,20 +426,20 @@ impl Event {
         Self { order: order.id, shard: order.shard, correlation: order.correlation, at, body }
     }
 
-    /// Its name.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.body.kind()
     }
 
-    /// The roles that take it. An accepted answer comes from the order itself, which knows it.
+    /// The roles that consume it. The order role is not among them for an accepted answer, because it comes from the order itself.
     pub fn subscribers(&self) -> impl Iterator<Item = Role> + use<> {
         let is_accepted = self.kind() == EventKind::AnswerAccepted;
         let of_content = self.body.content().kind().subscribers().iter().copied();
         of_content.filter(move |role| !(is_accepted && *role == Role::Order))
     }
 
-    /// Its id: a function of the order and of what it says, so that a repeat has the same one.
+    /// Its id, derived from the order and the content, so that a repeat has the same id.
     #[must_use]
     pub fn id(&self) -> EventId {
         let detail = match &self.body {
@@ -470,7 +470,7 @@ impl Event {
         EventId(self.order.derive(Derived::Event((u32::from(self.kind().number()) << 24) | (detail & 0x00ff_ffff))))
     }
 
-    /// The payment that it is about: the only one its order has.
+    /// The id of the order's only payment.
     #[must_use]
     pub fn payment(&self) -> PaymentId {
         self.order.payment()
@@ -482,7 +482,7 @@ impl Event {
         self.order.reservation(line)
     }
 
-    /// The notice that a notification event is about.
+    /// The id of the notice that a notification event is about.
     #[must_use]
     pub fn notice(&self, kind: NoticeKind, channel: Channel) -> NoticeId {
         notice_id(self.order, kind, channel)

@@ -1,4 +1,4 @@
-//! Identities. Each is a UUID of its own type; derived ones are functions of the order, so a repeated step names the same thing.
+//! Ids. Each kind is a UUID with its own type. Derived ids are functions of the order's id, so a repeated step names the same thing.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -48,12 +48,12 @@ id!(/// One reserved line of one order.
 id!(/// One notice of one order on one channel.
     NoticeId);
 
-/// One journal connection of one run of a node (`writers.writer`); numbers are given by the store and never reused.
+/// A writer: a node's registration in the database (`writers.writer`). The store assigns the numbers and never reuses one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WriterId(pub i64);
 
-/// What a derived id stands for; the numbers are stored in ids and never change.
+/// What a derived id identifies; the numbers are part of stored ids and never change.
 #[derive(Clone, Copy)]
 pub(crate) enum Derived {
     Event(u32),
@@ -70,8 +70,8 @@ impl OrderId {
         Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
     }
 
-    /// A version 8 id that is a function of this order and `what`. It keeps the first half of the order's id, so rows keyed by
-    /// it lie beside each other in an index.
+    /// A version 8 id that is a function of this order and `what`. It keeps the first half of the order's id, so the rows of one order are
+    /// next to each other in an index.
     pub(crate) fn derive(self, what: Derived) -> Uuid {
         let (space, number) = match what {
             Derived::Event(n) => (1u64, n),

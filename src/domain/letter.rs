@@ -1,29 +1,29 @@
-//! Dead letters: what went past its policy and waits for a person.
+//! Dead letters: failed steps and messages that wait for a person.
 
 use super::{OrderId, Role, Shard, Text, Timestamp, ids::Derived};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A dead letter's id; derived from what it is about, so that a repeated failure is one letter.
+/// A dead letter's id. It is derived from what the dead letter is about, so that a repeated failure is a single dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeadLetterId(pub Uuid);
 
-/// What kind of thing waits.
+/// The kind of thing that waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum DeadLetterKind {
-    /// A step of a saga failed past its policy; the order is parked.
+    /// A step of a saga that has used up its retries; the order is parked.
     Step,
-    /// A notice was given up.
+    /// A notice that was given up.
     Notice,
-    /// A fact that contradicts an earlier one, or came too late; its undo, if it owes one, goes on.
+    /// An answer that contradicts an earlier one, or came too late. If it must be undone, that happens by itself.
     Anomaly,
     /// A message from outside that could not be processed.
     Message,
 }
 
 impl DeadLetterKind {
-    /// All.
+    /// All values.
     pub const ALL: [Self; 4] = [Self::Step, Self::Notice, Self::Anomaly, Self::Message];
 
     /// The name on the wire and in the database.
@@ -37,7 +37,7 @@ impl DeadLetterKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -53,29 +53,29 @@ impl DeadLetterKind {
     }
 }
 
-/// Whether a letter still waits; the closed ones say how they were closed.
+/// Whether a dead letter is open, or how it was closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum DeadLetterState {
     /// Waits for a person.
     Open,
     /// Tried again.
     Reprocessed,
-    /// Passed over.
+    /// Skipped.
     Skipped,
     /// Its order was cancelled and undone.
     Compensated,
-    /// Put away, nothing done.
+    /// Closed with nothing done.
     Discarded,
-    /// A person did what had failed, outside.
+    /// A person did the failed step by hand.
     Done,
-    /// What another team's role said was accepted.
+    /// Another team's answer was accepted.
     Accepted,
     /// Nothing was left to do: its order was cancelled, or the answer came after all.
     Superseded,
 }
 
 impl DeadLetterState {
-    /// All.
+    /// All values.
     pub const ALL: [Self; 8] =
         [Self::Open, Self::Reprocessed, Self::Skipped, Self::Compensated, Self::Discarded, Self::Done, Self::Accepted, Self::Superseded];
 
@@ -94,7 +94,7 @@ impl DeadLetterState {
         }
     }
 
-    /// The state of that name.
+    /// The state with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
@@ -106,11 +106,11 @@ impl DeadLetterState {
 pub struct DeadLetter {
     /// Its id.
     pub id: DeadLetterId,
-    /// What kind of thing waits.
+    /// The kind of thing that waits.
     pub kind: DeadLetterKind,
-    /// Whose work it was.
+    /// The role whose work failed.
     pub role: Role,
-    /// Which order it is about, if known.
+    /// The order it is about, if known.
     pub order: Option<OrderId>,
     /// That order's shard.
     pub shard: Option<Shard>,
@@ -118,22 +118,22 @@ pub struct DeadLetter {
     pub step: Text<64>,
     /// A short code to group by: `provider-error`, `late-shipment`.
     pub cause: Text<64>,
-    /// What exactly happened, for a person.
+    /// What happened in detail, for a person.
     pub detail: Text<1000>,
-    /// How often it was tried.
+    /// Number of tries.
     pub tries: u32,
-    /// Whether it still waits.
+    /// Whether it is open, or how it was closed.
     pub state: DeadLetterState,
-    /// When it was put here.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
-    /// Where a message came from and what it said, as JSON.
+    /// Where the message came from, and its content, as JSON.
     pub origin: Option<String>,
 }
 
 impl DeadLetter {
-    /// An open letter about a step of an order. `number` tells letters of one kind and order apart.
+    /// An open dead letter about a step of an order. `number` distinguishes dead letters of the same kind and order.
     #[must_use]
     pub fn about(order: OrderId, shard: Shard, kind: DeadLetterKind, number: u32, role: Role, step: &str, now: Timestamp) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl DeadLetter {
         }
     }
 
-    /// With its cause (a short code) and detail (for a person).
+    /// Sets its cause (a short code), its detail (for a person) and the number of tries.
     #[must_use]
     pub fn because(mut self, cause: &str, detail: &str, tries: u32) -> Self {
         self.cause = Text::lossy(cause);

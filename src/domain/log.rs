@@ -1,28 +1,29 @@
-//! What a writer's log holds: events, and the marks of shards that it took.
+//! The contents of a writer's log: events, and markers of the shards that it took.
 
 use super::{Event, Order, Role, Shard, WriterId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A taken shard's mark in the taker's log: who publishes that log stops here until `after_writer`'s log is published to `after_seq`.
+/// Marks in the new owner's log that it took a shard. Whoever publishes this log stops here until the log of the last owner is published as
+/// far as `after` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Marker {
-    /// For which role the shard was taken.
+    /// The role for which the shard was taken.
     pub role: Role,
-    /// Which shard.
+    /// The shard.
     pub shard: Shard,
-    /// Whose it was; none for a shard never owned before.
+    /// The last owner, and the last number in its log that must be published first; `None` for a shard that was never owned.
     pub after: Option<(WriterId, i64)>,
 }
 
-/// An event at its place in the log.
+/// An event with its place in the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LoggedEvent {
     /// Its number in its writer's log, from 1 without gaps (markers take numbers too).
     pub seq: i64,
     /// The event.
     pub event: Event,
-    /// The sale that it makes or undoes: the order as it was placed, with `OrderConfirmed`, and with `OrderCancelled` of an order that
-    /// had been confirmed. None with every other event.
+    /// The sale that it makes or undoes: the order as it was placed, for `OrderConfirmed`, and for `OrderCancelled` of a confirmed order.
+    /// `None` for every other event.
     pub sale: Option<Arc<Order>>,
 }

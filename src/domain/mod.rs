@@ -1,7 +1,7 @@
-//! The nouns of the business. Pure: no IO, no clock, no randomness; whoever calls passes `now` and random bits in.
+//! The nouns of the business. Pure: no IO, no clock, no randomness; callers pass in `now` and random bits.
 //!
-//! Everything here is valid by construction: a [`Quantity`], a [`Money`] or an [`Order`] that exists is within its bounds, so the
-//! rest of the program validates nothing again.
+//! Everything here is valid by construction: a [`Quantity`], a [`Money`] or an [`Order`] that exists is within its bounds, so the rest of
+//! the program need not validate it again.
 
 pub mod analytics;
 mod channel;

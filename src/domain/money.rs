@@ -1,4 +1,4 @@
-//! Amounts of the one currency that a node is set to.
+//! Amounts in the single currency of a node.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ pub const MAX_AMOUNT: i64 = 9_999_999_999;
 #[serde(transparent)]
 pub struct Money(i64);
 
-/// Why a text is no [`Money`].
+/// Why a text is not a [`Money`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not a decimal number.
@@ -31,10 +31,10 @@ pub enum MoneyError {
 }
 
 impl Money {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// From minor units.
+    /// An amount of minor units.
     ///
     /// # Errors
     /// Below zero or above [`MAX_AMOUNT`].
@@ -46,29 +46,29 @@ impl Money {
         }
     }
 
-    /// In minor units.
+    /// The amount in minor units.
     #[must_use]
     pub fn minor(self) -> i64 {
         self.0
     }
 
-    /// The sum.
+    /// Adds two amounts.
     ///
     /// # Errors
-    /// It is above [`MAX_AMOUNT`].
+    /// The result is above [`MAX_AMOUNT`].
     pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
         Self::from_minor(self.0.saturating_add(other.0))
     }
 
-    /// `count` times this.
+    /// Multiplies the amount by `count`.
     ///
     /// # Errors
-    /// It is above [`MAX_AMOUNT`].
+    /// The result is above [`MAX_AMOUNT`].
     pub fn times(self, count: u32) -> Result<Self, MoneyError> {
         Self::from_minor(self.0.saturating_mul(i64::from(count)))
     }
 
-    /// As a decimal with two places.
+    /// The amount as a decimal with two places.
     #[must_use]
     pub fn to_decimal(self) -> Decimal {
         Decimal::new(self.0, 2)

@@ -4,21 +4,21 @@ use super::{CorrelationId, Event, EventBody, NoticeId, Order, OrderId, Shard, Te
 use crate::domain::channel::{Channel, NoticeKind, notice_id};
 use serde::{Deserialize, Serialize};
 
-/// How far a notice has come.
+/// The status of a notice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum NoticeStatus {
-    /// Not sent yet; `next_try_at` says when it is tried again.
+    /// Not sent yet; `next_try_at` says when it will be tried again.
     Pending,
     /// Sent.
     Sent,
-    /// Not sent, and not tried again unless an operator asks.
+    /// Not sent, and not tried again unless an operator asks for it.
     GivenUp,
     /// The order was cancelled before it was sent.
     Withdrawn,
 }
 
 impl NoticeStatus {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Sent, Self::GivenUp, Self::Withdrawn];
 
     /// The name on the wire and in the database.
@@ -32,7 +32,7 @@ impl NoticeStatus {
         }
     }
 
-    /// The status of that name.
+    /// The status with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
@@ -42,21 +42,21 @@ impl NoticeStatus {
 /// The notifier's outcome row: one per order, kind and channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NoticeTask {
-    /// Whose notice.
+    /// The order.
     pub order: OrderId,
-    /// What it tells.
+    /// The kind of notice.
     pub kind: NoticeKind,
-    /// How it goes.
+    /// Its channel.
     pub channel: Channel,
-    /// How far it has come.
+    /// Its status.
     pub status: NoticeStatus,
     /// Tries so far.
     pub attempt: u32,
     /// When the next try is due, while pending.
     pub next_try_at: Option<Timestamp>,
-    /// What the last failed try was told.
+    /// Why the last try failed.
     pub reason: Option<Text<200>>,
-    /// When the task came to be.
+    /// When the task was created.
     pub created_at: Timestamp,
 }
 
@@ -67,7 +67,7 @@ impl NoticeTask {
         notice_id(self.order, self.kind, self.channel)
     }
 
-    /// A task of which nothing was tried yet.
+    /// A task that has not been tried yet.
     #[must_use]
     pub fn new(order: &Order, kind: NoticeKind, channel: Channel, now: Timestamp) -> Self {
         Self { order: order.id, kind, channel, status: NoticeStatus::Pending, attempt: 0, next_try_at: None, reason: None, created_at: now }
@@ -75,12 +75,12 @@ impl NoticeTask {
 }
 
 impl NoticeTask {
-    /// Whether this is what is stored of a notice that waits and of which nothing is known yet.
+    /// Whether the notice waits and has not been tried yet.
     fn is_untried(&self) -> bool {
         self.status == NoticeStatus::Pending && self.attempt == 0 && self.reason.is_none()
     }
 
-    /// Whether this state may take the place of `stored`: what was sent or withdrawn stays so, and what was not tried says nothing new.
+    /// Whether this state may replace `stored`: a notice that was sent or withdrawn stays so, and an untried one says nothing new.
     #[must_use]
     pub fn follows(&self, stored: Option<&Self>) -> bool {
         match stored.map(|stored| stored.status) {
@@ -90,7 +90,7 @@ impl NoticeTask {
         }
     }
 
-    /// The stored answer as the event that told it; none while nothing is decided.
+    /// The event that announced the stored outcome; `None` while there is no outcome.
     #[must_use]
     pub fn answer(&self, shard: Shard, correlation: CorrelationId, at: Timestamp) -> Option<Event> {
         let body = match self.status {

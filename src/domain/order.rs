@@ -1,4 +1,4 @@
-//! The order as the customer placed it. It never changes; what happens to it are the saga's facts.
+//! The order as the customer placed it. It never changes; the saga's facts record what happens to it.
 
 use super::{Channels, CorrelationId, CustomerId, Money, OrderId, ProductId, Shard, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,16 @@ use std::collections::HashSet;
 /// The most lines an order may have.
 pub const MAX_ITEMS: usize = 1000;
 
-/// How many of one product: 1 to 10,000.
+/// The quantity of one product: 1 to 10,000.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Quantity(u16);
 
 impl Quantity {
-    /// The most of one product in one order.
+    /// The largest quantity of one product in an order.
     pub const MAX: u16 = 10_000;
 
-    /// `None` outside of 1 to [`Quantity::MAX`].
+    /// Checks a quantity; `None` outside 1 to [`Quantity::MAX`].
     #[must_use]
     pub fn new(count: i64) -> Option<Self> {
         let count = u16::try_from(count).ok()?;
@@ -33,15 +33,15 @@ impl Quantity {
 /// One product of an order at the price that the customer saw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OrderLine {
-    /// Which product.
+    /// The product.
     pub product: ProductId,
-    /// How many.
+    /// The quantity.
     pub quantity: Quantity,
-    /// Price of one.
+    /// Unit price.
     pub price: Money,
 }
 
-/// Where the customer wants to hear of the order. Never logged.
+/// How to notify the customer about the order. Never logged.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Contact {
     /// Address for email.
@@ -52,7 +52,7 @@ pub struct Contact {
     pub locale: Option<Text<35>>,
 }
 
-/// Where the goods go. Never logged.
+/// Delivery address. Never logged.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Address {
     /// Recipient.
@@ -74,11 +74,11 @@ pub struct Address {
 pub struct Order {
     /// Its id.
     pub id: OrderId,
-    /// Its slice of the orders.
+    /// Its shard.
     pub shard: Shard,
-    /// Who ordered.
+    /// The customer.
     pub customer: CustomerId,
-    /// What, 1 to [`MAX_ITEMS`] lines, no product twice.
+    /// What was ordered: 1 to [`MAX_ITEMS`] lines, no product twice.
     pub lines: Vec<OrderLine>,
     /// The sum of price times quantity.
     pub total: Money,
@@ -88,19 +88,19 @@ pub struct Order {
     pub contact: Option<Box<Contact>>,
     /// Where to send the goods.
     pub address: Option<Box<Address>>,
-    /// The request that placed it.
+    /// The correlation id of the request that placed it.
     pub correlation: CorrelationId,
     /// When it was accepted.
     pub created_at: Timestamp,
 }
 
-/// Why lines are no order.
+/// Why lines are not a valid order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// No lines, or more than [`MAX_ITEMS`].
     #[error("must have 1 to {MAX_ITEMS} items")]
     ItemCount,
-    /// A product stands in two lines; the index of the second.
+    /// A product is in two lines; the index of the second.
     #[error("repeats a product of an earlier item")]
     DuplicateProduct(usize),
     /// A price of zero; the index of the line.
@@ -134,7 +134,7 @@ impl Order {
         Ok(total)
     }
 
-    /// The channels on which this customer is told: email and SMS as given; email alone when nothing is given.
+    /// The channels for notices to this customer: those for which an address was given; only email if none was.
     #[must_use]
     pub fn channels(&self) -> Channels {
         match &self.contact {
@@ -157,31 +157,31 @@ fn first_duplicate(lines: &[OrderLine]) -> Option<usize> {
     lines.iter().position(|line| !seen.insert(line.product))
 }
 
-/// What an order has come to; a function of the saga's facts.
+/// The status of an order; a function of the saga's facts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum OrderStatus {
-    /// Placed; the stock's answer is awaited.
+    /// Placed; waits for the stock's answer.
     Pending,
-    /// Stock is held; the payment's answer is awaited.
+    /// Stock is held; waits for the payment's answer.
     InventoryReserved,
     /// Paid.
     Confirmed,
     /// Paid and sent.
     Shipped,
-    /// Payment failed; the stock's release is awaited.
+    /// Payment failed; waits for the stock's release.
     PaymentFailed,
-    /// Payment failed, nothing is held any more.
+    /// Payment failed; nothing is held any more.
     Failed,
-    /// To be cancelled; release and the payment's answer are awaited.
+    /// Being cancelled; waits for the release and the payment's answer.
     Cancelling,
-    /// To be cancelled after it was paid; release and refund are awaited.
+    /// Being cancelled after it was paid; waits for release and refund.
     Refunding,
-    /// Cancelled, nothing is held or charged any more.
+    /// Cancelled; nothing is held or charged any more.
     Cancelled,
 }
 
 impl OrderStatus {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::InventoryReserved,
@@ -210,7 +210,7 @@ impl OrderStatus {
         }
     }
 
-    /// The status of that name.
+    /// The status with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)

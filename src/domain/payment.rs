@@ -4,15 +4,15 @@ use super::{CorrelationId, CustomerId, Event, EventBody, Money, Order, OrderId, 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Begins the reason of a row that a person's word made: the provider's books know nothing of it.
+/// Start of the reason in a row that a person made by hand, of which the provider's books know nothing.
 pub const BY_HAND: &str = "by hand";
-/// The same where the provider said otherwise, or could not be asked.
+/// The same, if the provider contradicted the person or could not be asked.
 pub const OVERRULED: &str = "by hand, whatever the provider says";
 
-/// What the payment role knows of an order's payment.
+/// The status of an order's payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PaymentStatus {
-    /// An attempt after the first is under way.
+    /// An attempt after the first is in progress.
     Trying,
     /// Charged.
     Charged,
@@ -20,12 +20,12 @@ pub enum PaymentStatus {
     Failed,
     /// Nothing was or ever will be charged.
     Cancelled,
-    /// Charged, and given back.
+    /// Charged and refunded.
     Refunded,
 }
 
 impl PaymentStatus {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 5] = [Self::Trying, Self::Charged, Self::Failed, Self::Cancelled, Self::Refunded];
 
     /// The name on the wire and in the database.
@@ -40,42 +40,42 @@ impl PaymentStatus {
         }
     }
 
-    /// The status of that name.
+    /// The status with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
-/// One charge as the provider's own books have it.
+/// One charge in the provider's own books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BookedCharge {
-    /// For which order.
+    /// The order.
     pub order: OrderId,
-    /// Which attempt.
+    /// The attempt.
     pub attempt: u32,
-    /// Of how much.
+    /// The amount.
     pub amount: Money,
-    /// What has become of it; never [`PaymentStatus::Trying`].
+    /// Its status; never [`PaymentStatus::Trying`].
     pub status: PaymentStatus,
-    /// How often money was given back.
+    /// How often money was paid out in refunds.
     pub payouts: u32,
 }
 
-/// One row per order.
+/// The payment role's stored outcome: one row per order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Payment {
-    /// Whose payment.
+    /// The order.
     pub order: OrderId,
-    /// The attempt that the status speaks of, from 1; the provider's key is order id + attempt.
+    /// The attempt that the status refers to, from 1; the provider's key is order id + attempt.
     pub attempt: u32,
-    /// What is charged.
+    /// The amount.
     pub amount: Money,
-    /// How.
+    /// The payment method.
     pub method: Text<50>,
-    /// What is known.
+    /// The status.
     pub status: PaymentStatus,
-    /// The provider's word when it failed; [`BY_HAND`] or [`OVERRULED`] and a person's note when a person did it.
+    /// The provider's reason when it failed; [`BY_HAND`] or [`OVERRULED`] and the person's note when a person did it.
     pub reason: Option<Text<200>>,
     /// When the row was last written.
     pub updated_at: Timestamp,
@@ -96,8 +96,8 @@ impl Payment {
 }
 
 impl Payment {
-    /// The order as far as its payment's row tells it, where nothing else is kept of it any more: what a refund needs. It has no
-    /// customer and no lines.
+    /// The order as far as its payment row describes it, for a refund when nothing else of the order is kept any more. It has no customer
+    /// and no lines.
     #[must_use]
     pub fn order_of_row(&self, shard: Shard, correlation: CorrelationId) -> Order {
         Order {
@@ -114,7 +114,7 @@ impl Payment {
         }
     }
 
-    /// Whether this state may take the place of `stored`. Of final answers the first stays; a charge may be given back.
+    /// Whether this state may replace `stored`. The first final answer stays, but a charge may be refunded.
     #[must_use]
     pub fn follows(&self, stored: Option<&Self>) -> bool {
         let Some(stored) = stored else { return true };
@@ -126,7 +126,7 @@ impl Payment {
         }
     }
 
-    /// Whether a person's word made the row.
+    /// Whether a person made the row by hand.
     #[must_use]
     pub fn is_by_hand(&self) -> bool {
         self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(BY_HAND))
@@ -138,7 +138,7 @@ impl Payment {
         self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(OVERRULED))
     }
 
-    /// The stored answer as the event that told it; none while nothing is decided.
+    /// The event that announced the stored outcome; `None` while there is no outcome.
     #[must_use]
     pub fn answer(&self, shard: Shard, correlation: CorrelationId) -> Option<Event> {
         let body = match self.status {

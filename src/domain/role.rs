@@ -1,26 +1,26 @@
-//! The parts of the work, and which slices of the orders are whose in which part.
+//! Roles, and the sets of role shards that belong to an owner.
 
 use super::Shard;
 use serde::{Deserialize, Serialize};
 
-/// The parts of the work; a node hosts all or some.
+/// A part of the work; a node hosts all roles or some.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Takes orders and holds their sagas.
+    /// Accepts orders and runs their sagas.
     Order,
-    /// Keeps stock.
+    /// Manages stock.
     Inventory,
     /// Takes payments.
     Payment,
-    /// Tells customers.
+    /// Notifies customers.
     Notification,
-    /// Counts.
+    /// Counts the business figures.
     Analytics,
 }
 
 impl Role {
-    /// All.
+    /// All values.
     pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Analytics];
 
     /// The name in settings, on the wire and in the database.
@@ -35,7 +35,7 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// The role with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
@@ -66,25 +66,25 @@ impl Roles {
         self.0 & role.bit() != 0
     }
 
-    /// These and `role`.
+    /// This set plus `role`.
     #[must_use]
     pub fn with(self, role: Role) -> Self {
         Self(self.0 | role.bit())
     }
 
-    /// These but for `role`.
+    /// This set minus `role`.
     #[must_use]
     pub fn without(self, role: Role) -> Self {
         Self(self.0 & !role.bit())
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each, in order.
+    /// Iterates over the roles.
     pub fn iter(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| self.has(*role))
     }
@@ -96,24 +96,24 @@ impl FromIterator<Role> for Roles {
     }
 }
 
-/// RoleShards of the orders: for each shard the roles in which it is somebody's.
+/// A set of role shards: the roles of each shard that are in the set.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RoleShards(Vec<Roles>);
 
 impl RoleShards {
-    /// The roles of a shard.
+    /// The roles in which the shard is in the set.
     #[must_use]
     pub fn roles(&self, shard: Shard) -> Roles {
         self.0.get(usize::from(shard.0)).copied().unwrap_or_default()
     }
 
-    /// Whether the shard is in here for `role`.
+    /// Whether the set contains the shard in `role`.
     #[must_use]
     pub fn has(&self, role: Role, shard: Shard) -> bool {
         self.roles(shard).has(role)
     }
 
-    /// Puts a slice in.
+    /// Adds a role shard.
     pub fn insert(&mut self, role: Role, shard: Shard) {
         let index = usize::from(shard.0);
         if self.0.len() <= index {
@@ -124,25 +124,25 @@ impl RoleShards {
         }
     }
 
-    /// Takes a slice out.
+    /// Removes a role shard.
     pub fn remove(&mut self, role: Role, shard: Shard) {
         if let Some(roles) = self.0.get_mut(usize::from(shard.0)) {
             *roles = roles.without(role);
         }
     }
 
-    /// Each slice, by shard.
+    /// Iterates over the role shards, by shard.
     pub fn iter(&self) -> impl Iterator<Item = (Role, Shard)> {
         (0..).zip(&self.0).flat_map(|(number, roles)| roles.iter().map(move |role| (role, Shard(number))))
     }
 
-    /// The shards that are in here for `role`.
+    /// The shards that the set contains in `role`.
     #[must_use]
     pub fn shards_of(&self, role: Role) -> Vec<Shard> {
         self.iter().filter(|(of, _)| *of == role).map(|(_, shard)| shard).collect()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|roles| roles.is_empty())

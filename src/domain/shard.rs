@@ -1,4 +1,4 @@
-//! Shards: fixed slices of the orders, each the Kafka partition of its orders' keys.
+//! Shards: fixed parts of the orders, each equal to the Kafka partition of its orders' keys.
 
 use super::OrderId;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Shard(pub u16);
 
-/// How many shards a store has; fixed when the store is created.
+/// The number of shards of a store; fixed when the store is created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shards(u16);
 
@@ -16,24 +16,24 @@ impl Shards {
     /// The largest number of shards.
     pub const MAX: u16 = 1024;
 
-    /// 1 to [`Shards::MAX`].
+    /// Checks a number of shards; `None` outside 1 to [`Shards::MAX`].
     #[must_use]
     pub fn new(count: u16) -> Option<Self> {
         (1..=Self::MAX).contains(&count).then_some(Self(count))
     }
 
-    /// How many.
+    /// The quantity.
     #[must_use]
     pub fn count(self) -> u16 {
         self.0
     }
 
-    /// All of them, in order.
+    /// Iterates over all shards.
     pub fn all(self) -> impl Iterator<Item = Shard> {
         (0..self.0).map(Shard)
     }
 
-    /// The shard of an order: what Kafka's Java client chooses for its lower-case hyphenated id as key.
+    /// The shard of an order: the partition that Kafka's Java client chooses for its lower-case hyphenated id as key.
     #[must_use]
     pub fn of(self, order: OrderId) -> Shard {
         let mut buffer = uuid::Uuid::encode_buffer();

@@ -1,4 +1,4 @@
-//! Stock: what there is of each product, and the decision whether an order can have its lines.
+//! Stock: the quantities of each product, and the decision whether an order gets its lines.
 
 use super::{Money, OrderLine, ProductId, Shortage, Text};
 use serde::{Deserialize, Serialize};
@@ -8,53 +8,53 @@ use std::collections::BTreeMap;
 /// Whether an order's prices must equal the catalogue's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pricing {
-    /// The catalogue's price rules; an order with another price is cancelled.
+    /// The catalogue's price counts; an order with a different price is cancelled.
     Check,
-    /// The client's prices are taken.
+    /// The client's prices count.
     Trust,
 }
 
-/// A product of the catalogue with its stock. Always `available + reserved + shipped == supplied`, none negative.
+/// A product of the catalogue with its stock. Invariant: `available + reserved + shipped == supplied`, none negative.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Product {
-    /// Which.
+    /// Its id.
     pub id: ProductId,
-    /// What it is called.
+    /// Its name.
     pub name: Text<255>,
-    /// What one costs.
+    /// Its unit price.
     pub price: Money,
-    /// How many can be ordered.
+    /// Quantity that can be ordered.
     pub available: i32,
-    /// How many are held for orders.
+    /// Quantity held for orders.
     pub reserved: i32,
-    /// How many have left.
+    /// Quantity shipped.
     pub shipped: i32,
-    /// How many were ever put in, less those taken out by hand.
+    /// Quantity ever supplied, minus what was taken out by hand.
     pub supplied: i32,
-    /// Off sale: no new order gets it, whatever is available; what is held for orders goes its way.
+    /// Whether it is off sale: no new order gets it, whatever is available; orders that hold some continue.
     pub discontinued: bool,
 }
 
-/// Which state of a product a client has seen: another one whenever anything that it is shown has changed.
+/// A version of a product or an order that a client has seen; it changes whenever anything that clients see changes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Revision(pub u64);
 
-/// What must be true of a product so that a change of it is made.
+/// The condition under which a change of a product is made.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Condition {
     /// Nothing.
     #[default]
     None,
-    /// It is there.
+    /// The product exists.
     Exists,
-    /// It is not there.
+    /// The product does not exist.
     Absent,
-    /// It is in one of these states.
+    /// The product has one of these revisions.
     Is(Vec<Revision>),
 }
 
 impl Condition {
-    /// Whether a product of this state, or none, fulfils it.
+    /// Whether a product with this revision (`None`: no product) meets the condition.
     #[must_use]
     pub fn admits(&self, current: Option<Revision>) -> bool {
         match self {
@@ -66,42 +66,43 @@ impl Condition {
     }
 }
 
-/// What is done to a product's stock.
+/// A change of a product's stock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StockChange {
     /// Nothing.
     Keep,
-    /// So many are there if the product is new; that of a known one stays, for orders have taken of it meanwhile.
+    /// Sets the available quantity of a new product. An existing product keeps its stock, because orders have taken from it in the
+    /// meantime.
     First(i32),
-    /// So many can be ordered from now on.
+    /// Sets the available quantity.
     Set(i32),
-    /// So many were counted in the shelf: what is held for orders lies there too, the rest can be ordered.
+    /// Sets the quantity counted on the shelf: what is held for orders is included, and the rest becomes available.
     Counted(i32),
-    /// So many more, or fewer, can be ordered.
+    /// Adds to the available quantity, or takes from it.
     Add(i32),
 }
 
-/// Whether a change of a product that is not there makes it.
+/// What a change does if the product does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IfMissing {
-    /// It does, where it has a name and a price.
+    /// Creates the product, if the change has a name and a price.
     Create,
-    /// It is refused.
+    /// Refuses the change.
     Refuse,
 }
 
-/// A change that a person makes to a product; what is `None` stays.
+/// A person's change of a product; fields that are `None` stay as they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProductChange {
-    /// What it is called.
+    /// Its name.
     pub name: Option<Text<255>>,
-    /// What one costs.
+    /// Its unit price.
     pub price: Option<Money>,
-    /// Its stock.
+    /// The change of its stock.
     pub stock: StockChange,
     /// Whether it is off sale.
     pub discontinued: Option<bool>,
-    /// What becomes of one that is not there.
+    /// What to do if the product does not exist.
     pub if_missing: IfMissing,
 }
 
@@ -112,7 +113,7 @@ impl ProductChange {
         Self { name: None, price: None, stock: StockChange::Keep, discontinued: None, if_missing: IfMissing::Refuse }
     }
 
-    /// The product as the change leaves it. A stock below zero is not looked for where it is set: no database takes it.
+    /// The product after the change. A negative stock is not checked where it is set: every database rejects it.
     ///
     /// # Errors
     /// See [`StockError`].
@@ -145,7 +146,7 @@ impl ProductChange {
         Ok(product)
     }
 
-    /// What a person did, for the audit: a line for each thing that is neither told by the catalogue nor by orders.
+    /// What the person did, for the audit: one line for each change that neither the catalogue nor orders show.
     #[must_use]
     pub fn told(&self, stored: Option<&Product>, now: &Product) -> Vec<String> {
         let mut told = Vec::new();
@@ -170,39 +171,39 @@ impl ProductChange {
 /// Why a change of stock was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StockError {
-    /// No such product.
+    /// The product does not exist.
     #[error("no such product")]
     Unknown,
     /// The change would take more than is available.
     #[error("only {available} are available")]
     BelowZero {
-        /// How many there are.
+        /// The available quantity.
         available: i32,
     },
     /// Fewer were counted than are held for orders.
     #[error("{counted} were counted but {reserved} are held for orders: count again, or cancel orders first")]
     CountBelowReserved {
-        /// How many were counted.
+        /// The quantity counted.
         counted: i32,
-        /// How many are held.
+        /// The quantity held.
         reserved: i32,
     },
-    /// The product is not in the state that the change is for.
+    /// The product is not in the state that the condition requires.
     #[error("the product has changed since it was read")]
     Stale,
-    /// The count would leave the range of a 32-bit integer.
+    /// The quantity would leave the range of a 32-bit integer.
     #[error("the stock would be too large")]
     TooLarge,
 }
 
 impl Product {
-    /// A product of which `available` were just put in.
+    /// A new product with `available` in stock.
     #[must_use]
     pub fn new(id: ProductId, name: Text<255>, price: Money, available: i32) -> Self {
         Self { id, name, price, available, reserved: 0, shipped: 0, supplied: available, discontinued: false }
     }
 
-    /// Which state this is.
+    /// Its revision.
     #[must_use]
     pub fn revision(&self) -> Revision {
         let mut hash = Sha256::new();
@@ -216,7 +217,7 @@ impl Product {
         Revision(digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)))
     }
 
-    /// So many can be ordered from now on; what is held or has left was supplied too.
+    /// Sets the available quantity; what is held or shipped counts as supplied too.
     fn set_available(&mut self, available: i32) -> Result<(), StockError> {
         let supplied = self.reserved.checked_add(self.shipped).and_then(|gone| gone.checked_add(available));
         self.supplied = supplied.ok_or(StockError::TooLarge)?;
@@ -224,10 +225,10 @@ impl Product {
         Ok(())
     }
 
-    /// Puts `delta` into the available stock, or takes it out.
+    /// Adds `delta` to the available stock, or takes it out if negative.
     ///
     /// # Errors
-    /// See [`StockError`]; nothing has changed then.
+    /// See [`StockError`]; nothing has changed in that case.
     pub fn adjust(&mut self, delta: i32) -> Result<(), StockError> {
         let available = self.available.checked_add(delta).ok_or(StockError::TooLarge)?;
         let supplied = self.supplied.checked_add(delta).ok_or(StockError::TooLarge)?;
@@ -239,13 +240,13 @@ impl Product {
         Ok(())
     }
 
-    /// Gives a held quantity back to the available stock.
+    /// Moves a held quantity back to the available stock.
     pub fn release(&mut self, quantity: i32) {
         self.reserved -= quantity;
         self.available += quantity;
     }
 
-    /// Moves a held quantity out of the house.
+    /// Moves a held quantity to the shipped stock.
     pub fn ship(&mut self, quantity: i32) {
         self.reserved -= quantity;
         self.shipped += quantity;
@@ -255,14 +256,14 @@ impl Product {
 /// Whether an order gets its stock: all of its lines or none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReserveDecision {
-    /// Every line is held; the products were changed.
+    /// Every line is held, and the products were changed.
     Reserved,
-    /// Nothing is held, and why.
+    /// Nothing is held, for these reasons.
     Insufficient(Vec<Shortage>),
 }
 
-/// Decides one order against the products that it touches; the orders of a batch are decided in the order of their arrival.
-/// A product missing from `products` is not in the catalogue.
+/// Decides one order against the products that it touches. Orders of a batch are decided in the sequence of their arrival. A product
+/// missing from `products` is not in the catalogue.
 pub fn reserve(products: &mut BTreeMap<ProductId, Product>, lines: &[OrderLine], pricing: Pricing) -> ReserveDecision {
     let mut shortages = Vec::new();
     for line in lines {

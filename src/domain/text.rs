@@ -14,7 +14,7 @@ pub enum TextError {
     /// No characters.
     #[error("is empty")]
     Empty,
-    /// More than the bound, in characters.
+    /// Longer than the bound, in characters.
     #[error("is longer than {0} characters")]
     TooLong(usize),
     /// A control character such as U+0000.
@@ -23,7 +23,7 @@ pub enum TextError {
 }
 
 impl<const MAX: usize> Text<MAX> {
-    /// Checks and takes `text`.
+    /// Checks and wraps `text`.
     ///
     /// # Errors
     /// See [`TextError`].
@@ -40,7 +40,7 @@ impl<const MAX: usize> Text<MAX> {
         Ok(Self(text.into()))
     }
 
-    /// As much of `text` as fits, control characters replaced by spaces; for texts of our own making such as error causes.
+    /// As much of `text` as fits, with control characters replaced by spaces; for ordermill's own texts, such as error causes.
     #[must_use]
     pub fn lossy(text: &str) -> Self {
         let clean: String = text.chars().take(MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();

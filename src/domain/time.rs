@@ -16,13 +16,13 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1000)))
     }
 
-    /// Milliseconds from `earlier` to this; 0 when `earlier` is later.
+    /// Milliseconds from `earlier` to this; 0 if `earlier` is later.
     #[must_use]
     pub fn ms_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0) / 1000).unwrap_or(0)
     }
 
-    /// As chrono's type; the nearest representable time where it is out of range.
+    /// This time as chrono's type; the nearest representable time if it is out of range.
     #[must_use]
     pub fn to_utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
@@ -42,16 +42,16 @@ impl Timestamp {
 pub struct When {
     /// The moment.
     pub at: Timestamp,
-    /// The offset from UTC in which it was given, in minutes; days begin by it. 0 for plain dates and for times before now.
+    /// The UTC offset with which it was given, in minutes; it decides when days start. 0 for plain dates and for times relative to now.
     pub offset_minutes: i32,
 }
 
 impl When {
-    /// What [`When::parse`] takes, for whoever gave something else.
+    /// The forms that [`When::parse`] accepts, as an error message.
     pub const FORMS: &str = "must be a time such as 2026-01-31T08:30:00+01:00, a date such as 2026-01-31 (UTC), or a time before now such as 90s, 30m, 12h, 7d or 2w";
 
-    /// RFC 3339; a date, as its first moment in UTC; `now`; or a whole number of seconds, minutes, hours, days or weeks before `now`
-    /// (`90s`, `30m`, `12h`, `7d`, `2w`). In the years 1970 to 9999.
+    /// Parses RFC 3339; a date, as its first moment in UTC; `now`; or a whole number of seconds, minutes, hours, days or weeks before `now`
+    /// (`90s`, `30m`, `12h`, `7d`, `2w`). The year must be 1970 to 9999.
     #[must_use]
     pub fn parse(text: &str, now: Timestamp) -> Option<Self> {
         let text = text.trim();

@@ -1,9 +1,9 @@
-//! The topics and who writes them.
+//! The topics, and who writes them.
 
 use super::Role;
 use serde::{Deserialize, Serialize};
 
-/// Where events go; each role writes one, `Shipping` comes in from other teams.
+/// A Kafka topic; each role writes one, and other teams write `Shipping`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Topic {
     /// `order-events`
@@ -19,7 +19,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// All, in the order of their stored numbers.
+    /// All values, in the sequence of their stored numbers.
     pub const ALL: [Self; 5] = [Self::Order, Self::Inventory, Self::Payment, Self::Notification, Self::Shipping];
 
     /// The topic's name.

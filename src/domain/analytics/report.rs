@@ -1,4 +1,4 @@
-//! Reading the numbers: sums, rates, reports, best sellers.
+//! Reading the figures: sums, rates, reports, best sellers.
 
 use super::tally::{Slots, slot};
 use super::{AnalyticsRow, HOURS, Metric, MetricKey};
@@ -8,7 +8,7 @@ use std::fmt;
 
 const MINUTE_US: i64 = 60_000_000;
 
-/// Sums of everything but products over some time.
+/// The sums over a period, of everything but products.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Numbers(Box<Slots>);
 
@@ -33,7 +33,7 @@ impl<'a> FromIterator<&'a AnalyticsRow> for Numbers {
 }
 
 impl Numbers {
-    /// Adds a row, whatever its time; products' rows and metrics of newer versions are passed over.
+    /// Adds a row, whatever its period. Skips product rows and metrics of newer versions.
     pub fn add(&mut self, row: &AnalyticsRow) {
         let Some(metric) = Metric::from_code(row.metric) else { return };
         if metric.key() == MetricKey::Product {
@@ -56,33 +56,33 @@ impl Numbers {
         self.0.get(slot(metric, key)).copied().unwrap_or(0)
     }
 
-    /// Net sales: their totals less those of the ones that were undone, in minor units.
+    /// Net sales: total of the sales minus total of the refunded ones, in minor units.
     #[must_use]
     pub fn revenue(&self) -> i64 {
         self.of(Metric::SaleValue).saturating_sub(self.of(Metric::RefundValue))
     }
 
-    /// The mean total of the sales in minor units, those undone later too, rounded half up; none without sales.
+    /// The mean total of the sales, including those refunded later, in minor units, rounded half up; `None` without sales.
     #[must_use]
     pub fn average_order_value(&self) -> Option<i64> {
         let sales = self.of(Metric::Sales);
         (sales > 0).then(|| self.of(Metric::SaleValue).saturating_add(sales / 2) / sales)
     }
 
-    /// Confirmed of placed.
+    /// Confirmed orders as a share of placed ones.
     #[must_use]
     pub fn conversion(&self) -> Option<f64> {
         share(self.of(Metric::OrdersConfirmed), self.of(Metric::OrdersPlaced))
     }
 
-    /// Charged of charged and failed; payments that were never begun are neither.
+    /// Charged payments as a share of charged and failed ones; payments that were never started are neither.
     #[must_use]
     pub fn payment_success(&self) -> Option<f64> {
         let charged = self.of(Metric::PaymentsCharged);
         share(charged, charged.saturating_add(self.of(Metric::PaymentsFailed)))
     }
 
-    /// Sent of sent and given up.
+    /// Notices sent, as a share of sent and given up.
     #[must_use]
     pub fn notification_success(&self) -> Option<f64> {
         let sent = self.of(Metric::NoticesSent);
@@ -96,12 +96,12 @@ impl Numbers {
     }
 }
 
-/// How many orders are in each status, from the numbers of all time and, if known, the orders in progress counted in the database.
+/// The number of orders in each status, from the all-time figures and, if known, the orders in progress as counted in the database.
 ///
-/// SHIPPED, FAILED and CANCELLED are what was entered: no order leaves them. PENDING, INVENTORY_RESERVED, PAYMENT_FAILED,
-/// CANCELLING and REFUNDING always owe something, so they are among the open orders, which are few: `in_progress` is their count
-/// in the database. CONFIRMED is the rest. Without `in_progress` CONFIRMED is what was confirmed and neither cancelled nor
-/// shipped, and the five others are told as their sum under PENDING.
+/// SHIPPED, FAILED and CANCELLED are the orders that entered these statuses, because no order leaves them. Orders in PENDING,
+/// INVENTORY_RESERVED, PAYMENT_FAILED, CANCELLING and REFUNDING always owe something, so they are among the open orders, which are few:
+/// `in_progress` is their count in the database. CONFIRMED is the rest. Without `in_progress`, CONFIRMED is what was confirmed and neither
+/// cancelled nor shipped, and the other five are reported as one sum under PENDING.
 #[must_use]
 pub fn by_status(totals: &Numbers, in_progress: Option<&[(OrderStatus, u64)]>) -> Vec<(OrderStatus, u64)> {
     let shipped = totals.of(Metric::OrdersShipped);
@@ -146,7 +146,7 @@ fn share(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// The steps of a report.
+/// The length of a report's rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bucket {
     /// Full hours, UTC.
@@ -158,10 +158,10 @@ pub enum Bucket {
 }
 
 impl Bucket {
-    /// All.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
-    /// The name in queries.
+    /// Its name in queries.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -171,13 +171,13 @@ impl Bucket {
         }
     }
 
-    /// The bucket of that name.
+    /// The bucket with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|bucket| bucket.name() == name)
     }
 
-    /// How many minutes it has.
+    /// Its length in minutes.
     #[must_use]
     pub fn minutes(self) -> i64 {
         match self {
@@ -187,7 +187,7 @@ impl Bucket {
         }
     }
 
-    /// The first minute of the bucket that `minute` (since 1970) is in, where days begin `offset` minutes before those of UTC.
+    /// The first minute of the bucket that contains `minute` (since 1970), if days start `offset` minutes before those of UTC.
     #[must_use]
     pub fn start_of(self, minute: i64, offset: i64) -> i64 {
         let shift = match self {
@@ -200,25 +200,25 @@ impl Bucket {
     }
 }
 
-/// The time of a report, and its steps.
+/// The period of a report, and the length of its rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
-    /// The first minute since 1970.
+    /// The first minute, since 1970.
     pub from: i64,
     /// The end, exclusive.
     pub to: i64,
-    /// The steps.
+    /// The length of its rows.
     pub bucket: Bucket,
-    /// So many minutes before UTC's do days and weeks begin: the offset of their time zone.
+    /// How many minutes before UTC's days and weeks start: the offset of their time zone.
     pub offset: i64,
 }
 
-/// One line of a report.
+/// One row of a report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Period {
-    /// When it begins.
+    /// When it starts.
     pub start: Timestamp,
-    /// What was counted in it.
+    /// Its figures.
     pub numbers: Numbers,
 }
 
@@ -229,8 +229,8 @@ impl Span {
         self.from.div_euclid(60)..(self.to + 59).div_euclid(60)
     }
 
-    /// The hours of it that are not all in one bucket and in the span: their minutes must be read. At most two more than it has
-    /// buckets of days or weeks.
+    /// The hours that are not entirely in the span and in a single bucket, whose minutes must be read. For days or weeks there are at most
+    /// two more of them than buckets.
     #[must_use]
     pub fn cut_hours(&self) -> BTreeSet<i64> {
         let mut cuts: Vec<i64> = vec![self.from, self.to];
@@ -248,8 +248,8 @@ impl Span {
     }
 }
 
-/// The buckets of `span`, those in which nothing happened too. `rows` are rows of its hours, and of the minutes of its
-/// [`Span::cut_hours`]; others are passed over. The first and last bucket hold only what lies in the span.
+/// The buckets of `span`, including empty ones. `rows` are rows of its hours, and of the minutes of its [`Span::cut_hours`]; others are
+/// skipped. The first and last bucket hold only what lies in the span.
 #[must_use]
 pub fn report(rows: &[AnalyticsRow], span: &Span) -> Vec<Period> {
     let mut periods: BTreeMap<i64, Numbers> = span.starts().map(|start| (start, Numbers::default())).collect();
@@ -270,18 +270,18 @@ pub fn report(rows: &[AnalyticsRow], span: &Span) -> Vec<Period> {
     periods.into_iter().map(|(minute, numbers)| Period { start: Timestamp(minute.saturating_mul(MINUTE_US)), numbers }).collect()
 }
 
-/// What was sold of a product, less what was refunded.
+/// A product's sales minus its refunds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProductSales {
-    /// Which.
+    /// The product.
     pub product: ProductId,
-    /// How many.
+    /// The quantity.
     pub units: i64,
-    /// For how much, in minor units.
+    /// Their value in minor units.
     pub value: i64,
 }
 
-/// The products of `rows` that were sold for the most, at most `limit`.
+/// The products in `rows` with the highest sales, at most `limit` of them.
 #[must_use]
 pub fn top_products(rows: &[AnalyticsRow], limit: usize) -> Vec<ProductSales> {
     let mut sales: BTreeMap<&[u8], (i64, i64)> = BTreeMap::new();

@@ -5,10 +5,10 @@ use super::{asker_code, millis_since_placed, minute_of, reason_code, shortage_co
 use crate::domain::{EventBody, LoggedEvent, Order, OrderLine, ProductId};
 use std::collections::{BTreeMap, HashMap};
 
-/// The numbers of one minute that have no product: a place for every (metric, one-byte key).
+/// The figures of one minute, without products: a slot for every (metric, one-byte key).
 pub(super) type Slots = [i64; 512];
 
-/// The place of a number among the [`Slots`]; codes are below 32, keys below 16.
+/// The index of a figure in [`Slots`]; codes are below 32, keys below 16.
 pub(super) fn slot(metric: Metric, key: u8) -> usize {
     (usize::from(metric.code()) << 4) | usize::from(key & 15)
 }
@@ -19,8 +19,8 @@ struct Sales {
     value: i64,
 }
 
-/// Increments that were counted and not taken yet. Counting costs an addition or two an event: nothing is looked up while the
-/// minute stays the same, and products only for sales.
+/// Increments that were counted but not taken yet. Counting costs one or two additions per event: nothing is looked up while the minute
+/// stays the same, and products are looked up only for sales.
 #[derive(Debug)]
 pub struct Tally {
     minute: i64,
@@ -37,7 +37,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts one event. Who calls sees to it that each event is counted once.
+    /// Counts one event. The caller ensures that each event is counted once.
     pub fn count(&mut self, logged: &LoggedEvent) {
         let event = &logged.event;
         let minute = minute_of(event.at);
@@ -97,19 +97,19 @@ impl Tally {
         }
     }
 
-    /// Whether nothing was counted since the last take.
+    /// Whether nothing was counted since the last [`Tally::take`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.is_used && self.others.is_empty()
     }
 
-    /// About how many rows [`Tally::take`] would give, so that a bound can be kept.
+    /// Roughly how many rows [`Tally::take`] would return, so that callers can keep a bound.
     #[must_use]
     pub fn weight(&self) -> usize {
         (self.others.len() + usize::from(self.is_used)) * Metric::ALL.len() + self.products.len() * 4
     }
 
-    /// The increments since the last take, in the order of their keys: by the minute, the hour, the day and of all time.
+    /// Takes the increments since the last take, sorted by key: by the minute, the hour, the day, and all-time.
     #[must_use]
     pub fn take(&mut self) -> Vec<AnalyticsRow> {
         let taken = std::mem::take(self);
@@ -146,7 +146,7 @@ impl Tally {
         }
     }
 
-    /// Events of roles interleave around a full minute, so the minutes just left are kept.
+    /// Events of different roles interleave around a full minute, so recent minutes are kept.
     fn turn_to(&mut self, minute: i64) {
         let slots = self.others.remove(&minute);
         let is_used = slots.is_some();
