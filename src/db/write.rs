@@ -1,4 +1,4 @@
-//! The writing side: typed writes, gathered by the journal into batches, each batch one transaction.
+//! The writing side of the store: typed writes, which the journal gathers into batches; each batch is one transaction.
 
 use crate::domain::{
     Condition, CorrelationId, DeadLetter, DeadLetterId, DeadLetterState, Event, IfMissing, Marker, Money, NoticeTask, Order, OrderId,
@@ -10,80 +10,80 @@ use std::sync::Arc;
 
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 
-/// A request's identity, so that it is done once.
+/// The identity of a request, so that it is done only once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdempotencyKey {
     /// SHA-256 over key holder, route and the client's key.
     pub key: [u8; 32],
     /// SHA-256 over the parsed body.
     pub body: [u8; 32],
-    /// From then on the key is free again.
+    /// When the key becomes free again.
     pub expires_at: Timestamp,
 }
 
-/// Which order a stock keeper's step is for, and what its event needs.
+/// The order of a stock keeper's step, and what the step's event needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StockStep {
-    /// Which order.
+    /// The order.
     pub order: OrderId,
-    /// Its shard.
+    /// The order's shard.
     pub shard: Shard,
-    /// The request that placed it.
+    /// The correlation id of the request that placed it.
     pub correlation: CorrelationId,
-    /// When the step is taken.
+    /// When the step is done.
     pub at: Timestamp,
 }
 
-/// Why stock is given back.
+/// Why stock is released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReleaseReason {
-    /// The payment failed: a held shipment forbids the release.
+    /// The payment failed; in that case a kept-back shipment forbids the release.
     PaymentFailed,
     /// The order is being undone.
     Cancelled,
 }
 
-/// What a request was answered that was not an order's placing.
+/// The answer to a request other than placing an order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// A product as it was then.
+    /// The product as it was then.
     Product(Product),
-    /// A status and a JSON text.
+    /// A status and a JSON body.
     Http {
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// The body.
+        /// The JSON body.
         body: String,
     },
 }
 
-/// An answer that is kept under its request's key.
+/// An answer that is stored under its request's key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeptAnswer {
     /// SHA-256 over the request's body.
     pub body: Vec<u8>,
-    /// What it was answered.
+    /// The answer.
     pub answer: Answer,
-    /// From then on the key is free again.
+    /// When the key becomes free again.
     pub expires_at: Timestamp,
 }
 
 /// A person's change of a product.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProductWrite {
-    /// Which.
+    /// Its id.
     pub id: ProductId,
-    /// What is changed.
+    /// The change.
     pub change: ProductChange,
-    /// What must be true of it; else [`StockError::Stale`].
+    /// The condition for the change; if it is not met, [`StockError::Stale`].
     pub condition: Condition,
     /// The request's key, if the client sent one.
     pub key: Option<IdempotencyKey>,
-    /// Why, for the audit.
+    /// The reason, for the audit.
     pub reason: Option<Text<200>>,
-    /// Who, for the audit.
+    /// Who made it, for the audit.
     pub by: Text<100>,
-    /// When.
+    /// The time of the write.
     pub at: Timestamp,
 }
 
@@ -94,7 +94,7 @@ impl ProductWrite {
         Self { id, change, condition: Condition::None, key: None, reason: None, by, at }
     }
 
-    /// What the audit says of it.
+    /// Its audit entries.
     #[must_use]
     pub(super) fn audit(&self, stored: Option<&Product>, now: &Product) -> Vec<AuditEntry> {
         let entry = |what: String| AuditEntry {
@@ -111,14 +111,14 @@ impl ProductWrite {
     }
 }
 
-/// What the audit calls what persons do to the stock.
+/// The audit's name for manual stock changes.
 pub const STOCK_ACTION: &str = "stock";
 
-/// One write of one role. Each is idempotent by its own rows.
+/// One write of one role. Each is idempotent because of its own rows.
 #[derive(Clone, Debug)]
 pub enum Write {
-    /// A new order with its items, its `OrderCreated` event and its idempotency key. An id that exists is [`Outcome::Repeated`],
-    /// whatever its key; the id is looked at first.
+    /// Stores a new order with its items, its `OrderCreated` event and its idempotency key. An id that exists gives [`Outcome::Repeated`],
+    /// whatever the key; the id is checked first.
     Place {
         /// The order.
         order: Arc<Order>,
@@ -127,12 +127,12 @@ pub enum Write {
         /// The request's key, if the client sent one.
         key: Option<IdempotencyKey>,
     },
-    /// The owner's new record of an order, with the order role's events and dead letters. An order that does not exist is
-    /// [`Outcome::Missing`], and nothing is written.
+    /// Stores the owner's new record of an order, with the order role's events and dead letters. If the order does not exist, the outcome
+    /// is [`Outcome::Missing`] and nothing is written.
     Save {
-        /// Which order.
+        /// The order.
         order: Arc<Order>,
-        /// The status that the record makes.
+        /// The status that follows from the record.
         status: OrderStatus,
         /// Whether anything is owed.
         open: bool,
@@ -142,170 +142,170 @@ pub enum Write {
         events: Vec<Event>,
         /// What a person must look at.
         letters: Vec<DeadLetter>,
-        /// When.
+        /// The time of the write.
         at: Timestamp,
     },
-    /// Hold an order's stock, all lines or none ([`crate::domain::reserve`]), unless a release came first (then a repeat of
-    /// `InventoryReleased`). Event: `InventoryReserved` or `InventoryInsufficient`. After [`Write::ShipStock`] the lines leave at once.
+    /// Holds an order's stock, all lines or none ([`crate::domain::reserve`]), unless a release came first (then `InventoryReleased` is
+    /// repeated). Event: `InventoryReserved` or `InventoryInsufficient`. After [`Write::ShipStock`] the lines are shipped immediately.
     Reserve {
         /// The order.
         order: Arc<Order>,
         /// Whether prices are checked.
         pricing: Pricing,
-        /// When.
+        /// The time of the write.
         at: Timestamp,
     },
-    /// Give an order's stock back, or forbid its later reservation. Event: `InventoryReleased`. After [`Write::HoldStock`] a
-    /// release for [`ReleaseReason::PaymentFailed`] does nothing, after [`Write::ShipStock`] none does.
+    /// Releases an order's stock, or forbids its later reservation. Event: `InventoryReleased`. After [`Write::HoldStock`], a release for
+    /// [`ReleaseReason::PaymentFailed`] does nothing; after [`Write::ShipStock`], no release does anything.
     Release {
-        /// For which order.
+        /// The order and the time.
         step: StockStep,
-        /// Why.
+        /// The reason.
         undo: ReleaseReason,
     },
-    /// The goods have left before payment: a release for [`ReleaseReason::PaymentFailed`] must not happen. No event.
+    /// Records that the goods left before payment, which forbids a release for [`ReleaseReason::PaymentFailed`]. No event.
     HoldStock {
-        /// For which order.
+        /// The order and the time.
         step: StockStep,
     },
-    /// Book an order's held stock out. Event: `InventoryShipped`. Nothing held: an event with no lines.
+    /// Books an order's held stock as shipped. Event: `InventoryShipped`, without lines if nothing was held.
     ShipStock {
-        /// For which order.
+        /// The order and the time.
         step: StockStep,
     },
-    /// The payment's new state, if [`Payment::follows`] admits it, else [`Outcome::Repeated`] with the stored answer.
+    /// Stores a payment's new state if [`Payment::follows`] admits it; otherwise [`Outcome::Repeated`] with the stored answer.
     SavePayment {
         /// The state.
         payment: Payment,
-        /// Which shard the order is in.
+        /// The order's shard.
         shard: Shard,
-        /// The request that placed the order.
+        /// The correlation id of the request that placed the order.
         correlation: CorrelationId,
-        /// What it makes true.
+        /// The event that it makes true.
         event: Option<Event>,
         /// What a person must look at.
         letter: Option<DeadLetter>,
     },
-    /// A notice's new state; a notice that is sent stays sent ([`Outcome::Repeated`]).
+    /// Stores a notice's new state. A notice that was sent stays sent ([`Outcome::Repeated`]).
     SaveNotice {
         /// The state.
         task: NoticeTask,
-        /// Which shard the order is in.
+        /// The order's shard.
         shard: Shard,
-        /// The request that placed the order.
+        /// The correlation id of the request that placed the order.
         correlation: CorrelationId,
-        /// What it makes true.
+        /// The event that it makes true.
         event: Option<Event>,
         /// What a person must look at.
         letter: Option<DeadLetter>,
     },
-    /// Creates or changes a product ([`ProductChange::apply`]), with its audit entries. Answer: [`Outcome::Product`] or
-    /// [`Outcome::Stock`]; under a key that was used, [`Outcome::Answered`]. A quantity below zero is a bad write.
+    /// Creates or changes a product ([`ProductChange::apply`]), with its audit entries. The outcome is [`Outcome::Product`] or
+    /// [`Outcome::Stock`]; under a used key, [`Outcome::Answered`]. A negative quantity is a bad write.
     ChangeProduct(Box<ProductWrite>),
-    /// Keeps what a request was answered, for its repeats. A key that has an answer keeps it: [`Outcome::Answered`].
+    /// Stores the answer to a request, for its repeats. A key that has an answer keeps it: [`Outcome::Answered`].
     KeepAnswer {
         /// The request's key.
         key: IdempotencyKey,
-        /// What it was answered.
+        /// The answer.
         answer: Answer,
-        /// When.
+        /// The time of the write.
         at: Timestamp,
     },
-    /// Puts a letter of a role without an order of its own into the desk. An id that is there is the same trouble again: it tells
-    /// the newest; an open letter keeps its time, a closed one is opened again.
+    /// Adds a dead letter of a role that does not own the order. An id that exists means the same trouble again: the dead letter is
+    /// updated; an open one keeps its time, a closed one is opened again.
     AddLetter(DeadLetter),
-    /// A step of a role failed past its policy, and its order is elsewhere: the letter, and the event that tells the order's owner.
+    /// Records that a step has used up its retries in a role on another node than its order: the dead letter, and the event for the order's
+    /// owner.
     ParkStep {
-        /// The letter.
+        /// The dead letter.
         letter: Box<DeadLetter>,
         /// The event.
         event: Event,
     },
-    /// Replaces a letter's origin, open or closed; one that is not there is none. Answer: [`Outcome::Done`].
+    /// Replaces the origin of a dead letter, open or closed; does nothing if it does not exist. Outcome: [`Outcome::Done`].
     MarkLetter {
-        /// Which.
+        /// Its id.
         id: DeadLetterId,
-        /// What it keeps of its message from now on.
+        /// The new origin.
         origin: String,
     },
-    /// What a person did that changes no row: to a breaker.
+    /// Audits a manual action that changes no other row, such as setting a breaker.
     Audit(AuditEntry),
-    /// Closes an open letter, with its audit entry. A closed one is [`Outcome::Missing`].
+    /// Closes an open dead letter, with its audit entry. For a closed one, [`Outcome::Missing`].
     CloseLetter {
-        /// Which.
+        /// Its id.
         id: DeadLetterId,
-        /// How.
+        /// The way it is closed.
         state: DeadLetterState,
-        /// Who.
+        /// Who closed it.
         by: Text<100>,
-        /// Why.
+        /// The reason given.
         note: Option<Text<200>>,
-        /// When.
+        /// The time of the write.
         at: Timestamp,
     },
-    /// The analytics numbers that changed, and which stretch of `source`'s log they count. Where the stored position is not `after`
-    /// it is [`Outcome::Repeated`], and nothing is added: whoever counted was not the only one.
+    /// Adds analytics figures counted from a stretch of `source`'s log. If the stored position is not `after`, the outcome is
+    /// [`Outcome::Repeated`] and nothing is added: somebody else has counted too.
     SaveAnalytics {
         /// Rows whose `value` is added to what is stored.
         add: Vec<AnalyticsRow>,
-        /// Whose log was counted.
+        /// The writer whose log was counted.
         source: WriterId,
-        /// After this number of it; 0 at the log's begin.
+        /// The position in that log before the stretch; 0 at the start.
         after: i64,
-        /// Up to this number of it.
+        /// The position in that log after the stretch.
         seq: i64,
     },
-    /// A log is in Kafka up to `seq`. Only ever grows.
+    /// Records that a log is in Kafka up to `seq`. The stored number only grows.
     Published {
-        /// Whose log.
+        /// The writer whose log it is.
         writer: WriterId,
-        /// Up to this number.
+        /// The last published number.
         seq: i64,
     },
-    /// Claims the publishing of a dead writer's log for the writer of this batch, for a time by the database's clock. Another's claim
-    /// that has not ended, and a writer that is alive, are [`Outcome::Missing`].
+    /// Claims a dead writer's log, to publish it, for this batch's writer and for a time by the database's clock. [`Outcome::Missing`] if
+    /// another writer's claim still holds, or if the writer is alive.
     ClaimLog {
-        /// Whose log.
+        /// The writer whose log it is.
         writer: WriterId,
-        /// For so many milliseconds.
+        /// Length of the claim in milliseconds.
         lease_ms: u64,
     },
-    /// Sets other writers not alive whose leases were seen to have ended, unless they have renewed them since; that ends their logs.
-    /// Named, because this may be stored much later than it was asked for, when a writer that is well had no time to renew. One
-    /// whose transaction is still open is passed over until it has ended.
+    /// Ends other writers whose leases were seen to have expired, unless they have renewed since; this also ends their logs. The leases are
+    /// listed because the write may be stored long after it was submitted, when a healthy writer had no time to renew. A writer with an
+    /// open transaction is skipped until that ends.
     EndExpired {
-        /// The writers, and their leases as they were seen.
+        /// The writers with the leases that were seen.
         leases: Vec<(WriterId, Timestamp)>,
     },
-    /// Keeps a copy of an order whose owner is elsewhere. Answer: [`Outcome::Repeated`] with the events that waited for it.
+    /// Stores a copy of an order that another node owns. Outcome: [`Outcome::Repeated`] with the events that waited for it.
     KnowOrder {
         /// The order.
         order: Arc<Order>,
     },
-    /// Keeps an event that came before its order. If the order is known by now: [`Outcome::Repeated`] with this event.
+    /// Stores an event that arrived before its order. If the order is known by now: [`Outcome::Repeated`] with this event.
     HoldEvent {
         /// The event.
         event: Event,
     },
-    /// Takes free shards, or those of writers that are not alive, and puts a [`Marker`] for each into the log.
-    /// Answer: [`Outcome::Taken`].
+    /// Takes free shards, or those of dead writers, and puts a [`Marker`] for each into the log. Outcome: [`Outcome::Taken`].
     TakeShards {
-        /// For these roles.
+        /// The roles.
         roles: Vec<Role>,
-        /// These shards.
+        /// The shards.
         shards: Vec<Shard>,
     },
-    /// Gives own shards back, so that another may take them; those of others stay.
+    /// Gives back own shards, so that another writer can take them. Shards of others are not affected.
     ReleaseShards {
-        /// For these roles.
+        /// The roles.
         roles: Vec<Role>,
-        /// These shards.
+        /// The shards.
         shards: Vec<Shard>,
     },
 }
 
 impl Write {
-    /// Sets up a product: creates it, or makes it this, its available quantity too.
+    /// Creates a product, or overwrites it, including its available quantity.
     #[must_use]
     pub fn product(id: ProductId, name: Text<255>, price: Money, available: i32) -> Self {
         let (name, price) = (Some(name), Some(price));
@@ -313,7 +313,7 @@ impl Write {
         Self::ChangeProduct(Box::new(ProductWrite::of(id, change, Text::lossy("set-up"), Timestamp(0))))
     }
 
-    /// The role and the shard whose owner alone may write this; none for what belongs to no order.
+    /// The role and shard whose owner alone may do this write; `None` if it belongs to no order.
     #[must_use]
     pub fn role_shard(&self) -> Option<(Role, Shard)> {
         match self {
@@ -340,7 +340,7 @@ impl Write {
         }
     }
 
-    /// The shard that it names, which must be one of the store's.
+    /// The shard that the write names, which must be one of the store's.
     #[must_use]
     pub fn shard(&self) -> Option<Shard> {
         match self {
@@ -371,14 +371,14 @@ impl Write {
     }
 }
 
-/// What became of one write.
+/// The outcome of one write.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
     /// Stored.
     Done,
-    /// It had been done before, nothing was written now: the stored answers (none where the write has none).
+    /// It had been done before and nothing was written now; holds the stored answers, if the write has any.
     Repeated(Vec<Event>),
-    /// The idempotency key belongs to another order.
+    /// The idempotency key belongs to another order; nothing was written.
     KeyTaken {
         /// That order.
         order: OrderId,
@@ -389,23 +389,23 @@ pub enum Outcome {
     Product(Product),
     /// The idempotency key was used: nothing was written.
     Answered {
-        /// What was answered then.
+        /// The answer given then.
         answer: Answer,
         /// Whether the request's body was the same.
         same_body: bool,
     },
     /// The stock change was refused.
     Stock(StockError),
-    /// What the write is about does not exist (any more).
+    /// The subject of the write does not exist, or not any more.
     Missing,
     /// The shards that were taken.
     Taken(Vec<Marker>),
-    /// It is stored, but how it was decided is not known any more (the reply to COMMIT was lost): load again.
+    /// It is stored, but the decision is unknown because the reply to COMMIT was lost: load again.
     Recorded,
     /// It is known not to be stored.
     NotStored,
-    /// It is known not to be stored: its shard is not this node's (any more).
+    /// It is known not to be stored: its shard does not belong to this node, or not any more.
     NotOurs,
-    /// The database refuses this write, alone; the text says why.
+    /// The database rejects this single write; the text says why.
     Refused(Arc<str>),
 }

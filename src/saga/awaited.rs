@@ -1,34 +1,34 @@
-//! Answers that another team's role owes and does not give: after a while a person is told. Pure.
+//! Answers that an external role owes and does not give: after a while they become dead letters. Pure.
 
 use super::{Facts, Owed, Record, owed, policy};
 use crate::domain::{DeadLetter, DeadLetterKind, Order, Role, Roles, Timestamp};
 use crate::saga::park::{Effects, is_parked_for};
 
-/// The cause of such letters.
+/// The cause of these dead letters.
 pub const OVERDUE: &str = "answer-overdue";
-/// The step of a letter about a reservation.
+/// The step of a dead letter about a reservation.
 pub(super) const RESERVATION_ANSWER: &str = "reservation-answer";
-/// The step of a letter about goods that leave.
+/// The step of a dead letter about a shipment.
 pub(super) const SHIPMENT_ANSWER: &str = "shipment-answer";
-/// The step of a letter about a payment.
+/// The step of a dead letter about a payment.
 pub(super) const PAYMENT_ANSWER: &str = "payment-answer";
-/// The step of a letter about a notice.
+/// The step of a dead letter about a notice.
 pub(super) const NOTICE_ANSWER: &str = "notice-answer";
 
-/// The numbers of such letters, beside those of other letters about steps.
+/// The numbers of these dead letters, distinct from those of other dead letters about steps.
 pub(super) const NUMBERS: [u32; 4] = [12, 13, 14, 15];
 
-/// An answer that another team's role owes.
+/// An answer that an external role owes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Awaited {
-    /// Whose answer it is.
+    /// The role that owes it.
     pub role: Role,
-    /// Since when nothing has happened.
+    /// The time since which nothing has happened.
     pub since: Timestamp,
 }
 
-/// The answer of another team's role that the order waits for, unless a deadline of its own ends the wait, or a role of ours owes
-/// something as well: that is asked for first, for nobody asks while the order is parked.
+/// The external role's answer that the order waits for. `None` if a deadline of the order ends the wait, or if one of our own roles also
+/// owes something: that is asked for first, because a parked order does not ask.
 #[must_use]
 pub fn awaited(order: &Order, record: &Record, external_roles: Roles, deadlines: policy::Deadlines) -> Option<Awaited> {
     if external_roles.is_empty() || policy::deadline(record, deadlines).is_some() {
@@ -49,7 +49,7 @@ pub fn awaited(order: &Order, record: &Record, external_roles: Roles, deadlines:
     Some(Awaited { role, since: anew.map_or(last, |anew| anew.max(last)) })
 }
 
-/// Whether one of our own roles owes more than a notice.
+/// Whether one of our own roles owes something other than a notice.
 #[must_use]
 pub fn is_owed_by_us(debts: &Owed, external_roles: Roles) -> bool {
     let stock = debts.stock || debts.released || debts.stock_moved;
@@ -57,7 +57,7 @@ pub fn is_owed_by_us(debts: &Owed, external_roles: Roles) -> bool {
     (stock && !external_roles.has(Role::Inventory)) || (money && !external_roles.has(Role::Payment))
 }
 
-/// Parks the order until a person closes the letter.
+/// Parks the order until a person closes the dead letter.
 pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp, effects: &mut Effects) {
     let (number, step, done) = match awaited.role {
         Role::Inventory if owed(&record.facts, order.channels()).stock_moved => (13, SHIPMENT_ANSWER, "its stock has been booked out"),
@@ -77,13 +77,13 @@ pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp
     super::park::park(record, letter.because(OVERDUE, &detail, 0), effects);
 }
 
-/// Whether the order is parked for want of an answer.
+/// Whether the order is parked because an answer is overdue.
 #[must_use]
 pub fn is_overdue(record: &Record) -> bool {
     is_parked_for(record, OVERDUE)
 }
 
-/// The answer has come after all, or something else has ended the wait: the order goes on. Its letter is superseded.
+/// Unparks the order if the answer came after all, or something else ended the wait. Its dead letter is superseded.
 pub fn look(before: &Facts, record: &mut Record, effects: &mut Effects) {
     if is_overdue(record) && *before != record.facts {
         record.parked = None;
@@ -91,7 +91,7 @@ pub fn look(before: &Facts, record: &mut Record, effects: &mut Effects) {
     }
 }
 
-/// From now on the answer is awaited for as long again.
+/// Starts the wait for the answer again.
 pub fn anew(record: &mut Record, now: Timestamp) {
     record.external.get_or_insert_default().awaited_since = Some(now);
 }

@@ -1,5 +1,5 @@
-//! What another team's role cannot do for us: by its contract it answers what it is asked, but undoes nothing. A person undoes it
-//! there and says so by closing a dead letter; until then the order is parked. The same for what our own roles could not do. Pure.
+//! Steps that a person does by hand. By its contract, an external role answers but undoes nothing. A person undoes the step there and says
+//! so by closing a dead letter; until then the order is parked. The same applies to what our own roles could not do. Pure.
 
 use super::dispute::dispute;
 pub use super::undo::Undo;
@@ -7,7 +7,8 @@ use super::{Facts, NoticeFact, Owed, PaymentFact, Record, StockFact, awaited, ex
 use crate::domain::{DeadLetter, DeadLetterKind, EventBody, EventKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
 use crate::saga::park::{EXTERNAL, Effects, STORE};
 
-/// Looks after what `external_roles` owe and will not do: a payment that was never asked for is none, and an undo becomes a letter.
+/// Handles what `external_roles` owe and will not do: a payment that was never requested counts as cancelled, and an undo becomes a dead
+/// letter.
 pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
     if external_roles.is_empty() {
         return;
@@ -41,16 +42,16 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
     }
 }
 
-/// Our stock was given back before it was ever held, so nobody was asked for the money. Of another team's stock this is not known:
-/// a payment that has heard of it may be on its way.
+/// Whether our stock was released before it was ever held, so that no payment was requested. For another team's stock this is unknown: a
+/// payment that followed it may be on its way.
 fn was_never_asked_to_pay(facts: &Facts) -> bool {
     facts.cancel.is_some() && facts.payment.is_none() && facts.stock.is_none() && facts.released.is_some()
 }
 
-/// What a person has done: that which a letter is about.
+/// What a person has done: the step that a dead letter is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Done {
-    /// Whose work it was.
+    /// The role whose step it was.
     pub role: Role,
     /// Its step.
     pub step: Text<64>,
@@ -59,14 +60,14 @@ pub struct Done {
 }
 
 impl Done {
-    /// What closing this letter as done says.
+    /// What closing this dead letter as done means.
     #[must_use]
     pub fn of(letter: &DeadLetter) -> Self {
         Self { role: letter.role, step: letter.step.clone(), cause: letter.cause.clone() }
     }
 
-    /// Whether the letter is about something that is still owed. A letter may outlive it: what is owed by then is another matter, of
-    /// which nobody has said anything.
+    /// Whether the dead letter is about something that is still owed. A dead letter may outlive its debt; what is owed by then is a
+    /// different matter, about which the person has said nothing.
     fn is_owed(&self, debts: &Owed, record: &Record) -> bool {
         match self.step.as_str() {
             awaited::PAYMENT_ANSWER => debts.payment,
@@ -80,8 +81,8 @@ impl Done {
     }
 }
 
-/// A person has done what a role could not, and the order goes on: what it was owed is a fact now. Where the role keeps a row of its own
-/// this is told by an event of the role instead.
+/// Records that a person did what a role could not: what was owed is now a fact, and the order continues. A role that keeps a row reports
+/// it with an event instead.
 pub fn done(order: &Order, record: &mut Record, done: &Done, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
     if record.parked.as_ref() == Some(&done.cause) {
         record.parked = None;

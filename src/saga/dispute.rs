@@ -1,23 +1,23 @@
-//! Answers of another team's role that are not what was ordered. Pure.
+//! Answers of an external role that differ from what was ordered. Pure.
 
 use super::Record;
 
-/// An answer that is not what was ordered, and waits for a person.
+/// An answer that differs from what was ordered, and waits for a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dispute {
-    /// A payment of another amount than the order's total.
+    /// A payment whose amount is not the order's total.
     Amount,
-    /// A reservation of other lines than were ordered.
+    /// A reservation whose lines are not those ordered.
     Reservation,
-    /// A payment in another currency than ours.
+    /// A payment in a currency other than ours.
     Currency,
 }
 
 impl Dispute {
-    /// All.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Amount, Self::Reservation, Self::Currency];
 
-    /// The letter's cause.
+    /// The cause of its dead letter.
     #[must_use]
     pub fn cause(self) -> &'static str {
         match self {
@@ -27,13 +27,13 @@ impl Dispute {
         }
     }
 
-    /// The dispute of that cause.
+    /// The dispute with that cause.
     #[must_use]
     pub fn of_cause(cause: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dispute| dispute.cause() == cause)
     }
 
-    /// Beside the numbers of other letters about steps; see [`super::by_hand`].
+    /// The number of its dead letter, distinct from those of other dead letters about steps; see [`super::by_hand`].
     pub(super) fn number(self) -> u32 {
         match self {
             Self::Amount => 10,

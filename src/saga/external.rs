@@ -1,7 +1,8 @@
-//! How the answers of another team's role are judged before they become facts. Pure.
+//! How answers of an external role are judged before they become facts. Pure.
 //!
-//! The first answer is the fact. One that contradicts it is a dead letter and moves nobody; one that is not what was ordered (another
-//! amount, other lines) waits for a person. What becomes a fact is told to our roles as `AnswerAccepted`: they act on nothing else.
+//! The first answer is the fact. One that contradicts it becomes a dead letter and has no other effect. One that differs from what was
+//! ordered (another amount, other lines) waits for a person. What becomes a fact is announced to our roles as `AnswerAccepted`; they act on
+//! nothing else.
 
 use super::park::{EXTERNAL, is_parked_for};
 use super::undo::Undo;
@@ -10,10 +11,10 @@ use crate::domain::{DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Mon
 use crate::saga::dispute::{Dispute, dispute, is_disputed};
 use crate::saga::park::Effects;
 
-/// The cause of letters about answers that contradict what was recorded.
+/// The cause of dead letters about answers that contradict what was recorded.
 pub const CONTRADICTION: &str = "contradicting-answer";
 
-/// What an answer is to the record.
+/// How an answer relates to the record.
 enum Judgement {
     /// It says nothing new.
     Known,
@@ -21,25 +22,25 @@ enum Judgement {
     Fact,
     /// It waits for a person.
     Disputed(Dispute),
-    /// A release that nobody has asked for, as far as is known yet: what caused it may still be on its way.
+    /// A release without a known cause, which may still be on its way.
     Early,
-    /// It contradicts this.
+    /// It contradicts what the text says.
     Contradicts(String),
 }
 
-/// Whether another team's role has said it.
+/// Whether the event is an answer of an external role.
 #[must_use]
 pub fn is_theirs(event: &Event, external: Roles) -> bool {
     event.kind().topic().role().is_some_and(|role| external.has(role))
 }
 
-/// What our roles are told (again) of an event: of another team's answer that it was accepted.
+/// The form in which our roles get an event (again): an external role's answer as `AnswerAccepted`.
 #[must_use]
 pub fn told(event: Event, external: Roles) -> Event {
     if is_theirs(&event, external) { Event { body: EventBody::AnswerAccepted { answer: Box::new(event.body) }, ..event } } else { event }
 }
 
-/// An answer of any role; see [`step::answer`] for our own.
+/// Applies an answer of any role; see [`step::answer`] for our own roles.
 pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles, now: Timestamp, effects: &mut Effects) {
     if !is_theirs(event, external) {
         return step::answer(order, record, event, now, effects);
@@ -89,8 +90,8 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
     }
 }
 
-/// An answer as a fact. What another team says that it has given back proves nothing of what it held; facts are in our currency, and
-/// what was paid in another one stands for the order's total.
+/// The fact that an answer becomes. What another team says it released proves nothing about what it held. Facts are in our currency, and a
+/// payment in another currency counts as the order's total.
 fn fact(order: &Order, record: &mut Record, body: &EventBody) -> EventBody {
     if let EventBody::PaidInOtherCurrency { amount, currency, method } = body {
         record.external.get_or_insert_default().foreign_money = Some((*amount, currency.clone()));
@@ -105,17 +106,17 @@ fn fact(order: &Order, record: &mut Record, body: &EventBody) -> EventBody {
     body.clone()
 }
 
-/// What was paid, where it was not in our currency.
+/// What was paid, if it was not in our currency.
 fn foreign_money(record: &Record) -> Option<&(Money, Text<20>)> {
     record.external.as_deref()?.foreign_money.as_ref()
 }
 
-/// What was paid, as that team said it.
+/// What was paid, as the other team reported it.
 pub(super) fn paid_as_told(order: &Order, record: &Record) -> String {
     foreign_money(record).map_or_else(|| step::paid(order, &record.facts).to_string(), |(amount, currency)| format!("{amount} {currency}"))
 }
 
-/// The answer becomes a fact, and our roles are told before what follows from it.
+/// Makes the answer a fact, and announces it to our roles before its consequences.
 fn accept(order: &Order, record: &mut Record, body: EventBody, at: Timestamp, now: Timestamp, effects: &mut Effects) {
     let (place, known) = (effects.events.len(), record.history.len());
     let asked_for = by_hand_asked_for(order, record);
@@ -130,12 +131,12 @@ fn accept(order: &Order, record: &mut Record, body: EventBody, at: Timestamp, no
     }
 }
 
-/// The undo for which the order is parked until a person has seen to it.
+/// The undo for which the order is parked until a person has done it.
 fn by_hand_asked_for(order: &Order, record: &Record) -> Option<Undo> {
     is_parked_for(record, EXTERNAL).then(|| Undo::first_owed(&owed(&record.facts, order.channels())))?
 }
 
-/// Tells our roles, before what followed from it, that this is a fact.
+/// Announces the fact to our roles, before its consequences.
 pub(super) fn tell(order: &Order, body: EventBody, at: Timestamp, place: usize, effects: &mut Effects) {
     effects.events.insert(place.min(effects.events.len()), Event::of(order, at, EventBody::AnswerAccepted { answer: Box::new(body) }));
 }
@@ -247,7 +248,7 @@ fn contradicts(what: &str) -> Judgement {
     Judgement::Contradicts(what.to_owned())
 }
 
-/// Contradicts what is known of the payment.
+/// The judgement on an answer that contradicts what is known of the payment.
 fn paid_otherwise(facts: &Facts, kept: &ExternalRecord) -> Judgement {
     if let (Some((amount, currency)), None | Some((PaymentFact::Paid { .. }, _))) = (&kept.foreign_money, &facts.payment) {
         return Judgement::Contradicts(format!("PaymentProcessed of {amount} {currency}"));
@@ -260,7 +261,7 @@ fn paid_otherwise(facts: &Facts, kept: &ExternalRecord) -> Judgement {
     })
 }
 
-/// What an answer says, for a person.
+/// Describes an answer for a person.
 fn said(body: &EventBody) -> String {
     let name = body.kind().name();
     match body {
@@ -292,7 +293,7 @@ fn listed(lines: &[ReservedLine]) -> String {
     if lines.len() > 5 { format!("{} and {} more", some.join(", "), lines.len() - 5) } else { some.join(", ") }
 }
 
-/// One letter for each kind of contradiction, however often it is said.
+/// Adds one dead letter for each kind of contradiction, however often it is repeated.
 fn contradict(order: &Order, record: &mut Record, kind: EventKind, said: &str, what: &str, now: Timestamp, effects: &mut Effects) {
     let kept = record.external.get_or_insert_default();
     let bit = 1 << u32::from(kind.number()).min(31);
@@ -342,7 +343,7 @@ fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Times
     }
 }
 
-/// A person accepts what is disputed: it is a fact now. Nothing happens if that was settled before.
+/// Makes a disputed answer a fact, because a person accepts it. Does nothing if the dispute was settled before.
 pub fn settle(order: &Order, record: &mut Record, settled: Dispute, now: Timestamp, effects: &mut Effects) {
     if is_disputed(record, settled)
         && let Some(kept) = record.external.as_deref_mut()
@@ -355,7 +356,7 @@ pub fn settle(order: &Order, record: &mut Record, settled: Dispute, now: Timesta
     take_over(order, record, settled, now, effects);
 }
 
-/// Makes a fact of what is disputed.
+/// Makes a disputed answer a fact.
 fn take_over(order: &Order, record: &mut Record, settled: Dispute, now: Timestamp, effects: &mut Effects) {
     if !is_disputed(record, settled) {
         return;
@@ -375,7 +376,7 @@ fn take_over(order: &Order, record: &mut Record, settled: Dispute, now: Timestam
     accept(order, record, body, at, now, effects);
 }
 
-/// Looks after what was said early or is disputed: for an order that is dying it is a fact, which owes its undo.
+/// Handles answers that came early or are disputed. For an order that is being cancelled they become facts that must be undone.
 pub fn look(order: &Order, record: &mut Record, now: Timestamp, effects: &mut Effects) {
     if record.external.is_none() {
         return;
@@ -400,7 +401,8 @@ pub fn look(order: &Order, record: &mut Record, now: Timestamp, effects: &mut Ef
     contradict(order, record, released.kind(), released.kind().name(), "the order, which is alive and paid", now, effects);
 }
 
-/// A role may tell an order's lines in another order than the customer, or one product in several lines.
+/// Whether two lists hold the same products and quantities. A role may list lines in a different sequence, or split a product into several
+/// lines.
 #[must_use]
 pub fn same_lines(some: &[ReservedLine], others: &[ReservedLine]) -> bool {
     let summed = |lines: &[ReservedLine]| {

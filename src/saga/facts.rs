@@ -1,4 +1,4 @@
-//! The facts of one saga: a set that only grows. Of alternatives the first recorded is the fact.
+//! The facts of one saga: a set that only grows. When facts exclude each other, the first one recorded counts.
 
 use crate::domain::{CancelledBy, Channel, EventKind, Money, NoticeKind, OrderStatus, ReservedLine, Revision, Shortage, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The stock's answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum StockFact {
-    /// Held.
+    /// Stock is held.
     Reserved(Vec<ReservedLine>),
-    /// Cannot be had.
+    /// There is not enough stock.
     Insufficient(Vec<Shortage>),
 }
 
@@ -19,37 +19,37 @@ pub enum PaymentFact {
     Paid {
         /// Amount charged.
         amount: Money,
-        /// How.
+        /// The payment method.
         method: Text<50>,
     },
     /// Failed for good.
     Failed {
-        /// The provider's word.
+        /// The provider's reason.
         reason: Text<200>,
     },
     /// Nothing was or ever will be charged.
     Cancelled,
 }
 
-/// What is known of the goods' way.
+/// What is known of the shipment.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Shipment {
-    /// Who carries them.
+    /// The carrier.
     pub carrier: Option<Text<100>>,
-    /// The carrier's number.
+    /// The tracking number.
     pub tracking: Option<Text<100>>,
 }
 
-/// What became of one notice.
+/// The outcome of one notice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NoticeFact {
-    /// What it tells.
+    /// The kind of notice.
     pub kind: NoticeKind,
-    /// How it goes.
+    /// Its channel.
     pub channel: Channel,
-    /// Sent, or given up.
+    /// Whether it was sent; otherwise it was given up.
     pub sent: bool,
-    /// When.
+    /// When it was sent or given up.
     pub at: Timestamp,
 }
 
@@ -62,36 +62,36 @@ pub struct Facts {
     pub payment: Option<(PaymentFact, Timestamp)>,
     /// Nothing is held any more.
     pub released: Option<Timestamp>,
-    /// The charge was given back.
+    /// The charge was refunded.
     pub refunded: Option<Timestamp>,
-    /// Somebody or a deadline asked for the end.
+    /// Somebody cancelled the order, or a deadline did.
     pub cancel: Option<(CancelledBy, Timestamp)>,
-    /// The goods have left; held until the order is paid.
+    /// The goods have left; kept back until the order is paid.
     pub shipment: Option<(Shipment, Timestamp)>,
     /// The stock keeper has booked the goods out.
     pub stock_moved: Option<Timestamp>,
-    /// Notices that are done with.
+    /// Notices that were sent or given up.
     pub notices: Vec<NoticeFact>,
-    /// A reservation that contradicts the stock's first answer; it owes its release.
+    /// A reservation that contradicts the stock's first answer; it must be released.
     pub stray_reservation: Option<Timestamp>,
-    /// A charge that contradicts the payment's first answer; it owes its refund.
+    /// A charge that contradicts the payment's first answer; it must be refunded.
     pub stray_charge: Option<Timestamp>,
     /// The roles were asked to undo (`OrderCancelRequested` was emitted).
     pub undo_asked: bool,
-    /// Why it was cancelled, as it was told of an order that nothing was paid for: the customer is told the same. None of orders from
-    /// before such notices were sent, and where another team tells the customers. Stored beside the facts (`db::codec`).
+    /// Why an unpaid order was cancelled, as it was announced; the customer's notice gives the same reason. `None` for orders from before
+    /// such notices, and if another team runs the notification role. Stored beside the facts (`db::codec`).
     #[serde(skip)]
     pub unpaid_end: Option<Text<200>>,
 }
 
 impl Facts {
-    /// Whether the stock was held at some time.
+    /// Whether the stock was ever held.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         matches!(self.stock, Some((StockFact::Reserved(_), _)))
     }
 
-    /// Whether the stock could not be had.
+    /// Whether there was not enough stock.
     #[must_use]
     pub fn is_insufficient(&self) -> bool {
         matches!(self.stock, Some((StockFact::Insufficient(_), _)))
@@ -103,20 +103,20 @@ impl Facts {
         matches!(self.payment, Some((PaymentFact::Paid { .. }, _)))
     }
 
-    /// Whether money was ever taken, so that a cancellation must be told. A refund proves it, whatever came first.
+    /// Whether money was ever taken, so that the customer must be notified of a cancellation. A refund proves it, whatever came first.
     #[must_use]
     pub fn was_ever_paid(&self) -> bool {
         self.is_paid() || self.refunded.is_some() || self.stray_charge.is_some()
     }
 
-    /// Whether the notice is done with: sent or given up.
+    /// Whether the notice was sent or given up.
     #[must_use]
     pub fn has_notice(&self, kind: NoticeKind, channel: Channel) -> bool {
         self.notices.iter().any(|notice| notice.kind == kind && notice.channel == channel)
     }
 }
 
-/// One line of an order's history.
+/// One entry of an order's history.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// The status after it.
@@ -128,57 +128,57 @@ pub struct HistoryEntry {
 }
 
 impl HistoryEntry {
-    /// An entry.
+    /// Makes an entry.
     #[must_use]
     pub fn new(status: OrderStatus, event: EventKind, at: Timestamp) -> Self {
         Self { status, event: event.number(), at }
     }
 
-    /// The event that made it; none if it was written by a newer version that knows more events.
+    /// The event; `None` if a newer version that knows more events wrote it.
     #[must_use]
     pub fn event(&self) -> Option<EventKind> {
         EventKind::ALL.get(usize::from(self.event)).copied()
     }
 }
 
-/// All that the owner of an order stores of it beside the order itself.
+/// Everything that the owner of an order stores about it, beside the order itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     /// What has happened.
     pub facts: Facts,
-    /// What has happened, told in order.
+    /// What has happened, oldest first.
     pub history: Vec<HistoryEntry>,
-    /// Why the order is parked: not driven on until a person closes its dead letter.
+    /// Why the order is parked: it is not re-driven until a person closes its dead letter.
     pub parked: Option<Text<64>>,
-    /// What roles of other teams have said beside the facts; none while they have said nothing else.
+    /// Answers of external roles that are not facts; `None` while there are none.
     pub external: Option<Box<ExternalRecord>>,
 }
 
-/// What is kept of the answers of other teams' roles that are no facts, or not yet.
+/// Answers of external roles that are not facts, or not yet.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ExternalRecord {
     /// A payment that is not the order's total. It waits for a person.
     pub payment: Option<(Money, Text<50>, Timestamp)>,
-    /// A reservation of other lines than were ordered. It waits for a person.
+    /// A reservation whose lines are not those ordered. It waits for a person.
     pub stock: Option<(Vec<ReservedLine>, Timestamp)>,
     /// When a person accepted such a payment.
     pub payment_accepted: Option<Timestamp>,
     /// When a person accepted such a reservation.
     pub stock_accepted: Option<Timestamp>,
-    /// The kinds of events that contradicted what was recorded, a bit for each ([`EventKind::number`]): each has had its dead letter.
+    /// The kinds of events that contradicted what was recorded, as bits ([`EventKind::number`]). Each has a dead letter already.
     pub contradictions: u32,
-    /// When it was said that nothing is held any more, before anybody was known to have asked for that.
+    /// When the stock was reported as released before a cause for that was known.
     pub released_early: Option<Timestamp>,
-    /// Since when an answer is awaited anew, for a person has said so.
+    /// The time since which an answer is awaited again, because a person asked for that.
     pub awaited_since: Option<Timestamp>,
-    /// What the payment was, where it was not in our currency: there `payment`, and the fact that it may become, is the order's total.
-    /// Stored beside the rest (`db::codec`).
+    /// The payment as it was made, if not in our currency. In that case `payment`, and the fact that it may become, holds the order's
+    /// total. Stored beside the rest (`db::codec`).
     #[serde(skip)]
     pub foreign_money: Option<(Money, Text<20>)>,
 }
 
 impl Record {
-    /// Which state this is: another one whenever a fact was added, or the order parked or let go on.
+    /// The record's revision: it changes whenever a fact is added, or the order is parked or unparked.
     #[must_use]
     pub fn revision(&self) -> Revision {
         let told = u64::try_from(self.history.len()).unwrap_or(u64::MAX >> 1);

@@ -1,13 +1,13 @@
-//! What must hold of one order whatever happened; checked where a record is about to be stored, and by `verify` on all of them.
+//! Invariants of one order. They are checked whenever a record is about to be stored, and by `verify` for all records.
 
 use super::table::is_dead;
 use super::{Record, owed, status};
 use crate::domain::{Order, OrderStatus};
 
-/// The first broken invariant of an order's record, named.
+/// Checks the invariants of an order's record.
 ///
 /// # Errors
-/// The name of what is broken.
+/// The name of the first invariant that is violated.
 pub fn check(order: &Order, record: &Record) -> Result<(), &'static str> {
     let facts = &record.facts;
     let status = status(facts);

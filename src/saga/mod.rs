@@ -1,9 +1,9 @@
-//! The verbs of the business: how an order's facts grow, what status they make, what is owed, what is emitted. Pure.
+//! The rules of an order: how its facts grow, which status follows from them, what is owed, which events are emitted. Pure.
 //!
-//! Start reading at [`table`]: the transition table as functions of the facts. [`step`] applies answers and commands to a
-//! [`Record`]; [`by_hand`] is what
-//! a person undoes for another team's role, [`external`] how such a role's answers are judged; [`policy`] says when to try again and when it is too late; [`rebalance`] which
-//! shards a node takes and gives; [`invariants`] is what must always hold.
+//! Start reading at [`table`]: the transition table as functions of the facts. [`step`] applies answers and commands to a [`Record`];
+//! [`by_hand`] covers what a person undoes for an external role, and [`external`] how the answers of such a role are judged. [`policy`]
+//! says when to try again and when it is too late, [`rebalance`] which shards a node takes and gives back, and [`invariants`] what must
+//! always hold.
 
 pub mod awaited;
 pub mod by_hand;

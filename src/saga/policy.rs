@@ -1,4 +1,4 @@
-//! When to try again and when it is too late.
+//! Policies: when to try again, and when it is too late.
 
 use super::{Record, table};
 use crate::domain::{CancelledBy, OrderStatus, Timestamp};
@@ -8,7 +8,7 @@ use crate::domain::{CancelledBy, OrderStatus, Timestamp};
 pub struct Backoff {
     /// The delay before the second try, in milliseconds.
     pub first_ms: u64,
-    /// No delay is longer, in milliseconds.
+    /// The longest delay, in milliseconds.
     pub most_ms: u64,
 }
 
@@ -21,42 +21,42 @@ impl Backoff {
     }
 }
 
-/// A bounded number of tries with [`Backoff`] between them. The specification's: 3 retries after 1, 2 and 4 s.
+/// A limited number of retries with [`Backoff`] between them. The specification asks for 3 retries, after 1, 2 and 4 s.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retry {
-    /// How many times a failed step is tried again.
+    /// Number of retries of a failed step.
     pub retries: u32,
     /// The delays.
     pub backoff: Backoff,
 }
 
 impl Retry {
-    /// The delay before the next try after `failures` failures, in milliseconds; none when it is given up.
+    /// The delay before the next try after `failures` failures, in milliseconds; `None` if the step is given up.
     #[must_use]
     pub fn next(self, failures: u32) -> Option<u64> {
         (failures <= self.retries).then(|| self.backoff.after(failures))
     }
 }
 
-/// Tries until a time has passed, with [`Backoff`] between them: for who says "not now", and may say so for hours.
+/// Retries until a time has passed, with [`Backoff`] between them: for a party that says "not now", and may do so for hours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// How long it is tried, in milliseconds.
+    /// How long to keep trying, in milliseconds.
     pub longest_ms: u64,
     /// The delays.
     pub backoff: Backoff,
 }
 
 impl Patience {
-    /// The delay before the next try after `failures` failures of what began `waited_ms` ago, in milliseconds; none when that would be
-    /// too late.
+    /// The delay before the next try after `failures` failures of something that began `waited_ms` ago, in milliseconds; `None` if that
+    /// would be too late.
     #[must_use]
     pub fn next(self, failures: u32, waited_ms: u64) -> Option<u64> {
         self.in_time(self.backoff.after(failures), waited_ms)
     }
 
-    /// The delay before the next try at somebody who is away, in milliseconds, for what has waited for so long: as long again, within the
-    /// limits of `backoff`. None when that would be too late.
+    /// The delay before the next try at a party that is down, in milliseconds: as long as it has waited already, within the limits of
+    /// `backoff`. `None` if that would be too late.
     #[must_use]
     pub fn while_away(self, backoff: Backoff, waited_ms: u64) -> Option<u64> {
         self.in_time(waited_ms.max(backoff.first_ms).min(backoff.most_ms), waited_ms)
@@ -67,26 +67,26 @@ impl Patience {
     }
 }
 
-/// How often something may be restarted within a window before it counts as broken.
+/// How often something may restart within a window before it counts as broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RestartLimit {
-    /// The most restarts in the window.
+    /// Restarts allowed in the window.
     pub restarts: u32,
     /// The window, in milliseconds.
     pub window_ms: u64,
 }
 
-/// The restarts of one actor; times are milliseconds of any steady clock.
+/// The restarts of one actor; times are milliseconds of a monotonic clock.
 #[derive(Clone, Debug, Default)]
 pub struct Restarts {
     recent: Vec<u64>,
 }
 
 impl Restarts {
-    /// Counts a restart at `now_ms` and says how many there were in the window, or that the limit is passed.
+    /// Counts a restart at `now_ms` and returns the number of restarts in the window.
     ///
     /// # Errors
-    /// The limit is passed.
+    /// The limit is exceeded.
     pub fn count(&mut self, limit: RestartLimit, now_ms: u64) -> Result<u32, RestartLimitPassed> {
         self.recent.retain(|at| now_ms.saturating_sub(*at) < limit.window_ms);
         self.recent.push(now_ms);
@@ -100,17 +100,17 @@ impl Restarts {
 #[error("restarted too often")]
 pub struct RestartLimitPassed;
 
-/// How long an order may stand still.
+/// How long an order may wait before it is cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deadlines {
     /// How long stock is held without payment, in milliseconds.
     pub expiry_ms: u64,
-    /// How long the payment's answer is awaited, in milliseconds.
+    /// How long an order waits for the payment's answer, in milliseconds.
     pub payment_ms: u64,
 }
 
-/// When the order is ended for want of payment, and for which reason; none while no such deadline is armed. Goods that have left
-/// disarm it, and money that was taken, if only a person says that it is the order's: such an order is not unpaid.
+/// When, and for which reason, the order is cancelled because it is unpaid; `None` while no such deadline runs. Goods that have left stop
+/// the deadline. So does money that was taken, even if a person must still say that it belongs to the order: such an order is not unpaid.
 #[must_use]
 pub fn deadline(record: &Record, deadlines: Deadlines) -> Option<(Timestamp, CancelledBy)> {
     let facts = &record.facts;

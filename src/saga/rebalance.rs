@@ -1,20 +1,20 @@
-//! Who owns which shards: an even share for each live node, with as few moves as that takes. Every node decides this for itself,
-//! from the same rows; what two of them decide at once is settled by the store.
+//! Which node owns which shards: an even share for each live node, with as few moves as possible. Every node decides this by itself from
+//! the same rows; if two nodes want the same shard, the store decides.
 
 use crate::domain::{Shard, Shards, WriterId};
 use std::collections::BTreeMap;
 
-/// What one writer does about the shards of one role.
+/// What one writer does with the shards of one role.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Share {
-    /// Nobody's, and wanted.
+    /// Free shards to take.
     pub take: Vec<Shard>,
-    /// One's own, and somebody else's due.
+    /// Own shards to give back, because they exceed its share.
     pub release: Vec<Shard>,
 }
 
-/// The part of `me` in the shards of one role. `hosts` are the live writers that host the role; `owners` has the shards that
-/// are a live writer's.
+/// Computes what `me` does with the shards of one role. `hosts` are the live writers that host the role; `owners` maps the shards owned by
+/// live writers.
 #[must_use]
 pub fn rebalance(shards: Shards, owners: &BTreeMap<Shard, WriterId>, hosts: &[WriterId], me: WriterId) -> Share {
     let mut hosts = hosts.to_vec();

@@ -1,13 +1,13 @@
-//! What an order's record says was counted of it: the way back from the tables to the analytics.
+//! Recomputes from an order's record what analytics have counted of it.
 //!
-//! Every fact enters a record together with a line of its history that names the event and its time, so the events of a settled
-//! order can be told again from the record alone, as far as they are counted. `verify` counts them and compares.
+//! Every fact enters a record together with a history entry that names the event and its time. So the events of a settled order can be
+//! reconstructed from the record alone, as far as they are counted. `verify` counts them and compares.
 
 use super::{PaymentFact, Record, StockFact, step, table};
 use crate::domain::{CancelledBy, Event, EventBody, EventKind, LoggedEvent, Order, Tally, Text};
 use std::sync::Arc;
 
-/// The sale that an event of the order role makes or undoes ([`LoggedEvent::sale`]); `record` is the order's, of that moment or later.
+/// The sale that an event of the order role makes or undoes ([`LoggedEvent::sale`]); `record` is the order's record at that time or later.
 #[must_use]
 pub fn sale(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<Arc<Order>> {
     let tells = match kind {
@@ -35,8 +35,8 @@ pub fn sale(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<Arc<
     tells.then(|| order.clone())
 }
 
-/// Counts what the record of `order` tells. Not counted, because the record does not tell it: notices (their rows do), and answers
-/// that contradicted the first (each has its dead letter).
+/// Counts the events in the record of `order`. Not counted, because the record does not contain them: notices (which have their own rows),
+/// and answers that contradicted the first (which have dead letters).
 pub fn replay(order: &Arc<Order>, record: &Record, tally: &mut Tally) {
     let mut undo_asked = record.facts.undo_asked;
     for entry in &record.history {
@@ -51,7 +51,7 @@ pub fn replay(order: &Arc<Order>, record: &Record, tally: &mut Tally) {
     }
 }
 
-/// The event of this kind as the record tells it, so far as it is counted: without the lines that were held.
+/// The event of this kind as the record describes it, as far as it is counted: without the held lines.
 fn body(order: &Arc<Order>, record: &Record, kind: EventKind) -> Option<EventBody> {
     let facts = &record.facts;
     let reason = || Text::lossy(&table::reason(facts).unwrap_or_default());

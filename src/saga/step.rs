@@ -1,4 +1,4 @@
-//! One step of a saga: an answer or a command grows the facts; what must be emitted follows from the growth.
+//! One step of a saga: an answer or a command adds facts, and the events to emit follow from the new facts.
 
 use super::superseded;
 use super::table::{Owed, is_dead, owed, reason, status};
@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::saga::dispute::dispute;
 use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, is_parked_for, park};
 
-/// Why a command was not admitted.
+/// Why a command was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Rejection {
     /// The goods have left.
@@ -18,27 +18,27 @@ pub enum Rejection {
     /// The order is past the point where the command could do anything.
     #[error("the order is {}", .0.name())]
     TooLate(OrderStatus),
-    /// Its goods have left and its payment failed: trying again changes nothing.
+    /// The goods have left and the payment failed: trying again changes nothing.
     #[error("the goods have left and the payment failed: compensate the order, or say that it is done")]
     ShippedUnpaid,
-    /// The goods have left another way.
+    /// The goods have left with a different carrier or tracking number.
     #[error("the order has been shipped with another carrier or tracking number, which stays; GET the order shows it")]
     ShippedOtherwise,
-    /// The order is not in the state that the command is for.
+    /// The order has changed since the client read it.
     #[error("the order has changed since it was read")]
     Stale,
-    /// What another team's role said is not what was ordered: a person must accept it or undo the order.
+    /// An external role's answer differs from what was ordered: a person must accept it or compensate.
     #[error("what another team's role said is not what was ordered")]
     Disputed,
 }
 
-/// The record of an order that was just placed.
+/// The first record of an order, just placed.
 #[must_use]
 pub fn placed(order: &Order) -> Record {
     Record { history: vec![HistoryEntry::new(OrderStatus::Pending, EventKind::OrderCreated, order.created_at)], ..Record::default() }
 }
 
-/// A role's answer. A repeat changes nothing; a contradiction changes no status, is kept as an anomaly and owes its undo.
+/// Applies a role's answer. A repeat changes nothing. A contradiction does not change the status; it becomes an anomaly and must be undone.
 pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
     if let EventBody::StepParked { role, step, cause, detail, tries } = &event.body {
         let letter = step_letter(order, *role, step.as_str(), event.at).because(cause.as_str(), detail.as_str(), *tries);
@@ -110,7 +110,8 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
     advance(order, record, &before, event.kind(), at, now, effects);
 }
 
-/// What was given back was held, and whoever heard of that may have taken money, though the order did not hear of it.
+/// Records that released stock had been held: a payment role that learned of it may have taken money, even if the order did not learn of
+/// it.
 fn held_before(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
     if let EventBody::InventoryReleased { lines } = &event.body
         && !lines.is_empty()
@@ -121,7 +122,7 @@ fn held_before(order: &Order, record: &mut Record, event: &Event, now: Timestamp
     }
 }
 
-/// A fact that no event of ours tells: `grow` makes it, and what follows is emitted.
+/// Adds a fact without an event of ours: `grow` makes it, and its consequences are emitted.
 pub(super) fn note(
     order: &Order,
     record: &mut Record,
@@ -135,10 +136,10 @@ pub(super) fn note(
     advance(order, record, &before, kind, now, now, effects);
 }
 
-/// Somebody, or a deadline, asks for the end of the order.
+/// Cancels the order, for a person or a deadline.
 ///
 /// # Errors
-/// The order is past that; nothing has changed.
+/// It is too late for that; nothing has changed.
 pub fn cancel(order: &Order, record: &mut Record, by: CancelledBy, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
     if record.facts.shipment.is_some() {
         return Err(Rejection::Shipped);
@@ -154,8 +155,7 @@ pub fn cancel(order: &Order, record: &mut Record, by: CancelledBy, now: Timestam
     Ok(())
 }
 
-/// A person ends a parked order: what a customer may no longer cancel is undone all the same, unless it has ended or was paid
-/// and shipped.
+/// Cancels a parked order for a person, even if a customer could no longer cancel it, unless it has ended or was paid and shipped.
 ///
 /// # Errors
 /// The order has ended or is shipped; nothing has changed.
@@ -182,10 +182,10 @@ fn end(order: &Order, record: &mut Record, by: CancelledBy, now: Timestamp, effe
     }
 }
 
-/// The goods have left. Before the order is paid this is held until it is. Told again it changes nothing.
+/// Records that the goods have left. Until the order is paid, the shipment is kept back. A repeat changes nothing.
 ///
 /// # Errors
-/// The order is dying or dead, or its goods have left another way; nothing has changed.
+/// The order has ended or is being cancelled, or the goods left with a different carrier or tracking number; nothing has changed.
 pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timestamp, effects: &mut Effects) -> Result<(), Rejection> {
     let current = status(&record.facts);
     if is_dead(current) {
@@ -203,10 +203,10 @@ pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timesta
     Ok(())
 }
 
-/// A person lets a parked order go on.
+/// Unparks an order for a person.
 ///
 /// # Errors
-/// Going on would change nothing, and nobody would see it any more.
+/// Continuing would change nothing, and the order would drop out of sight.
 pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejection> {
     if is_parked_for(record, SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
         return Err(Rejection::ShippedUnpaid);
@@ -218,14 +218,14 @@ pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejectio
     Ok(())
 }
 
-/// The letter about a step of a role that failed past its policy.
+/// The dead letter about a role's step that has used up its retries.
 #[must_use]
 pub fn step_letter(order: &Order, role: Role, step: &str, now: Timestamp) -> DeadLetter {
     DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, 0, role, step, now)
 }
 
-/// Parks the order for a role elsewhere that has kept the letter, unless what failed is not owed any more. The letter is put here
-/// too: a person may have closed it before this was heard. Else the role's letter is closed.
+/// Parks the order for a role on another node that has stored the dead letter. The dead letter is added here too, because a person may have
+/// closed it before this event arrived. If what failed is not owed any more, the role's dead letter is closed instead.
 fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timestamp, effects: &mut Effects) {
     let debts = owed(&record.facts, order.channels());
     let is_owed = match letter.role {
@@ -244,8 +244,8 @@ fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timesta
     }
 }
 
-/// The events to deliver again, with their old ids, to whoever hosts the role whose answer is owed; none when nothing is owed.
-/// A held shipment is told first: no answer to it is owed, but a release that missed it would give away goods that have left.
+/// The events to repeat, with their old ids, so that the roles that owe answers give them; empty if nothing is owed. A kept-back shipment
+/// comes first: it needs no answer, but a release that missed it would give away goods that have left.
 #[must_use]
 pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Vec<Event> {
     let debts = owed(facts, order.channels());
@@ -292,7 +292,7 @@ fn asks(order: &std::sync::Arc<Order>, facts: &Facts, debts: Owed, current: Orde
     Event::of(order, at, body)
 }
 
-/// What the emissions compare with.
+/// The state before the step, with which the emitted events are compared.
 struct Before {
     status: OrderStatus,
     strays: usize,
@@ -304,7 +304,7 @@ impl Before {
     }
 }
 
-/// Tells the history and emits what follows from the growth.
+/// Extends the history and emits the consequences of the new facts.
 fn advance(order: &Order, record: &mut Record, before: &Before, cause: EventKind, at: Timestamp, now: Timestamp, effects: &mut Effects) {
     let after = status(&record.facts);
     effects.changed = true;
@@ -348,8 +348,8 @@ fn advance(order: &Order, record: &mut Record, before: &Before, cause: EventKind
     }
 }
 
-/// Goods that have left for an order that dies of itself are a person's business. Before the stock is released the order parks;
-/// where the release has overtaken the shipment there is nothing left to hold up, and a letter says so.
+/// Handles goods that left for an order that then failed: a person must decide. If the stock is not released yet, the order is parked. If
+/// the release overtook the shipment, there is nothing left to stop, and a dead letter says so.
 fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Timestamp, effects: &mut Effects) {
     if record.facts.shipment.is_none() || record.facts.cancel.is_some() || is_dead(before) {
         return;
@@ -382,10 +382,10 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
     }
 }
 
-/// Beside the numbers of [`anomaly`], which are those of events.
+/// The number of that dead letter, distinct from those of [`anomaly`], which are event numbers.
 const SHIPPED_DEAD: u32 = 256;
 
-/// What was charged for the order, as far as is known.
+/// The amount charged for the order, as far as it is known.
 #[must_use]
 pub fn paid(order: &Order, facts: &Facts) -> Money {
     match &facts.payment {
@@ -399,7 +399,7 @@ fn strays(facts: &Facts) -> usize {
 }
 
 impl Facts {
-    /// Whether nothing is left that a request to undo could bring about.
+    /// Whether a request to undo would change nothing any more: released and refunded.
     fn refund_is_all_in(&self) -> bool {
         self.released.is_some() && self.refunded.is_some()
     }

@@ -1,4 +1,4 @@
-//! Letters about steps that nobody needs to look at any more: the order was cancelled, or the answer has come after all. Pure.
+//! Dead letters that need no attention any more, because the order was cancelled or the answer came after all. Pure.
 
 use super::dispute::{Dispute, is_disputed};
 use super::park::{EXTERNAL, Effects, SHIPPED_UNPAID};
@@ -6,11 +6,11 @@ use super::undo::Undo;
 use super::{Record, awaited, status, table};
 use crate::domain::{CancelledBy, DeadLetter, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
 
-/// The number of letters about a role's own step, and of those about goods that left unpaid.
+/// The number of dead letters about a role's own step, and of those about goods that left unpaid.
 const STEP: u32 = 0;
 const UNPAID: u32 = 1;
 
-/// What letters about steps of the order may be open, as its record tells it.
+/// The dead letters about steps of the order that may be open, according to its record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Letters {
     open: Vec<u32>,
@@ -18,7 +18,7 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Those of this record.
+    /// The dead letters for this record.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let mut open: Vec<u32> = match record.parked.as_ref().map(|cause| cause.as_str()) {
@@ -32,7 +32,8 @@ impl Letters {
         Self { open, is_cancelled: record.facts.cancel.is_some() }
     }
 
-    /// Closes those that were open before and are about nothing any more. Not for what a person decided: that closes its letter itself.
+    /// Closes dead letters that were open before and have become pointless. Not for a person's decision, which closes its dead letter
+    /// itself.
     pub fn look(&self, order: &Order, record: &Record, now: Timestamp, effects: &mut Effects) {
         let still = Self::of(record);
         let why = match record.facts.cancel {
@@ -54,7 +55,7 @@ fn cancelled(by: CancelledBy) -> String {
     format!("the order was cancelled ({}), and what was done is undone: nothing is left to do here", by.name())
 }
 
-/// A letter that closes the open one of its id, if there is one, and tells why.
+/// Closes the open dead letter with this id, if there is one, and records why.
 pub(super) fn close(letter: DeadLetter, why: &str, now: Timestamp) -> DeadLetter {
     let letter = letter.because("superseded", why, 0);
     DeadLetter { state: DeadLetterState::Superseded, closed_at: Some(now), ..letter }

@@ -1,10 +1,10 @@
-//! The transition table: status and debts as functions of the facts. The first row that matches decides, so neither the order
-//! nor the number of the roles' answers can matter.
+//! The transition table: status and owed answers as functions of the facts. The first row that matches decides, so neither the sequence nor
+//! the number of the roles' answers matters.
 
 use super::{Facts, PaymentFact};
 use crate::domain::{CancelledBy, Channel, Channels, NoticeKind, OrderStatus};
 
-/// The status that the facts make.
+/// The status that follows from the facts.
 #[must_use]
 pub fn status(facts: &Facts) -> OrderStatus {
     let released = facts.released.is_some();
@@ -28,7 +28,7 @@ pub fn status(facts: &Facts) -> OrderStatus {
     }
 }
 
-/// Whether the payment is known to leave no money taken: failed, cancelled or refunded.
+/// Whether it is known that no money remains taken: the payment failed, was cancelled or refunded.
 fn payment_is_undone(facts: &Facts) -> bool {
     match &facts.payment {
         Some((PaymentFact::Paid { .. }, _)) | None => facts.refunded.is_some(),
@@ -39,35 +39,35 @@ fn payment_is_undone(facts: &Facts) -> bool {
 /// The answers that an order still waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Owed {
-    /// Whether the stock can be had.
+    /// The stock's answer: reserved or insufficient.
     pub stock: bool,
-    /// Whether the charge succeeded.
+    /// The payment's answer: whether the charge succeeded.
     pub payment: bool,
-    /// That nothing is held any more.
+    /// The confirmation that nothing is held any more.
     pub released: bool,
-    /// That nothing is charged any more.
+    /// The confirmation that nothing is charged any more.
     pub refunded: bool,
-    /// That the goods were booked out.
+    /// The confirmation that the stock keeper has booked the shipment.
     pub stock_moved: bool,
-    /// The kind of notice that has not been sent or given up on every channel.
+    /// The kind of notice that is not yet sent or given up on every channel.
     pub notice: Option<NoticeKind>,
 }
 
 impl Owed {
-    /// Nothing is owed.
+    /// Whether nothing is owed.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         !self.is_more_than_a_notice() && self.notice.is_none()
     }
 
-    /// Something besides a notice is owed.
+    /// Whether something other than a notice is owed.
     #[must_use]
     pub fn is_more_than_a_notice(&self) -> bool {
         self.stock || self.payment || self.released || self.refunded || self.stock_moved
     }
 }
 
-/// What is owed, for an order whose notices go on `channels`.
+/// The answers owed to an order whose notices use `channels`.
 #[must_use]
 pub fn owed(facts: &Facts, channels: Channels) -> Owed {
     let status = status(facts);
@@ -98,7 +98,7 @@ pub fn settled(facts: &Facts, channels: Channels) -> bool {
     owed(facts, channels).is_nothing()
 }
 
-/// Whether orders of this status end without goods or money changing hands.
+/// Whether orders in this status end without goods or money changing hands.
 #[must_use]
 pub fn is_dead(status: OrderStatus) -> bool {
     match status {
@@ -109,7 +109,7 @@ pub fn is_dead(status: OrderStatus) -> bool {
     }
 }
 
-/// The notice that an order of this status owes its customer.
+/// The notice that is due to the customer of an order in this status.
 fn notice_of(facts: &Facts, status: OrderStatus) -> Option<NoticeKind> {
     match status {
         OrderStatus::Confirmed => Some(NoticeKind::Confirmation),
@@ -125,7 +125,7 @@ fn notice_of(facts: &Facts, status: OrderStatus) -> Option<NoticeKind> {
     }
 }
 
-/// Why an order ended without goods, as told on the wire; none for orders that did not.
+/// Why an order ended without goods, in the form used on the wire; `None` if it did not.
 #[must_use]
 pub fn reason(facts: &Facts) -> Option<String> {
     if let Some(told) = &facts.unpaid_end {

@@ -1,23 +1,23 @@
-//! What another team's role gives back only when a person has it done there. Pure.
+//! Undos that a person must have done by an external role. Pure.
 
 use super::Owed;
 use super::park::EXTERNAL;
 use crate::domain::{DeadLetter, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
 
-/// An undo that a person does.
+/// An undo done by a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Undo {
-    /// The charge is given back.
+    /// Refund of the charge.
     Refund,
-    /// The stock is given back.
+    /// Release of the stock.
     Release,
 }
 
 impl Undo {
-    /// Both.
+    /// All values.
     pub(super) const ALL: [Self; 2] = [Self::Refund, Self::Release];
 
-    /// The letter's step.
+    /// The step of its dead letter.
     #[must_use]
     pub fn step(self) -> &'static str {
         match self {
@@ -26,13 +26,13 @@ impl Undo {
         }
     }
 
-    /// The undo of that step.
+    /// The undo with that step.
     #[must_use]
     pub fn of_step(step: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|undo| undo.step() == step)
     }
 
-    /// Whose work it is.
+    /// The role that owes it.
     #[must_use]
     pub fn role(self) -> Role {
         match self {
@@ -41,7 +41,7 @@ impl Undo {
         }
     }
 
-    /// Beside the numbers of other letters about steps.
+    /// The number of its dead letter, distinct from those of other dead letters about steps.
     pub(super) fn number(self) -> u32 {
         match self {
             Self::Refund => 8,
@@ -57,12 +57,12 @@ impl Undo {
         }
     }
 
-    /// The one that a person is asked for first.
+    /// The undo that a person must do first.
     pub(super) fn first_owed(debts: &Owed) -> Option<Self> {
         Self::ALL.into_iter().find(|undo| undo.is_owed(debts))
     }
 
-    /// Its letter, closed: the other team has done it by itself.
+    /// Its dead letter, closed because the other team did the undo by itself.
     pub(super) fn settled(self, order: &Order, now: Timestamp) -> DeadLetter {
         let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, self.number(), self.role(), self.step(), now);
         let letter = letter.because(EXTERNAL, "that team says that it has given it back itself: nothing is left to do", 0);

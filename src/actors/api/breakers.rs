@@ -1,4 +1,4 @@
-//! The breakers as people see and turn them: what waits for one, and closing, opening and trying one by hand.
+//! Circuit breakers as people see and set them: what waits for one, and closing, opening or trying one manually.
 
 use crate::actors::api::handle::{NodeHandle, WriteError};
 use crate::db::{AuditEntry, Write};
@@ -7,19 +7,19 @@ use crate::providers::{CircuitState, PAYMENT_BREAKER, Snapshot};
 use chrono::SecondsFormat;
 use std::time::Duration;
 
-/// What a person does to a breaker.
+/// A manual action on a breaker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BreakerTurn {
-    /// Lets calls through from now on; who waits goes on at once.
+    /// Lets calls through; waiting orders continue immediately.
     Close,
-    /// Lets none through until it is closed or tried.
+    /// Lets no call through until the breaker is closed or tried.
     Open,
-    /// Lets the next call through, which decides.
+    /// Lets the next call through; its outcome closes or opens the breaker.
     Trial,
 }
 
 impl BreakerTurn {
-    /// The turn of that name.
+    /// The action with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Close, Self::Open, Self::Trial].into_iter().find(|turn| turn.action().strip_prefix("breaker-") == Some(name))
@@ -36,8 +36,8 @@ impl BreakerTurn {
 }
 
 impl NodeHandle {
-    /// What an order of this status, which is not parked, waits for at the payment provider: none while nothing holds it up, and where
-    /// another node makes the payment, whose breaker is another.
+    /// What an unparked order in this status waits for at the payment provider. `None` if nothing holds it up, or if another node, which
+    /// has its own breaker, makes the payment.
     #[must_use]
     pub fn waits_for(&self, order: OrderId, status: OrderStatus) -> Option<String> {
         let is_payments = matches!(status, OrderStatus::InventoryReserved | OrderStatus::Cancelling | OrderStatus::Refunding);
@@ -52,7 +52,7 @@ impl NodeHandle {
         })
     }
 
-    /// What an open breaker means for who waits; `next`: when that one asks again. None while it is closed.
+    /// Describes an open breaker to those who wait; `next` is when the order asks again. `None` while the breaker is closed.
     #[must_use]
     pub fn breaker_note(&self, breaker: &Snapshot, next: Option<Timestamp>) -> Option<String> {
         if breaker.state == CircuitState::Closed {
@@ -67,7 +67,7 @@ impl NodeHandle {
         Some(format!("circuit breaker {state}, next try at {}", told(next)))
     }
 
-    /// Opens, closes or tries a breaker of this node, audited as `by`; false when there is none of that name.
+    /// Opens, closes or tries a breaker of this node, audited as `by`; false if there is no breaker with that name.
     ///
     /// # Errors
     /// The audit could not be written; nothing was done.

@@ -1,5 +1,5 @@
-//! What a person says was done about a payment, held against what the provider says of it. The provider's word is the fact; a person
-//! may overrule it, and that is audited. No actor waits meanwhile: the order is parked.
+//! Payments that a person reports as done by hand, checked with the provider. The provider's answer is the fact; a person may override it,
+//! and that is audited. No actor waits in the meantime, because the order is parked.
 
 use super::decision::DeadLetterError;
 use super::handle::{NodeHandle, WriteError};
@@ -14,31 +14,31 @@ use crate::saga::{Owed, owed};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Beside the numbers of other letters about steps: a key that could not be closed.
+/// The number of dead letters about a key that could not be closed, distinct from those of other dead letters about steps.
 const OPEN_KEY: u32 = 16;
 
-/// What a person says.
+/// What a person reports.
 pub(super) struct Word<'a> {
     pub(super) letter: &'a DeadLetter,
     pub(super) by: &'a Text<100>,
     pub(super) note: &'a Text<200>,
-    /// It is to count whatever the provider says.
+    /// Whether it counts whatever the provider says.
     pub(super) overrules: bool,
 }
 
-/// What the provider's word is to a person's.
+/// How the provider's answer relates to the person's report.
 #[derive(PartialEq, Eq, Debug)]
 enum Verdict {
-    /// It knows what has become of the payment, and the person said nothing else.
+    /// It knows the payment's status, and the report agrees.
     Says(PaymentStatus),
-    /// It holds nothing: the person's word stands alone.
+    /// It holds nothing: only the report counts.
     HoldsNothing,
-    /// It contradicts the person.
+    /// It contradicts the report.
     Contradicts(String),
 }
 
 impl NodeHandle {
-    /// What the payment is once the step that `letter` is about is done; none where it is no payment's, or another team's.
+    /// The payment's status once the step of `letter` is done; `None` if it is not a payment step, or another team runs the role.
     pub(super) async fn payment_claimed(&self, letter: &DeadLetter) -> Result<Option<PaymentStatus>, DeadLetterError> {
         if let Some(status) = claim_of_step(letter) {
             return Ok(Some(status));
@@ -55,10 +55,10 @@ impl NodeHandle {
         }))
     }
 
-    /// Asks the provider, then stores what is so as the payment role's outcome; the order hears of it as of any other.
+    /// Asks the provider, then stores the result as the payment role's outcome; the order receives it like any other.
     ///
     /// # Errors
-    /// The provider says otherwise, or cannot be asked, and the person did not overrule it; or it cannot be stored.
+    /// The provider contradicts the report or cannot be asked, without an override; or the result cannot be stored.
     pub(super) async fn pay_by_hand(
         &self,
         id: OrderId,
@@ -93,7 +93,7 @@ impl NodeHandle {
         Ok(())
     }
 
-    /// A person says that money of which no row tells is given back: nobody but the provider knows.
+    /// Handles a person's report that stray money, which no row records, was refunded. Only the provider knows.
     ///
     /// # Errors
     /// See [`NodeHandle::pay_by_hand`].
@@ -108,7 +108,7 @@ impl NodeHandle {
         self.overrule(word, said, limit).await
     }
 
-    /// The person's word counts all the same, audited, if that was said.
+    /// Lets the report count anyway, audited, if the person asked for an override.
     async fn overrule(&self, word: &Word<'_>, said: String, limit: Duration) -> Result<(), DeadLetterError> {
         if !word.overrules {
             return Err(DeadLetterError::Contradicted(said));
@@ -123,7 +123,7 @@ impl NodeHandle {
         self.write(Write::Audit(entry), limit).await.map(drop).map_err(|_| DeadLetterError::Unavailable)
     }
 
-    /// The order and its payment's row.
+    /// The order and its payment row.
     pub(super) async fn paying(&self, id: OrderId) -> Result<(Arc<Order>, Option<Payment>), DeadLetterError> {
         let reads = &self.node.reads;
         let known = reads.known_order(id).await.map_err(|_| DeadLetterError::Unavailable)?;
@@ -133,8 +133,8 @@ impl NodeHandle {
         Ok((order, row))
     }
 
-    /// What the provider says of every key of the order, up to `last`. Keys that it has never heard of are closed before anything
-    /// rests on that, for a call that is late may still come.
+    /// Asks the provider about every key of the order, up to `last`. Keys that it does not know are closed before anything depends on that,
+    /// because a late call may still arrive.
     async fn ask(&self, order: OrderId, last: u32, claim: PaymentStatus, overrules: bool) -> Result<Verdict, ProviderError> {
         let provider = &self.node.providers.payment;
         let mut found = Vec::new();
@@ -176,7 +176,8 @@ impl NodeHandle {
         }
     }
 
-    /// Nobody could close the key of a payment that was decided: who tries its letter again closes it, and gives back what was taken.
+    /// Adds a dead letter for a key that could not be closed although the payment is decided. Reprocessing it closes the key and refunds
+    /// what was taken.
     async fn remember_open_key(&self, order: &Order, attempt: u32, limit: Duration) -> Result<(), DeadLetterError> {
         let key = ChargeKey { order: order.id, attempt };
         let detail = format!(
@@ -189,7 +190,7 @@ impl NodeHandle {
     }
 }
 
-/// What closing this letter as done says of the payment, where the step alone tells it.
+/// The payment status that closing this dead letter as done means, if the step alone determines it.
 pub(super) fn claim_of_step(letter: &DeadLetter) -> Option<PaymentStatus> {
     if letter.kind != DeadLetterKind::Step || letter.cause.as_str() != PROVIDER {
         return None;
@@ -202,7 +203,7 @@ pub(super) fn claim_of_step(letter: &DeadLetter) -> Option<PaymentStatus> {
     }
 }
 
-/// The same of a letter about the role's row, of which only the order knows what it was to tell.
+/// The same for a dead letter about the role's row, where only the order knows what the row should have said.
 fn claim_of_debts(debts: Owed, is_to_end: bool) -> Option<PaymentStatus> {
     match debts {
         Owed { refunded: true, .. } => Some(PaymentStatus::Refunded),
@@ -212,12 +213,12 @@ fn claim_of_debts(debts: Owed, is_to_end: bool) -> Option<PaymentStatus> {
     }
 }
 
-/// Where the step of a letter is the role's own, and no order's.
+/// Whether the dead letter is about stray money, which concerns only the role and not the order's steps.
 pub(super) fn is_of_strays(letter: &DeadLetter) -> bool {
     letter.kind == DeadLetterKind::Step && letter.step.as_str() == STRAY_REFUND
 }
 
-/// The last key is the one that the row speaks of.
+/// Compares the provider's answers with the claim. The last key is the one in the row.
 fn judge(claim: PaymentStatus, found: &[(ChargeKey, Found)]) -> Verdict {
     let Some((last, said)) = found.last() else { return Verdict::HoldsNothing };
     let taken: Vec<&ChargeKey> =

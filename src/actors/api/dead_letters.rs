@@ -1,4 +1,4 @@
-//! The dead letters side of the handle: what a person decides about a dead letter is told to its order, then the letter is closed.
+//! Actions on dead letters: the decision is passed to the order, then the dead letter is closed.
 
 use crate::actors::api::by_hand::{Word, claim_of_step, is_of_strays};
 use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
@@ -18,8 +18,8 @@ const SHIPPED_UNPAID_HELP: &str =
 const DISPUTED_HELP: &str = "accept what was said, or compensate: its order cannot go on before";
 
 impl NodeHandle {
-    /// Does what a person decided about a dead letter, audited as `by`. The order is told first, the letter closed after: a crash
-    /// between leaves the letter open, and closing it again changes nothing.
+    /// Carries out a person's decision on a dead letter, audited as `by`. The order gets its command first, then the dead letter is closed.
+    /// A crash in between leaves the dead letter open, and acting on it again changes nothing.
     ///
     /// # Errors
     /// See [`DeadLetterError`].
@@ -89,7 +89,7 @@ impl NodeHandle {
         Ok(())
     }
 
-    /// What a person says of money is told to the provider before anything rests on it.
+    /// Checks a report about money with the provider before anything depends on it.
     async fn hold_against_provider(&self, word: &Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
         let letter = word.letter;
         let (Some(order), Some(shard)) = (letter.order, letter.shard) else { return Ok(()) };
@@ -104,7 +104,8 @@ impl NodeHandle {
         }
     }
 
-    /// The order is being undone, so nobody has to judge any more what another team said. One that is left open here does no harm.
+    /// Closes the order's other dead letters: it is being undone, so nobody needs to judge another team's answers any more. One that stays
+    /// open does no harm.
     async fn supersede_others(&self, compensated: &DeadLetter, limit: Duration) {
         let filter = DeadLetterFilter {
             state: Some(DeadLetterState::Open),
@@ -138,14 +139,14 @@ impl NodeHandle {
     }
 }
 
-/// Whether the letter is closed as tried again, or its order undone, only once the money of which no row tells is given back: the
-/// order's own steps know nothing of it.
+/// Whether stray money must be refunded before the dead letter is closed or its order compensated, because the order's own steps do not
+/// know of it.
 fn gives_back_strays(letter: &DeadLetter, action: DeadLetterAction) -> bool {
     let goes_on = matches!(action, DeadLetterAction::Reprocess | DeadLetterAction::Compensate);
     goes_on && is_of_strays(letter)
 }
 
-/// In which role the owner of the letter's order does what is decided; none where any node can.
+/// The role and shard whose owner must carry out the decision; `None` if any node can.
 fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCommand>) -> Option<(Role, Shard)> {
     if action == DeadLetterAction::Done && claim_of_step(letter).is_some() {
         return letter.shard.map(|shard| (Role::Payment, shard));
@@ -159,7 +160,7 @@ fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCom
     letter.shard.map(|shard| (role, shard))
 }
 
-/// What an action asks of the letter's order; none where it asks nothing.
+/// The command for the dead letter's order; `None` if the action needs none.
 fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option<OrderCommand>, DeadLetterError> {
     if let (park::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {

@@ -1,36 +1,36 @@
-//! What a person can decide about a dead letter, and why it is not done.
+//! The actions on a dead letter, and their errors.
 
 use crate::domain::{Role, Shard};
 
-/// What a person does with a dead letter.
+/// An action on a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeadLetterAction {
-    /// Try again: a parked order is driven on, a notice is sent again, a message is taken again.
+    /// Try again: a parked order continues, a notice is sent again, a message is processed again.
     Reprocess,
-    /// Pass over it: a parked order is driven on without a new try being counted; a message is passed over.
+    /// Skip it: a parked order continues without counting a new try; a message is skipped.
     Skip,
     /// Cancel the order and undo what was done.
     Compensate,
-    /// Put it away; refused for a parked order.
+    /// Close it and do nothing else; refused for a parked order.
     Discard,
-    /// A person has done outside what had failed, and says so in the note: the order goes on, unless the payment provider says otherwise.
+    /// A person did the failed step by hand, and says so in the note: the order continues, unless the payment provider contradicts that.
     Done,
     /// The same, whatever the payment provider says.
     Overrule,
-    /// The order goes on with what another team's role said, though it is not what was ordered.
+    /// Accept an external role's answer although it differs from the order; the order continues.
     Accept,
 }
 
-/// Why an action on a letter was not done.
+/// Why an action on a dead letter was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
-    /// No such letter: 404.
+    /// There is no such dead letter: 404.
     #[error("no such dead letter")]
     NotFound,
-    /// It is closed already: 409.
+    /// The dead letter is closed already: 409.
     #[error("the dead letter is closed")]
     Closed,
-    /// The action makes no sense for it: 409.
+    /// The action does not apply to it: 409.
     #[error("{0}")]
     NotApplicable(&'static str),
     /// Done by hand needs a note that says what was done: 400.
@@ -39,13 +39,13 @@ pub enum DeadLetterError {
     /// Its message, or the provider, failed again: 409.
     #[error("it failed again: {0}")]
     FailedAgain(String),
-    /// What a person says was done, the payment provider says was not, or it cannot be asked: 409, and the letter stays open.
+    /// The payment provider contradicts the person, or cannot be asked: 409, and the dead letter stays open.
     #[error("{0}; nothing was changed: if it was done all the same, say so with \"override\": true")]
     Contradicted(String),
-    /// What it asks is another node's to do, the owner of the order in this role: it takes the action, or 503.
+    /// Another node must do it, the owner of the order in this role: the request is forwarded there, or answered with 503.
     #[error("the order's owner is another node")]
     NotHere(Role, Shard),
-    /// Not now: 503.
+    /// Not possible at the moment: 503.
     #[error("the dead letter cannot be changed at the moment")]
     Unavailable,
 }

@@ -1,4 +1,4 @@
-//! The front of a node's actors: what HTTP, the consumer and the command line may ask of them.
+//! The handle to a node's actors, for HTTP, the Kafka consumer and the command line.
 
 use crate::actors::node::Node;
 use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
@@ -19,17 +19,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Ids tried until one lies in a shard of this node. It has at least one of 1024, or none.
+/// Most ids to try until one lies in a shard of this node, which owns at least one of 1024 shards, or none.
 pub(super) const MOST_IDS: usize = 20_000;
 
-/// An order as a client wants it; every part is within its bounds, `total` is [`Order::total_of`] the lines.
+/// An order to place. Every part is within its bounds, and `total` is [`Order::total_of`] the lines.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
-    /// Who orders.
+    /// The customer.
     pub customer: CustomerId,
-    /// What.
+    /// The lines.
     pub lines: Vec<OrderLine>,
-    /// The sum.
+    /// The total.
     pub total: Money,
     /// How the customer pays.
     pub payment_method: Text<50>,
@@ -37,35 +37,35 @@ pub struct NewOrder {
     pub contact: Option<Box<Contact>>,
     /// Where to send the goods.
     pub address: Option<Box<Address>>,
-    /// The request.
+    /// The correlation id of the request.
     pub correlation: CorrelationId,
 }
 
 /// A placed order.
 #[derive(Clone, Debug)]
 pub struct Placed {
-    /// The order; of a replay the one that the key's first request placed.
+    /// The order; for a repeat, the one that the key's first request placed.
     pub order: Arc<Order>,
     /// Whether the idempotency key's first request had placed it.
     pub replayed: bool,
 }
 
-/// Why an order was not placed, by what the client does next.
+/// Why an order was not placed; the variants differ in what the client should do next.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// Too many orders are under way, or the node is stopping: 503.
+    /// Too many orders are in progress, or the node is stopping: 503.
     #[error("too many orders are under way")]
     Overloaded,
-    /// The database takes no writes now; the order is known not to be stored: 503.
+    /// The database accepts no writes at the moment; the order is known not to be stored: 503.
     #[error("the order could not be stored")]
     NotStored,
-    /// The order was sent to the database but its outcome is not known at the request limit: 504 with the id.
+    /// The order was sent to the database, but the outcome was unknown at the request limit: 504 with the id.
     #[error("the order's outcome is not known yet")]
     Unknown(OrderId),
-    /// The database refuses this very order: 500, and no use in coming again.
+    /// The database rejects this order, so repeating it does not help: 500.
     #[error("the order was refused by the database")]
     Refused,
-    /// No shard is this node's: another node takes orders, or 503.
+    /// This node owns no shard: the request is forwarded to another node, or answered with 503.
     #[error("no shard is this node's at the moment")]
     NotHere,
     /// The idempotency key was used with another body: 422.
@@ -79,16 +79,16 @@ pub enum PlaceError {
 /// A command to an order.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// End it.
+    /// Cancel it.
     Cancel {
-        /// Who asks.
+        /// Who asks for it.
         by: CancelledBy,
     },
     /// The goods have left.
     Ship(Shipment),
 }
 
-/// Why a write of the catalogue or the desk was not done.
+/// Why a write to the catalogue or to dead letters was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Known not to be stored: 503.
@@ -97,7 +97,7 @@ pub enum WriteError {
     /// Sent, outcome unknown at the request limit: 504.
     #[error("the change's outcome is not known yet")]
     Unknown,
-    /// The database refuses it: 500, with a log line.
+    /// The database rejects it: 500, with a log line.
     #[error("the change was refused: {0}")]
     Refused(Arc<str>),
 }
@@ -113,7 +113,7 @@ impl NodeHandle {
         Self { node }
     }
 
-    /// Places an order and returns when it is stored, or at `limit`.
+    /// Places an order; returns once it is stored, or at `limit`.
     ///
     /// # Errors
     /// See [`PlaceError`].
@@ -121,7 +121,7 @@ impl NodeHandle {
         self.place_as(None, new, key, limit).await
     }
 
-    /// The same, under the id that another node has promised ([`NodeHandle::promise`]); none: a new one.
+    /// Like [`NodeHandle::place`], but under the id that another node has promised ([`NodeHandle::promise`]); with `None`, under a new id.
     ///
     /// # Errors
     /// See [`PlaceError`].
@@ -168,7 +168,7 @@ impl NodeHandle {
         }
     }
 
-    /// An id that lies in a shard of this node.
+    /// A new id in a shard of this node.
     fn new_id(&self, now: Timestamp) -> Result<OrderId, PlaceError> {
         let owned = self.node.owned.borrow();
         if !owned.iter().any(|(role, _)| role == Role::Order) {
@@ -229,7 +229,7 @@ impl NodeHandle {
         }
     }
 
-    /// Gives a command to an order and returns when it is stored, with the status then, or at `limit`. A settled order is woken.
+    /// Gives a command to an order; returns the order's status once the command is stored, or fails at `limit`. Wakes a settled order.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -237,8 +237,8 @@ impl NodeHandle {
         self.command_if(order, command, None, limit).await
     }
 
-    /// The same, done only while the order is in the state `seen` ([`Record::revision`](crate::saga::Record::revision)), if one is
-    /// named.
+    /// Like [`NodeHandle::command`], but if `seen` is given, only while the order has that revision
+    /// ([`Record::revision`](crate::saga::Record::revision)).
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -260,7 +260,7 @@ impl NodeHandle {
         self.tell_if(order, what, None, limit).await
     }
 
-    /// A command whose actor dies is given again: each is idempotent.
+    /// Gives a command, and gives it again if the actor dies: commands are idempotent.
     async fn tell_if(
         &self,
         order: OrderId,
@@ -295,8 +295,8 @@ impl NodeHandle {
         tokio::time::timeout(limit, telling).await.unwrap_or(Err(CommandError::Unknown))
     }
 
-    /// A command that was given twice may be refused because of its own first time, or where it cannot be done any more: what is
-    /// stored says whether it was.
+    /// Checks in the stored state whether a failed command was done after all: a command given twice may be refused because its first
+    /// attempt succeeded, or sent where it cannot be done any more.
     async fn done_before(&self, order: OrderId, what: &OrderCommand, error: CommandError) -> Result<OrderStatus, CommandError> {
         self.node.journal.passed().await;
         let Ok(read) = self.node.read_until_ok(|| self.node.reads.order(order)).await else { return Err(CommandError::Unknown) };
@@ -319,7 +319,7 @@ impl NodeHandle {
         }
     }
 
-    /// Writes something that belongs to no order (catalogue, stock, desk) and returns what became of it.
+    /// Writes something that belongs to no order (catalogue, stock, dead letters) and returns the outcome.
     ///
     /// # Errors
     /// See [`WriteError`].
@@ -338,18 +338,18 @@ impl NodeHandle {
         }
     }
 
-    /// From now on nothing new is taken.
+    /// Stops accepting new orders.
     pub fn stop_taking(&self) {
         self.node.counters.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether nothing new is taken any more.
+    /// Whether the node has stopped accepting new orders.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.node.counters.stopping.load(Ordering::Acquire)
     }
 
-    /// Whether nothing new is taken now: the node is stopping, or the journal is too far behind.
+    /// Whether new orders are refused at the moment: the node is stopping, or the journal is too far behind.
     fn is_closed(&self) -> bool {
         self.is_stopping() || self.node.journal.waiting() >= self.node.settings.queue_limit as u64
     }

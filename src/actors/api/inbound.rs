@@ -1,4 +1,4 @@
-//! The cluster's side of the handle: what is whose, and what other nodes and teams have to say.
+//! The cluster side of the handle: who owns what, and inbound events of other nodes and teams.
 
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::node::cluster::{Cluster, Owner};
@@ -11,31 +11,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Why an event from outside was not taken, by what the consumer does next.
+/// Why an inbound event was not accepted; the variants differ in what the consumer does next.
 #[derive(Debug, thiserror::Error)]
 pub enum InboundError {
-    /// Its order does not exist: a dead letter.
+    /// Its order does not exist: the message becomes a dead letter.
     #[error("no such order")]
     UnknownOrder,
-    /// Not now (the database is away, the shard is on its way to another node): the same message again later; no try is counted.
+    /// Not possible at the moment (the database is down, the shard is moving to another node): process the same message again later,
+    /// without counting a try.
     #[error("it cannot be taken now")]
     NotNow,
 }
 
 impl NodeHandle {
-    /// The role shards that are this node's, and when they change.
+    /// Watches the role shards that this node owns.
     #[must_use]
     pub fn role_shards(&self) -> watch::Receiver<RoleShards> {
         self.node.owned.subscribe()
     }
 
-    /// Who lives and who owns what, as the database said it last.
+    /// The live nodes and what they own, as last read from the database.
     #[must_use]
     pub fn cluster(&self) -> Arc<Cluster> {
         self.node.cluster.borrow().clone()
     }
 
-    /// Where the work of `role` for a shard's orders is done.
+    /// The owner of a shard in `role`.
     #[must_use]
     pub fn owner(&self, role: Role, shard: Shard) -> Owner {
         if self.node.owns(role, shard) {
@@ -48,13 +49,13 @@ impl NodeHandle {
         }
     }
 
-    /// Whether this node has looked at who owns what since it started.
+    /// Whether this node has read who owns what since it started.
     #[must_use]
     pub fn knows_the_others(&self) -> bool {
         self.cluster().me.is_some()
     }
 
-    /// The id of an order that another node will place, and that node's address; none when nobody else takes orders.
+    /// An id for an order that another node will place, and that node's address; `None` if no other node accepts orders.
     #[must_use]
     pub fn promise(&self) -> Option<(OrderId, String)> {
         let cluster = self.cluster();
@@ -67,7 +68,7 @@ impl NodeHandle {
         promises.next()
     }
 
-    /// Returns when the node must end at once and start anew, and says why: nothing that it has in memory may be stored any more.
+    /// Returns, with the reason, when the node must exit immediately and be restarted: nothing in its memory may be stored any more.
     pub async fn halted(&self) -> String {
         let mut halted = self.node.halted.subscribe();
         match halted.wait_for(Option::is_some).await {
@@ -76,46 +77,46 @@ impl NodeHandle {
         }
     }
 
-    /// Where other nodes reach this one.
+    /// The address at which other nodes reach this one.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.node.url
     }
 
-    /// From now on this node hosts these roles: it ends its writer, which others take over from, and begins a new one.
+    /// Sets the roles that this node hosts: it ends its writer, from which others take over, and starts a new one.
     pub fn host(&self, roles: Roles) {
         if self.node.journal.roles() != roles {
             self.node.journal.host(roles);
         }
     }
 
-    /// Whether this node does the work of `role` for a shard's orders.
+    /// Whether this node owns a shard in `role`.
     #[must_use]
     pub fn owns(&self, role: Role, shard: Shard) -> bool {
         self.node.owns(role, shard)
     }
 
-    /// The writer of this node's journal; a fenced one is replaced.
+    /// The writer of this node's journal; it changes when the writer is fenced off.
     #[must_use]
     pub fn writer(&self) -> WriterId {
         self.node.journal.writer()
     }
 
-    /// The way into the journal for writes that belong to no order; waits as long as it takes.
+    /// A function that submits writes that belong to no order to the journal, and waits for the outcome without a limit.
     #[must_use]
     pub fn submit(&self) -> Submit {
         self.node.submitter()
     }
 
-    /// From now on the desk has messages of dead letters taken again by `again`.
+    /// Sets the function that processes the message of a dead letter again.
     pub fn takes_letters_again(&self, again: DeadLetterAgain) {
         // Set once, at the start.
         let _set_before = self.node.letters_again.set(again);
     }
 
-    /// Takes an event that another node's or team's role made true, for one role of this node. Returns when this node's order has
-    /// stored it, and when another role has it in hand: should that lose it, the order's owner asks again. Whatever comes from outside
-    /// may have come before, so a role looks at its stored answer first.
+    /// Handles an inbound event for one role of this node. For the order role it returns once the order has stored the event; for another
+    /// role, once the role has received it, because the order's owner asks again if it is lost. An inbound event may be a repeat, so a role
+    /// first looks at its stored answer.
     ///
     /// # Errors
     /// See [`InboundError`].
@@ -151,7 +152,7 @@ impl NodeHandle {
         }
     }
 
-    /// Keeps a copy of an order whose owner is elsewhere; what came before it is told now.
+    /// Stores a copy of an order that another node owns, and delivers the events that arrived before it.
     async fn know(&self, order: Arc<Order>) -> Result<(), InboundError> {
         match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
             Ok(Outcome::Repeated(waiting)) => {
@@ -165,7 +166,7 @@ impl NodeHandle {
         }
     }
 
-    /// An event of an order whose owner is elsewhere: the roles need the order, and wait for it in the database.
+    /// Handles an event of an order that another node owns: the roles need the order, and the event waits for it in the database.
     async fn hear_about(&self, role: Role, event: Event) -> Result<(), InboundError> {
         let known = self.node.reads.known_order(event.order).await.map_err(|_| InboundError::NotNow)?;
         // What was paid can be given back however long ago that was: the payment's row tells what is needed.
@@ -181,7 +182,7 @@ impl NodeHandle {
         }
     }
 
-    /// For one role, or for each that takes it.
+    /// Delivers the event to one role, or to each subscriber.
     fn push(&self, role: Option<Role>, event: Event, order: Option<Arc<Order>>) {
         if let Some(inbox) = self.node.inbox_of(event.shard) {
             inbox.push(Inbound::Foreign { role, event, order });

@@ -1,4 +1,4 @@
-//! What the outside calls.
+//! What HTTP, Kafka and the command line call: placing orders, commands, inbound events, dead letters, breakers, reports.
 
 pub(crate) mod breakers;
 mod by_hand;

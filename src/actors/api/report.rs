@@ -1,4 +1,4 @@
-//! How a node's actors fare: what the health check, the metrics and the dashboard are told.
+//! Reports on a node's actors, for the health check, the metrics and the dashboard.
 
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::kind::ActorKind;
@@ -44,7 +44,7 @@ pub struct ActorsReport {
 }
 
 impl ActorsReport {
-    /// What still moves here: orders that live, and notices that the notifier sends for orders that rest.
+    /// Work in progress on this node: orders with a live actor, and notices for orders without one.
     #[must_use]
     pub fn unsettled(&self) -> u64 {
         let of = |kind: ActorKind| self.actors.iter().find(|actor| actor.kind == kind.name());
@@ -59,13 +59,13 @@ impl NodeHandle {
         &self.node.reads
     }
 
-    /// Who waits for orders to change.
+    /// The watchers of orders.
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.node.live
     }
 
-    /// How long the steps take.
+    /// The durations of the steps.
     #[must_use]
     pub fn times(&self) -> &StepTimes {
         &self.node.times
@@ -77,13 +77,14 @@ impl NodeHandle {
         &self.node.providers.breakers
     }
 
-    /// When the payment of an order is tried again, while it waits for that; none where another node has the payment, which alone knows.
+    /// When an order's payment will be tried again, if it waits for that; `None` if another node makes the payment, because only that node
+    /// knows.
     #[must_use]
     pub fn next_payment_try(&self, order: OrderId) -> Option<Timestamp> {
         self.has_payment_of(order).then(|| self.node.next_retry(order)).flatten()
     }
 
-    /// Whether this node makes the payment of an order.
+    /// Whether this node makes the order's payment.
     pub(crate) fn has_payment_of(&self, order: OrderId) -> bool {
         self.owns(Role::Payment, self.node.shards().of(order))
     }
@@ -94,26 +95,26 @@ impl NodeHandle {
         self.node.counters.open.taken()
     }
 
-    /// Transactions and writes since the start, and the microseconds that the last commit took.
+    /// Transactions since the start, writes since the start, and the duration of the last commit in microseconds.
     #[must_use]
     pub fn journal(&self) -> (u64, u64, u64) {
         let (commits, writes) = self.node.journal.totals();
         (commits, writes, self.node.journal.last_commit_us.load(Ordering::Relaxed))
     }
 
-    /// How long the commit that runs now has been running, where that is slow.
+    /// How long the current commit has been running, if it is slow.
     #[must_use]
     pub fn slow_commit(&self) -> Option<Duration> {
         self.node.journal.commit_age().filter(|age| *age >= Duration::from_millis(self.node.settings.slow_commit_ms))
     }
 
-    /// How often each arbiter has shown that it lives.
+    /// The number of heartbeats of each arbiter.
     #[must_use]
     pub fn heartbeats(&self) -> Vec<u64> {
         self.node.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect()
     }
 
-    /// Writes the numbers of the moment into the metrics; called when somebody reads them, so that no order pays for it.
+    /// Writes current values into the metrics. Called when somebody reads the metrics, so that orders do not pay for it.
     pub fn publish(&self) {
         let report = self.report();
         metrics::gauge!("ordermill_open_orders").set(report.open_orders as f64);
@@ -144,7 +145,7 @@ impl NodeHandle {
         self.node.counters.not_ready()
     }
 
-    /// The actors and how they fare.
+    /// The report on all actors.
     #[must_use]
     pub fn report(&self) -> ActorsReport {
         let node = &self.node;

@@ -1,4 +1,4 @@
-//! Money that was taken under a key of which the payment's row does not tell, when a person has it given back.
+//! Stray money: charges under keys that the payment row does not mention, and their refund at a person's request.
 
 use super::decision::DeadLetterError;
 use super::handle::NodeHandle;
@@ -7,19 +7,19 @@ use crate::providers::{ChargeKey, Found, ProviderError};
 
 const ELSEWHERE: &str = "another node has its payment: give the money back by hand, then close the letter as done";
 
-/// One of the order's keys that its row does not tell of.
+/// A key of the order that its payment row does not mention.
 struct Stray {
     key: ChargeKey,
-    /// No call under it may come any more.
+    /// Whether the key must be closed, so that no late call can charge it.
     is_to_close: bool,
 }
 
 impl NodeHandle {
-    /// Gives back what is with the provider under other keys than the row's, and closes the keys of which it has not heard. Each is
-    /// asked for first, so that done twice it gives back once.
+    /// Refunds what the provider holds under keys other than the row's, and closes the keys that it does not know. It asks about each key
+    /// first, so a repeat does not refund twice.
     ///
     /// # Errors
-    /// The payment is another node's, the database cannot be read, or the provider fails again.
+    /// Another node makes the payment, the database cannot be read, or the provider fails again.
     pub(super) async fn give_back_strays(&self, id: OrderId, shard: Shard) -> Result<(), DeadLetterError> {
         if !self.owns(Role::Payment, shard) {
             return Err(DeadLetterError::NotApplicable(ELSEWHERE));
@@ -31,7 +31,7 @@ impl NodeHandle {
         Ok(())
     }
 
-    /// The keys under which money is with the provider of which the row does not tell.
+    /// The keys under which the provider holds money that the row does not mention.
     pub(super) async fn strays(&self, id: OrderId) -> Result<Vec<String>, DeadLetterError> {
         let (_, row) = self.paying(id).await?;
         let mut taken = Vec::new();
@@ -57,14 +57,15 @@ impl NodeHandle {
     }
 }
 
-/// An attempt is stored before it is made, so there is none above the row's but perhaps one whose storing came too late.
+/// Lists the keys that the row does not mention. An attempt is stored before it is made, so there is at most one above the row's, whose
+/// write came too late.
 fn untold(order: OrderId, row: Option<&Payment>) -> Vec<Stray> {
     let Some(row) = row else { return Vec::new() };
     let attempts = (1..=row.attempt.saturating_add(1)).filter(|attempt| !tells(row, *attempt));
     attempts.map(|attempt| Stray { key: ChargeKey { order, attempt }, is_to_close: attempt <= row.attempt }).collect()
 }
 
-/// Whether the row says what became of this attempt's money, or will. What a person took was taken under no key.
+/// Whether the row records this attempt's money, or will. Money that a person took by hand has no key.
 fn tells(row: &Payment, attempt: u32) -> bool {
     let is_told = match row.status {
         PaymentStatus::Trying | PaymentStatus::Refunded => true,
