@@ -1,8 +1,8 @@
 //! Who runs what: the actors of a node and the [`NodeHandle`] by which the outside reaches them. actix lives here.
 //!
-//! A node has a few arbiters (threads); shard s lives on arbiter s modulo their number. On each arbiter n arbiter supervisor (a plain task)
-//! holds a cell: router, supervisor, stock keeper, payment gateway, notifier, and one actor per open order. One journal per
-//! database and one analytics actor serve all cells.
+//! A node has a few arbiters (threads); shard s lives on arbiter s modulo their number. On each arbiter, an arbiter supervisor (a plain
+//! task) holds a cell: router, supervisor, stock keeper, payment gateway, notifier, and one actor per open order. One journal per database
+//! and one analytics actor serve all cells.
 //!
 //! What is guaranteed: an event is delivered only after the transaction that holds it has committed; messages between two actors
 //! keep their order; an actor handles one message at a time. What is not: any message may be lost with the actor that had it, or

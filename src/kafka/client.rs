@@ -9,7 +9,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How the brokers fare, as far as our clients know; for /health.
+/// The state of the brokers as far as our clients know; for /health.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Brokers {
     /// Nothing has been heard of them yet.

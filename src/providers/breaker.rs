@@ -1,4 +1,4 @@
-//! The circuit breaker of a party: the shared handle on a [`Circuit`], on tokio's clock.
+//! The circuit breaker of a party: a shared handle to a [`Circuit`], on tokio's clock.
 
 use super::circuit::{CallEnd, Circuit, CircuitState, Permit, Shown};
 use crate::config::providers::BreakerSettings;
@@ -16,17 +16,17 @@ pub struct Snapshot {
     pub state: CircuitState,
     /// Failures within the window; 0 unless closed.
     pub failures_in_window: u32,
-    /// When a call may be let through; 0 when at once. Of one that a person opened, when whoever waits asks again.
+    /// Milliseconds until a call may be let through; 0 for now. For a breaker that a person opened, until waiting callers ask again.
     pub retry_in_ms: u64,
-    /// A person has opened it: it stays so until a person closes it or asks for a trial.
+    /// Whether a person opened it. It then stays open until a person closes it or asks for a trial.
     pub by_hand: bool,
-    /// It has answered none of the last calls, though too few asked for the breaker to open.
+    /// Whether the party has answered none of the last calls, although they came from too few callers to open the breaker.
     pub is_silent: bool,
     /// How often it has opened since the start.
     pub opened_total: u64,
 }
 
-/// A shared handle on one circuit, on tokio's clock.
+/// A shared handle to one circuit, on tokio's clock.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     shared: Arc<Shared>,
@@ -37,7 +37,7 @@ struct Shared {
     name: &'static str,
     started: Instant,
     circuit: Mutex<Circuit>,
-    /// Rung when waiting is over: it has closed, or lets a trial through.
+    /// Notified when waiting is over: the breaker has closed, or lets a trial through.
     lets_through: Notify,
 }
 
@@ -73,24 +73,24 @@ impl Breaker {
         self.circuit().answered_total()
     }
 
-    /// Closes it by hand; who waits goes on at once.
+    /// Closes it manually; waiting callers continue immediately.
     pub fn reset(&self) {
         self.circuit().reset();
         self.shared.lets_through.notify_waiters();
     }
 
-    /// Opens it by hand, until it is closed or tried by hand.
+    /// Opens it manually, until it is closed or tried manually.
     pub fn hold(&self) {
         self.circuit().hold();
     }
 
-    /// Lets the next call through, by hand; it decides.
+    /// Lets the next call through manually; its outcome closes or opens the breaker.
     pub fn trial(&self) {
         self.circuit().trial();
         self.shared.lets_through.notify_waiters();
     }
 
-    /// Waits until it lets calls through, or for `most`.
+    /// Waits until it lets calls through, but at most for `most`.
     pub async fn lets_through(&self, most: Duration) {
         let mut rung = std::pin::pin!(self.shared.lets_through.notified());
         // It may have closed just before.

@@ -1,20 +1,20 @@
-//! The state machine of a circuit breaker: leaves a party alone that keeps failing, and lets one call at a time find out whether it is
-//! back. It is told the time. A failure is a call that did not get through; a party that says no is alive.
+//! The state machine of a circuit breaker. It leaves a failing party alone, and lets one call at a time find out whether the party is back.
+//! The caller passes in the time. A failure is a call that did not get through; a party that refuses a request is alive.
 //!
-//! An order can be at fault itself, and fails again and again with a party that is well. So failures of one order count once, the
-//! trial is another order's where one comes, and only such a trial that fails makes the next wait longer.
+//! An order can itself be at fault and fail again and again although the party works. So failures of one order count once, the trial goes
+//! to another order if there is one, and only a failed trial of such an order makes the next wait longer.
 //!
-//! A trial that is not answered in its time counts as failed, and another follows it: a party may hang over one call for as long as the
-//! call may take, minutes for an email. When it is answered after all, the party is back.
+//! A trial that is not answered in time counts as failed, and another follows: a party may hang on one call for as long as the call may
+//! take, which is minutes for an email. If the first is answered after all, the party is back.
 
 use crate::config::providers::BreakerSettings;
 use std::collections::VecDeque;
 use uuid::Uuid;
 
-/// While a trial call is under way, others are told to ask again after so long, in milliseconds.
+/// While a trial call is in progress, other callers ask again after this time, in milliseconds.
 pub const TRIAL_RETRY_MS: u64 = 1_000;
-/// Once the open time has passed, an order or notice that failed before waits so much longer, so that another is the trial, in
-/// milliseconds.
+/// Once the open time has passed, an order or notice that failed before waits this much longer, in milliseconds, so that another one makes
+/// the trial.
 pub const SUSPECT_WAIT_MS: u64 = 1_000;
 
 /// What a circuit does with the next call.
@@ -24,7 +24,7 @@ pub enum CircuitState {
     Closed,
     /// Refuses it.
     Open,
-    /// Refuses it: one trial call is under way, or, once the open time has passed, it is the trial.
+    /// Refuses it while a trial call is in progress; once the open time has passed, the call is the trial.
     HalfOpen,
 }
 
@@ -45,13 +45,13 @@ impl CircuitState {
 pub enum CallEnd {
     /// The party answered.
     Success,
-    /// It did not.
+    /// The party did not answer.
     Failure,
-    /// The caller gave up first: says nothing about the party.
+    /// The caller gave up first, which says nothing about the party.
     Dropped,
 }
 
-/// Leave to make one call; belongs to the phase of the circuit that gave it.
+/// Permission to make one call; it belongs to the phase of the circuit that granted it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
     phase: u64,
@@ -63,57 +63,58 @@ pub struct Permit {
 pub struct Circuit {
     settings: BreakerSettings,
     phase: Phase,
-    /// Grows with every change of phase, so that a call from an earlier phase cannot speak in this one.
+    /// The number of the phase. It grows with every change, so that a call from an earlier phase has no effect on this one.
     number: u64,
-    /// The phase that began when it opened last, by itself or by hand; permits of later ones are trials.
+    /// The phase that started when it last opened, by itself or manually; permits of later phases are trials.
     opened_in: u64,
     opened_total: u64,
     answered_total: u64,
     /// How long it stays open next.
     open_ms: u64,
-    /// Whose calls have failed, and none succeeded since, with how many had been answered at the last failure; the oldest first.
+    /// Orders and notices whose calls failed and have not succeeded since, oldest first, with the number of answered calls at their last
+    /// failure.
     suspects: VecDeque<(Uuid, u64)>,
-    /// Failures of whomever since the last answer.
+    /// Failures of all callers since the last answer.
     unanswered: u32,
-    /// That there is no answer was told.
+    /// Whether the missing answers have been reported.
     is_silence_told: bool,
 }
 
-/// What the end of a call has shown.
+/// The conclusions from the end of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Shown {
-    /// What operators are to hear.
+    /// News for operators.
     pub news: Option<News>,
-    /// The call has failed, as the one before it of the same order or notice; and in between the party has answered others.
+    /// Whether this call and the one before it, of the same order or notice, failed although the party answered others in between.
     pub answers_others: bool,
 }
 
-/// What operators are to hear of a party, once.
+/// News about a party that operators get once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
-    /// It is left alone; for so many milliseconds to begin with.
+    /// The breaker opened, for this many milliseconds to start with.
     Opened(u64),
-    /// It answers again, and gets calls again.
+    /// The breaker closed: the party answers again.
     Closed,
-    /// Nobody was answered for so many calls in a row, though those of too few for the breaker to open.
+    /// This many calls in a row were not answered, from too few callers to open the breaker.
     Silent(u32),
-    /// It answers again.
+    /// The party answers again after such silence.
     Heard,
 }
 
 #[derive(Debug)]
 enum Phase {
     Closed {
-        /// When, and whose call: each once.
+        /// The time of each failure and its order or notice, each once.
         failed: VecDeque<(u64, Uuid)>,
     },
     Open {
         until_ms: u64,
     },
-    /// By a person, until a person comes again.
+    /// Opened by a person, until a person changes it.
     Held,
     Trial {
-        /// Whether the call is of somebody whose last one failed: that it fails again says nothing new.
+        /// Whether the trial is of an order or notice whose last call failed: another failure says nothing new.
         is_suspect: bool,
         since_ms: u64,
     },
@@ -139,11 +140,11 @@ impl Circuit {
         }
     }
 
-    /// Leave for one call, about `whose` order or notice. One whose last call failed is let on trial only when for
-    /// [`SUSPECT_WAIT_MS`] no other has come: it may be at fault itself.
+    /// Grants one call for the order or notice `whose`. One whose last call failed gets the trial only if no other has asked for
+    /// [`SUSPECT_WAIT_MS`], because it may be at fault itself.
     ///
     /// # Errors
-    /// Refused; the milliseconds after which to ask again.
+    /// The call is refused; the value is the milliseconds after which to ask again.
     pub fn admit(&mut self, whose: Uuid, now_ms: u64) -> Result<Permit, u64> {
         let permit = |phase| Ok(Permit { phase, whose });
         self.end_trial_in_time(now_ms);
@@ -163,7 +164,7 @@ impl Circuit {
         }
     }
 
-    /// Takes note of how a permitted call ended.
+    /// Records how a permitted call ended.
     pub fn record(&mut self, permit: Permit, end: CallEnd, now_ms: u64) -> Shown {
         self.end_trial_in_time(now_ms);
         let was_closed = self.is_closed();
@@ -222,7 +223,7 @@ impl Circuit {
         }
     }
 
-    /// Closes it and forgets the failures; calls under way no longer count.
+    /// Closes it and forgets the failures; calls in progress no longer count.
     pub fn reset(&mut self) {
         self.open_ms = self.settings.open_first_ms.min(self.settings.open_ms);
         self.enter(Phase::Closed { failed: VecDeque::new() });
@@ -235,7 +236,7 @@ impl Circuit {
         self.opened_in = self.number;
     }
 
-    /// Whoever comes next is the trial; nothing to do while it is closed.
+    /// Makes the next call the trial; does nothing while it is closed.
     pub fn trial(&mut self) {
         match self.phase {
             Phase::Closed { .. } => {}
@@ -243,7 +244,7 @@ impl Circuit {
         }
     }
 
-    /// What it does now, the failures in its window, and the milliseconds until it may let a call through.
+    /// Its state, the failures in its window, and the milliseconds until it may let a call through.
     pub(super) fn now(&mut self, now_ms: u64) -> (CircuitState, usize, u64) {
         self.end_trial_in_time(now_ms);
         match &mut self.phase {
@@ -263,12 +264,12 @@ impl Circuit {
         self.opened_total
     }
 
-    /// How many calls were answered.
+    /// The number of answered calls.
     pub(super) fn answered_total(&self) -> u64 {
         self.answered_total
     }
 
-    /// It has answered none of the last calls, which was told.
+    /// Whether it was reported that the party answered none of the last calls.
     pub(super) fn is_silent(&self) -> bool {
         self.is_silence_told
     }
@@ -281,7 +282,7 @@ impl Circuit {
         matches!(self.phase, Phase::Closed { .. })
     }
 
-    /// Whether the party has answered others since the last failure of `whose`, which fails again.
+    /// Records a failure of `whose`, and returns whether the party has answered others since its last failure.
     fn suspect(&mut self, whose: Uuid, end: CallEnd) -> bool {
         match end {
             CallEnd::Dropped => false,
@@ -306,7 +307,7 @@ impl Circuit {
         }
     }
 
-    /// A trial that is under way for too long has failed, at the moment when its time was over.
+    /// Ends a trial that has taken too long: it failed at the moment its time was over.
     fn end_trial_in_time(&mut self, now_ms: u64) {
         if let Phase::Trial { is_suspect, since_ms } = self.phase {
             let ends_ms = since_ms.saturating_add(self.settings.trial_ms);

@@ -1,25 +1,25 @@
-//! What is asked of a mail server.
+//! The trait for mail servers.
 
 use crate::domain::{CorrelationId, NoticeId, Text};
 use crate::providers::call::Call;
 
-/// Sends email. A repeat is another email: whoever calls knows what was sent.
+/// Sends email. A repeat is another email, so the caller must know what was sent.
 pub trait Mailer: Send + Sync {
-    /// MessageProcessor one email over.
+    /// Sends one email.
     fn send(&self, email: Email) -> Call<()>;
 }
 
 /// One email; plain text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Email {
-    /// The notice; the email's message id is made of it.
+    /// The notice's id, from which the message id is made.
     pub id: NoticeId,
-    /// Where it goes.
+    /// The recipient.
     pub to: Text<254>,
     /// Its subject.
     pub subject: String,
     /// Its text.
     pub body: String,
-    /// The request that it goes back to.
+    /// The correlation id of the request that caused it.
     pub correlation: CorrelationId,
 }

@@ -1,4 +1,4 @@
-//! A provider behind a breaker and a timeout, which is a provider.
+//! A wrapper that puts a provider behind a breaker and a timeout.
 
 use super::breaker::Breaker;
 use super::circuit::{CallEnd, News, Permit};
@@ -19,7 +19,7 @@ pub struct Guarded<P> {
 }
 
 impl<P> Guarded<P> {
-    /// Guards `inner`; a call that takes longer than `timeout_ms` is given up, its outcome unknown.
+    /// Guards `inner`; a call that takes longer than `timeout_ms` is given up, with an unknown outcome.
     #[must_use]
     pub fn new(inner: P, breaker: Breaker, timeout_ms: u64) -> Self {
         Self { inner: Arc::new(inner), breaker, timeout: Duration::from_millis(timeout_ms) }
@@ -44,7 +44,7 @@ impl<P> Guarded<P> {
     }
 }
 
-/// Records the end of a call, also when its future is dropped.
+/// Records the end of a call, even if its future is dropped.
 struct Watch<'a> {
     breaker: &'a Breaker,
     permit: Permit,
@@ -52,7 +52,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// The answer, with what the breaker knows of the party's others: one that answers them is not away.
+    /// Returns the answer. If the breaker knows that the party answers others, the error is not marked as away.
     fn over<T>(mut self, what: &'static str, answer: Result<T, ProviderError>) -> Result<T, ProviderError> {
         self.is_over = true;
         let shown = self.breaker.record(self.permit, end_of(&answer));

@@ -1,4 +1,4 @@
-//! The real parties that are reached over HTTP.
+//! The real providers that are reached over HTTP.
 
 use super::wire::{Answer, BookedBody, BooksBody, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status, of_number};
 use super::{Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, Sms, Texter, Voided};
@@ -8,11 +8,11 @@ use crate::providers::call::{Call, ProviderError, SetupError, error_chain};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use std::time::Duration;
 
-/// The longest answer that is read, in bytes.
+/// The longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Charges of the provider's books that are asked for at once.
+/// Charges per page of the provider's books.
 const BOOKS_PAGE: usize = 10_000;
-/// The longest page of them that is read, in bytes.
+/// The longest page of the books, in bytes.
 const MAX_BOOKS_BYTES: usize = 8 * 1024 * 1024;
 
 /// A payment provider at a URL.
@@ -24,30 +24,30 @@ pub struct HttpPayment(Endpoint);
 pub struct HttpTexter(Endpoint);
 
 impl HttpPayment {
-    /// The provider that the settings name; connects when it is first called.
+    /// Creates the provider from the settings; it connects when it is first called.
     ///
     /// # Errors
-    /// The URL is none, or TLS cannot be set up.
+    /// The URL is invalid, or TLS cannot be set up.
     pub fn new(settings: &PaymentSettings) -> Result<Self, SetupError> {
         Endpoint::new("payment.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
     }
 }
 
 impl HttpTexter {
-    /// The provider that the settings name; connects when it is first called.
+    /// Creates the provider from the settings; it connects when it is first called.
     ///
     /// # Errors
-    /// The URL is none, or TLS cannot be set up.
+    /// The URL is invalid, or TLS cannot be set up.
     pub fn new(settings: &SmsSettings) -> Result<Self, SetupError> {
         Endpoint::new("sms.url", &settings.url, settings.timeout_ms, settings.api_key.clone()).map(Self)
     }
 }
 
 impl HttpPayment {
-    /// The provider's own books, whole.
+    /// Reads the provider's complete books.
     ///
     /// # Errors
-    /// It cannot be reached, or its answer cannot be understood.
+    /// The provider cannot be reached, or its answer cannot be understood.
     pub async fn books(&self) -> Result<Vec<BookedCharge>, ProviderError> {
         let mut booked = Vec::new();
         let mut after = None::<ChargeKey>;
@@ -154,7 +154,7 @@ impl Texter for HttpTexter {
     }
 }
 
-/// One party's address, credentials and connections.
+/// A provider's address, credentials and connections.
 #[derive(Clone, Debug)]
 struct Endpoint {
     client: Client,

@@ -1,7 +1,7 @@
-//! The outside parties: payment provider, mail server, SMS provider. A trait, a stand-in and a real client each, behind a breaker.
+//! The outside providers: payment, mail, SMS. Each has a trait, a stand-in and a real client, behind a breaker.
 //!
-//! Promises: a call says whether the caller may try again, must ask first, or must give up ([`ProviderError`]). Time is tokio's, so all
-//! of it runs on a paused clock. It keeps no state that an order rests on: what was asked for and answered is the caller's to store.
+//! Guarantees: a failed call says whether the caller may try again, must ask first, or must give up ([`ProviderError`]). All time is
+//! tokio's, so it can run on a paused clock. It keeps no state that an order depends on: storing requests and answers is up to the caller.
 
 mod breaker;
 mod breakers;
@@ -34,10 +34,10 @@ use crate::config::providers::{HttpParty, MailParty, ProviderSettings};
 use sandbox::{Party, SandboxControl};
 use std::sync::Arc;
 
-/// All parties as the settings have them, each behind its own breaker.
+/// All providers as configured, each behind its own breaker.
 #[derive(Clone)]
 pub struct Providers {
-    /// Takes and gives back money.
+    /// Charges and refunds.
     pub payment: Arc<dyn PaymentProvider>,
     /// Sends email.
     pub email: Arc<dyn Mailer>,
@@ -45,15 +45,15 @@ pub struct Providers {
     pub sms: Arc<dyn Texter>,
     /// The breakers of all three.
     pub breakers: Breakers,
-    /// The stand-ins, if any party is one.
+    /// The stand-ins, if any provider is one.
     pub sandbox: Option<SandboxControl>,
 }
 
 impl Providers {
-    /// Makes them; nothing connects before it is called.
+    /// Creates them; none connects before it is first called.
     ///
     /// # Errors
-    /// A setting with which a provider cannot be made.
+    /// A setting is invalid for its provider.
     pub fn from_settings(settings: &ProviderSettings) -> Result<Self, SetupError> {
         check(settings)?;
         let ProviderSettings { payment, email, sms, breaker, sandbox } = settings;

@@ -1,10 +1,10 @@
-//! A provider to which calls are paced: so many at a time, so many a second, and fewer when it cannot take them.
+//! A provider with limits on its calls: a number at the same time, a number per second, and fewer when it cannot take them.
 //!
-//! It stands before the breaker and the timeout of [`super::Guarded`], so that a call which waits for its turn is not yet under way: its
-//! time does not run, and when the breaker opens it is told so in place of being sent. How many at a time is found out: it
-//! begins with one, rises with each success, falls to what the party bears when it says "not now", and to one while the breaker is
-//! open, so that a backlog does not meet a party that has just come back all at once. A call that is under way for long, over which the
-//! party hangs, takes none of these places, so that others find out whether it does: it counts among the most at a time only.
+//! It wraps [`super::Guarded`] with its breaker and timeout. So a call that waits for its turn has not started: its timeout does not run,
+//! and if the breaker opens it fails without being sent. The number of calls at the same time adapts: it starts at one, rises with each
+//! success, falls to what the party can take when it says "not now", and to one while the breaker is open, so that a backlog does not hit a
+//! party that has just recovered. A call over which the party hangs does not count towards this number, so that others can find out whether
+//! the party works; it counts only towards the maximum.
 
 use super::{Email, Mailer, Sms, Texter};
 use crate::providers::call::{Call, ProviderError};
@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// How long a number of calls at a time that was too many is not tried again.
+/// How long a number of concurrent calls that was too high is not tried again.
 const CAUTION: Duration = Duration::from_secs(60);
-/// The longest time that a party which keeps saying "not now" is left alone.
+/// The longest pause for a party that keeps saying "not now".
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 /// See the module.
@@ -32,27 +32,27 @@ struct Pace {
     turn: Notify,
     most: usize,
     gap: Duration,
-    /// A call that is under way for longer hangs.
+    /// A call in progress for longer than this hangs.
     hangs_after: Duration,
 }
 
 #[derive(Debug)]
 struct State {
-    /// When each has begun.
+    /// The calls in progress, with the time each started.
     under_way: HashMap<u64, Instant>,
     begun: u64,
     limit: usize,
-    /// More than this was too many, until then.
+    /// A number of calls that was too high, and until when that holds.
     ceiling: Option<(usize, Instant)>,
-    /// When the next call may begin.
+    /// When the next call may start.
     next: Instant,
-    /// Nothing is sent before; for how long the party was left alone last.
+    /// Until when nothing is sent, and how long the last pause was.
     hold: Option<(Instant, Duration)>,
 }
 
 impl<P> Paced<P> {
-    /// Paces `inner`: at most `most` calls at a time and `per_second` in a second (0: no limit). One that is under way for longer than
-    /// `hangs_after_ms` stands in no other's way while there are fewer than `most`.
+    /// Limits `inner` to `most` calls at the same time and `per_second` calls per second (0: no limit). A call in progress for longer than
+    /// `hangs_after_ms` does not hold up others while there are fewer than `most`.
     #[must_use]
     pub fn new(inner: P, most: usize, per_second: u32, hangs_after_ms: u64) -> Self {
         let state = State { under_way: HashMap::new(), begun: 0, limit: 1, ceiling: None, next: Instant::now(), hold: None };
@@ -78,7 +78,7 @@ impl<P> Paced<P> {
     }
 }
 
-/// One of the calls at a time, also when its future is dropped.
+/// One slot for a call; it is freed even if the call's future is dropped.
 struct Place<'a> {
     pace: &'a Pace,
     number: u64,
@@ -92,7 +92,7 @@ impl Drop for Place<'_> {
 }
 
 impl State {
-    /// Of the calls under way those that hang over nothing, as begun.
+    /// The start times of the calls in progress that do not hang.
     fn lively(&self, now: Instant, hangs_after: Duration) -> impl Iterator<Item = Instant> {
         self.under_way.values().copied().filter(move |begun| now.duration_since(*begun) < hangs_after)
     }
@@ -127,7 +127,7 @@ impl Pace {
         }
     }
 
-    /// Waits for the moment that the rate allows; refuses while the party is left alone. The call begins then.
+    /// Waits until the rate allows the call, which then starts; fails while the party is left alone.
     async fn take_turn(&self, place: &Place<'_>) -> Result<(), ProviderError> {
         let at = {
             let mut state = self.state();

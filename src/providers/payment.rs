@@ -1,30 +1,30 @@
-//! What is asked of a payment provider.
+//! The trait for payment providers.
 
 use crate::domain::{CorrelationId, Money, OrderId, Text};
 use crate::providers::call::{Call, ProviderError};
 use std::fmt;
 use std::str::FromStr;
 
-/// Takes and gives back money. Every call is idempotent by its key.
+/// Charges and refunds. Every call is idempotent by its key.
 pub trait PaymentProvider: Send + Sync {
-    /// Charges once per key, however often it is called; a repeat gets the first answer. After a void it is declined.
+    /// Charges once per key, however often it is called; a repeat gets the first answer. After a void, a charge is declined.
     fn charge(&self, request: ChargeRequest) -> Call<Charge>;
 
-    /// What has become of a key.
+    /// Asks for the status of a key.
     fn find(&self, key: ChargeKey) -> Call<Found>;
 
-    /// Forbids a charge under this key, seen before or not, unless it is charged already.
+    /// Forbids a charge under this key, known or not, unless it is charged already.
     fn void(&self, key: ChargeKey) -> Call<Voided>;
 
-    /// Gives the whole charge back; done twice it gives back once.
+    /// Refunds the whole charge; a repeat does not refund twice.
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()>;
 }
 
 impl dyn PaymentProvider + '_ {
-    /// Asks what has become of a key.
+    /// Asks for the status of a key, and treats a refused question as an unknown outcome.
     ///
     /// # Errors
-    /// See [`ProviderError`]. A question that is refused says nothing of the charge: that is unknown.
+    /// See [`ProviderError`]. A refused question says nothing about the charge, so its outcome is unknown.
     pub async fn ask(&self, key: ChargeKey) -> Result<Found, ProviderError> {
         match self.find(key).await {
             Err(ProviderError::Rejected { reason }) => Err(ProviderError::unknown(reason)),
@@ -32,8 +32,8 @@ impl dyn PaymentProvider + '_ {
         }
     }
 
-    /// Voids a key and tells what has become of it, never [`Found::NotFound`]. A refusal is followed by a question: it may be refused
-    /// because it is done.
+    /// Voids a key and returns its status, never [`Found::NotFound`]. After a refusal it asks for the status, because the void may be
+    /// refused because it is done.
     ///
     /// # Errors
     /// See [`ProviderError`].
@@ -53,9 +53,9 @@ impl dyn PaymentProvider + '_ {
 /// One attempt to charge for an order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChargeKey {
-    /// For which order.
+    /// The order.
     pub order: OrderId,
-    /// From 1.
+    /// The attempt, from 1.
     pub attempt: u32,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for ChargeKey {
     }
 }
 
-/// A text is no [`ChargeKey`].
+/// The error for a text that is not a [`ChargeKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not an order id, a colon and a number")]
 pub struct NoChargeKey;
@@ -81,24 +81,24 @@ impl FromStr for ChargeKey {
 /// What to charge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChargeRequest {
-    /// Names the charge for good.
+    /// The charge's key.
     pub key: ChargeKey,
-    /// How much.
+    /// The amount.
     pub amount: Money,
-    /// How, as named by the client.
+    /// The payment method, as named by the client.
     pub method: Text<50>,
-    /// The request that it goes back to.
+    /// The correlation id of the request that caused it.
     pub correlation: CorrelationId,
 }
 
 /// The provider's answer to a charge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Charge {
-    /// The money is taken.
+    /// The money was taken.
     Approved,
-    /// It is not, and this key never will.
+    /// The money was not taken, and never will be under this key.
     Declined {
-        /// The provider's word.
+        /// The provider's reason.
         reason: Text<200>,
     },
 }
@@ -108,22 +108,22 @@ pub enum Charge {
 pub enum Found {
     /// The money was taken.
     Approved {
-        /// And given back.
+        /// Whether it was refunded.
         refunded: bool,
     },
-    /// It was not, and this key never will.
+    /// The money was not taken, and never will be under this key.
     Declined {
-        /// The provider's word.
+        /// The provider's reason.
         reason: Text<200>,
     },
     /// Nothing was or will be charged.
     Voided,
-    /// Never heard of; a request under way may still come.
+    /// The key is unknown; a request on its way may still arrive.
     NotFound,
 }
 
 impl Found {
-    /// What a void of the key would be answered; none while a charge may still come.
+    /// The answer to a void of the key; `None` while a charge may still arrive.
     #[must_use]
     pub fn voided(&self) -> Option<Voided> {
         match self {
@@ -139,7 +139,7 @@ impl Found {
 pub enum Voided {
     /// Nothing was or will be charged: a later charge under this key is refused.
     Voided,
-    /// Too late: it has to be refunded.
+    /// Too late: the charge must be refunded.
     AlreadyCharged,
 }
 

@@ -1,23 +1,23 @@
-//! What is asked of an SMS provider.
+//! The trait for SMS providers.
 
 use crate::domain::{CorrelationId, NoticeId, Text};
 use crate::providers::call::Call;
 
-/// Sends text messages. A repeat is another message: whoever calls knows what was sent.
+/// Sends text messages. A repeat is another message, so the caller must know what was sent.
 pub trait Texter: Send + Sync {
-    /// MessageProcessor one message over.
+    /// Sends one message.
     fn send(&self, sms: Sms) -> Call<()>;
 }
 
 /// One text message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sms {
-    /// The notice; sent along as the idempotency key.
+    /// The notice's id, which is also the idempotency key.
     pub id: NoticeId,
-    /// Where it goes.
+    /// The recipient.
     pub to: Text<32>,
     /// Its text.
     pub body: String,
-    /// The request that it goes back to.
+    /// The correlation id of the request that caused it.
     pub correlation: CorrelationId,
 }

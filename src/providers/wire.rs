@@ -1,4 +1,4 @@
-//! The JSON that our HTTP clients and the sandbox server speak.
+//! The JSON protocol of our HTTP clients and the sandbox server.
 //!
 //! | call | body | answers |
 //! | --- | --- | --- |
@@ -9,15 +9,15 @@
 //! | `GET /charges?after={key}&limit=1000` | | the books, by key: `{"charges":[{"key","amount","status","payouts"}],"next":…}` |
 //! | `POST /messages`, header `Idempotency-Key: {notice}` | `{"to":"+4930…","body":"…"}` | 202 `sent` |
 //!
-//! Every answer is `{"status":"…","reason":"…"?}`; also 422 `rejected`, 503 `failed` (nothing done) and 504 `unknown`. A number without
-//! such a body comes from something in between and is judged by [`of_number`].
+//! Every answer is `{"status":"…","reason":"…"?}`; also 422 `rejected`, 503 `failed` (nothing done) and 504 `unknown`. An HTTP status
+//! without such a body comes from something in between, and [`of_number`] judges it.
 
 use crate::providers::call::ProviderError;
 use serde::{Deserialize, Serialize};
 
-/// Names the call for good.
+/// The header with the call's key.
 pub(super) const KEY_HEADER: &str = "Idempotency-Key";
-/// The request that the call goes back to.
+/// The header with the id of the request that caused the call.
 pub(super) const CORRELATION_HEADER: &str = "X-Correlation-Id";
 
 /// Body of `POST /charges`.
@@ -37,7 +37,7 @@ pub(super) struct RefundBody {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct BooksBody {
     pub(super) charges: Vec<BookedBody>,
-    /// The `after` of the next page; none on the last.
+    /// The `after` of the next page; `None` on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
 }
@@ -49,7 +49,7 @@ pub(super) struct BookedBody {
     pub(super) amount: String,
     /// `approved`, `declined`, `voided` or `refunded`.
     pub(super) status: Status,
-    /// How often money was given back.
+    /// How often money was paid out in refunds.
     pub(super) payouts: u32,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct MessageBody {
     pub(super) body: String,
 }
 
-/// What an answer says.
+/// The status in an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
@@ -76,7 +76,7 @@ pub(super) enum Status {
     Unknown,
 }
 
-/// Every answer.
+/// The body of every answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Answer {
     pub(super) status: Status,
@@ -101,7 +101,7 @@ impl Answer {
         Self { status, reason: Some(reason) }
     }
 
-    /// The HTTP status that goes with it.
+    /// Its HTTP status.
     pub(super) fn number(&self) -> u16 {
         match self.status {
             Status::Approved | Status::Refunded | Status::Voided => 200,
@@ -115,7 +115,7 @@ impl Answer {
         }
     }
 
-    /// What an answer means to a caller that expected another.
+    /// The error for a caller that expected a different answer.
     pub(super) fn into_error(self) -> ProviderError {
         let reason = self.reason.unwrap_or_else(|| format!("answered {:?}", self.status));
         match self.status {
@@ -133,8 +133,8 @@ impl Answer {
     }
 }
 
-/// What a bare HTTP status means. A wrong key, address or quota is ours to mend and says nothing about the order: failed, so that the
-/// breaker opens and orders wait. Whatever might have been done is unknown.
+/// The error for an HTTP status without a body. A wrong key, address or quota is a problem on our side and says nothing about the order:
+/// the call failed, so that the breaker opens and orders wait. If something may have been done, the outcome is unknown.
 pub(super) fn of_number(number: u16) -> ProviderError {
     let reason = format!("HTTP status {number}");
     match number {

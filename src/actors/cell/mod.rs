@@ -404,7 +404,7 @@ impl Cell {
         self.node.counters.stats(kind).alive.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// MessageProcessor an event to the actor of `role`. A full or dead mailbox loses it: re-drive repeats it.
+    /// Sends an event to the actor of `role`. A full or dead mailbox loses it: re-drive repeats it.
     pub(crate) fn deliver(&self, role: Role, event: &EventRef, order: Option<Arc<Order>>, repeat: bool) {
         let addresses = self.addresses.borrow();
         let order = match role {

@@ -23,9 +23,9 @@ pub struct Logged {
 /// Takes each committed batch, in order: the analytics actor's way in, and the publisher's.
 pub type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
 
-/// MessageProcessor a write to the journal and answers when its outcome is known: there is no limit on the wait, because a save that may
-/// still be stored later must not be counted again meanwhile. A journal that ends with the write in hand answers
-/// [`Outcome::Recorded`] once its writer is known to write no more.
+/// Submits a write to the journal and answers when its outcome is known: there is no limit on the wait, because a save that may still be
+/// stored later must not be counted again meanwhile. A journal that ends with the write in hand answers [`Outcome::Recorded`] once its
+/// writer is known to write no more.
 pub type Submit = Arc<dyn Fn(Write) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
 /// Takes a dead letter's message again. It failed again: the reason; it cannot be taken now: none.

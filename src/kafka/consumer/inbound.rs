@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// MessageProcessor what comes from Kafka to the actors of this node.
+/// Hands what comes from Kafka to the actors of this node.
 #[derive(Clone)]
 pub struct NodeInbound {
     /// The way in.

@@ -63,7 +63,7 @@ pub enum InboundError {
 
 /// What the consumer asks of the node.
 pub trait InboundEvents: Send + Sync {
-    /// MessageProcessor an event to a role of this node; answers when a restart would not lose it.
+    /// Hands an event to a role of this node; answers once a restart would not lose it.
     fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>>;
     /// The goods of an order have left.
     fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), InboundError>>;
@@ -109,7 +109,7 @@ pub(super) struct Figures {
     pub(super) lag: [AtomicI64; Topic::ALL.len()],
 }
 
-/// How a role's listening health, now.
+/// The current state of a role's consumption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Consumed {
     /// The role that listens.

@@ -157,7 +157,7 @@ impl MessageProcessor {
         }
     }
 
-    /// MessageProcessor the event over once. A shipment of another team is a command to the order, not an answer of ours.
+    /// Hands the event over once. A shipment of another team is a command to the order, not an answer of ours.
     pub(super) async fn handle(&self, topic: Topic, event: &Event) -> Result<(), InboundError> {
         if topic == Topic::Shipping
             && let EventBody::OrderShipped { carrier, tracking } = &event.body

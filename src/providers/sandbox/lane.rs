@@ -1,4 +1,4 @@
-//! How a stand-in's calls fare: latency, jitter, faults and magic, in one place for all parties.
+//! How a stand-in treats its calls: latency, jitter, faults and magic, in one place for all parties.
 
 use super::magic::Magic;
 use super::recent::Recent;
@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How late a slow call is, in milliseconds.
+/// Delay of a slow call, in milliseconds.
 pub const SLOW_MS: u64 = 10_000;
-/// A call that never gets its answer is ended after so long, in milliseconds, by when every caller has given up.
+/// After this time, in milliseconds, an unanswered call ends; by then every caller has given up.
 pub const UNANSWERED_MS: u64 = 60_000;
-/// A flaky call fails so often.
+/// Number of times that a flaky call fails.
 pub const FLAKY_FAILURES: u8 = 2;
 /// Orders and notices of which failures are counted.
 const MAX_COUNTED: usize = 100_000;
 
-/// One party: its store behind one lock together with its luck.
+/// One party: its store, its random generator and its failure counts behind one lock.
 #[derive(Debug)]
 pub(super) struct Lane<S> {
     shared: Arc<Mutex<Inner<S>>>,
@@ -60,7 +60,7 @@ impl<S: Send + 'static> Lane<S> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One call: `effect` is what it does to the store, given what was meant; `id` is what its failures are counted by.
+    /// Makes one call: `effect` is what it does to the store, given the requested behaviour; failures are counted by `id`.
     pub(super) fn call<T: Send + 'static>(
         &self,
         id: Uuid,
@@ -84,7 +84,7 @@ impl<S: Send + 'static> Lane<S> {
         }
     }
 
-    /// A task of its own: the call is on its way also when the caller has given up.
+    /// Makes the call in a separate task, so it arrives even if the caller has given up.
     fn arrive_late<T: Send + 'static>(&self, effect: impl FnOnce(&mut S, Magic) -> Result<T, ProviderError> + Send + 'static) -> Call<T> {
         let lane = self.clone();
         Box::pin(async move {
@@ -137,7 +137,7 @@ impl<S> Inner<S> {
         Fate::Failed
     }
 
-    /// From 0 to below 1.
+    /// A random number from 0 to below 1.
     fn next_share(&mut self) -> f64 {
         let bits = u32::try_from(self.random.next_u64() >> 32).unwrap_or(u32::MAX);
         f64::from(bits) / 4_294_967_296.0

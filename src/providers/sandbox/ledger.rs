@@ -1,45 +1,45 @@
-//! The payment stand-in's books. No time, no faults: those are its lane's.
+//! The books of the payment stand-in. Time and faults belong to its lane.
 
 use super::recent::Recent;
 use crate::domain::{Money, Text};
 use crate::providers::call::ProviderError;
 use crate::providers::{Charge, ChargeKey, Found, Voided};
 
-/// What the books say of one key.
+/// The state of one key in the books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChargeState {
     /// The money was taken.
     Approved,
-    /// It was not, and never will be.
+    /// The money was not taken, and never will be under this key.
     Declined,
     /// Nothing was or will be charged.
     Voided,
-    /// The money was taken and given back.
+    /// The money was taken and refunded.
     Refunded,
-    /// Given back without being taken, as far as this stand-in remembers; nothing will be charged.
+    /// Refunded without being taken, as far as this stand-in remembers; nothing will be charged.
     RefundedUncharged,
 }
 
-/// One key of the books.
+/// One key in the books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChargeAudit {
-    /// Which charge.
+    /// The charge's key.
     pub key: ChargeKey,
-    /// Of how much; zero when it was voided or refunded unseen.
+    /// The amount; zero if it was voided or refunded without a known charge.
     pub amount: Money,
-    /// What has become of it.
+    /// Its state.
     pub state: ChargeState,
-    /// Charge calls that reached the books; stops at 255, as the others do.
+    /// Charge calls that reached the books; like the other counts, it stops at 255.
     pub charges: u8,
     /// Void calls.
     pub voids: u8,
     /// Refund calls.
     pub refunds: u8,
-    /// How often money was given back.
+    /// How often money was paid out in refunds.
     pub payouts: u8,
 }
 
-/// Sums since the start.
+/// Totals since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LedgerTotals {
     /// Charges taken.
@@ -48,7 +48,7 @@ pub struct LedgerTotals {
     pub declined: u64,
     /// Keys voided before a charge.
     pub voided: u64,
-    /// Charges given back.
+    /// Charges refunded.
     pub refunded: u64,
 }
 
@@ -75,7 +75,7 @@ impl Entry {
     }
 }
 
-/// What a call that comes again gets.
+/// The answer to a repeated call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Repeats {
     /// The first answer.
@@ -84,12 +84,12 @@ pub(super) enum Repeats {
     Refused,
 }
 
-/// Whether a call names itself.
+/// Whether a call carries a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keyed {
-    /// By a key of its own: a repeat is known as one.
+    /// Yes: a repeat is recognised.
     Yes,
-    /// Not: where repeats are refused, each is a call of its own.
+    /// No: if repeats are refused, each call counts as a new one.
     No,
 }
 
@@ -158,8 +158,8 @@ impl Ledger {
         })
     }
 
-    /// A charge that these books do not know may be one that they have forgotten (at a restart, or for its age): refusing it would
-    /// leave its order without an end, so it is given back and marked.
+    /// Refunds a charge. One that these books do not know may be one that they have forgotten (at a restart, or because of its age).
+    /// Refusing it would leave its order stuck, so it is refunded and marked.
     pub(super) fn refund(&mut self, key: ChargeKey, amount: Money, keyed: Keyed, repeats: Repeats) -> Result<(), ProviderError> {
         let entry = self.entries.entry(key, Entry::new(Money::ZERO, ChargeState::RefundedUncharged));
         entry.refunds = entry.refunds.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Amounts and addresses with a meaning, so that any outcome can be ordered from outside.
+//! Special amounts and addresses, with which a client can request any outcome.
 //!
 //! | the stand-in | total ends in | email begins with | phone ends in |
 //! | --- | --- | --- | --- |
@@ -16,7 +16,7 @@
 
 use crate::domain::Money;
 
-/// What an amount or address asks of the stand-in.
+/// The behaviour that an amount or address requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Magic {
     /// Nothing.
@@ -42,7 +42,7 @@ pub enum Magic {
 }
 
 impl Magic {
-    /// Of a total.
+    /// The behaviour for a total.
     #[must_use]
     pub fn of_amount(amount: Money) -> Self {
         match amount.minor() % 100 {
@@ -52,7 +52,7 @@ impl Magic {
         }
     }
 
-    /// Of an email address.
+    /// The behaviour for an email address.
     #[must_use]
     pub fn of_email(address: &str) -> Self {
         let local = address.split(['@', '+']).next().unwrap_or_default();
@@ -63,7 +63,7 @@ impl Magic {
         }
     }
 
-    /// Of a phone number.
+    /// The behaviour for a phone number.
     #[must_use]
     pub fn of_phone(number: &str) -> Self {
         let last = number.len().checked_sub(1).and_then(|at| number.get(at..));
@@ -75,7 +75,7 @@ impl Magic {
         }
     }
 
-    /// Whether it speaks of refunds alone.
+    /// Whether it applies only to refunds.
     #[must_use]
     pub fn is_of_refund(self) -> bool {
         matches!(self, Self::FlakyRefund | Self::FailRefund)

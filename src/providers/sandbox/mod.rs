@@ -1,7 +1,7 @@
-//! Stand-ins for all parties, in this process and in memory: deterministic by their seed, bounded, and fast.
+//! Stand-ins for all providers, in this process and in memory: deterministic for a given seed, bounded, and fast.
 //!
-//! Idempotent as the traits ask. What they remember ends with the process and at a bound, so a key may be forgotten; the books err
-//! on the side that lets an order come to its end. [`magic`] is the table of amounts and addresses with a meaning.
+//! They are idempotent, as the traits require. Their memory ends with the process and is bounded, so a key may be forgotten; in that case
+//! the books answer so that the order can end. [`magic`] has the table of special amounts and addresses.
 
 mod lane;
 mod ledger;
@@ -22,7 +22,7 @@ use ledger::{Funds, Ledger, Repeats};
 use magic::Magic;
 use std::collections::VecDeque;
 
-/// One of the outside parties.
+/// A provider outside ordermill.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Party {
     /// The payment provider.
@@ -37,7 +37,7 @@ impl Party {
     /// All.
     pub const ALL: [Self; 3] = [Self::Payment, Self::Email, Self::Sms];
 
-    /// The name of its breaker and in metrics.
+    /// Its name for breakers and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Party {
     }
 }
 
-/// A handle on the stand-ins: makes their providers, changes their behaviour while they run, and shows what they were asked.
+/// A handle to the stand-ins: creates their providers, changes their behaviour while they run, and shows the calls they received.
 #[derive(Clone, Debug)]
 pub struct SandboxControl {
     payment: Lane<Ledger>,
@@ -97,7 +97,7 @@ impl SandboxControl {
         SandboxTexter(self.sms.clone())
     }
 
-    /// How a party answers now.
+    /// A party's current behaviour.
     #[must_use]
     pub fn behaviour(&self, party: Party) -> Behaviour {
         match party {
@@ -107,7 +107,7 @@ impl SandboxControl {
         }
     }
 
-    /// From now on a party answers so.
+    /// Sets a party's behaviour.
     pub fn behave(&self, party: Party, behaviour: Behaviour) {
         match party {
             Party::Payment => self.payment.lock().behaviour = behaviour,
@@ -116,7 +116,7 @@ impl SandboxControl {
         }
     }
 
-    /// From now on amounts and addresses have a meaning, or none.
+    /// Turns special amounts and addresses on or off.
     pub fn set_magic(&self, magic: bool) {
         self.payment.lock().magic = magic;
         self.email.lock().magic = magic;
@@ -129,13 +129,13 @@ impl SandboxControl {
         self.payment.lock().store.audit()
     }
 
-    /// Sums of the payment stand-in since the start.
+    /// Totals of the payment stand-in since the start.
     #[must_use]
     pub fn payment_totals(&self) -> LedgerTotals {
         self.payment.lock().store.totals()
     }
 
-    /// Every notice remembered and where it went, a repeat as often as it was sent; emails first.
+    /// Every remembered notice with its address, once for each time it was sent; emails first.
     #[must_use]
     pub fn sent(&self) -> Vec<(NoticeId, String)> {
         let mut sent: Vec<_> = self.email.lock().store.sent.iter().cloned().collect();
@@ -143,7 +143,7 @@ impl SandboxControl {
         sent
     }
 
-    /// Notices sent since the start by a party, remembered or not.
+    /// Number of notices a party has sent since the start, remembered or not.
     #[must_use]
     pub fn sent_total(&self, party: Party) -> u64 {
         match party {
@@ -184,7 +184,7 @@ impl PaymentProvider for SandboxPayment {
 }
 
 impl SandboxPayment {
-    /// Gives a charge back, for a call with or without a key of its own.
+    /// Refunds a charge, for a call with or without a key.
     pub(in crate::providers) fn refund_as(&self, key: ChargeKey, amount: Money, keyed: Keyed) -> Call<()> {
         let repeats = self.repeats();
         let magic = move |books: &Ledger| match Magic::of_amount(books.amount(key).unwrap_or(amount)) {

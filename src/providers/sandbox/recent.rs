@@ -1,10 +1,10 @@
-//! A map that forgets: bounded without keeping an order of its keys.
+//! A bounded map that forgets old keys, without keeping them sorted by age.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Remembers at least the last half of `max` keys used and at most `max`. Two generations: when the young one is full, the old
-/// one is dropped as a whole, which costs no memory a key.
+/// Remembers at least the last half of `max` keys used and at most `max`. Two generations: when the young one is full, the old one is
+/// dropped as a whole, so there is no extra memory per key.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     young: HashMap<K, V>,
@@ -21,7 +21,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
         self.young.get(&key).or_else(|| self.old.get(&key)).copied()
     }
 
-    /// The value of `key`, `fresh` if it is new or forgotten.
+    /// The value of `key`; `fresh` if the key is new or forgotten.
     pub(super) fn entry(&mut self, key: K, fresh: V) -> &mut V {
         let mut value = fresh;
         if !self.young.contains_key(&key) {

@@ -15,16 +15,16 @@ use std::pin::pin;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Threads that answer.
+/// Worker threads.
 const WORKERS: usize = 2;
-/// The longest body that is read, in bytes.
+/// The longest request body, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
-/// The most charges of the books in one answer.
+/// Most charges of the books in one answer.
 const MAX_BOOKS_PAGE: usize = 10_000;
-/// At the end, calls under way get so long; one that is meant never to be answered would take longer. In seconds.
+/// How long calls in progress get at the end, in seconds; a call that is meant never to be answered would take longer.
 const DRAIN_S: u64 = 1;
 
-/// Answers on `listener` until `shutdown`.
+/// Serves `listener` until `shutdown`.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -106,14 +106,14 @@ async fn refunded(key: &str, body: &RefundBody, keyed: Keyed, payment: &SandboxP
     payment.refund_as(key, amount, keyed).await.map(|()| Answer::plain(Status::Refunded))
 }
 
-/// Which part of the books.
+/// The part of the books to show.
 #[derive(Deserialize)]
 struct BooksQuery {
     after: Option<String>,
     limit: Option<usize>,
 }
 
-/// The books, by key, as they stand; no luck and no magic.
+/// The books, by key, as they are: without faults or magic.
 async fn books(query: web::Query<BooksQuery>, payment: web::Data<SandboxPayment>) -> HttpResponse {
     let after = match query.after.as_deref().map(|key| parse::<ChargeKey>("after", key)).transpose() {
         Ok(after) => after,

@@ -1,4 +1,4 @@
-//! Email over SMTP: as much of RFC 5321 as a client needs that only delivers, with limits on everything.
+//! Email over SMTP: the part of RFC 5321 that a delivering client needs, with limits on everything.
 
 use crate::domain::{CorrelationId, NoticeId, Text};
 use crate::providers::call::ProviderError;
@@ -15,23 +15,23 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-/// Sessions at a time; more wait to be accepted.
+/// Most sessions at the same time; further ones wait to be accepted.
 const MAX_SESSIONS: usize = 1_000;
-/// The longest line, in bytes with its end (RFC 5321, 4.5.3.1.6).
+/// The longest line in bytes, including its end (RFC 5321, 4.5.3.1.6).
 const MAX_LINE_BYTES: u64 = 1_000;
 /// The longest email, in bytes.
 const MAX_EMAIL_BYTES: usize = 1024 * 1024;
 /// The most recipients of one email.
 const MAX_RECIPIENTS: usize = 100;
-/// A client that says nothing for so long is cut off, in milliseconds.
+/// How long a client may be silent before it is disconnected, in milliseconds.
 const IDLE_MS: u64 = 60_000;
-/// Pause after a connection could not be accepted (no more file handles, say), in milliseconds.
+/// Pause after a connection could not be accepted (because file handles ran out, say), in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Answers on `listener` until `shutdown`; sessions under way are then cut.
+/// Serves `listener` until `shutdown`; then it cuts open sessions.
 ///
 /// # Errors
-/// None at present; a connection that cannot be accepted is waited out.
+/// None at present; if a connection cannot be accepted, the server waits and continues.
 pub async fn serve_smtp(listener: TcpListener, mailer: Arc<dyn Mailer>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let seats = Arc::new(Semaphore::new(MAX_SESSIONS));
     let mut sessions = JoinSet::new();
@@ -184,7 +184,7 @@ impl Session {
         Ok(Next::Reply("250 taken"))
     }
 
-    /// One line without its end. `None`: it is too long or does not come.
+    /// Reads one line without its end. `None` if it is too long or does not come.
     async fn read_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let mut limited = (&mut self.line).take(MAX_LINE_BYTES);
@@ -206,14 +206,14 @@ impl Session {
     }
 }
 
-/// What stands between `<` and `>` after `FROM:` or `TO:`.
+/// The text between `<` and `>` after `FROM:` or `TO:`.
 fn path<'a>(rest: &'a str, prefix: &str) -> Option<&'a str> {
     let head = rest.trim_start().get(..prefix.len())?;
     let (path, _) = rest.trim_start().get(prefix.len()..)?.trim_start().strip_prefix('<')?.split_once('>')?;
     head.eq_ignore_ascii_case(prefix).then_some(path)
 }
 
-/// The notice's id is the first part of the message id, as our client makes it; a foreign one gets an id of its own.
+/// Reads an email. The notice's id is the first part of the message id, as our client makes it; another client's email gets a new id.
 fn email_of(text: &str, to: Text<254>) -> Email {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let header = |name: &str| head.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name));

@@ -1,4 +1,4 @@
-//! Lines to the mail server: how one is made, and those that are kept for the next email.
+//! Connections to the mail server: how they are made, and the idle ones kept for the next email.
 
 use super::reply::{Stage, meaning};
 use crate::config::providers::{EmailSettings, MailTls};
@@ -27,7 +27,7 @@ pub(super) struct Lines {
     idle_limit: Duration,
 }
 
-/// A line that nobody uses.
+/// An idle connection.
 pub(super) struct Kept {
     pub(super) line: AsyncSmtpConnection,
     since: Instant,
@@ -62,8 +62,8 @@ impl Lines {
         })
     }
 
-    /// The line that was used last, of those that were not idle for too long: something on the way (NAT, a firewall) forgets such a line
-    /// without telling either end.
+    /// Takes the most recently used idle connection, unless it was idle for too long: something in between (NAT, a firewall) may have
+    /// forgotten such a connection without telling either end.
     pub(super) fn take_kept(&self) -> Option<Kept> {
         let mut idle = self.idle();
         while idle.front().is_some_and(|kept| kept.since.elapsed() >= self.idle_limit) {
@@ -83,7 +83,7 @@ impl Lines {
         }
     }
 
-    /// A fresh line, greeted, protected and logged in on.
+    /// Makes a new connection: greeting, TLS and login done.
     pub(super) async fn connect(&self, command_limit: Duration) -> Result<AsyncSmtpConnection, ProviderError> {
         let at = (self.host.as_str(), self.port);
         let implicit = self.tls.clone().filter(|_| self.mode == MailTls::Implicit);
@@ -117,7 +117,7 @@ async fn in_time<T>(
     }
 }
 
-/// Whom the server must be vouched for by, and who we are.
+/// The authorities to trust for the server, and our client certificate.
 fn tls_of(settings: &EmailSettings) -> Result<TlsParameters, SetupError> {
     let read = |setting, file: &str| {
         std::fs::read(file).map_err(|error| SetupError { setting, reason: format!("{file} cannot be read: {error}") })

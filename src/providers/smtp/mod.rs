@@ -1,8 +1,8 @@
-//! The real mail server, spoken to by SMTP.
+//! A real mail server, over SMTP.
 //!
-//! The dialogue is done step by step on lettre's connection rather than by its transport: only so is it known whether the line broke
-//! before the text was sent (nothing was mailed) or after (it may have been), each step has its own limit, and a reply to one
-//! recipient is told from one to us.
+//! The dialogue runs step by step on lettre's connection rather than through its transport. Only in this way is it known whether the
+//! connection broke before the text was sent (nothing was mailed) or after (it may have been). It also gives each step its own limit, and
+//! tells a refusal of a recipient from a refusal of us.
 
 mod line;
 mod reply;

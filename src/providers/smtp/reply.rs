@@ -1,23 +1,23 @@
-//! What a mail server's reply means: whose fault it is, and whether to come again.
+//! What a mail server's reply means: whose fault a failure is, and whether to try again.
 
 use crate::providers::call::{ProviderError, error_chain};
 use lettre::transport::smtp;
 
-/// How far the dialogue had come.
+/// The stage of the dialogue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
     /// Before the recipient was named: connection, greeting, login, sender.
     Sender,
-    /// The recipient, and the wish to send the text.
+    /// The recipient, and the request to send the text.
     Recipient,
     /// The text was sent.
     Text,
 }
 
-/// When to come again to a server that said "not now" (421).
+/// When to try again after a server said "not now" (421), in milliseconds.
 const BUSY_MS: u64 = 1_000;
 
-/// What `error` means at `stage`. One without a reply is a line that failed.
+/// What `error` means at `stage`. An error without a reply is a broken connection.
 pub(super) fn meaning(stage: Stage, error: &smtp::Error) -> ProviderError {
     let reason = error_chain(error);
     match error.status().map(u16::from) {
@@ -37,8 +37,8 @@ fn of_reply(stage: Stage, code: u16, reason: String) -> ProviderError {
     }
 }
 
-/// Whether a permanent refusal at the recipient is of the sender: we may not relay, or have to log in first. That is a setting's fault, the
-/// recipient has none, and the email is to go once it is mended.
+/// Whether a permanent refusal at the recipient stage is about the sender: we may not relay, or must log in first. Then a setting is wrong
+/// and not the recipient, and the email should be sent once the setting is corrected.
 fn is_about_us(code: u16, reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     matches!(code, 530 | 534 | 535 | 538) || reason.contains("relay") || (reason.contains("5.7.") && reason.contains("authenticat"))

@@ -65,7 +65,7 @@ pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u
     save(task, order.shard, order.correlation, Some(event), None)
 }
 
-/// MessageProcessor the notice to its provider; none where the customer gave no address.
+/// Sends the notice to its provider; `None` if the customer gave no address.
 pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Channel) -> Option<Call<()>> {
     let id = NoticeTask::new(order, kind, channel, order.created_at).id();
     let contact = order.contact.as_deref();

@@ -1,6 +1,6 @@
-//! When an order's deadline falls due, by the steady clock. It is reckoned from the wall clock once in an actor's incarnation; from then on
-//! a wall clock that jumps changes nothing, so that stock is held as long as was promised and no longer. A deadline that fell due
-//! while nobody looked after the order falls due at once.
+//! When an order's deadline falls due, by the steady clock. It is computed from the wall clock once per incarnation of the actor; from then
+//! on a wall clock that jumps changes nothing, so that stock is held as long as was promised and no longer. A deadline that fell due while
+//! nobody looked after the order falls due at once.
 
 use crate::domain::{CancelledBy, Timestamp};
 use crate::saga::Record;

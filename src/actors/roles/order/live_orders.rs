@@ -17,7 +17,7 @@ const ORDER_MAILBOX: usize = 64;
 struct Entry {
     addr: Addr<OrderActor>,
     order: Arc<Order>,
-    /// Which incarnation of this order's actor; a death report of an older one is void.
+    /// The incarnation of this order's actor; a death report of an older one is ignored.
     incarnation: u64,
 }
 
