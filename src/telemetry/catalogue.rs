@@ -176,7 +176,7 @@ A scrape reads numbers that the node keeps in memory. Figures from the database 
 read: open orders need the role `order`, outcomes the role `analytics`. The `process_*` metrics (CPU seconds, memory, open files,
 threads, start time) are those of the Prometheus client libraries, read from Linux's `/proc`.
 
-The alerts are in `docker/prometheus/alerts.yml`; [operations](operations.md#alerts) says what to do about each. The dashboards in
+The alerts are in `docker/prometheus/alerts.yml`; the [runbook](runbook/README.md) says what to do about each. The dashboards in
 `docker/grafana/dashboards` show all metrics.
 
 ";

@@ -6,12 +6,12 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn text(path: &str) -> String {
+pub(crate) fn text(path: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every metric with its labels: the table of docs/metrics.md, which a test holds against the code, and those of the process.
-fn metrics() -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn metrics() -> BTreeMap<String, BTreeSet<String>> {
     let documented = text("docs/metrics.md");
     let rows = documented.lines().filter_map(|line| line.strip_prefix("| `"));
     let mut metrics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -122,23 +122,14 @@ fn dashboards_ask_for_metrics_that_there_are() {
 }
 
 /// The alerts: name and the text of each.
-fn alerts() -> Vec<(String, String)> {
+pub(crate) fn alerts() -> Vec<(String, String)> {
     let rules = text("docker/prometheus/alerts.yml");
     let alerts = rules.split("- alert: ").skip(1).map(|alert| alert.split_once('\n').unwrap());
     alerts.map(|(name, alert)| (name.to_owned(), alert.to_owned())).collect()
 }
 
-/// What GitHub and GitLab make of a heading.
-fn slug(heading: &str) -> String {
-    let letters = heading.trim().to_lowercase().replace(' ', "-");
-    letters.chars().filter(|letter| letter.is_alphanumeric() || *letter == '-').collect()
-}
-
 #[test]
-fn every_alert_asks_for_what_there_is_and_leads_to_what_to_do() {
-    let operations = text("docs/operations.md");
-    let headings: BTreeSet<String> =
-        operations.lines().filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#'))).collect();
+fn every_alert_asks_for_what_there_is_and_names_its_page() {
     let tested = text("docker/prometheus/alerts_test.yml");
     let alerts = alerts();
     assert!(alerts.len() > 10, "{alerts:?}");
@@ -147,9 +138,8 @@ fn every_alert_asks_for_what_there_is_and_leads_to_what_to_do() {
             alert.split("expr: ").nth(1).unwrap().split("\n        for:").next().unwrap().split("\n        labels:").next().unwrap();
         assert_eq!(unknown(query), Vec::<String>::new(), "{name}: {query}");
         assert!(["page", "ticket"].iter().any(|severity| alert.contains(&format!("severity: {severity} "))), "{name} has a severity");
-        let runbook = alert.split("runbook: docs/operations.md#").nth(1).unwrap_or_else(|| panic!("{name} has a runbook"));
-        let section = runbook.lines().next().unwrap();
-        assert!(headings.contains(section), "{name}: docs/operations.md has no section {section}");
+        let runbook = format!("runbook: docs/runbook/{name}.md\n");
+        assert!(format!("{alert}\n").contains(&runbook), "{name} has a {runbook}");
         assert!(
             tested.contains(&format!("alertname: {name}\n        exp_alerts:\n          - exp_labels")),
             "{name} is seen to fire by no test"

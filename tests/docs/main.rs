@@ -3,10 +3,12 @@
 
 mod clients;
 mod docker;
+mod kubernetes;
 mod links;
 #[path = "../support/process.rs"]
 mod process;
 mod release;
+mod runbook;
 mod scripts;
 mod settings;
 mod version;
