@@ -154,8 +154,8 @@ fn database_settings(args: &DatabaseArgs) -> anyhow::Result<Settings> {
     let is_named = args.database.is_some() || settings.store.url.is_postgres() || settings.store.role_urls == RoleUrls::default();
     anyhow::ensure!(
         is_named,
-        "store.role_urls names the databases of single roles, and store.url none of a server: say by --database which one is meant, \
-         with a login that may see all of it"
+        "store.role_urls names a database per role, but store.url names no server: say with --database which one to use, with a login \
+         that may see all tables"
     );
     Ok(settings)
 }

@@ -276,7 +276,7 @@ fn a_file_is_checked_alike_wherever_it_comes_from_and_a_refused_line_is_exit_cod
     const ID: &str = "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3";
     const OTHER: &str = "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e4";
     let checked = "products could be imported, 0 lines refused; nothing was sent\n";
-    let open = "a quote is opened in line 3 and never closed: no line from there on can be told from the text of a field";
+    let open = "a quote is opened in line 3 and never closed: from there on, lines cannot be told from the text of a field";
     let met = "a quote is opened in line 2 and not closed before line 3, where text follows the quote";
     let cases: [(Vec<u8>, i32, String); 8] = [
         (format!("\u{feff}ID;Name;PRICE;Available-Quantity\r\n{ID};Tea;2,50;9\r\n").into(), 0, format!("1 {checked}")),

@@ -43,7 +43,7 @@ pub(super) async fn open_reads(settings: &Settings, runtime: &Handle) -> Result<
 /// Lets a login of the database serve nodes that host `roles`, and those only.
 pub(super) async fn grant(settings: &Settings, login: &str, roles: Roles) -> Result<(), StoreError> {
     match place(settings)? {
-        Place::Sqlite(_) => Err(StoreError::Mismatch("a SQLite file knows no logins: they need PostgreSQL".to_owned())),
+        Place::Sqlite(_) => Err(StoreError::Mismatch("a SQLite file has no logins: they need PostgreSQL".to_owned())),
         Place::Postgres(options) => options.grant(login, roles).await,
     }
 }

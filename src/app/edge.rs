@@ -134,14 +134,14 @@ impl Edge {
         let (health, trouble) = match self.state.get() {
             Brokers::Up => (Health::Up, None),
             // The node goes on without them, and tells them later.
-            Brokers::Unknown => (Health::Degraded, Some("nothing was heard of the brokers yet".to_owned())),
+            Brokers::Unknown => (Health::Degraded, Some("the brokers have not answered yet".to_owned())),
             Brokers::Away(why) => (Health::Degraded, Some(why)),
             Brokers::Refused(why) => (Health::Down, Some(why)),
         };
         let troubles = self.state.troubles().told();
         let health = if matches!(health, Health::Up) && !troubles.is_empty() { Health::Degraded } else { health };
         let lag = self.publisher.published().lag;
-        let behind = (lag > 0).then(|| format!("{lag} events are to be published"));
+        let behind = (lag > 0).then(|| format!("{lag} events wait to be published"));
         let more = troubles.len().saturating_sub(MOST_TOLD);
         let more = (more > 0).then(|| format!("and {more} more troubles"));
         let all: Vec<String> = trouble.into_iter().chain(troubles.into_iter().take(MOST_TOLD)).chain(more).chain(behind).collect();

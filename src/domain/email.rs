@@ -19,11 +19,12 @@ pub enum MailAddressError {
     Form,
     /// The part before the `@`: a dot at an end or two in a row, a character that is not allowed, or more than 64 bytes.
     #[error(
-        "must be an email address: the part before the \"@\" has a dot at an end, two dots in a row, a forbidden character or more than 64 bytes"
+        "must be an email address: the part before the \"@\" has a dot at an end, two dots in a row, a forbidden character or more than \
+         64 bytes"
     )]
     Local,
     /// The part after the `@` is not a domain.
-    #[error("must be an email address: the part behind the \"@\" is no domain name such as \"example.org\"")]
+    #[error("must be an email address: the part after the \"@\" is not a domain name such as \"example.org\"")]
     Domain,
     /// More than 254 bytes in its ASCII form (RFC 5321, 4.5.3.1.3 with its erratum).
     #[error("must be an email address of at most 254 bytes")]

@@ -167,7 +167,7 @@ impl Endpoint {
         let refuse = |reason: String| SetupError { setting, reason };
         let base: Url = url.trim_end_matches('/').parse().map_err(|error| refuse(format!("{error}")))?;
         if !matches!(base.scheme(), "http" | "https") {
-            return Err(refuse("is no http or https address".to_owned()));
+            return Err(refuse("is not an http or https address".to_owned()));
         }
         crate::providers::call::install_tls();
         // A line that cannot be made in half the time leaves it certain, before the caller's timeout, that nothing was sent.

@@ -134,7 +134,7 @@ impl Pace {
             let now = Instant::now();
             if let Some((until, _)) = state.hold.filter(|(until, _)| *until > now) {
                 let retry_in_ms = u64::try_from((until - now).as_millis()).unwrap_or(u64::MAX).max(1);
-                return Err(ProviderError::Busy { retry_in_ms, reason: "it takes nothing for now".to_owned() });
+                return Err(ProviderError::Busy { retry_in_ms, reason: "it accepts nothing for now".to_owned() });
             }
             let at = state.next.max(now);
             state.next = at + self.gap;
@@ -292,7 +292,7 @@ mod tests {
         for (round, hold_ms) in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].into_iter().enumerate() {
             send(&paced, 1).await;
             let held = send(&paced, 50).await;
-            let busy = Err(ProviderError::Busy { retry_in_ms: hold_ms, reason: "it takes nothing for now".to_owned() });
+            let busy = Err(ProviderError::Busy { retry_in_ms: hold_ms, reason: "it accepts nothing for now".to_owned() });
             assert_eq!(held, vec![busy; 50], "round {round}");
             assert_eq!(inner.counts.lock().unwrap().0, round + 1, "nothing was sent meanwhile");
             tokio::time::sleep(Duration::from_millis(hold_ms)).await;

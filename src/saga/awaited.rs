@@ -64,12 +64,12 @@ pub fn park(order: &Order, record: &mut Record, awaited: Awaited, now: Timestamp
         Role::Inventory => (12, RESERVATION_ANSWER, "all that was ordered is held"),
         Role::Payment if record.facts.cancel.is_some() => (14, PAYMENT_ANSWER, "no money is taken"),
         Role::Payment => (14, PAYMENT_ANSWER, "the total has been paid"),
-        Role::Notification => (15, NOTICE_ANSWER, "the customer knows"),
+        Role::Notification => (15, NOTICE_ANSWER, "the customer has been notified"),
         Role::Order | Role::Analytics => return,
     };
     let detail = format!(
-        "another team's {} role has not answered since {}: ask that team. Reprocess waits for as long again, compensate undoes the \
-         order, done says that {done}",
+        "another team's {} role has not answered since {}: ask that team. Reprocess waits for the same time again, compensate cancels \
+         the order, done says that {done}",
         awaited.role.name(),
         awaited.since
     );

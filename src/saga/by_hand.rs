@@ -35,7 +35,7 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
     if let Some(undo) = Undo::ALL.into_iter().find(|undo| external_roles.has(undo.role()) && undo.is_owed(&debts)) {
         let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, undo.number(), undo.role(), undo.step(), now);
         let what = match undo {
-            Undo::Refund => format!("{} are owed back: {}", external::paid_as_told(order, record), undo.what()),
+            Undo::Refund => format!("{} must be refunded: {}", external::paid_as_told(order, record), undo.what()),
             Undo::Release => undo.what().to_owned(),
         };
         super::park::park(record, letter.because(EXTERNAL, &what, 0), effects);

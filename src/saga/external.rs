@@ -157,7 +157,7 @@ fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {
         EventBody::InventoryReleased { .. } if facts.stock_moved.is_some() => contradicts("InventoryShipped"),
         EventBody::InventoryReleased { .. } if table::is_dead(status(facts)) => Judgement::Fact,
         EventBody::InventoryReleased { .. } if facts.payment.is_none() => Judgement::Early,
-        EventBody::InventoryReleased { .. } => contradicts("the order, which is alive and whose stock nobody gave back"),
+        EventBody::InventoryReleased { .. } => contradicts("the order, which is active and whose stock nobody released"),
         EventBody::InventoryShipped { .. } if facts.stock_moved.is_some() => Judgement::Known,
         EventBody::InventoryShipped { .. } if facts.released.is_some() => contradicts("InventoryReleased"),
         EventBody::InventoryShipped { .. } if facts.is_insufficient() => contradicts("InventoryInsufficient"),
@@ -304,8 +304,8 @@ fn contradict(order: &Order, record: &mut Record, kind: EventKind, said: &str, w
     effects.changed = true;
     let status = status(&record.facts).name();
     let detail = format!(
-        "another team's role says {said}, which contradicts {what}. The order stays {status} and nothing was done: find out from that \
-         team what is true; compensate if the order is to be undone, else discard this letter"
+        "another team's role says {said}, which contradicts {what}. The order stays {status} and nothing was done: ask that team what \
+         is true; compensate if the order must be undone, otherwise discard this dead letter"
     );
     let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Anomaly, kind.number().into(), Role::Order, kind.name(), now);
     effects.letters.push(letter.because(CONTRADICTION, &detail, 1));
@@ -331,10 +331,10 @@ fn open_dispute(order: &Order, record: &mut Record, dispute: Dispute, now: Times
         Dispute::Reservation => {
             let ordered: Vec<ReservedLine> = order.lines.iter().map(ReservedLine::from).collect();
             let held = kept.stock.as_ref().map(|(lines, _)| listed(lines)).unwrap_or_default();
-            (Role::Inventory, "reservation", format!("another team's inventory role holds {held}, but ordered was {}", listed(&ordered)))
+            (Role::Inventory, "reservation", format!("another team's inventory role holds {held}, but {} was ordered", listed(&ordered)))
         }
     };
-    let detail = format!("{detail}: accept it, and the order goes on with it, or compensate, and it is to be given back");
+    let detail = format!("{detail}: accept it to continue the order with it, or compensate to give it back");
     let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, dispute.number(), role, step, now);
     effects.letters.push(letter.because(dispute.cause(), &detail, 1));
     effects.changed = true;
@@ -398,7 +398,7 @@ pub fn look(order: &Order, record: &mut Record, now: Timestamp, effects: &mut Ef
     if is_dead {
         return accept(order, record, released, at, now, effects);
     }
-    contradict(order, record, released.kind(), released.kind().name(), "the order, which is alive and paid", now, effects);
+    contradict(order, record, released.kind(), released.kind().name(), "the order, which is active and paid", now, effects);
 }
 
 /// Whether two lists hold the same products and quantities. A role may list lines in a different sequence, or split a product into several

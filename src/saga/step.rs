@@ -19,16 +19,16 @@ pub enum Rejection {
     #[error("the order is {}", .0.name())]
     TooLate(OrderStatus),
     /// The goods have left and the payment failed: trying again changes nothing.
-    #[error("the goods have left and the payment failed: compensate the order, or say that it is done")]
+    #[error("the goods have left and the payment failed: compensate the order, or close the dead letter as done")]
     ShippedUnpaid,
     /// The goods have left with a different carrier or tracking number.
-    #[error("the order has been shipped with another carrier or tracking number, which stays; GET the order shows it")]
+    #[error("the order was shipped with a different carrier or tracking number, which stays; GET the order to see it")]
     ShippedOtherwise,
     /// The order has changed since the client read it.
     #[error("the order has changed since it was read")]
     Stale,
     /// An external role's answer differs from what was ordered: a person must accept it or compensate.
-    #[error("what another team's role said is not what was ordered")]
+    #[error("another team's answer differs from what was ordered")]
     Disputed,
 }
 
@@ -359,18 +359,19 @@ fn goods_left(order: &Order, record: &mut Record, before: OrderStatus, now: Time
     };
     match status(&record.facts) {
         OrderStatus::PaymentFailed => {
-            let detail = "the goods have left but the payment failed: collect the money outside and close the letter as done (correct the stock, \
-                          which is given back), or get the goods back and compensate";
+            let detail = "the goods have left but the payment failed: collect the money by other means and close the dead letter as \
+                done (then correct the stock, which is released), or get the goods back and compensate";
             // Whatever it was parked for: this is not told again.
             record.parked = None;
             park(record, letter(DeadLetterKind::Step, 1, "release", SHIPPED_UNPAID, detail), effects);
         }
         OrderStatus::Failed => {
-            let detail = "the goods have left but the payment failed and their stock was given back: collect the money, or get them back";
+            let detail =
+                "the goods have left but the payment failed and their stock was released: collect the money, or get the goods back";
             effects.letters.push(letter(DeadLetterKind::Anomaly, SHIPPED_DEAD, "ship", SHIPPED_UNPAID, detail));
         }
         OrderStatus::Cancelled => {
-            let detail = "the goods have left but their stock could not be had: correct the stock, or get the goods back";
+            let detail = "the goods have left but there was not enough stock: correct the stock, or get the goods back";
             effects.letters.push(letter(DeadLetterKind::Anomaly, SHIPPED_DEAD, "ship", "shipped-without-stock", detail));
         }
         OrderStatus::Pending
@@ -423,7 +424,7 @@ fn add_notice(facts: &mut Facts, notice: NoticeFact) -> bool {
 
 fn anomaly(order: &Order, event: &Event, now: Timestamp, effects: &mut Effects, cause: &str) {
     let number = u32::from(event.kind().number());
-    let detail = format!("{} contradicts what was recorded before; its undo, if it owes one, goes on", event.kind().name());
+    let detail = format!("{} contradicts what was recorded before; if it must be undone, that happens by itself", event.kind().name());
     effects.letters.push(
         DeadLetter::about(order.id, order.shard, DeadLetterKind::Anomaly, number, Role::Order, event.kind().name(), now)
             .because(cause, &detail, 1),

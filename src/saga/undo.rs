@@ -65,14 +65,14 @@ impl Undo {
     /// Its dead letter, closed because the other team did the undo by itself.
     pub(super) fn settled(self, order: &Order, now: Timestamp) -> DeadLetter {
         let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, self.number(), self.role(), self.step(), now);
-        let letter = letter.because(EXTERNAL, "that team says that it has given it back itself: nothing is left to do", 0);
+        let letter = letter.because(EXTERNAL, "that team says that it has given it back: nothing is left to do", 0);
         DeadLetter { state: DeadLetterState::Done, closed_at: Some(now), ..letter }
     }
 
     pub(super) fn what(self) -> &'static str {
         match self {
-            Self::Refund => "the payment role is another team's: have the charge given back there, then close this letter as done",
-            Self::Release => "the inventory role is another team's: have the stock given back there, then close this letter as done",
+            Self::Refund => "another team runs the payment role: have the charge refunded there, then close this dead letter as done",
+            Self::Release => "another team runs the inventory role: have the stock released there, then close this dead letter as done",
         }
     }
 }

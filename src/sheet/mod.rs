@@ -32,7 +32,7 @@ pub enum SheetError {
         wanted: String,
     },
     /// Columns that must be there are not.
-    #[error("the first line names no column {}; it must name {wanted}, with , ; | or a tab between them", .missing.join(", "))]
+    #[error("the first line has no column {}; it must name {wanted}, separated by , ; | or a tab", .missing.join(", "))]
     MissingColumns {
         /// Which.
         missing: Vec<String>,
@@ -40,7 +40,7 @@ pub enum SheetError {
         wanted: String,
     },
     /// Columns that nobody knows.
-    #[error("the first line names {}, which is not a known column; known are {known}", .columns.join(", "))]
+    #[error("the first line names {}, which is not a known column; the known columns are {known}", .columns.join(", "))]
     UnknownColumns {
         /// Which.
         columns: Vec<String>,
@@ -54,7 +54,7 @@ pub enum SheetError {
     #[error("the first line cannot be read: {0}")]
     Header(String),
     /// Nobody knows what the lines behind it are.
-    #[error("a quote is opened in line {line} and {}: no line from there on can be told from the text of a field", closed_in(.closed))]
+    #[error("a quote is opened in line {line} and {}: from there on, lines cannot be told from the text of a field", closed_in(.closed))]
     OpenQuote {
         /// Where it is opened.
         line: u64,
@@ -97,10 +97,10 @@ pub enum RowError {
         is_long: bool,
     },
     /// A field in quotes goes on behind them.
-    #[error("has text behind a closing quote; a quote within a quoted field is written twice")]
+    #[error("has text after a closing quote; a quote inside a quoted field must be doubled")]
     TextBehindQuote,
     /// More fields than columns.
-    #[error("has {fields} fields, but the first line names {columns} columns: {first:?} stands beyond the last one")]
+    #[error("has {fields} fields, but the first line names {columns} columns: {first:?} is beyond the last one")]
     Long {
         /// How many there are.
         fields: usize,
@@ -334,10 +334,10 @@ mod tests {
             [
                 "1: a|b|c",
                 "2! has 1 fields: b, c are missing",
-                "3! has 4 fields, but the first line names 3 columns: \"4\" stands beyond the last one",
+                "3! has 4 fields, but the first line names 3 columns: \"4\" is beyond the last one",
                 "4: 1|2|3",
                 "5! has 2 fields: c is missing; is a quote not closed?",
-                "7! has text behind a closing quote; a quote within a quoted field is written twice",
+                "7! has text after a closing quote; a quote inside a quoted field must be doubled",
             ]
         );
         assert_eq!(read(""), ["the file is empty; its first line must name the columns a,b"]);
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_not_closed_ends_the_reading_with_the_line_where_it_opens() {
-        let rest = "no line from there on can be told from the text of a field";
+        let rest = "from there on, lines cannot be told from the text of a field";
         for end in ["\n", "\r\n", "\r"] {
             let open = ["a,b", "", "1,\"2", "3,4", "5,6", ""].join(end);
             assert_eq!(read(&open), ["1: a|b", &format!("3!! a quote is opened in line 3 and never closed: {rest}")], "{end:?}");

@@ -86,7 +86,7 @@ impl Products {
             let before = read.broken.len();
             let Some(product) = product(&sheet, &field, row.line, &mut read.broken) else { continue };
             if let Some(earlier) = seen.get(&product.id) {
-                let reason = format!("stands in line {earlier} too");
+                let reason = format!("is also in line {earlier}");
                 read.broken.push(Broken { line: row.line, column: Some("productId"), reason });
             }
             if read.broken.len() == before {
@@ -229,7 +229,7 @@ mod tests {
                 "2/productId must be a UUID such as \"0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f\"\n2/name is empty\n\
                  2/price has more than 2 decimal places\n2/availableQuantity must be 0 to 2147483647\n4/price must be more than 0\n\
                  6/productId stands in line 5 too\n7 has 2 fields: price, availableQuantity are missing\n\
-                 8 has 5 fields, but the first line names 4 columns: \"5\" stands beyond the last one",
+                 8 has 5 fields, but the first line names 4 columns: \"5\" is beyond the last one",
                 "{end:?}"
             );
         }

@@ -78,7 +78,7 @@ fn judge(metric: u8, key: &[u8], counted: i64, told: i64, sales_since: Option<i6
     let Some(metric) = Metric::from_code(metric).filter(|metric| is_told_by_orders(*metric, sales_since)) else { return };
     report.examine(Check::Analytics);
     if counted != told {
-        report.violate(Check::Analytics, || format!("{metric:?} of {key:02x?}: {counted} is counted, the orders tell {told}"));
+        report.violate(Check::Analytics, || format!("{metric:?} of {key:02x?}: {counted} is counted, the orders say {told}"));
     }
 }
 

@@ -81,7 +81,7 @@ impl View<'_> {
         let wanted: Vec<ReservedLine> = stored.order.lines.iter().map(ReservedLine::from).collect();
         let rows: Vec<&Vec<ReservedLine>> = [held, released, shipped].into_iter().filter(|lines| !lines.is_empty()).collect();
         if rows.len() > 1 || rows.iter().any(|lines| !same_lines(lines, &wanted)) {
-            return Some("its stock rows are not its lines, all in one state".to_owned());
+            return Some("its stock rows do not match its lines, all in one state".to_owned());
         }
         let has_rows = !rows.is_empty();
         match &self.facts.stock {
@@ -104,7 +104,7 @@ impl View<'_> {
             return Some("its stock has left".to_owned());
         }
         if self.is_settled && !held.is_empty() && self.status != OrderStatus::Confirmed {
-            return Some("stock is held in vain".to_owned());
+            return Some("stock is held without need".to_owned());
         }
         None
     }

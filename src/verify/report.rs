@@ -97,24 +97,24 @@ impl Check {
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
-            Self::Status => "the stored status is that of the facts",
+            Self::Status => "the stored status follows from the facts",
             Self::Open => "an order is open exactly while something is owed",
             Self::History => "a history begins with the order and ends at its status",
-            Self::Settled => "every order has come to rest",
+            Self::Settled => "every order is settled",
             Self::RecordedExist => "every order that was answered with 202 exists",
-            Self::StockRows => "what is held, given back or has left is what the order knows; nothing is held in vain",
-            Self::Answers => "what another team's role took or holds is what was ordered, or a person accepted it",
-            Self::Charges => "exactly one charge of its total for each confirmed or shipped order, none on others",
-            Self::Provider => "the provider's books have one charge for each paid order, one pay-out for each refund, and no other",
+            Self::StockRows => "stock rows match the order; no stock is held without need",
+            Self::Answers => "another team's payments and reservations match the order, or a person accepted them",
+            Self::Charges => "confirmed and shipped orders have exactly one charge, of their total; others have none",
+            Self::Provider => "the provider's books have one charge per paid order, one payout per refund, and nothing else",
             Self::Notices => "no notice is sent twice or without a reason",
             Self::StockSums => "available + reserved + shipped = supplied, none negative",
-            Self::StockHolders => "products have reserved and shipped what orders hold and have got",
-            Self::LogGaps => "each writer's log has every number up to its end",
+            Self::StockHolders => "reserved and shipped quantities of products match the orders",
+            Self::LogGaps => "each writer's log has no gaps",
             Self::LogOnce => "no event is in the log twice",
-            Self::LogOrder => "of one order no event is before its cause",
+            Self::LogOrder => "no event of an order precedes its cause",
             Self::LogStates => "each state has its event and each event its state",
-            Self::Orphans => "no row of a role is without its order",
-            Self::Analytics => "the analytics numbers are what is counted from the log, and what the orders tell",
+            Self::Orphans => "no role has a row without an order",
+            Self::Analytics => "the analytics figures match the log and the orders",
         }
     }
 }

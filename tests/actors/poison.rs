@@ -75,7 +75,7 @@ fn a_poison_order_is_a_dead_letter_in_time_whatever_the_breaker_does() {
         assert!(letter.detail.as_str().contains("technical error") && letter.detail.as_str().contains("breaker"), "{letter:?}");
         // Who never failed waits for as long as it takes, says for what, and goes on at once when a person closes the breaker.
         let waits = handle.waits_for(good, stored(handle, good).await.status).unwrap();
-        assert_eq!(waits, "the payment provider: circuit breaker opened by hand, until somebody closes it");
+        assert_eq!(waits, "the payment provider: circuit breaker opened manually, until somebody closes it");
         let began = Instant::now();
         turn(handle, BreakerTurn::Close).await;
         settled(handle, good, OrderStatus::Confirmed).await;

@@ -292,7 +292,8 @@ fn an_email_address_that_no_server_takes_is_refused_with_the_reason() {
         let app = app(Settings::default()).await;
         let item = json!({"productId": Uuid::from_u128(1), "quantity": 1, "price": "1.00"});
         let with = |email: &str| json!({"customerId": Uuid::from_u128(2), "items": [item], "contact": {"email": email}}).to_string();
-        let no_domain = "body /contact/email must be an email address: the part behind the \"@\" is no domain name such as \"example.org\"";
+        let no_domain =
+            "body /contact/email must be an email address: the part after the \"@\" is not a domain name such as \"example.org\"";
         for (email, problem) in [("a..b@example.org", BAD_LOCAL), (".a@example.org", BAD_LOCAL), ("a@example..org", no_domain)] {
             check_fields(&app, &with(email), &[problem]).await;
         }

@@ -94,7 +94,7 @@ fn a_breaker_is_turned_by_hand_and_whatever_waits_for_it_says_so() {
         );
         let placed = app.post_order(&order(1).to_string()).await;
         let uri = format!("/api/v1/orders/{}", placed.at("/orderId"));
-        let waits = "the payment provider: circuit breaker opened by hand, until somebody closes it";
+        let waits = "the payment provider: circuit breaker opened manually, until somebody closes it";
         until("the order says what it waits for", async || app.get(&uri).await.at("/waitsFor") == waits).await;
         assert_eq!(app.get(&format!("{uri}/status")).await.at("/waitsFor"), waits);
         until("so does the list", async || app.get("/api/v1/orders").await.at("/items/0/waitsFor") == waits).await;

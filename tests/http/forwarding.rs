@@ -100,7 +100,7 @@ fn what_a_payment_waits_for_is_told_by_the_node_that_makes_it_alone() {
         for id in [here, there] {
             until("its payment is due", || async { stored(first.handle(), id).await.status == OrderStatus::InventoryReserved }).await;
         }
-        until("it waits", async || waits(&first, here, "").await.is_some_and(|why| why.contains("opened by hand"))).await;
+        until("it waits", async || waits(&first, here, "").await.is_some_and(|why| why.contains("opened manually"))).await;
         for rest in ["", "/status"] {
             assert_eq!(waits(&first, there, rest).await, None, "this node's breaker holds up no other node's payment");
             assert_eq!(waits(&second, here, rest).await, None, "that node does not know");

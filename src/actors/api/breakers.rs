@@ -59,7 +59,7 @@ impl NodeHandle {
             return None;
         }
         if breaker.by_hand {
-            return Some("circuit breaker opened by hand, until somebody closes it".to_owned());
+            return Some("circuit breaker opened manually, until somebody closes it".to_owned());
         }
         let now = self.node.now();
         let next = next.filter(|next| *next > now).unwrap_or_else(|| now.plus_ms(breaker.retry_in_ms));

@@ -162,7 +162,7 @@ impl NodeHandle {
                 let answers = if let Outcome::Repeated(answers) = outcome { answers } else { Vec::new() };
                 let stored = self.node.reads.payment(order.id).await.map_err(|_| DeadLetterError::Unavailable)?;
                 if stored.is_none_or(|stored| stored.status != status) {
-                    return Err(DeadLetterError::NotApplicable("the payment has another outcome already: look at the order"));
+                    return Err(DeadLetterError::NotApplicable("the payment already has a different outcome: look at the order"));
                 }
                 // It may not have been heard.
                 if let Some(inbox) = self.node.inbox_of(order.shard) {
@@ -181,8 +181,8 @@ impl NodeHandle {
     async fn remember_open_key(&self, order: &Order, attempt: u32, limit: Duration) -> Result<(), DeadLetterError> {
         let key = ChargeKey { order: order.id, attempt };
         let detail = format!(
-            "a person decided this payment while the provider could not be asked, so {key} may still be charged: reprocess closes it, \
-             and gives back what was taken meanwhile"
+            "a person decided this payment while the provider could not be asked, so {key} may still be charged: reprocess closes the \
+             key and refunds what was taken in the meantime"
         );
         let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, OPEN_KEY, Role::Payment, STRAY_REFUND, self.node.now());
         let write = Write::AddLetter(letter.because(PROVIDER, &detail, 1));
@@ -227,7 +227,7 @@ fn judge(claim: PaymentStatus, found: &[(ChargeKey, Found)]) -> Verdict {
     match (claim, taken.as_slice(), said) {
         (PaymentStatus::Charged, [taken], _) if *taken == last => Verdict::Says(PaymentStatus::Charged),
         (_, [taken, ..], _) => contradicts(format!("{taken} is charged")),
-        (PaymentStatus::Charged, [], Found::Approved { .. }) => contradicts(format!("{last} was charged and given back")),
+        (PaymentStatus::Charged, [], Found::Approved { .. }) => contradicts(format!("{last} was charged and refunded")),
         (PaymentStatus::Charged, [], Found::Declined { reason }) => contradicts(format!("{last} was declined: {reason}")),
         (PaymentStatus::Cancelled | PaymentStatus::Refunded, [], Found::Approved { .. }) => Verdict::Says(PaymentStatus::Refunded),
         (PaymentStatus::Cancelled, [], Found::Declined { .. } | Found::Voided) => Verdict::Says(PaymentStatus::Cancelled),

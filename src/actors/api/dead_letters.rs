@@ -12,10 +12,10 @@ use crate::saga::dispute::Dispute;
 use crate::saga::{Rejection, park};
 use std::time::Duration;
 
-const SHIPPED_UNPAID_HELP: &str =
-    "the goods have left and the payment failed: compensate the order, or collect the money outside and close the letter as done";
+const SHIPPED_UNPAID_HELP: &str = "the goods have left and the payment failed: compensate the order, or collect the money by other \
+    means and close the dead letter as done";
 
-const DISPUTED_HELP: &str = "accept what was said, or compensate: its order cannot go on before";
+const DISPUTED_HELP: &str = "accept the answer, or compensate: the order cannot continue before that";
 
 impl NodeHandle {
     /// Carries out a person's decision on a dead letter, audited as `by`. The order gets its command first, then the dead letter is closed.
@@ -61,7 +61,7 @@ impl NodeHandle {
                 Err(CommandError::Rejected(Rejection::TooLate(_))) if action == DeadLetterAction::Done => {}
                 Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => return Err(DeadLetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
                 Err(CommandError::Rejected(Rejection::Disputed)) => return Err(DeadLetterError::NotApplicable(DISPUTED_HELP)),
-                Err(CommandError::Rejected(_)) => return Err(DeadLetterError::NotApplicable("the order is past that")),
+                Err(CommandError::Rejected(_)) => return Err(DeadLetterError::NotApplicable("it is too late for that")),
                 Err(CommandError::NotFound) => return Err(DeadLetterError::NotApplicable("its order does not exist")),
                 Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => return Err(DeadLetterError::Unavailable),
             }
@@ -124,8 +124,11 @@ impl NodeHandle {
     }
 
     async fn take_again(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
-        let again =
-            self.node.letters_again.get().ok_or(DeadLetterError::NotApplicable("its message came from Kafka, which this node has not"))?;
+        let again = self
+            .node
+            .letters_again
+            .get()
+            .ok_or(DeadLetterError::NotApplicable("its message came from Kafka, which this node does not use"))?;
         again(letter.clone()).await.map_err(|why| why.map_or(DeadLetterError::Unavailable, DeadLetterError::FailedAgain))
     }
 
@@ -173,12 +176,12 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
             | DeadLetterAction::Compensate
             | DeadLetterAction::Discard
             | DeadLetterAction::Accept => {
-                Err(DeadLetterError::NotApplicable("another team undoes it: close the letter as done when that is so"))
+                Err(DeadLetterError::NotApplicable("another team must undo it: close the dead letter as done when it has"))
             }
         };
     }
     if is_of_strays(letter) && action == DeadLetterAction::Skip {
-        return Err(DeadLetterError::NotApplicable("money is with the provider: reprocess gives it back, done says that it is given back"));
+        return Err(DeadLetterError::NotApplicable("the provider holds money: reprocess refunds it, done says that it was refunded"));
     }
     let dispute = Dispute::of_cause(letter.cause.as_str());
     match (letter.kind, action) {
@@ -186,12 +189,12 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
             dispute.map(|dispute| Some(OrderCommand::Accept(dispute))).ok_or(DeadLetterError::NotApplicable("there is nothing to accept"))
         }
         (DeadLetterKind::Step, DeadLetterAction::Discard) if dispute.is_some() => {
-            Err(DeadLetterError::NotApplicable("its order is parked: accept what was said, or compensate"))
+            Err(DeadLetterError::NotApplicable("its order is parked: accept the answer, or compensate"))
         }
         (DeadLetterKind::Step, DeadLetterAction::Reprocess | DeadLetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
         (DeadLetterKind::Step | DeadLetterKind::Anomaly, DeadLetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
         (DeadLetterKind::Step, DeadLetterAction::Discard) => {
-            Err(DeadLetterError::NotApplicable("its order is parked: reprocess, skip or compensate it, or say that it is done"))
+            Err(DeadLetterError::NotApplicable("its order is parked: reprocess, skip or compensate it, or close it as done"))
         }
         (DeadLetterKind::Step, DeadLetterAction::Done | DeadLetterAction::Overrule) if dispute.is_some() => {
             Ok(dispute.map(OrderCommand::Accept))

@@ -40,7 +40,7 @@ pub enum DeadLetterError {
     #[error("it failed again: {0}")]
     FailedAgain(String),
     /// The payment provider contradicts the person, or cannot be asked: 409, and the dead letter stays open.
-    #[error("{0}; nothing was changed: if it was done all the same, say so with \"override\": true")]
+    #[error("{0}; nothing was changed; if it was done anyway, send \"override\": true")]
     Contradicted(String),
     /// Another node must do it, the owner of the order in this role: the request is forwarded there, or answered with 503.
     #[error("the order's owner is another node")]

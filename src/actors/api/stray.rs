@@ -5,7 +5,7 @@ use super::handle::NodeHandle;
 use crate::domain::{Money, OrderId, Payment, PaymentStatus, Role, Shard};
 use crate::providers::{ChargeKey, Found, ProviderError};
 
-const ELSEWHERE: &str = "another node has its payment: give the money back by hand, then close the letter as done";
+const ELSEWHERE: &str = "another node made its payment: refund the money by hand, then close the dead letter as done";
 
 /// A key of the order that its payment row does not mention.
 struct Stray {

@@ -73,7 +73,7 @@ pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Cha
     let body = match kind {
         NoticeKind::Confirmation => format!("Your order {} is confirmed. Total: {}.", order.id, order.total),
         NoticeKind::Failure => format!("Your order {} could not be paid, so it will not be sent.", order.id),
-        NoticeKind::Cancellation => format!("Your order {} is cancelled. {} was given back.", order.id, order.total),
+        NoticeKind::Cancellation => format!("Your order {} is cancelled. {} was refunded.", order.id, order.total),
         NoticeKind::Shipping => format!("Your order {} is on its way.", order.id),
         NoticeKind::Unavailable => unpaid("something in it is not available"),
         NoticeKind::PriceChanged => unpaid("a price has changed since you ordered"),

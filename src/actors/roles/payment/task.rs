@@ -280,7 +280,7 @@ impl PaymentTask {
                     return Ok(());
                 }
                 Some(row) if row.status == PaymentStatus::Charged && row.is_by_hand() => {
-                    let how = "the charge was made by hand: give it back by hand too, then close this letter as done";
+                    let how = "the charge was made by hand: refund it by hand too, then close this dead letter as done";
                     return self.park(order, REFUND, (PROVIDER, how, 0)).await;
                 }
                 Some(row) if row.status == PaymentStatus::Charged => {
