@@ -81,25 +81,25 @@ fn told(kind: EventKind) -> &'static str {
     match kind {
         EventKind::OrderCreated => "The order was accepted.",
         EventKind::InventoryReserved => "All of the order's stock is held.",
-        EventKind::InventoryInsufficient => "The order's stock cannot be had; nothing is held.",
+        EventKind::InventoryInsufficient => "There is not enough stock for the order; nothing is held.",
         EventKind::InventoryReleased => "Nothing is held for the order any more, and nothing will be.",
-        EventKind::InventoryShipped => "The order's held stock has left.",
+        EventKind::InventoryShipped => "The order's held stock has been shipped.",
         EventKind::PaymentProcessed => "The charge succeeded.",
         EventKind::PaymentFailed => "The charge failed for good.",
         EventKind::PaymentCancelled => "Nothing was or ever will be charged.",
-        EventKind::PaymentRefunded => "The charge was given back.",
+        EventKind::PaymentRefunded => "The charge was refunded.",
         EventKind::OrderConfirmed => "The order is paid.",
-        EventKind::OrderCancelRequested => "The order is to be undone: stock is to be released, payment to be voided or given back.",
-        EventKind::OrderCancelled => "The order is undone, or could not be had.",
+        EventKind::OrderCancelRequested => "The order must be undone: the stock released, and the payment voided or refunded.",
+        EventKind::OrderCancelled => "The order is undone, or there was not enough stock.",
         EventKind::OrderFailed => "The payment failed and nothing is held any more.",
-        EventKind::ShipmentHeld => "The goods left before the payment's answer: the stock must not be given back.",
-        EventKind::OrderShipped => "The goods are on their way.",
-        EventKind::NotificationSent => "A notice went out to the customer.",
+        EventKind::ShipmentHeld => "The goods left before the payment's answer: the stock must not be released.",
+        EventKind::OrderShipped => "The goods have been shipped.",
+        EventKind::NotificationSent => "A notice was sent to the customer.",
         EventKind::NotificationFailed => "A try to send a notice failed.",
-        EventKind::PaymentParked => "A payment's step failed past its policy and waits for a person: its order is to be parked.",
-        EventKind::InventoryParked => "A stock step failed past its policy and waits for a person: its order is to be parked.",
+        EventKind::PaymentParked => "A payment step has used up its retries and waits for a person: the order must be parked.",
+        EventKind::InventoryParked => "A stock step has used up its retries and waits for a person: the order must be parked.",
         EventKind::AnswerAccepted => {
-            "The order has recorded the answer of a role that another team runs. ordermill's own roles act on this event, not on that answer."
+            "The order has accepted the answer of a role that another team runs. ordermill's own roles act on this event, not on that answer."
         }
     }
 }
@@ -214,10 +214,11 @@ pub fn asyncapi() -> Value {
     })
 }
 
-const ABOUT: &str = "What ordermill says and hears on Kafka. Every event is about one order; its key is the order's id, so that an \
-    order's events of one topic keep their order. Every event comes at least once: a repeat has the same eventId, and the header \
-    `repeat` where ordermill knows that it is one. Fields are added within a version; pass over those that you do not know. A service \
-    that takes a role's place writes that role's topic in the form of `contracts/consumed`.";
+const ABOUT: &str = "The events that ordermill writes to and reads from Kafka. Every event is about one order, and its key is the order's \
+    id, so the events of an order in one topic stay in sequence. Every event is delivered at least once. A repeat has the \
+    same eventId, and the header `repeat` if ordermill knows that it is one. Fields are added within a version; ignore \
+    those that you do not know. A service that takes over a role writes that role's topic in the form of \
+    `contracts/consumed`.";
 
 /// AsyncAPI's schemas are drafts of their own; the key that names the draft has no place in them.
 fn in_document(mut schema: Value) -> Value {
@@ -238,7 +239,7 @@ fn message(kind: EventKind, schema: &str) -> Value {
         "contentType": "application/json",
         "traits": [reference("/components/messageTraits/CloudEvent")],
         "payload": reference(&format!("/components/schemas/{schema}")),
-        "bindings": { "kafka": { "key": { "type": "string", "format": "uuid", "description": "the order's id, lower case" } } },
+        "bindings": { "kafka": { "key": { "type": "string", "format": "uuid", "description": "the order's id, in lower case" } } },
     })
 }
 
@@ -246,11 +247,11 @@ fn channel(topic: Topic, carried: &[String]) -> Value {
     let messages: Map<String, Value> =
         carried.iter().map(|name| (name.clone(), reference(&format!("/components/messages/{name}")))).collect();
     let about = match topic {
-        Topic::Order => "What the order role says.",
-        Topic::Inventory => "What the stock keeper says.",
-        Topic::Payment => "What the payment gateway says.",
-        Topic::Notification => "What the notifier says.",
-        Topic::Shipping => "What the carriers' service says to ordermill.",
+        Topic::Order => "Events of the order role.",
+        Topic::Inventory => "Events of the inventory role.",
+        Topic::Payment => "Events of the payment role.",
+        Topic::Notification => "Events of the notification role.",
+        Topic::Shipping => "Events of the carriers' service, consumed by ordermill.",
     };
     json!({ "address": topic.name(), "description": about, "messages": messages })
 }
@@ -260,24 +261,23 @@ fn cloud_event() -> Value {
     json!({
         "headers": {
             "type": "object",
-            "description": "CloudEvents 1.0, binary mode. ordermill writes all but `repeat` and `local`, which it writes where they are true, \
-                and needs none.",
+            "description": "CloudEvents 1.0, binary mode. ordermill writes all of these (`repeat` and `local` only where they apply) and requires none.",
             "properties": {
                 headers::SPEC_VERSION: text("1.0"),
                 headers::ID: text("the eventId"),
-                headers::SOURCE: text("the role that says it"),
+                headers::SOURCE: text("the role that wrote the event"),
                 headers::TYPE: text("ordermill.KIND.vVERSION"),
                 headers::SUBJECT: text("the order's id"),
                 headers::PARTITION_KEY: text("the order's id"),
                 headers::TIME: text("RFC 3339, UTC"),
                 headers::DATA_SCHEMA: text("urn:ordermill:schema:KIND:vVERSION, the schema of that name in this document"),
                 headers::CONTENT_TYPE: text("application/json"),
-                headers::CORRELATION: text("the request that placed the order"),
+                headers::CORRELATION: text("correlation id of the request that placed the order"),
                 headers::TRACE_PARENT: text("W3C trace context"),
-                headers::WRITER: text("whose log it stands in"),
-                headers::SEQ: text("its number there"),
-                headers::REPEAT: text("true: it was said before; do what was not done, count nothing"),
-                headers::LOCAL: text("the roles that had it where it was written"),
+                headers::WRITER: text("the writer whose log holds the event"),
+                headers::SEQ: text("the event's number in that log"),
+                headers::REPEAT: text("true: a repeat; do what was not done, but count nothing again"),
+                headers::LOCAL: text("the roles that got the event on the node that wrote it"),
             },
         },
     })

@@ -207,15 +207,15 @@ impl JsonSchema for Label<'_> {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message<B> {
-    /// The event; a repeat has the same one.
+    /// Id of the event; a repeat has the same id.
     #[serde(default)]
     pub event_id: Ident,
-    /// Which order; lower-case hyphenated it is the record's key.
+    /// Id of the order; the record key is this id in lower case with hyphens.
     pub order_id: Uuid,
-    /// When it became true.
+    /// When it happened.
     #[serde(default)]
     pub timestamp: Time,
-    /// The request that placed the order.
+    /// Correlation id of the request that placed the order.
     #[serde(default)]
     pub correlation_id: Ident,
     /// What its kind has.
@@ -223,20 +223,20 @@ pub struct Message<B> {
     pub body: B,
 }
 
-/// One product of an order.
+/// An item of an order.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
-    /// Which product.
+    /// Id of the product.
     pub product_id: Uuid,
-    /// How many.
+    /// Quantity.
     #[schemars(range(min = 1, max = 10_000))]
     pub quantity: i64,
-    /// Price of one.
+    /// Unit price.
     pub price: Amount,
 }
 
-/// Where the customer wants to hear of the order.
+/// How to notify the customer about the order.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContactPart<'a> {
@@ -251,7 +251,7 @@ pub struct ContactPart<'a> {
     pub locale: Option<Words<'a>>,
 }
 
-/// Where the goods go.
+/// Delivery address.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressPart<'a> {
@@ -279,20 +279,20 @@ pub struct AddressPart<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderCreated<'a> {
-    /// Who ordered.
+    /// Id of the customer.
     pub customer_id: Uuid,
-    /// What, no product twice.
+    /// The items; no product twice.
     #[schemars(length(min = 1, max = 1000))]
     pub items: Vec<Item>,
     /// The sum of price times quantity.
     pub total_amount: Amount,
-    /// How the customer pays.
+    /// The payment method.
     #[serde(default = "card")]
     pub payment_method: Words<'a>,
-    /// Where the customer wants to hear of the order.
+    /// How to notify the customer about the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<ContactPart<'a>>,
-    /// Where the goods go.
+    /// Delivery address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping_address: Option<AddressPart<'a>>,
 }
@@ -301,16 +301,16 @@ fn card() -> Words<'static> {
     "CARD".into()
 }
 
-/// One reserved line.
+/// A reserved line.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reservation {
-    /// Which product.
+    /// Id of the product.
     pub product_id: Uuid,
-    /// How many.
+    /// Quantity.
     #[schemars(range(min = 1, max = 10_000))]
     pub quantity: i64,
-    /// The reservation.
+    /// Id of the reservation.
     #[serde(default)]
     pub reservation_id: Ident,
 }
@@ -331,19 +331,19 @@ pub struct StockMoved {
     pub items: Vec<Reservation>,
 }
 
-/// Why a line cannot be had.
+/// Why a line is not available.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Short<'a> {
-    /// Which product.
+    /// Id of the product.
     pub product_id: Uuid,
     /// `out-of-stock`, `price-mismatch`, `unknown-product` or `discontinued`.
     #[serde(default = "out_of_stock")]
     pub reason: Words<'a>,
-    /// How many were asked for.
+    /// Quantity ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<u32>,
-    /// How many were there.
+    /// Quantity available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<u32>,
     /// The price in the order.
@@ -361,7 +361,7 @@ fn out_of_stock() -> Words<'static> {
 /// The order's stock cannot be had.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub struct InventoryInsufficient<'a> {
-    /// Every line that cannot be had.
+    /// Every line that is not available.
     #[serde(default)]
     pub shortages: Vec<Short<'a>>,
 }
@@ -370,15 +370,15 @@ pub struct InventoryInsufficient<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentProcessed<'a> {
-    /// The payment.
+    /// Id of the payment.
     #[serde(default)]
     pub payment_id: Ident,
     /// Amount charged.
     pub amount: Amount,
-    /// How.
+    /// The payment method.
     #[serde(default = "card")]
     pub payment_method: Words<'a>,
-    /// In which currency (ISO 4217), where it is told.
+    /// Currency (ISO 4217), if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Words<'a>>,
 }
@@ -387,10 +387,10 @@ pub struct PaymentProcessed<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentFailed<'a> {
-    /// The payment.
+    /// Id of the payment.
     #[serde(default)]
     pub payment_id: Ident,
-    /// The provider's word.
+    /// The provider's reason.
     #[serde(default)]
     pub reason: Words<'a>,
 }
@@ -399,7 +399,7 @@ pub struct PaymentFailed<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentCancelled {
-    /// The payment.
+    /// Id of the payment.
     #[serde(default)]
     pub payment_id: Ident,
 }
@@ -408,10 +408,10 @@ pub struct PaymentCancelled {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRefunded {
-    /// The payment.
+    /// Id of the payment.
     #[serde(default)]
     pub payment_id: Ident,
-    /// Amount given back.
+    /// Amount refunded.
     pub amount: Amount,
 }
 
@@ -422,7 +422,7 @@ pub struct Plain {}
 /// An event with a reason.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub struct Reasoned<'a> {
-    /// Why.
+    /// The reason.
     #[serde(default)]
     pub reason: Words<'a>,
 }
@@ -431,10 +431,10 @@ pub struct Reasoned<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderCancelled<'a> {
-    /// Why.
+    /// The reason.
     #[serde(default)]
     pub reason: Words<'a>,
-    /// Whether it had been paid.
+    /// Whether the order had been paid.
     #[serde(default)]
     pub was_paid: bool,
 }
@@ -443,10 +443,10 @@ pub struct OrderCancelled<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderShipped<'a> {
-    /// Who carries them.
+    /// The carrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<Words<'a>>,
-    /// The carrier's number.
+    /// The tracking number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking_number: Option<Label<'a>>,
 }
@@ -455,10 +455,10 @@ pub struct OrderShipped<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NotificationSent<'a> {
-    /// The notice.
+    /// Id of the notice.
     #[serde(default)]
     pub notification_id: Ident,
-    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; ended unpaid: `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; if cancelled unpaid `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
     pub kind: Words<'a>,
     /// `EMAIL` or `SMS`.
     pub channel: Words<'a>,
@@ -468,20 +468,20 @@ pub struct NotificationSent<'a> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NotificationFailed<'a> {
-    /// The notice.
+    /// Id of the notice.
     #[serde(default)]
     pub notification_id: Ident,
-    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; ended unpaid: `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
+    /// `CONFIRMATION`, `FAILURE`, `CANCELLATION`, `SHIPPING`; if cancelled unpaid `UNAVAILABLE`, `PRICE_CHANGED`, `EXPIRED`, `CALLED_OFF`.
     pub kind: Words<'a>,
     /// `EMAIL` or `SMS`.
     pub channel: Words<'a>,
-    /// Which try, from 1.
+    /// Number of the try, from 1.
     #[serde(default = "first")]
     pub attempt: u32,
-    /// Whether it is given up.
+    /// Whether the notice is given up.
     #[serde(rename = "final", default)]
     pub last: bool,
-    /// What the provider said.
+    /// The provider's reason.
     #[serde(default)]
     pub reason: Words<'a>,
 }

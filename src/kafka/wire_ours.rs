@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 /// A step failed past its policy, and waits for a person: its order is to be parked.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub struct StepParked<'a> {
-    /// Which step: `charge`, `void`, `refund`, `store`.
+    /// The step: `charge`, `void`, `refund` or `store`.
     pub step: Words<'a>,
     /// A short code to group by.
     pub cause: Words<'a>,
-    /// What exactly happened, for a person.
+    /// What happened in detail, for a person.
     #[serde(default)]
     pub detail: Words<'a>,
-    /// How often it was tried.
+    /// Number of tries.
     #[serde(default)]
     pub tries: u32,
 }
@@ -25,13 +25,13 @@ pub struct StepParked<'a> {
 pub struct AnswerAccepted<'a> {
     /// The answer's kind: `PaymentProcessed`, `InventoryReserved`, …
     pub answer: Words<'a>,
-    /// Amount charged or given back; with `PaymentProcessed` and `PaymentRefunded`.
+    /// Amount charged or refunded; with `PaymentProcessed` and `PaymentRefunded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Amount>,
-    /// How it was paid; with `PaymentProcessed`.
+    /// The payment method; with `PaymentProcessed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<Words<'a>>,
-    /// Why; with `PaymentFailed`.
+    /// The reason; with `PaymentFailed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Words<'a>>,
 }
