@@ -7,7 +7,7 @@ use crate::domain::{
     CancelledBy, DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Money, Order, OrderStatus, Role, Text, Timestamp,
 };
 use crate::saga::dispute::dispute;
-use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, is_parked_for, park};
+use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, STORE, STRAY_REFUND, is_parked_for, park, step_letter};
 
 /// Why a command was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub fn placed(order: &Order) -> Record {
 /// Applies a role's answer. A repeat changes nothing. A contradiction does not change the status; it becomes an anomaly and must be undone.
 pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp, effects: &mut Effects) {
     if let EventBody::StepParked { role, step, cause, detail, tries } = &event.body {
-        let letter = step_letter(order, *role, step.as_str(), event.at).because(cause.as_str(), detail.as_str(), *tries);
+        let letter = step_letter(order.id, order.shard, *role, step.as_str(), event.at).because(cause.as_str(), detail.as_str(), *tries);
         return park_far(order, record, letter, now, effects);
     }
     held_before(order, record, event, now, effects);
@@ -218,30 +218,29 @@ pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejectio
     Ok(())
 }
 
-/// The dead letter about a role's step that has used up its retries.
-#[must_use]
-pub fn step_letter(order: &Order, role: Role, step: &str, now: Timestamp) -> DeadLetter {
-    DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, 0, role, step, now)
-}
-
 /// Parks the order for a role on another node that has stored the dead letter. The dead letter is added here too, because a person may have
-/// closed it before this event arrived. If what failed is not owed any more, the role's dead letter is closed instead.
+/// closed it before this event arrived. If what failed is not owed any more, the role's dead letter about this step is closed instead.
 fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timestamp, effects: &mut Effects) {
     let debts = owed(&record.facts, order.channels());
-    let is_owed = match letter.role {
+    let is_owed = match (letter.role, letter.step.as_str()) {
+        // Its role handles it, whatever happens to the order.
+        (Role::Payment, STRAY_REFUND) => return,
         // A cancel came between: the payment is undone instead.
-        Role::Payment if letter.step.as_str() == CHARGE => debts.payment && record.facts.cancel.is_none(),
-        Role::Payment => debts.payment || debts.refunded,
-        Role::Inventory => debts.stock || debts.released || debts.stock_moved,
-        Role::Order | Role::Notification | Role::Analytics => false,
+        (Role::Payment, CHARGE) => debts.payment && record.facts.cancel.is_none(),
+        (Role::Payment, _) => debts.payment || debts.refunded,
+        (Role::Inventory, _) => debts.stock || debts.released || debts.stock_moved,
+        (Role::Order | Role::Notification | Role::Analytics, _) => false,
     };
     if is_owed {
-        park(record, letter, effects);
-    } else {
-        let why = "what failed is not owed any more: nothing is left to do";
-        effects.letters.push(superseded::close(letter, why, now));
-        effects.changed = true;
+        return park(record, letter, effects);
     }
+    // An answer unparks an order whose provider call failed, but not one whose write was refused: the order may be parked for this step.
+    if letter.step.as_str() == STORE && is_parked_for(record, letter.cause.as_str()) {
+        return;
+    }
+    let why = "what failed is not owed any more: nothing is left to do";
+    effects.letters.push(superseded::close(letter, why, now));
+    effects.changed = true;
 }
 
 /// The events to repeat, with their old ids, so that the roles that owe answers give them; empty if nothing is owed. A kept-back shipment

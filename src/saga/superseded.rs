@@ -1,13 +1,12 @@
 //! Dead letters that need no attention any more, because the order was cancelled or the answer came after all. Pure.
 
 use super::dispute::{Dispute, is_disputed};
-use super::park::{EXTERNAL, Effects, SHIPPED_UNPAID};
+use super::park::{EXTERNAL, Effects, SHIPPED_UNPAID, numbers_of};
 use super::undo::Undo;
 use super::{Record, awaited, status, table};
 use crate::domain::{CancelledBy, DeadLetter, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
 
-/// The number of dead letters about a role's own step, and of those about goods that left unpaid.
-const STEP: u32 = 0;
+/// The number of dead letters about goods that left unpaid.
 const UNPAID: u32 = 1;
 
 /// The dead letters about steps of the order that may be open, according to its record.
@@ -26,7 +25,7 @@ impl Letters {
             Some(EXTERNAL) => Undo::ALL.map(Undo::number).to_vec(),
             Some(awaited::OVERDUE) => awaited::NUMBERS.to_vec(),
             Some(SHIPPED_UNPAID) => vec![UNPAID],
-            Some(cause) => vec![Dispute::of_cause(cause).map_or(STEP, Dispute::number)],
+            Some(cause) => Dispute::of_cause(cause).map_or_else(|| numbers_of(cause).to_vec(), |dispute| vec![dispute.number()]),
         };
         open.extend(Dispute::ALL.into_iter().filter(|dispute| is_disputed(record, *dispute)).map(Dispute::number));
         Self { open, is_cancelled: record.facts.cancel.is_some() }

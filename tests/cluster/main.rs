@@ -22,3 +22,4 @@ mod member;
 mod nodes;
 mod refused;
 mod roles;
+mod strays;

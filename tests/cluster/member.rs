@@ -39,8 +39,13 @@ impl Cluster {
 
     /// With other settings than the default.
     pub fn with(seed: u64, set: impl FnOnce(&mut ActorSettings)) -> Rc<Self> {
+        Self::of_world(seed, |world| set(&mut world.settings))
+    }
+
+    /// In another world than the default.
+    pub fn of_world(seed: u64, set: impl FnOnce(&mut World1)) -> Rc<Self> {
         let mut world = World1::new(seed);
-        set(&mut world.settings);
+        set(&mut world);
         let clock = world.world.clone();
         world.database =
             MemoryDatabase::new(Shards::new(24).unwrap(), Nodes::Many, Arc::new(move || ordermill::actors::World::now(&*clock)));

@@ -6,6 +6,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "an event that nobody sends to a role fails the test")]
 
 mod any;
+mod parked;
 
 use ordermill::domain::{
     CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Money, NoticeKind, Order, OrderId, OrderLine,

@@ -4,18 +4,13 @@
 use super::decision::DeadLetterError;
 use super::handle::{NodeHandle, WriteError};
 use crate::actors::protocol::inbound::Inbound;
-use crate::actors::roles::order::CHARGE;
-use crate::actors::roles::payment::task::{REFUND, STRAY_REFUND, VOID};
 use crate::db::{AuditEntry, Outcome, Write};
 use crate::domain::{BY_HAND, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text};
 use crate::providers::{ChargeKey, Found, ProviderError};
-use crate::saga::park::{PROVIDER, STORE};
+use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, STRAY_REFUND, VOID, key_letter};
 use crate::saga::{Owed, owed};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The number of dead letters about a key that could not be closed, distinct from those of other dead letters about steps.
-const OPEN_KEY: u32 = 16;
 
 /// What a person reports.
 pub(super) struct Word<'a> {
@@ -184,7 +179,7 @@ impl NodeHandle {
             "a person decided this payment while the provider could not be asked, so {key} may still be charged: reprocess closes the \
              key and refunds what was taken in the meantime"
         );
-        let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, OPEN_KEY, Role::Payment, STRAY_REFUND, self.node.now());
+        let letter = key_letter(order.id, order.shard, attempt, self.node.now());
         let write = Write::AddLetter(letter.because(PROVIDER, &detail, 1));
         self.write(write, limit).await.map(drop).map_err(|_| DeadLetterError::Unavailable)
     }

@@ -13,7 +13,8 @@ use crate::actors::runtime::death::Death;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tell::tell_surely;
 use crate::db::Write;
-use crate::domain::{CorrelationId, DeadLetter, DeadLetterKind, Event, EventBody, Order, OrderId, Role, RoleShards, Shard};
+use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role, RoleShards, Shard};
+use crate::saga::park::step_letter;
 use actix::Recipient;
 use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
@@ -298,7 +299,7 @@ impl Cell {
         (cause, detail, tries): (&str, &str, u32),
     ) {
         let (now, shard) = (self.node.now(), self.node.shards().of(order));
-        let letter = DeadLetter::about(order, shard, DeadLetterKind::Step, 0, role, step, now).because(cause, detail, tries);
+        let letter = step_letter(order, shard, role, step, now).because(cause, detail, tries);
         let told = (letter.step.clone(), letter.cause.clone(), letter.detail.clone());
         let write = if role == Role::Notification {
             Write::AddLetter(letter)

@@ -12,7 +12,7 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::retry::Stopping;
 use crate::db::{StoredOrder, Write};
-use crate::domain::{DeadLetter, DeadLetterKind, OrderId, Role, Shard};
+use crate::domain::{OrderId, Role, Shard};
 use crate::saga::policy::{self, Restarts};
 use crate::saga::{Effects, owed, park, status};
 use actix::prelude::SendError;
@@ -20,9 +20,6 @@ use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Ha
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
-
-/// The cause of the letter about an order whose actor dies again and again.
-const RESTART_LIMIT: &str = "restart-limit";
 
 /// See the module.
 pub(crate) struct Supervisor {
@@ -132,7 +129,7 @@ impl Supervisor {
         let live = self.orders.addr(id);
         // A parked order is not driven on: it needs an actor only for what comes, and for its deadline.
         let has_deadline = policy::deadline(&stored.record, self.cell.node.settings.deadlines).is_some();
-        let is_stuck = stored.record.parked.as_ref().is_some_and(|cause| cause.as_str() == RESTART_LIMIT);
+        let is_stuck = stored.record.parked.as_ref().is_some_and(|cause| cause.as_str() == park::RESTART_LIMIT);
         let wanted = (stored.open && (stored.record.parked.is_none() || (has_deadline && !is_stuck)))
             || waiting.iter().any(|with| !matches!(with, WakeWith::Stored));
         if live.is_none() && !wanted {
@@ -159,11 +156,8 @@ impl Supervisor {
             let order = stored.order;
             let mut record = stored.record;
             let mut effects = Effects::default();
-            let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, 2, Role::Order, "order-actor", now).because(
-                RESTART_LIMIT,
-                &cause,
-                cell.node.settings.restart_limit.restarts,
-            );
+            let letter = park::restarts_letter(order.id, order.shard, now);
+            let letter = letter.because(park::RESTART_LIMIT, &cause, cell.node.settings.restart_limit.restarts);
             park::park(&mut record, letter, &mut effects);
             let write = Write::Save {
                 status: status(&record.facts),

@@ -20,7 +20,7 @@ use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{Channel, DeadLetter, DeadLetterKind, EventBody, NoticeKind, Order, OrderStatus, Role, Timestamp};
+use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Timestamp};
 use crate::saga::superseded::Letters;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
@@ -44,8 +44,6 @@ enum Input {
     Answer(EventRef),
     Do(Ask),
 }
-
-pub(crate) use crate::saga::park::CHARGE;
 
 type Waiting = oneshot::Sender<Result<OrderStatus, CommandError>>;
 
@@ -204,17 +202,13 @@ impl OrderActor {
                 Ok(())
             }
             // A cancel came between: the payment is undone instead.
-            OrderCommand::Park { step: CHARGE, .. } if self.record.facts.cancel.is_some() => {
+            OrderCommand::Park { step: park::CHARGE, .. } if self.record.facts.cancel.is_some() => {
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())
             }
             OrderCommand::Park { step, cause, detail, tries, role } => {
-                let letter = DeadLetter::about(self.order.id, self.order.shard, DeadLetterKind::Step, 0, role, step, now).because(
-                    cause.as_str(),
-                    detail.as_str(),
-                    tries,
-                );
-                park::park(&mut self.record, letter, effects);
+                let letter = park::step_letter(self.order.id, self.order.shard, role, step, now);
+                park::park(&mut self.record, letter.because(cause.as_str(), detail.as_str(), tries), effects);
                 Ok(())
             }
         };

@@ -6,7 +6,6 @@
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::command::{Ask, park_command};
 use crate::actors::protocol::inbound::Inbound;
-use crate::actors::roles::order::CHARGE;
 use crate::actors::roles::payment::trouble::Trouble;
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
@@ -14,17 +13,10 @@ use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{CorrelationId, Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
-use crate::saga::park::{PROVIDER, STORE, WRITE_REFUSED};
+use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED, key_letter};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// The step of a void that fails.
-pub(crate) const VOID: &str = "void";
-/// The step of a refund that fails.
-pub(crate) const REFUND: &str = "refund";
-/// The step of giving back money of which no row tells.
-pub(crate) const STRAY_REFUND: &str = "stray-refund";
 
 /// What a task is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +55,15 @@ pub(crate) fn charged(order: &Order, attempt: u32, charge: Charge, now: Timestam
             (payment, Event::of(order, now, EventBody::PaymentFailed { reason }))
         }
     }
+}
+
+/// What a task is doing.
+#[derive(Clone, Copy)]
+enum At {
+    /// A step of its order. If it is given up, the order is parked.
+    Step(&'static str),
+    /// Refunding this attempt's charge, which the row does not record. That is not a step of the order.
+    Stray(u32),
 }
 
 /// Nothing more can be done here: the order is parked, the node is stopping, or the shard is another's.
@@ -173,13 +174,13 @@ impl PaymentTask {
                 Err(error) => error,
             };
             if let ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } = error {
-                self.wait_for_provider(order, CHARGE, retry_in_ms, &trouble, Some(&self.signal)).await?;
+                self.wait_for_provider(order, At::Step(CHARGE), retry_in_ms, &trouble, Some(&self.signal)).await?;
                 continue;
             }
             if matches!(error, ProviderError::Unknown { .. }) {
                 attempt.is_doubtful();
             }
-            self.stumble(order, CHARGE, error, &mut trouble, Some(&self.signal)).await?;
+            self.stumble(order, At::Step(CHARGE), error, &mut trouble, Some(&self.signal)).await?;
             if !attempt.ask_first && !self.signal.is_raised() && losses == self.cell.losses() {
                 let trying = Payment::of(order, attempt.number + 1, PaymentStatus::Trying, self.cell.node.now());
                 match self.store(order, trying, None).await? {
@@ -258,7 +259,7 @@ impl PaymentTask {
         }
         let mut trouble = Trouble::default();
         while let Err(error) = self.refund(ChargeKey { order: order.id, attempt }, order.total).await {
-            self.stumble(order, STRAY_REFUND, error, &mut trouble, None).await?;
+            self.stumble(order, At::Stray(attempt), error, &mut trouble, None).await?;
         }
         Ok(())
     }
@@ -281,7 +282,7 @@ impl PaymentTask {
                 }
                 Some(row) if row.status == PaymentStatus::Charged && row.is_by_hand() => {
                     let how = "the charge was made by hand: refund it by hand too, then close this dead letter as done";
-                    return self.park(order, REFUND, (PROVIDER, how, 0)).await;
+                    return self.park(order, At::Step(REFUND), (PROVIDER, how, 0)).await;
                 }
                 Some(row) if row.status == PaymentStatus::Charged => {
                     (REFUND, self.refund(key, order.total).await.map(|()| PaymentStatus::Refunded))
@@ -291,7 +292,7 @@ impl PaymentTask {
             let status = match undone {
                 Ok(status) => status,
                 Err(error) => {
-                    self.stumble(order, step, error, &mut trouble, None).await?;
+                    self.stumble(order, At::Step(step), error, &mut trouble, None).await?;
                     continue;
                 }
             };
@@ -337,13 +338,13 @@ impl PaymentTask {
     async fn stumble(
         &self,
         order: &Order,
-        step: &'static str,
+        at: At,
         error: ProviderError,
         trouble: &mut Trouble,
         signal: Option<&Signal>,
     ) -> Result<(), GivenUp> {
         if let ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } = error {
-            return self.wait_for_provider(order, step, retry_in_ms, trouble, signal).await;
+            return self.wait_for_provider(order, at, retry_in_ms, trouble, signal).await;
         }
         let detail = error.to_string();
         let settings = &self.cell.node.settings;
@@ -358,7 +359,7 @@ impl PaymentTask {
                 }
                 Ok(())
             }
-            None => self.park(order, step, (PROVIDER, &detail, trouble.calls())).await,
+            None => self.park(order, at, (PROVIDER, &detail, trouble.calls())).await,
         }
     }
 
@@ -370,7 +371,7 @@ impl PaymentTask {
     async fn wait_for_provider(
         &self,
         order: &Order,
-        step: &'static str,
+        at: At,
         retry_in_ms: u64,
         trouble: &Trouble,
         signal: Option<&Signal>,
@@ -380,7 +381,7 @@ impl PaymentTask {
         if left == Some(0) {
             let last = trouble.last.as_ref().map(ToString::to_string).unwrap_or_default();
             let detail = format!("{last}; then the circuit breaker of the provider was open for too long");
-            return self.park(order, step, (PROVIDER, &detail, trouble.calls())).await;
+            return self.park(order, at, (PROVIDER, &detail, trouble.calls())).await;
         }
         let ms = left.map_or(retry_in_ms, |left| retry_in_ms.min(left)).max(1);
         node.remember_retry(self.id, node.now().plus_ms(ms));
@@ -403,7 +404,15 @@ impl PaymentTask {
     }
 
     /// Cause, detail and tries tell why.
-    async fn park<T>(&self, order: &Order, step: &'static str, (cause, detail, tries): (&str, &str, u32)) -> Result<T, GivenUp> {
+    async fn park<T>(&self, order: &Order, at: At, (cause, detail, tries): (&str, &str, u32)) -> Result<T, GivenUp> {
+        let step = match at {
+            At::Step(step) => step,
+            At::Stray(attempt) => {
+                let letter = key_letter(order.id, order.shard, attempt, self.cell.node.now());
+                let _outcome = self.cell.node.journal.ask(Write::AddLetter(letter.because(cause, detail, tries)), None).await;
+                return Err(GivenUp);
+            }
+        };
         if !self.cell.owns(Role::Order, self.shard) {
             self.cell.park_far((order.id, order.correlation), Role::Payment, step, (cause, detail, tries)).await;
             return Err(GivenUp);
@@ -428,7 +437,7 @@ impl PaymentTask {
                 }
                 Ok(Stored::Otherwise)
             }
-            Ok(Outcome::Refused(why)) => self.park(order, STORE, (WRITE_REFUSED, &why, 1)).await,
+            Ok(Outcome::Refused(why)) => self.park(order, At::Step(STORE), (WRITE_REFUSED, &why, 1)).await,
             Ok(
                 Outcome::NotStored
                 | Outcome::NotOurs

@@ -1,0 +1,154 @@
+//! Money that was taken under a key of which the payment's row does not tell: its letter stays open until the money is back, whatever
+//! becomes of the order, on one node and where the payment's is another than the order's.
+
+use crate::external::letter;
+use crate::member::{Cluster, Member};
+use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
+use ordermill::actors::Command;
+use ordermill::db::{Reads, Write};
+use ordermill::domain::{
+    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role,
+};
+use ordermill::providers::sandbox::{ChargeState, SandboxPayment};
+use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use tokio::sync::watch;
+
+/// What the provider does.
+pub struct Ways {
+    /// Charges are under way until it is open.
+    pub gate: watch::Sender<bool>,
+    /// Charges that are under way.
+    pub charging: AtomicU32,
+    /// Refunds of first attempts fail.
+    pub keeps_first: AtomicBool,
+    /// Refunds that were refused though the money was given back are refused once.
+    pub refuses_done: AtomicBool,
+}
+
+struct Provider {
+    inner: SandboxPayment,
+    ways: Arc<Ways>,
+}
+
+impl PaymentProvider for Provider {
+    fn charge(&self, request: ChargeRequest) -> Call<Charge> {
+        let (call, ways) = (self.inner.charge(request), self.ways.clone());
+        let mut gate = self.ways.gate.subscribe();
+        Box::pin(async move {
+            ways.charging.fetch_add(1, Ordering::SeqCst);
+            gate.wait_for(|is_open| *is_open).await.unwrap();
+            call.await
+        })
+    }
+    fn find(&self, key: ChargeKey) -> Call<Found> {
+        self.inner.find(key)
+    }
+    fn void(&self, key: ChargeKey) -> Call<Voided> {
+        self.inner.void(key)
+    }
+    fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        if key.attempt == 1 && self.ways.keeps_first.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(ProviderError::failed("not now")) });
+        }
+        let call = self.inner.refund(key, amount);
+        if self.ways.refuses_done.swap(false, Ordering::SeqCst) {
+            return Box::pin(async move {
+                call.await?;
+                Err(ProviderError::Rejected { reason: "given back already".into() })
+            });
+        }
+        call
+    }
+}
+
+/// An order that is confirmed by attempt 2, and the first attempt's money, which the provider keeps.
+pub struct Place {
+    pub cluster: Rc<Cluster>,
+    pub orders: Rc<Member>,
+    pub pay: Rc<Member>,
+    pub ways: Arc<Ways>,
+    pub id: OrderId,
+    pub stray: DeadLetter,
+}
+
+impl Place {
+    pub async fn begin(seed: u64, is_split: bool) -> Self {
+        let ways = Arc::new(Ways {
+            gate: watch::Sender::new(false),
+            charging: AtomicU32::new(0),
+            keeps_first: AtomicBool::new(true),
+            refuses_done: AtomicBool::new(false),
+        });
+        let inner = ways.clone();
+        let cluster = Cluster::of_world(seed, |world| {
+            let provider = Provider { inner: world.sandbox().payment(), ways: inner };
+            world.providers.payment = Arc::new(provider);
+        });
+        let (orders, pay) = if is_split {
+            let others: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Payment).collect();
+            (cluster.start("orders", &others).await, cluster.start("pay", &[Role::Payment]).await)
+        } else {
+            let node = cluster.start("all", &Role::ALL).await;
+            (node.clone(), node)
+        };
+        cluster.is_shared().await;
+        put_product(&orders.handle, 1, 1000, 100).await;
+        let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        until("its charge is under way", || async { ways.charging.load(Ordering::SeqCst) == 1 }).await;
+        decided_elsewhere(&cluster, &pay, id).await;
+        settled(&orders.handle, id, OrderStatus::Confirmed).await;
+        ways.gate.send_replace(true);
+        let stray = letter(&cluster, id, "stray-refund").await;
+        assert_eq!((stray.cause.as_str(), stray.tries), ("payment-provider", 4));
+        Self { cluster, orders, pay, ways, id, stray }
+    }
+
+    /// What the provider has of each attempt.
+    pub fn books(&self) -> Vec<(u32, ChargeState)> {
+        self.cluster.world.sandbox().charges().iter().map(|charge| (charge.key.attempt, charge.state)).collect()
+    }
+
+    pub async fn stray_state(&self) -> DeadLetterState {
+        self.cluster.world.database.letter(self.stray.id).await.unwrap().unwrap().state
+    }
+}
+
+/// As a node that had the shard meanwhile would have done it: attempt 2 is charged, stored, told.
+async fn decided_elsewhere(cluster: &Cluster, pay: &Member, id: OrderId) {
+    let order = cluster.world.database.known_order(id).await.unwrap().unwrap();
+    let charge = ChargeRequest {
+        key: ChargeKey { order: id, attempt: 2 },
+        amount: order.total,
+        method: order.payment_method.clone(),
+        correlation: order.correlation,
+    };
+    assert_eq!(cluster.world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
+    let payment = Payment::of(&order, 2, PaymentStatus::Charged, order.created_at);
+    let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
+    let event = Some(Event::of(&order, order.created_at, body));
+    let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+    pay.ask(move |handle| async move { handle.write(write, LIMIT).await }).await.unwrap().unwrap();
+}
+
+/// Neither the role's word to the order, nor a cancel, nor the refund of the order's own payment closes it.
+#[test]
+fn the_letter_of_stray_money_stays_open_whatever_becomes_of_its_order() {
+    for is_split in [false, true] {
+        run(move || async move {
+            let place = Place::begin(71, is_split).await;
+            let id = place.id;
+            // All that is under way has come.
+            tokio::time::sleep(std::time::Duration::from_millis(2 * place.cluster.world.settings.redrive_far.first_ms)).await;
+            assert_eq!(place.stray_state().await, DeadLetterState::Open, "the money is kept");
+            assert_eq!(stored(&place.orders.handle, id).await.record.parked, None, "the order has nothing to do with it");
+            let cancel = Command::Cancel { by: CancelledBy::Customer };
+            place.orders.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+            settled(&place.orders.handle, id, OrderStatus::Cancelled).await;
+            assert_eq!(place.stray_state().await, DeadLetterState::Open, "the money is kept");
+            assert_eq!(place.books(), [(1, ChargeState::Approved), (2, ChargeState::Refunded)]);
+        });
+    }
+}
