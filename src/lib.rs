@@ -1,15 +1,15 @@
-//! ordermill: an order processor whose every order is a supervised actor that holds its saga.
+//! ordermill: an order processor in which each order is a supervised actor that runs its saga.
 //!
 //! | module | what it owns |
 //! | --- | --- |
-//! | [`domain`] | the nouns: ids, money, order, stock, events, analytics; pure |
-//! | [`saga`] | the verbs: the transition table, policies, invariants; pure |
-//! | [`actors`] | who runs what: supervisor, order, router, journal, roles |
-//! | [`db`] | durable truth: the store's traits and its implementations |
+//! | [`domain`] | the nouns: ids, money, orders, stock, events, analytics; pure |
+//! | [`saga`] | the rules: the transition table, policies, invariants; pure |
+//! | [`actors`] | what runs where: supervisor, order, router, journal, roles |
+//! | [`db`] | durable state: the store's traits and implementations |
 //! | [`providers`] | payment, email, SMS, each behind a circuit breaker |
 //! | [`verify`] | the invariants, checked over one snapshot of a database |
 //! | [`http`] | the HTTP server |
-//! | [`kafka`] | the edge to other nodes and teams: topics, publisher, consumer |
+//! | [`kafka`] | the connection to other nodes and teams: topics, publisher, consumer |
 //! | [`config`], [`telemetry`] | settings; logs and metrics |
 //! | [`app`] | the composition root |
 //! | [`cli`], [`command`] | the command line, and its side of the composition root |

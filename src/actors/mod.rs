@@ -1,13 +1,12 @@
-//! Who runs what: the actors of a node and the [`NodeHandle`] by which the outside reaches them. actix lives here.
+//! The actors of a node, and the [`NodeHandle`] through which the outside reaches them. Only this module uses actix.
 //!
 //! A node has a few arbiters (threads); shard s lives on arbiter s modulo their number. On each arbiter, an arbiter supervisor (a plain
 //! task) holds a cell: router, supervisor, stock keeper, payment gateway, notifier, and one actor per open order. One journal per database
 //! and one analytics actor serve all cells.
 //!
-//! What is guaranteed: an event is delivered only after the transaction that holds it has committed; messages between two actors
-//! keep their order; an actor handles one message at a time. What is not: any message may be lost with the actor that had it, or
-//! for want of room, so nothing durable rests on a mailbox; the order actor asks again for what it is owed. Nobody awaits an
-//! actor from within an actor: outcomes come back as messages.
+//! Guaranteed: an event is delivered only after its transaction has committed; messages between two actors stay in sequence; an actor
+//! handles one message at a time. Not guaranteed: any message may be lost with its actor or because a mailbox is full, so nothing durable
+//! depends on a mailbox, and the order actor asks again for missing answers. No actor awaits another actor: outcomes come back as messages.
 
 pub(crate) mod api;
 pub(crate) mod cell;

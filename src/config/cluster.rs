@@ -11,25 +11,25 @@ pub struct ClusterSettings {
     pub roles: Vec<Role>,
     /// The roles that another team runs.
     pub external_roles: Vec<Role>,
-    /// How long another team's role may owe an answer before its order is parked with a dead letter, in milliseconds.
+    /// How long an external role may owe an answer before its order is parked with a dead letter, in milliseconds.
     pub external_answer_ms: u64,
-    /// How often the node looks who lives and who owns what, in milliseconds.
+    /// How often the node checks which nodes are alive and which shards they own, in milliseconds.
     pub tick_ms: u64,
-    /// Longest wait for the end of what is under way in shards that are to be given away, in milliseconds.
+    /// Longest wait for work in progress in shards that are to be given away, in milliseconds.
     pub handover_ms: u64,
-    /// First time that a missing answer of another node's role is asked for again, in milliseconds; then doubling.
+    /// When an order first asks again for a missing answer of another node's role, in milliseconds; then doubling.
     pub redrive_far_first_ms: u64,
-    /// Longest time between two such questions, in milliseconds.
+    /// Longest such interval, in milliseconds.
     pub redrive_far_most_ms: u64,
     /// Longest wait for a connection to another node, in milliseconds.
     pub forward_connect_ms: u64,
-    /// Longest wait for another node's answer to a forwarded request, in milliseconds, beside what the request itself waits for.
+    /// Longest wait for another node's answer to a forwarded request, not counting the request's own `wait`, in milliseconds.
     pub forward_limit_ms: u64,
-    /// How long a node's word about who asks holds at the other node, in milliseconds.
+    /// How long the signed statement of who asks is valid at the other node, in milliseconds.
     pub forward_proof_ms: u64,
-    /// How long an unused connection to another node stays open, in milliseconds.
+    /// How long an idle connection to another node stays open, in milliseconds.
     pub forward_idle_ms: u64,
-    /// Unused connections to each other node that stay open.
+    /// Maximum idle connections kept open to each other node.
     pub forward_idle_connections: usize,
 }
 

@@ -10,59 +10,59 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaSettings {
-    /// `HOST:PORT` of some brokers; none: no Kafka.
+    /// `HOST:PORT` of some of the brokers; none: no Kafka.
     pub brokers: Vec<String>,
-    /// Put before the name of every topic and consumer group.
+    /// Prefix of every topic and consumer group.
     pub prefix: String,
-    /// Put behind a topic's name to name its dead letters' topic.
+    /// Suffix of a topic's dead-letter topic.
     pub dead_letter_suffix: String,
-    /// Copies of each topic that is created; 0: the brokers' default.
+    /// Replication factor of topics that ordermill creates; 0: the brokers' default.
     pub replication: u16,
-    /// How messages are compressed.
+    /// Compression of messages.
     pub compression: Compression,
-    /// How long a message waits for others to go with it, in milliseconds.
+    /// How long a message waits for others to share its batch, in milliseconds.
     pub linger_ms: u64,
-    /// Longest wait for an answer of the brokers to a question, in milliseconds.
+    /// Longest wait for a broker's answer to a request, in milliseconds.
     pub request_timeout_ms: u64,
-    /// Events that are sent and not yet acknowledged.
+    /// Maximum events sent but not acknowledged.
     pub publish_window: usize,
-    /// Commits that wait in memory to be published; past it they are read from the log.
+    /// Maximum commits that wait in memory to be published; beyond that, they are read from the log.
     pub publish_feed: usize,
-    /// Events read at once from the log.
+    /// Events per read from the log.
     pub publish_page: u32,
-    /// How often the point that is published is stored, in milliseconds.
+    /// How often the published position is stored, in milliseconds.
     pub publish_mark_ms: u64,
-    /// How often the logs of ended writers are looked for, in milliseconds.
+    /// How often a node looks for logs of ended writers, in milliseconds.
     pub publish_recheck_ms: u64,
     /// First wait after a failure of the brokers, in milliseconds; then doubling.
     pub backoff_first_ms: u64,
     /// Longest such wait, in milliseconds.
     pub backoff_most_ms: u64,
-    /// Messages of one partition that are under way; past it the partition is paused.
+    /// Maximum messages in progress per partition; beyond that, the partition is paused.
     pub consume_window: usize,
-    /// Tries of a message after the first.
+    /// Retries of a message that fails.
     pub retries: u32,
-    /// Wait before the second try of a message, in milliseconds; then doubling.
+    /// Wait before the first retry of a message, in milliseconds; then doubling.
     pub retry_first_ms: u64,
-    /// Wait before a message is tried again that failed for no fault of its own, in milliseconds.
+    /// Wait before retrying a message that failed through no fault of its own, in milliseconds.
     pub pause_ms: u64,
-    /// How often offsets are committed and letters looked through, in milliseconds.
+    /// How often offsets are committed and dead letters checked, in milliseconds.
     pub commit_ms: u64,
-    /// How often the lag behind the brokers is measured, in milliseconds.
+    /// How often the consumer lag is measured, and offsets are moved past transaction markers, in milliseconds.
     pub statistics_ms: u64,
-    /// How often the brokers are asked whether they are there, in milliseconds.
+    /// How often the node checks that the brokers answer, and looks for troubles, in milliseconds.
     pub probe_ms: u64,
-    /// How long a node that needs others' roles waits for the brokers before it leaves its orders to other nodes, in milliseconds.
+    /// How long a node that needs other nodes' roles waits for the brokers before it leaves its orders to other nodes, in milliseconds.
     pub grace_ms: u64,
-    /// What a time of another team without an offset is meant in.
+    /// Zone of times without an offset in other teams' messages.
     pub local_time: LocalTime,
-    /// Whether other teams' fields may be called `order_id` for `orderId`.
+    /// Whether other teams' messages may also use snake case, such as `order_id`.
     pub snake_case: bool,
     /// The currency of payments (ISO 4217): one of another team that names another parks its order. Empty: it is not compared.
     pub currency: String,
-    /// What the names mean that other teams give to their messages.
+    /// Meaning of the type names that other teams use.
     pub types: TypeNames,
-    /// Any property of librdkafka, such as `"security.protocol" = "SASL_SSL"`.
+    /// Any librdkafka property, such as `"security.protocol" = "SASL_SSL"`.
     pub properties: Properties,
 }
 
@@ -100,7 +100,7 @@ impl Default for KafkaSettings {
     }
 }
 
-/// How messages are compressed.
+/// Compression of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {

@@ -27,7 +27,7 @@ const LIKE: f64 = 0.5;
 pub struct Sources<'a> {
     /// A TOML file; it must exist.
     pub file: Option<&'a Path>,
-    /// The environment; variables that do not begin with `ORDERMILL_` are passed over. `…_FILE` names a file that holds the value.
+    /// The environment; variables that do not begin with `ORDERMILL_` are ignored. `…_FILE` names a file that holds the value.
     pub env: Vec<(String, String)>,
     /// Flags, as `section.key` and value.
     pub flags: Vec<(String, String)>,

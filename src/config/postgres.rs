@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresSettings {
-    /// Longest time to make one connection, in milliseconds.
+    /// Longest time to connect, per host of an address with several, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// How long an open transaction may do nothing before the server ends it, in milliseconds.
+    /// How long an open transaction may be idle before the server ends it, which frees the locks of a frozen node, in milliseconds.
     pub idle_transaction_ms: u64,
-    /// Longest wait for a row that another transaction holds, in milliseconds.
+    /// Longest wait for a row that another transaction has locked, in milliseconds.
     pub lock_wait_ms: u64,
-    /// Longest time of one statement, in milliseconds.
+    /// Longest time one statement may take, in milliseconds.
     pub statement_limit_ms: u64,
-    /// How long the other side may be silent before the connection is taken to be lost, in milliseconds.
+    /// How long the server may be silent before the connection counts as lost, in milliseconds.
     pub silence_ms: u64,
-    /// How often a transaction that met another node's is tried again at once.
+    /// How often a transaction that conflicts with another node's is retried immediately.
     pub clash_repeats: u32,
 }
 

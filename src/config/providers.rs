@@ -48,9 +48,9 @@ pub struct ProviderSettings {
     pub email: EmailSettings,
     /// The SMS provider.
     pub sms: SmsSettings,
-    /// The circuit breakers; each party has its own, all with these settings.
+    /// The circuit breakers: one per provider, all with these settings.
     pub breaker: BreakerSettings,
-    /// The parties that are stand-ins.
+    /// The stand-ins.
     pub sandbox: SandboxSettings,
 }
 
@@ -93,11 +93,11 @@ pub enum MailTls {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PaymentSettings {
-    /// Who it is.
+    /// The kind of provider.
     pub provider: HttpParty,
-    /// Where it is, when `provider` is `http`; `/charges` is added to it.
+    /// Its address if provider is http; ordermill appends /charges.
     pub url: String,
-    /// Longest wait for one answer, in milliseconds; after it the outcome is unknown.
+    /// Longest wait for one answer, in milliseconds.
     pub timeout_ms: u64,
     /// Sent as a bearer token.
     pub api_key: Option<Secret>,
@@ -113,43 +113,43 @@ impl Default for PaymentSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmailSettings {
-    /// Who it is.
+    /// The kind of provider.
     pub provider: MailParty,
-    /// Where it is, when `provider` is `smtp`.
+    /// Its host if provider is smtp.
     pub host: String,
     /// Its port.
     pub port: u16,
     /// The sender of all notices, such as `Shop <orders@example.com>`.
     pub from: String,
-    /// How the line is protected.
+    /// Encryption of the connection.
     pub tls: MailTls,
-    /// Name to log in with; none: no login.
+    /// User name for the login; `None`: no login.
     pub username: Option<String>,
-    /// Password to log in with.
+    /// Password for the login.
     pub password: Option<Secret>,
-    /// The name that this machine gives itself (EHLO); none: found by the node.
+    /// The name that this machine sends (EHLO); `None`: the node finds one.
     pub hello: Option<String>,
-    /// A file of PEM certificates: the only authorities that may vouch for the server; none: the public ones.
+    /// PEM file of the only authorities to trust for the server's certificate; `None`: the public ones.
     pub ca_file: Option<String>,
-    /// A PEM file with the certificate that this machine shows; goes with `client_key_file`.
+    /// PEM file with the client certificate; needs `client_key_file`.
     pub client_cert_file: Option<String>,
-    /// A PEM file with that certificate's key.
+    /// PEM file with that certificate's key.
     pub client_key_file: Option<String>,
-    /// Longest time to connect, be greeted and set up TLS, in milliseconds.
+    /// Longest time to connect, receive the greeting and set up TLS, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// Longest wait for the answer to one command before the text, in milliseconds.
+    /// Longest wait for the answer to a command before the message text, in milliseconds.
     pub timeout_ms: u64,
-    /// Longest wait for the answer to the text, in milliseconds: after it nobody knows whether it was mailed.
+    /// Longest wait for the answer to the message text, in milliseconds; after that, it is unknown whether it was mailed.
     pub text_timeout_ms: u64,
-    /// Connections at a time.
+    /// Maximum connections.
     pub max_connections: usize,
-    /// Connections kept open for the next email.
+    /// Maximum idle connections kept open for the next email.
     pub max_idle_connections: usize,
-    /// How long an unused connection is kept, in milliseconds.
+    /// How long an idle connection is kept, in milliseconds.
     pub max_idle_ms: u64,
-    /// How long a kept connection may take to show that it is still one, in milliseconds.
+    /// How long an idle connection may take to prove that it still works, in milliseconds.
     pub kept_timeout_ms: u64,
-    /// Emails begun in a second; 0: as many as there are.
+    /// Maximum emails started per second; 0: no limit.
     pub per_second: u32,
 }
 
@@ -193,17 +193,17 @@ impl Default for EmailSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmsSettings {
-    /// Who it is.
+    /// The kind of provider.
     pub provider: HttpParty,
-    /// Where it is, when `provider` is `http`; `/messages` is added to it.
+    /// Its address if provider is http; ordermill appends /messages.
     pub url: String,
     /// Longest wait for one answer, in milliseconds.
     pub timeout_ms: u64,
     /// Sent as a bearer token.
     pub api_key: Option<Secret>,
-    /// Calls at a time.
+    /// Maximum calls at the same time.
     pub max_calls: usize,
-    /// Messages begun in a second; 0: as many as there are.
+    /// Maximum messages started per second; 0: no limit.
     pub per_second: u32,
 }
 
@@ -224,18 +224,17 @@ impl Default for SmsSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerSettings {
-    /// So many failures within the window open the breaker; at least 1.
+    /// Failures within the window that open the breaker; at least 1.
     pub failures: u32,
     /// The window, in milliseconds.
     pub window_ms: u64,
-    /// How long it stays open before its first trial call, in milliseconds; doubled by each trial that fails.
+    /// How long a breaker stays open before its first trial call, in milliseconds; doubled after each failed trial.
     pub open_first_ms: u64,
-    /// The longest that it stays open before a trial call, in milliseconds.
+    /// Longest time it stays open before a trial call, in milliseconds.
     pub open_ms: u64,
-    /// How long a trial call may be without an answer, in milliseconds: then it counts as failed and another is tried, though it is still
-    /// under way.
+    /// How long a trial call may be unanswered before it counts as failed, in milliseconds.
     pub trial_ms: u64,
-    /// So many orders or notices that failed are remembered, so that others are tried before them; the oldest are forgotten.
+    /// How many failed orders and notices are remembered, so that others are tried before them; the oldest are forgotten.
     pub suspects: usize,
 }
 
@@ -249,15 +248,15 @@ impl Default for BreakerSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SandboxSettings {
-    /// Whether amounts and addresses with a meaning (see the sandbox's table) have it.
+    /// Whether special amounts and addresses (see the sandbox's table) trigger behaviour.
     pub magic: bool,
     /// Charges remembered; the oldest are forgotten. The default is what two hash tables of 2^19 places hold, about 45 MB.
     pub max_charges: usize,
-    /// Notices remembered for audits, the oldest forgotten; 0 remembers none.
+    /// Maximum notices remembered for audits; the oldest are forgotten. 0: none.
     pub max_notices: usize,
     /// Seed of jitter and faults.
     pub seed: u64,
-    /// How the stand-ins answer at first; can be changed while they run.
+    /// How the stand-ins answer initially; can be changed while they run.
     pub behaviour: Behaviour,
 }
 
@@ -273,13 +272,13 @@ impl Default for SandboxSettings {
 pub struct Behaviour {
     /// Wait before every answer, in milliseconds.
     pub latency_ms: u64,
-    /// At most so much is added to it, in milliseconds.
+    /// Longest random extra wait, in milliseconds.
     pub jitter_ms: u64,
-    /// Share of calls that fail with nothing done, 0 to 1.
+    /// Share of calls that fail without effect, 0 to 1.
     pub error_rate: f64,
     /// Share of calls that get no answer, 0 to 1; half of them take effect.
     pub timeout_rate: f64,
-    /// The payment stand-in refuses repeats (422), and pays out again for each refund that comes without a key.
+    /// Whether the payment stand-in refuses repeats (422), and pays out again for every refund without a key.
     pub strict: bool,
 }
 

@@ -9,43 +9,43 @@ use std::net::{IpAddr, SocketAddr};
 pub struct ServerSettings {
     /// Address and port.
     pub listen: String,
-    /// The address by which other nodes reach this one; empty: `http://` and `listen`.
+    /// The address at which other nodes reach this one; empty: `http://` and `listen`.
     pub public_url: String,
     /// HTTP threads; 0: half the cores, at least one.
     pub workers: usize,
-    /// Open connections; above it new ones wait in the system's queue.
+    /// Maximum open connections; beyond that, new ones wait in the system's queue.
     pub max_connections: usize,
-    /// Requests in progress; above it 503.
+    /// Maximum requests in progress; beyond that, 503.
     pub max_requests: usize,
-    /// Requests that wait for an order to settle; above it 503 (a POST is answered without waiting).
+    /// Maximum requests that wait for an order to settle; beyond that, 503 (a POST is answered without waiting).
     pub max_waiting: usize,
-    /// Live streams; above it 503.
+    /// Maximum live streams; beyond that, 503.
     pub max_streams: usize,
     /// Longest body, in bytes.
     pub body_limit_bytes: usize,
     /// Longest CSV import, in bytes.
     pub import_limit_bytes: usize,
-    /// Longest time that a client may take for a request's head, in milliseconds.
+    /// Longest time a client may take to send a request's head, in milliseconds.
     pub header_timeout_ms: u64,
-    /// Longest time that a client may take for a request's body, in milliseconds.
+    /// Longest time a client may take to send a request's body, in milliseconds.
     pub body_timeout_ms: u64,
     /// How long an idle connection stays open, in milliseconds.
     pub keep_alive_ms: u64,
-    /// Longest time that closing a connection may take, in milliseconds.
+    /// Longest time to close a connection, in milliseconds.
     pub disconnect_timeout_ms: u64,
-    /// Longest time that requests in progress get at a stop, in milliseconds.
+    /// How long a stopping node waits for requests in progress, in milliseconds.
     pub shutdown_timeout_ms: u64,
-    /// How long a stopping node is not ready but still serves, in milliseconds.
+    /// How long a stopping node reports not ready but still serves requests, so that load balancers notice first, in milliseconds.
     pub drain_ms: u64,
     /// Longest `wait`, in milliseconds.
     pub wait_limit_ms: u64,
-    /// Silence on a live stream after which a comment is sent, in milliseconds.
+    /// How long a live stream may be silent before a comment is sent, so that no proxy closes it, in milliseconds.
     pub heartbeat_ms: u64,
-    /// Longest life of a live stream, in milliseconds; clients come back by themselves.
+    /// Longest life of a live stream, in milliseconds.
     pub stream_limit_ms: u64,
-    /// What `Retry-After` says on 503, in seconds.
+    /// Retry-After of a 503, in seconds.
     pub retry_after_s: u32,
-    /// Whether `/metrics` needs no key.
+    /// Whether `/metrics` is served without a key.
     pub open_metrics: bool,
 }
 

@@ -13,29 +13,29 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The HTTP server.
     pub server: ServerSettings,
-    /// Who may come in.
+    /// Access.
     pub access: AccessSettings,
-    /// Where the data is.
+    /// The database.
     pub store: StoreSettings,
-    /// The life of an order.
+    /// Orders.
     pub order: OrderSettings,
-    /// The group commit.
+    /// The journal.
     pub journal: JournalSettings,
     /// The actors.
     pub actors: ActorSettings,
-    /// The other nodes.
+    /// Several nodes.
     pub cluster: ClusterSettings,
-    /// Whose prices count.
+    /// Prices.
     pub pricing: PricingSettings,
-    /// The business's numbers.
+    /// Business figures.
     pub analytics: AnalyticsSettings,
     /// Notices to customers.
     pub notification: NotificationSettings,
-    /// Logs, metrics.
+    /// Logs and metrics.
     pub telemetry: TelemetrySettings,
     /// Kafka.
     pub kafka: KafkaSettings,
-    /// The outside parties.
+    /// Providers.
     pub providers: ProviderSettings,
 }
 

@@ -9,31 +9,31 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
-    /// `sqlite:PATH` or `postgres://…`; created and migrated when missing.
+    /// `sqlite:PATH` or `postgres://…`; created and migrated as needed.
     pub url: StoreUrl,
-    /// In place of it for the nodes of one role.
+    /// Addresses for nodes of one role, used instead of `url`.
     pub role_urls: RoleUrls,
-    /// RoleShards of the orders, 1 to 1024; fixed when the store is created.
+    /// Number of shards, 1 to 1024; fixed when the store is created.
     pub shards: u16,
-    /// Connections for reading.
+    /// Number of connections for reading.
     pub readers: u32,
-    /// SQLite: so much of the write-ahead log is moved into the file together, in KiB.
+    /// SQLite: how much of the write-ahead log a checkpoint moves into the database file at a time, in KiB.
     pub checkpoint_kib: u32,
-    /// SQLite: a write-ahead log of this size is begun anew, in KiB.
+    /// SQLite: size at which the write-ahead log restarts, in KiB.
     pub log_limit_kib: u32,
-    /// How long a node is left alone after its last sign of life, in milliseconds.
+    /// How long after a node's last sign of life other nodes take over its orders, in milliseconds.
     pub lease_ms: u64,
     /// How long published and counted events are kept, in milliseconds.
     pub event_retention_ms: u64,
     /// How long closed dead letters are kept, in milliseconds.
     pub letter_retention_ms: u64,
-    /// How long it is remembered what persons did, in milliseconds.
+    /// How long the audit of manual actions is kept, in milliseconds.
     pub audit_retention_ms: u64,
-    /// How long copies of orders whose owner is elsewhere are kept, in milliseconds.
+    /// How long copies of orders that another node owns are kept, in milliseconds.
     pub copy_retention_ms: u64,
-    /// How long an event waits for its order, in milliseconds.
+    /// How long an event from Kafka waits for its order, in milliseconds.
     pub held_retention_ms: u64,
-    /// How a PostgreSQL server is spoken to.
+    /// Settings for a PostgreSQL server.
     pub postgres: PostgresSettings,
 }
 
@@ -76,15 +76,15 @@ impl StoreSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleUrls {
-    /// Of nodes that take orders.
+    /// For nodes that take orders.
     pub order: StoreUrl,
-    /// Of stock keepers.
+    /// For stock keepers.
     pub inventory: StoreUrl,
-    /// Of payment gateways.
+    /// For payment gateways.
     pub payment: StoreUrl,
-    /// Of notifiers.
+    /// For notifiers.
     pub notification: StoreUrl,
-    /// Of those that count.
+    /// For nodes that run analytics.
     pub analytics: StoreUrl,
 }
 

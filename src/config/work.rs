@@ -6,31 +6,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrderSettings {
-    /// Orders that may owe stock or payment; above it 503.
+    /// Maximum orders that wait for stock or payment; beyond that, 503.
     pub open_limit: usize,
-    /// Longest time that a request waits for its write, in milliseconds.
+    /// Longest time a request waits for its write, in milliseconds.
     pub request_limit_ms: u64,
     /// How long an idempotency key is remembered, in milliseconds.
     pub key_expiry_ms: u64,
-    /// First time that a missing answer is asked for again, in milliseconds; then doubling.
+    /// When an order first asks again for a missing answer, in milliseconds; then doubling.
     pub redrive_first_ms: u64,
-    /// Longest time between two such questions, in milliseconds.
+    /// Longest such interval, in milliseconds.
     pub redrive_most_ms: u64,
     /// How long stock is held without payment, in milliseconds.
     pub expiry_ms: u64,
-    /// How long the payment's answer is awaited, in milliseconds.
+    /// How long an order waits for the payment's answer, in milliseconds.
     pub payment_deadline_ms: u64,
-    /// How long a fact from which nothing follows may wait to be stored, in milliseconds.
+    /// How long a fact without consequences may wait to be stored, in milliseconds.
     pub lazy_save_ms: u64,
-    /// Tries of a charge, after the first, that failed for technical reasons.
+    /// Retries of a charge that failed for technical reasons.
     pub payment_retries: u32,
-    /// Wait before the second try of a charge, in milliseconds; then doubling.
+    /// Wait before the first retry of a charge, in milliseconds; then doubling.
     pub payment_retry_first_ms: u64,
     /// Longest wait between two tries of a charge, in milliseconds.
     pub payment_retry_most_ms: u64,
-    /// A payment that has failed is a dead letter so long after its first failure at the latest, in milliseconds.
+    /// A failing payment becomes a dead letter at the latest this long after its first failure, even while the breaker is open, in
+    /// milliseconds.
     pub payment_give_up_ms: u64,
-    /// Charges that are under way at the same time and thread.
+    /// Maximum payments in progress at the same time, per thread.
     pub payment_calls: usize,
 }
 
@@ -58,13 +59,13 @@ impl Default for OrderSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalSettings {
-    /// Most writes of one transaction.
+    /// Maximum writes in one transaction.
     pub max_batch: usize,
-    /// Most writes that wait for one.
+    /// Maximum queued writes.
     pub queue_limit: usize,
-    /// A commit that runs for longer is slow, in milliseconds.
+    /// Commits that take longer are reported as slow, in milliseconds.
     pub slow_commit_ms: u64,
-    /// One that runs for longer makes the node not ready, in milliseconds.
+    /// Commits that take longer make the node not ready, in milliseconds.
     pub stuck_commit_ms: u64,
 }
 
@@ -78,9 +79,9 @@ impl Default for JournalSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActorSettings {
-    /// Threads that run them; 0: by the number of cores.
+    /// Threads that run actors; 0: half the cores, at least one.
     pub arbiters: usize,
-    /// Restarts within the window; after more an order is parked and a service role makes the node not ready.
+    /// Restarts allowed within the window. After more, an order is parked, and a failing role makes the node not ready.
     pub restart_limit: u32,
     /// The window, in milliseconds.
     pub restart_window_ms: u64,
@@ -124,15 +125,15 @@ impl From<PricingRule> for crate::domain::Pricing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnalyticsSettings {
-    /// A product with at most so many available is low on stock.
+    /// A product with at most this many available is low on stock.
     pub low_stock: i32,
-    /// Products in lists of the most sold and the scarcest.
+    /// Number of products in the lists of best sellers and of low stock.
     pub top: u32,
-    /// How often numbers are stored, in milliseconds.
+    /// How often figures are stored, in milliseconds.
     pub save_ms: u64,
-    /// With more changes than this to store, …
+    /// With more changes than this to store, `busy_save_ms` applies.
     pub busy_changes: u32,
-    /// … they are stored so often, in milliseconds.
+    /// How often figures are stored then, in milliseconds.
     pub busy_save_ms: u64,
 }
 
@@ -146,19 +147,20 @@ impl Default for AnalyticsSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotificationSettings {
-    /// Tries after the first; then the notice is given up.
+    /// Retries of a failed notice; then it is given up.
     pub retries: u32,
-    /// Wait before the second try, in milliseconds; then doubling.
+    /// Wait before the first retry, in milliseconds; then doubling.
     pub retry_first_ms: u64,
     /// Longest wait between two tries, in milliseconds.
     pub retry_most_ms: u64,
-    /// How long a notice is tried that is not taken for now (greylisting, a full mailbox), in milliseconds.
+    /// How long a notice is retried that the mail server does not accept for now (greylisting, a full mailbox), or while the server is down
+    /// (which does not count as a try), in milliseconds.
     pub patience_ms: u64,
-    /// Wait before the second such try, in milliseconds; then doubling.
+    /// Wait before the first such retry, in milliseconds; then doubling.
     pub patience_first_ms: u64,
     /// Longest wait between two such tries, in milliseconds.
     pub patience_most_ms: u64,
-    /// Notices that are sent at the same time and thread.
+    /// Maximum notices in progress at the same time, per thread.
     pub calls: usize,
     /// The domain of the address of a customer who gave no contact.
     pub customer_domain: String,
@@ -185,9 +187,9 @@ impl Default for NotificationSettings {
 pub struct TelemetrySettings {
     /// What is logged: a level, or directives such as `info,ordermill::http=debug`.
     pub log: String,
-    /// How.
+    /// The log format.
     pub log_format: LogFormat,
-    /// Milliseconds between two readings of what the metrics tell of the database.
+    /// How often the node reads the database for the metrics, in milliseconds.
     pub sample_ms: u64,
 }
 
