@@ -129,7 +129,7 @@ async fn watch(probe: Probe, handle: NodeHandle, roles: Roles, settings: KafkaSe
 }
 
 impl Edge {
-    /// How the brokers fare, and how far behind them the node is.
+    /// The state of the brokers, and how far the node is behind them.
     pub(super) fn component(&self) -> Component {
         let (health, trouble) = match self.state.get() {
             Brokers::Up => (Health::Up, None),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
-/// An event of a stream may be so long.
+/// The longest event of a stream, in bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// The access key.

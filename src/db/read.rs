@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct StoredOrder {
     /// The order.
     pub order: Arc<Order>,
-    /// What has happened to it.
+    /// What has happened to the order.
     pub record: Record,
     /// The stored status.
     pub status: OrderStatus,
@@ -28,12 +28,12 @@ pub struct StoredOrder {
     pub updated_at: Timestamp,
 }
 
-/// A line of a list of orders.
+/// An order in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderRow {
-    /// Which order.
+    /// The order's id.
     pub id: OrderId,
-    /// Who ordered.
+    /// The customer.
     pub customer: CustomerId,
     /// Its status.
     pub status: OrderStatus,
@@ -45,12 +45,12 @@ pub struct OrderRow {
     pub updated_at: Timestamp,
 }
 
-/// So many rows are looked at for one page at most, however few of them pass the filter: a reader is soon free for others.
+/// The most rows to examine for one page, however few of them pass the filter, so that a reader is soon free again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scan(pub u32);
 
 impl Scan {
-    /// So many come before the last one.
+    /// The number of rows before the last one.
     pub(in crate::db) fn before_last(self) -> i64 {
         i64::from(self.0).saturating_sub(1).max(0)
     }
@@ -62,18 +62,18 @@ impl Default for Scan {
     }
 }
 
-/// A page of a list, which may hold fewer rows than were asked for, or none, and yet not be the last.
+/// A page of a list. It may hold fewer rows than requested, or none, and still not be the last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page<Row, Place> {
-    /// What passed the filter.
+    /// The rows that passed the filter.
     pub rows: Vec<Row>,
-    /// Where the next page begins (the filter's `before`); none when there is nothing more.
+    /// Where the next page starts (the filter's `before`); `None` on the last page.
     pub next: Option<Place>,
 }
 
 impl<Row, Place> Page<Row, Place> {
-    /// Of what passes, in order: one more than `limit` where there are so many. `end` is the last place that was looked at, where it
-    /// is not the last of all.
+    /// Makes a page. `rows` are those that pass, in sequence, one more than `limit` if there are that many. `end` is the last place that
+    /// was examined, unless it is the last of all.
     pub(in crate::db) fn of(mut rows: Vec<Row>, limit: u32, end: Option<Place>, place: impl Fn(&Row) -> Place) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = rows.len() > limit;
@@ -86,24 +86,24 @@ impl<Row, Place> Page<Row, Place> {
 /// Which orders to list: newest first, after `before` (exclusive).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OrderFilter {
-    /// Only this customer's.
+    /// Only orders of this customer.
     pub customer: Option<CustomerId>,
-    /// Only those of this status.
+    /// Only orders in this status.
     pub status: Option<OrderStatus>,
-    /// Only those accepted at or after.
+    /// Only orders accepted at or after this time.
     pub from: Option<Timestamp>,
-    /// Only those accepted before.
+    /// Only orders accepted before this time.
     pub to: Option<Timestamp>,
-    /// Only those whose id is smaller: where the page before ended.
+    /// Only orders with a smaller id: where the previous page ended.
     pub before: Option<OrderId>,
-    /// At most so many.
+    /// The most rows to return.
     pub limit: u32,
-    /// Of so many.
+    /// The most rows to examine.
     pub scan: Scan,
 }
 
 impl OrderFilter {
-    /// Whether every order passes it, but for the customer.
+    /// Whether every order of the customer passes it.
     pub(in crate::db) fn passes_all(&self) -> bool {
         self.status.is_none() && self.from.is_none() && self.to.is_none()
     }
@@ -121,17 +121,17 @@ impl OrderFilter {
 pub struct DeadLetterFilter {
     /// Only those in this state.
     pub state: Option<DeadLetterState>,
-    /// Only of this kind.
+    /// Only this kind.
     pub kind: Option<DeadLetterKind>,
-    /// Only of this cause.
+    /// Only this cause.
     pub cause: Option<String>,
-    /// Only about this order.
+    /// Only this order.
     pub order: Option<OrderId>,
-    /// Where the page before ended.
+    /// Where the previous page ended.
     pub before: Option<DeadLetterPlace>,
-    /// At most so many.
+    /// The most rows to return.
     pub limit: u32,
-    /// Of so many.
+    /// The most rows to examine.
     pub scan: Scan,
 }
 
@@ -139,7 +139,7 @@ pub struct DeadLetterFilter {
 pub type DeadLetterPlace = (Timestamp, DeadLetterId);
 
 impl DeadLetterFilter {
-    /// Whether every letter passes it, but for the order.
+    /// Whether every dead letter of the order passes it.
     pub(in crate::db) fn passes_all(&self) -> bool {
         self.state.is_none() && self.kind.is_none() && self.cause.is_none()
     }
@@ -152,7 +152,7 @@ impl DeadLetterFilter {
     }
 }
 
-/// How many open letters have one cause.
+/// The open dead letters with the same kind, cause and step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetterGroup {
     /// The kind.
@@ -161,24 +161,24 @@ pub struct DeadLetterGroup {
     pub cause: String,
     /// The step.
     pub step: String,
-    /// How many.
+    /// The number of them.
     pub count: u64,
-    /// The oldest.
+    /// When the oldest was created.
     pub oldest: Timestamp,
 }
 
-/// Which corrections of the stock to list: newest first, after `before` (exclusive).
+/// Which stock corrections to list: newest first, after `before` (exclusive).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CorrectionFilter {
-    /// Only of this product.
+    /// Only this product.
     pub product: Option<ProductId>,
-    /// Only those whose number is smaller: the last one of the page before.
+    /// Only corrections with a smaller number: where the previous page ended.
     pub before: Option<i64>,
-    /// At most so many.
+    /// The most rows to return.
     pub limit: u32,
 }
 
-/// One thing that a person did to the stock.
+/// A manual stock correction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Correction {
     /// Its place in the audit.
@@ -190,50 +190,50 @@ pub struct Correction {
 /// A writer's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WriterRow {
-    /// Which.
+    /// The writer.
     pub writer: WriterId,
     /// The node that runs it.
     pub node: String,
-    /// Where that node listens, as it says.
+    /// The node's address, as it reports it.
     pub url: String,
-    /// What it proves that with.
+    /// The proof of that address.
     pub proof: String,
-    /// Whether it may write.
+    /// Whether it may still write.
     pub alive: bool,
     /// The roles that it hosts.
     pub roles: Vec<Role>,
-    /// Until when others leave it alone.
+    /// When its lease ends.
     pub lease_until: Timestamp,
-    /// How long that is from now by the database's clock, in milliseconds; below zero when it has passed.
+    /// How long that is from now by the database's clock, in milliseconds; negative if it has passed.
     pub lease_left_ms: i64,
-    /// Its transactions so far.
+    /// The number of its transactions.
     pub commits: i64,
-    /// The end of its log.
+    /// The last number in its log.
     pub last_seq: i64,
-    /// Up to where its log is in Kafka.
+    /// The last number of its log that is in Kafka.
     pub published_seq: i64,
-    /// Who publishes its log now that it is not alive; none when nobody has claimed it, or the claim has ended.
+    /// The writer that publishes this dead writer's log; `None` if nobody has claimed it, or the claim has ended.
     pub publisher: Option<WriterId>,
 }
 
 impl WriterRow {
-    /// Whether the address is that of a node which has `key`: any login of the database can write one.
+    /// Whether the address is proved by `key`: any login of the database can write an address.
     #[must_use]
     pub fn is_proved(&self, key: &ClusterKey) -> bool {
         key.proves(Purpose::Address, &[&self.writer.0.to_string(), &self.url], &self.proof)
     }
 }
 
-/// One number of a writer's log.
+/// One entry of a writer's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LogEntry {
     /// An event.
     Event(LoggedEvent),
-    /// A taken shard's mark.
+    /// The marker of a taken shard.
     Marker {
         /// Its number.
         seq: i64,
-        /// What it says.
+        /// Its content.
         marker: Marker,
     },
 }
@@ -248,7 +248,7 @@ impl LogEntry {
         }
     }
 
-    /// Its event, if it is one.
+    /// The event, if it is one.
     #[must_use]
     pub fn into_event(self) -> Option<LoggedEvent> {
         match self {
@@ -258,12 +258,12 @@ impl LogEntry {
     }
 }
 
-/// The open orders of one status, whoever owns their shards.
+/// The open orders in one status, whoever owns their shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenCount {
     /// The status.
     pub status: OrderStatus,
-    /// How many.
+    /// The number of them.
     pub count: u64,
     /// When the oldest was placed.
     pub oldest: Timestamp,
@@ -281,11 +281,11 @@ impl OpenCount {
 /// A shard's row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ShardRow {
-    /// For which role.
+    /// The role.
     pub role: Role,
-    /// Which shard.
+    /// The shard.
     pub shard: Shard,
-    /// Whose it is; none when free.
+    /// The owner; `None` if it is free.
     pub writer: Option<WriterId>,
 }
 
@@ -296,9 +296,9 @@ pub struct OrderAudit {
     pub stored: StoredOrder,
     /// The stock keeper's lines that are still held.
     pub held: Vec<ReservedLine>,
-    /// The stock keeper's lines that were given back.
+    /// The stock keeper's lines that were released.
     pub released: Vec<ReservedLine>,
-    /// The stock keeper's lines that have left.
+    /// The stock keeper's lines that were shipped.
     pub shipped: Vec<ReservedLine>,
     /// The payment gateway's row.
     pub payment: Option<Payment>,
@@ -307,24 +307,24 @@ pub struct OrderAudit {
 }
 
 impl OrderAudit {
-    /// Of an order of which no role has stored anything.
+    /// The audit of an order for which no role has stored anything.
     #[must_use]
     pub fn of(stored: StoredOrder) -> Self {
         Self { stored, held: Vec::new(), released: Vec::new(), shipped: Vec::new(), payment: None, notices: Vec::new() }
     }
 }
 
-/// What readers can ask. Every answer is committed; none waits for the writer.
+/// The reading side of a store. Every answer is committed, and none waits for the writer.
 pub trait Reads: Send + Sync {
     /// How many shards the store has.
     fn shards(&self) -> Shards;
-    /// An order, whole.
+    /// A whole order.
     fn order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<StoredOrder>, StoreError>>;
-    /// An order as it was placed, where its owner's record or a copy of it ([`KnowOrder`](super::Write::KnowOrder)) is stored here.
+    /// An order as it was placed, if the owner's record or a copy of it ([`KnowOrder`](super::Write::KnowOrder)) is stored here.
     fn known_order(&self, id: OrderId) -> BoxFuture<'static, Result<Option<Arc<Order>>, StoreError>>;
     /// A page of orders, newest first (by id, which is time-ordered).
     fn orders(&self, filter: OrderFilter) -> BoxFuture<'static, Result<Page<OrderRow, OrderId>, StoreError>>;
-    /// The open orders of all shards, also of those that nobody owns, by status; in no order. Reads each open order's row.
+    /// The open orders of all shards, including those without an owner, by status, unsorted. Reads the row of each open order.
     fn open_by_status(&self) -> BoxFuture<'static, Result<Vec<OpenCount>, StoreError>>;
     /// A page of the open orders of `shards`, by id, after `after`.
     fn open_orders(
@@ -339,7 +339,7 @@ pub trait Reads: Send + Sync {
     fn notices(&self, order: OrderId) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
     /// The notifier's rows of these orders.
     fn notices_among(&self, orders: Vec<OrderId>) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
-    /// The notices of `shards` that are still to be sent by `channel`, due or not, those first whose next try is due first.
+    /// The pending notices of `shards` on `channel`, due or not, earliest next try first.
     fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
     /// One product.
     fn product(&self, id: ProductId) -> BoxFuture<'static, Result<Option<Product>, StoreError>>;
@@ -349,23 +349,23 @@ pub trait Reads: Send + Sync {
     fn low_stock(&self, most: i32, limit: u32) -> BoxFuture<'static, Result<Vec<Product>, StoreError>>;
     /// A page of dead letters, newest first.
     fn letters(&self, filter: DeadLetterFilter) -> BoxFuture<'static, Result<Page<DeadLetter, DeadLetterPlace>, StoreError>>;
-    /// The open letters by kind, cause and step, most first.
+    /// The open dead letters by kind, cause and step, largest group first.
     fn letter_groups(&self) -> BoxFuture<'static, Result<Vec<DeadLetterGroup>, StoreError>>;
     /// One dead letter.
     fn letter(&self, id: DeadLetterId) -> BoxFuture<'static, Result<Option<DeadLetter>, StoreError>>;
-    /// What persons did to `subject` (a letter's or product's id), oldest first.
+    /// The audit of `subject` (the id of a dead letter or product), oldest first.
     fn audit(&self, subject: String) -> BoxFuture<'static, Result<Vec<AuditEntry>, StoreError>>;
-    /// A page of what persons did to the stock, newest first.
+    /// A page of stock corrections, newest first.
     fn corrections(&self, filter: CorrectionFilter) -> BoxFuture<'static, Result<Vec<Correction>, StoreError>>;
-    /// What is kept under a request's key, expired or not.
+    /// The answer stored under a request's key, expired or not.
     fn answer(&self, key: [u8; 32]) -> BoxFuture<'static, Result<Option<KeptAnswer>, StoreError>>;
-    /// The events of a writer's log after number `after`, in order; markers are passed over.
+    /// The events of a writer's log after number `after`, in sequence, without markers.
     fn events(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LoggedEvent>, StoreError>>;
     /// The events and markers of a writer's log after number `after`, in order.
     fn log(&self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'static, Result<Vec<LogEntry>, StoreError>>;
-    /// All analytics numbers from minute `from` (inclusive) to `to` (exclusive).
+    /// All analytics figures from minute `from` (inclusive) to `to` (exclusive).
     fn analytics(&self, from: i64, to: i64) -> BoxFuture<'static, Result<Vec<AnalyticsRow>, StoreError>>;
-    /// Up to which number each writer's log is counted.
+    /// The number up to which each writer's log is counted.
     fn analytics_positions(&self) -> BoxFuture<'static, Result<Vec<(WriterId, i64)>, StoreError>>;
     /// All writers.
     fn writers(&self) -> BoxFuture<'static, Result<Vec<WriterRow>, StoreError>>;
@@ -379,7 +379,7 @@ pub trait Reads: Send + Sync {
 pub trait Snapshot: Send {
     /// All products.
     fn products(&mut self) -> BoxFuture<'_, Result<Vec<Product>, StoreError>>;
-    /// Orders with all that the roles store of them, by id, after `after`.
+    /// Orders with everything that the roles store about them, by id, after `after`.
     fn orders(&mut self, after: Option<OrderId>, limit: u32) -> BoxFuture<'_, Result<Vec<OrderAudit>, StoreError>>;
     /// Rows of roles whose order does not exist (`table order-id`), at most `limit`.
     fn orphans(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
@@ -388,15 +388,15 @@ pub trait Snapshot: Send {
     /// The numbers (events and markers alike) of a writer's log that are missing between 1 and its end, at most `limit`; numbers
     /// that retention deleted at the front do not count.
     fn gaps(&mut self, writer: WriterId, limit: u32) -> BoxFuture<'_, Result<Vec<i64>, StoreError>>;
-    /// The events of a writer's log after number `after`, in order; markers are passed over.
+    /// The events of a writer's log after number `after`, in sequence, without markers.
     fn events(&mut self, writer: WriterId, after: i64, limit: u32) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
-    /// All analytics numbers.
+    /// All analytics figures.
     fn analytics(&mut self) -> BoxFuture<'_, Result<Vec<AnalyticsRow>, StoreError>>;
-    /// Up to which number each writer's log is counted.
+    /// The number up to which each writer's log is counted.
     fn analytics_positions(&mut self) -> BoxFuture<'_, Result<Vec<(WriterId, i64)>, StoreError>>;
 }
 
-/// Of these, the pending notices of `channel`, due first first, at most `limit`.
+/// The pending notices on `channel` among these, earliest due first, at most `limit`.
 pub(in crate::db) fn due_first(mut tasks: Vec<NoticeTask>, channel: Channel, limit: u32) -> Vec<NoticeTask> {
     tasks.retain(|task| task.status == NoticeStatus::Pending && task.channel == channel);
     tasks.sort_by_key(|task| (task.next_try_at, task.order, task.kind));

@@ -1,4 +1,4 @@
-//! The journal's side of a database: a batch is one transaction of one writer.
+//! The writing side of a database, for the journal: a batch is one transaction of one writer.
 
 use super::write::{Outcome, Write};
 use crate::config::{ClusterKey, Purpose};
@@ -9,44 +9,44 @@ use futures_util::future::BoxFuture;
 /// One transaction.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Who writes.
+    /// The writer.
     pub writer: WriterId,
-    /// The writer's `commits` as the journal knows it; the transaction moves it by one.
+    /// The writer's `commits` as the journal knows it; the transaction increments it.
     pub commits: i64,
-    /// The writer's `last_seq` as the journal knows it; the transaction moves it by the number of its events.
+    /// The writer's `last_seq` as the journal knows it; the transaction adds the number of its events.
     pub last_seq: i64,
-    /// What is written, in the order of arrival.
+    /// The writes, in the sequence of arrival.
     pub writes: Vec<Write>,
 }
 
 /// A stored batch.
 #[derive(Debug, Default)]
 pub struct Committed {
-    /// What became of each write, in order.
+    /// The outcome of each write, in the same sequence.
     pub outcomes: Vec<Outcome>,
-    /// The events of the batch, in the log's order; their numbers follow `last_seq`, with gaps where markers stand.
+    /// The events of the batch, in log sequence. Their numbers follow `last_seq`, with gaps at markers.
     pub events: Vec<LoggedEvent>,
-    /// The writer's `last_seq` now.
+    /// The writer's new `last_seq`.
     pub last_seq: i64,
 }
 
-/// A writer that is to begin.
+/// A writer to start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewWriter {
     /// The node that runs it.
     pub node: String,
-    /// Where that node listens.
+    /// The node's address.
     pub url: String,
     /// The roles that it hosts.
     pub roles: Vec<Role>,
-    /// How long others leave it alone without a sign of life, in milliseconds.
+    /// The length of its lease, in milliseconds: how long after its last sign of life others may take over.
     pub lease_ms: u64,
-    /// What the address is proved with, so that other nodes believe it.
+    /// The key that proves the address to other nodes.
     pub key: ClusterKey,
 }
 
 impl NewWriter {
-    /// One that hosts every role.
+    /// A writer that hosts every role.
     #[must_use]
     pub fn of_all_roles(node: &str, url: &str, lease_ms: u64) -> Self {
         Self { node: node.to_owned(), url: url.to_owned(), roles: Role::ALL.to_vec(), lease_ms, key: ClusterKey::default() }
@@ -59,32 +59,32 @@ impl NewWriter {
     }
 }
 
-/// Where a writer stands, read from its row.
+/// The state of a writer, read from its row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WriterState {
-    /// Which.
+    /// The writer.
     pub writer: WriterId,
-    /// Whether it may write.
+    /// Whether it may still write.
     pub alive: bool,
-    /// Its transactions so far.
+    /// The number of its transactions.
     pub commits: i64,
-    /// The end of its log.
+    /// The last number in its log.
     pub last_seq: i64,
 }
 
-/// Why a batch was not stored, by what the journal does next.
+/// Why a batch was not stored; the variants differ in what the journal does next.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Nothing was written; the same batch may be tried again when the cause is gone.
+    /// Nothing was written; the same batch may be tried again once the cause is gone.
     #[error("nothing was written: {0}")]
     NotWritten(#[source] StoreError),
-    /// Whether it was written is not known: ask [`Store::state`].
+    /// It is unknown whether it was written: ask [`Store::state`].
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(#[source] StoreError),
     /// The writer's row did not match: ask [`Store::state`].
     #[error("the writer's row did not match")]
     NoMatch,
-    /// A write of this batch is bad; nothing was written. Halve the batch to find it.
+    /// A write of this batch is bad; nothing was written. Split the batch to find it.
     #[error("a write was refused: {0}")]
     BadWrite(#[source] StoreError),
 }
@@ -92,40 +92,41 @@ pub enum CommitError {
 /// Whether the log is also published, so that it must be kept until it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Publishing {
-    /// To Kafka.
+    /// It is published to Kafka.
     On,
-    /// There is no Kafka.
+    /// There is no Kafka; nothing is published.
     Off,
 }
 
-/// What may be deleted.
+/// What may be deleted, by age.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
-    /// Events older than this, if they are counted, and published where that is on. The last number of each log stays, until its writer
-    /// goes: one that is not alive, whose lease ended before this, that is counted and published whole, and that no shard names.
+    /// Deletes events older than this, if they are counted and, where publishing is on, published. The last number of each log stays until
+    /// its writer is deleted: a dead writer whose lease ended before this time, whose whole log is counted and published, and that no shard
+    /// names.
     pub events_before: Timestamp,
-    /// Keys that have expired by then.
+    /// Deletes keys that expired before this.
     pub keys_before: Timestamp,
-    /// Letters that were closed before.
+    /// Deletes dead letters that were closed before this.
     pub letters_before: Timestamp,
-    /// What persons did before.
+    /// Deletes audit entries from before this.
     pub audit_before: Timestamp,
-    /// Copies of orders that were placed before, but for those of which a notice is still to be sent.
+    /// Deletes copies of orders that were placed before this, except those with a pending notice.
     pub copies_before: Timestamp,
-    /// Events that have waited for their order since before.
+    /// Deletes events that have waited for their order since before this.
     pub held_before: Timestamp,
     /// Whether events must be published first.
     pub publishing: Publishing,
-    /// At most so many rows of each table; the writer waits meanwhile.
+    /// Most rows to delete per table; the writer waits in the meantime.
     pub limit: u32,
 }
 
-/// How many rows were deleted. Fewer than the limit: there is no more to delete.
+/// The numbers of deleted rows. Fewer than the limit means that there is nothing more to delete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Deleted {
     /// Events and markers.
     pub events: usize,
-    /// Idempotency keys and kept answers.
+    /// Idempotency keys and stored answers.
     pub keys: usize,
     /// Dead letters.
     pub letters: usize,
@@ -133,14 +134,14 @@ pub struct Deleted {
     pub audit: usize,
     /// Copies of orders.
     pub copies: usize,
-    /// Events whose order never came.
+    /// Events whose order never arrived.
     pub held: usize,
-    /// Ended writers, each with its position and the last of its log.
+    /// Ended writers, each with its analytics position and the last event of its log.
     pub writers: usize,
 }
 
 impl Deleted {
-    /// The most of any table.
+    /// The largest of these numbers.
     #[must_use]
     pub fn most(&self) -> usize {
         let Self { events, keys, letters, audit, copies, held, writers } = *self;
@@ -150,25 +151,26 @@ impl Deleted {
 
 /// The writing side of a database: one connection, owned by one journal.
 pub trait Store: Send {
-    /// Starts a new writer: a row of its own, alive, with a lease. Every writer of a store that only one process may open
-    /// (SQLite, memory of one node) that is still alive is set not alive first.
+    /// Starts a new writer: a new row, alive, with a lease. In a store that only one process may open (SQLite, memory of one node), all
+    /// live writers are ended first.
     fn start_writer<'a>(&'a mut self, new: &'a NewWriter) -> BoxFuture<'a, Result<WriterState, StoreError>>;
 
-    /// How many shards the store has; fixed when it was created.
+    /// The number of shards of the store; fixed when it was created.
     fn shards(&self) -> Shards;
 
-    /// Stores `batch` in one transaction, durably, or nothing of it.
+    /// Stores `batch` durably in one transaction, or nothing of it.
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;
 
-    /// Reads a writer's row, with a new connection if need be ([`StoreError::WentBack`] where it is gone); waits for a transaction of that writer that may still be open.
+    /// Reads a writer's row, with a new connection if necessary ([`StoreError::WentBack`] if the row is gone). Waits for a transaction of
+    /// that writer that may still be open.
     fn state(&mut self, writer: WriterId) -> BoxFuture<'_, Result<WriterState, StoreError>>;
 
-    /// Moves the writer's lease to `lease_ms` from now by the database's clock. `false`: the writer is not alive.
+    /// Moves the writer's lease to `lease_ms` from now by the database's clock. Returns `false` if the writer is not alive.
     fn renew(&mut self, writer: WriterId, lease_ms: u64) -> BoxFuture<'_, Result<bool, StoreError>>;
 
-    /// Ends the writer: it is set not alive.
+    /// Ends the writer: it is not alive any more.
     fn end_writer(&mut self, writer: WriterId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Deletes some of what is old, in a transaction of its own that moves no counter.
+    /// Deletes some old rows, in a separate transaction that changes no counter.
     fn delete_old<'a>(&'a mut self, retention: &'a Retention) -> BoxFuture<'a, Result<Deleted, StoreError>>;
 }

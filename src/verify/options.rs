@@ -26,7 +26,7 @@ pub struct Options {
     pub external: Vec<Role>,
     /// The payment provider's own books, read after the snapshot began, if they are to be compared.
     pub provider: Option<Vec<BookedCharge>>,
-    /// So many violations of each check are told; all are counted.
+    /// The most violations of each check that are listed; all are counted.
     pub shown: usize,
     /// So many orders or events are read at once.
     pub page: u32,

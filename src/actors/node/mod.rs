@@ -70,7 +70,7 @@ pub struct ActorSettings {
     pub handover_ms: u64,
     /// Roles that another team runs: they are not asked again.
     pub external_roles: Roles,
-    /// How long another team's role may owe an answer before a person is told, in milliseconds.
+    /// How long an external role may owe an answer before it becomes a dead letter, in milliseconds.
     pub external_answer_ms: u64,
     /// How long a fact from which nothing follows may wait to be stored with the next one, in milliseconds.
     pub lazy_save_ms: u64,
@@ -86,7 +86,7 @@ pub struct ActorSettings {
     pub restart_backoff: Backoff,
     /// Tries of a payment that failed for technical reasons.
     pub payment_retry: Retry,
-    /// A payment that has failed is parked so long after its first failure at the latest, in milliseconds.
+    /// A failing payment is parked at the latest this long after its first failure, in milliseconds.
     pub payment_give_up_ms: u64,
     /// The most calls to the payment provider at one time and thread.
     pub payment_calls: usize,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Waits so long on the steady clock.
+/// Waits for this time on the monotonic clock.
 pub(crate) async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }

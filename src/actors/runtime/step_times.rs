@@ -47,17 +47,17 @@ pub struct StepSummary {
     pub step: Step,
     /// How many were measured.
     pub count: u64,
-    /// Half took at most so many microseconds.
+    /// Median, in microseconds.
     pub p50_us: u64,
-    /// Nine of ten took at most so many.
+    /// 90th percentile, in microseconds.
     pub p90_us: u64,
-    /// 99 of 100 took at most so many.
+    /// 99th percentile, in microseconds.
     pub p99_us: u64,
     /// The longest.
     pub max_us: u64,
 }
 
-/// The longest time that is told apart: an hour, the default payment deadline.
+/// The longest time that is distinguished: an hour, the default payment deadline.
 const MOST_US: u64 = 3_600_000_000;
 
 /// How long measurements count: they are forgotten one to two of these after they were made, if somebody looks.
@@ -85,7 +85,7 @@ impl Default for StepTimes {
 }
 
 impl StepTimes {
-    /// Records that `step` took so many microseconds.
+    /// Records the duration of `step`, in microseconds.
     pub fn record(&self, step: Step, micros: u64) {
         let Some(window) = self.steps.get(step as usize) else { return };
         let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);

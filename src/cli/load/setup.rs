@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(25);
 /// How often it is asked whether what is open waits for a person.
 const LOOK: Duration = Duration::from_secs(1);
 const FIRST_BUSY_WAIT: Duration = Duration::from_millis(200);
-/// When one of several nodes was lost, nothing must be open for so long: its orders are nobody's until another node takes them.
+/// After one of several nodes was lost, how long nothing must be open: its orders have no owner until another node takes them.
 const TAKE_OVER: Duration = Duration::from_secs(15);
 
 /// Where the number of unsettled orders is read.
@@ -92,7 +92,7 @@ async fn open_orders_of(node: &Node, gauge: Gauge, key: Option<&str>) -> anyhow:
 pub(crate) enum End {
     /// Nothing is owed.
     Settled,
-    /// Nothing more happens by itself: so many wait for a person.
+    /// Nothing more happens by itself; the number of orders that wait for a person.
     Parked(u64),
     /// So many were still open at the limit.
     Open(u64),

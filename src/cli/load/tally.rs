@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The longest latency that is told apart, in microseconds.
+/// The longest latency that is distinguished, in microseconds.
 const MAX_LATENCY_US: u64 = 3_600_000_000;
 
 /// How one order ended.

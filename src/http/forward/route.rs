@@ -21,7 +21,7 @@ use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use std::time::Duration;
 
-/// A node that does not take a request may just have died: so many are tried before the client is told to come again.
+/// A node that does not accept a request may just have died: how many nodes are tried before the client must retry.
 const TRIES: usize = 2;
 
 /// Sends a request for a role that this node does not host to one that does.

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-/// A live stream that is silent for so many heartbeats has lost its node.
+/// Number of missed heartbeats after which a live stream has lost its node.
 const SILENT_BEATS: u32 = 3;
-/// An answer up to so many bytes is taken whole before any of it is passed on: if it breaks off, the client gets a whole problem.
+/// An answer up to this many bytes is read whole before it is passed on: if it breaks off, the client gets a complete problem instead.
 const WHOLE_BYTES: u64 = 1024 * 1024;
 
 /// What is sent on.

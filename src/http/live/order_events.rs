@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// After so long a client comes back that was cut off.
+/// How long a disconnected client waits before it reconnects.
 const RETRY: &str = "retry: 2000\n\n";
 
 /// One event of an order.

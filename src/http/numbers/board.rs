@@ -18,19 +18,19 @@ use tokio::time::Instant;
 
 /// Minutes of the dashboard's time series.
 const SERIES_MINUTES: i64 = 60;
-/// Minutes over which throughput and error rates are told.
+/// Period of throughput and error rates, in minutes.
 const RATE_MINUTES: i64 = 5;
 /// Orders of a page while the orders in progress are counted.
 const PAGE: u32 = 200;
 
-/// With more open orders than this the orders in progress are told as one number.
+/// With more open orders than this, the orders in progress are reported as one number.
 const IN_PROGRESS_MAX: u32 = 600;
-/// For so long a dashboard is shown again as it is.
+/// How long a dashboard is reused.
 const REFRESH: Duration = Duration::from_secs(1);
-/// For so long the list of best sellers is: it reads every product's sums.
+/// How long the list of best sellers is reused, because it reads every product's sums.
 const TOP_REFRESH: Duration = Duration::from_secs(10);
 
-/// How the node's actors fare, and the times of their steps with the time that they cover.
+/// The state of the node's actors, and the durations of their steps with the period that they cover.
 pub(crate) type Watch = Arc<dyn Fn() -> (ActorsReport, Duration, Vec<StepSummary>) + Send + Sync>;
 
 /// Reads the numbers; shared by all HTTP threads.

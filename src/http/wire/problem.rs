@@ -1,4 +1,4 @@
-//! What a client is told when a request cannot be done: RFC 9457 problem details, with every broken field at once.
+//! Answers to requests that cannot be done: RFC 9457 problem details that name every invalid field.
 //!
 //! A handler returns a [`Problem`]; the gate, which knows the correlation id, makes the body. `type` is stable: clients switch on it.
 
@@ -13,13 +13,13 @@ use actix_web::{HttpResponse, ResponseError};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Most broken fields that one answer names; the rest is counted.
+/// Most invalid fields that one answer lists; the rest are counted.
 pub(crate) const MAX_FIELDS: usize = 100;
 
 /// What went wrong; each has its stable `type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProblemKind {
-    /// The body is no JSON or no CSV.
+    /// The body is not JSON or not CSV.
     MalformedBody,
     /// Fields, parameters or headers break their rules.
     Invalid,
@@ -31,21 +31,21 @@ pub enum ProblemKind {
     NoRoute,
     /// No such thing.
     NotFound,
-    /// The route knows other methods.
+    /// The route exists with other methods.
     MethodNotAllowed,
-    /// The client took too long for its body.
+    /// The client took too long to send its body.
     TooSlow,
-    /// What the thing has come to does not allow it.
+    /// The current state does not allow it.
     Conflict,
     /// The idempotency key's first request is still in progress.
     KeyInProgress,
-    /// The thing is not in the state that the client has seen.
+    /// The resource has changed since the client read it.
     PreconditionFailed,
-    /// The client must say which state of the thing it has seen.
+    /// The client must say which version of the resource it has read.
     PreconditionRequired,
     /// The body is too long.
     TooLarge,
-    /// The body is of another type.
+    /// The body has the wrong media type.
     MediaType,
     /// The idempotency key was used with another body.
     KeyReused,
@@ -53,9 +53,9 @@ pub enum ProblemKind {
     Internal,
     /// Too many requests in progress.
     Overloaded,
-    /// Not now; nothing was stored.
+    /// Temporarily unavailable; nothing was stored.
     Unavailable,
-    /// Whether it was done is not known yet.
+    /// It is not known yet whether it was done.
     OutcomeUnknown,
 }
 
@@ -83,7 +83,7 @@ impl ProblemKind {
         Self::OutcomeUnknown,
     ];
 
-    /// Its `type`, resolved against the node it is also a page.
+    /// Its `type`; relative to the node, it is also the address of a page.
     #[must_use]
     pub fn uri(self) -> &'static str {
         self.facts().1
@@ -130,7 +130,7 @@ impl ProblemKind {
     }
 }
 
-/// Why a request is not done.
+/// Why a request was not done.
 #[derive(Clone, Debug)]
 pub struct Problem {
     kind: ProblemKind,
@@ -155,7 +155,7 @@ impl Problem {
         errors.into_problem()
     }
 
-    /// A known route's other methods.
+    /// The problem of a known route with another method.
     #[must_use]
     pub fn method(allow: HeaderValue) -> Self {
         Self { allow: Some(allow), ..Self::new(ProblemKind::MethodNotAllowed, "the Allow header names the methods of this address") }
@@ -167,7 +167,7 @@ impl Problem {
         Self::new(ProblemKind::NotFound, what)
     }
 
-    /// With the order that it is about.
+    /// Adds the order that it is about.
     #[must_use]
     pub fn about(mut self, order: OrderId) -> Self {
         self.order = Some(order);
@@ -257,7 +257,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// The broken fields of a request, gathered.
+/// Collects the invalid fields of a request.
 #[derive(Default, Debug)]
 pub struct FieldErrors {
     fields: Vec<FieldProblem>,
@@ -265,7 +265,7 @@ pub struct FieldErrors {
 }
 
 impl FieldErrors {
-    /// Adds one; past a bound they are only counted.
+    /// Adds a field; beyond a limit they are only counted.
     pub fn add(&mut self, place: Place, pointer: String, detail: impl Into<Cow<'static, str>>) {
         if self.is_full() {
             self.more += 1;
@@ -286,7 +286,7 @@ impl FieldErrors {
         self.fields.is_empty()
     }
 
-    /// `value`, if no field is broken.
+    /// Returns `value` if no field is invalid.
     ///
     /// # Errors
     /// The broken fields.

@@ -119,7 +119,7 @@ pub(crate) fn path_id(request: &HttpRequest) -> Result<Uuid, Problem> {
     parse_uuid(text).ok_or_else(|| Problem::field(Place::Path, "/id", NOT_A_UUID))
 }
 
-/// Only so many bytes of a cursor are looked at.
+/// The version of the form of cursors.
 const CURSOR_VERSION: u8 = 1;
 
 /// An opaque mark of where a page of the list `kind` ended.
