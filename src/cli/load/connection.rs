@@ -3,12 +3,14 @@
 use super::pace::Ticket;
 use super::run::Run;
 use super::tally::{Cause, End, Trouble};
-use super::wire::{Broken, Head, Wire};
+use super::wire::{Head, Wire};
 use crate::cli::load::scan::text_field;
 use crate::cli::rng::Rng;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -27,7 +29,6 @@ pub(crate) struct Connection {
     /// Which of the run's nodes it talks to; the next one when this one is lost.
     target: usize,
     wire: Option<Wire>,
-    request: Vec<u8>,
 }
 
 /// What becomes of a request after one try.
@@ -42,7 +43,7 @@ enum Tried {
 impl Connection {
     pub(crate) fn new(run: Arc<Run>, number: usize) -> Self {
         let target = number % run.nodes.len().max(1);
-        Self { run, target, wire: None, request: Vec::with_capacity(2048) }
+        Self { run, target, wire: None }
     }
 
     /// Sends orders until there are no more.
@@ -64,12 +65,14 @@ impl Connection {
                 return unfinished;
             }
             let Some(node) = run.nodes.get(self.target) else { return unfinished };
-            node.orders.render(&mut self.request, key, |out| run.source.write(ticket.number, out));
+            let mut body = Vec::with_capacity(512);
+            run.source.write(ticket.number, &mut body);
+            let request = node.orders.with_json(body, run.idempotent.then_some(key));
             if was_lost {
                 run.tally().counts.sent_again += 1;
             }
             let may_repeat = run.idempotent && first_sent.get_or_insert_with(Instant::now).elapsed() < run.give_up;
-            let wait = match self.send(ticket, may_repeat).await {
+            let wait = match self.send(ticket, request, may_repeat).await {
                 Tried::Ended(end) => return end,
                 Tried::TurnedAway(wait) => wait,
                 Tried::Lost(wait) => {
@@ -83,16 +86,16 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, ticket: Ticket, may_repeat: bool) -> Tried {
+    async fn send(&mut self, ticket: Ticket, request: Request<Full<Bytes>>, may_repeat: bool) -> Tried {
         let Some(wire) = &mut self.wire else { return Tried::Ended(End::NotSent) };
         let run = &self.run;
         run.under_way(1);
-        let answer = timeout(run.timeout, wire.exchange(&self.request)).await;
+        let answer = timeout(run.timeout, wire.exchange(request)).await;
         run.under_way(-1);
         let trouble = match answer {
             Ok(Ok(head)) => return answered(run, ticket, head, wire.body(), may_repeat),
-            Ok(Err(Broken::Malformed(_))) => Trouble::Malformed,
-            Ok(Err(Broken::Closed | Broken::Io(_))) => Trouble::Reset,
+            Ok(Err(error)) if error.is_malformed() => Trouble::Malformed,
+            Ok(Err(_)) => Trouble::Reset,
             Err(_) => Trouble::Timeout,
         };
         self.wire = None;
@@ -103,8 +106,8 @@ impl Connection {
 
     /// Makes sure that there is a connection; false when the run ended before there was one.
     async fn connect(&mut self) -> bool {
-        if let Some(wire) = &self.wire {
-            if wire.is_reusable() {
+        if let Some(wire) = &mut self.wire {
+            if wire.is_reusable().await {
                 return true;
             }
             self.run.tally().trouble(Trouble::ClosedIdle);
@@ -114,9 +117,9 @@ impl Connection {
         let mut wait = FIRST_RECONNECT;
         loop {
             let Some(node) = self.run.nodes.get(self.target) else { return false };
-            match timeout(self.run.timeout, TcpStream::connect(node.address)).await {
-                Ok(Ok(stream)) => {
-                    self.wire = Some(Wire::new(stream));
+            match timeout(self.run.timeout, Wire::connect(node.address)).await {
+                Ok(Ok(wire)) => {
+                    self.wire = Some(wire);
                     return true;
                 }
                 Ok(Err(_)) | Err(_) => self.run.tally().trouble(Trouble::NoConnection),
@@ -139,7 +142,7 @@ impl Connection {
 }
 
 fn answered(run: &Run, ticket: Ticket, head: Head, body: &[u8], may_repeat: bool) -> Tried {
-    match (head.status, head.retry_after_s) {
+    match (head.status.as_u16(), head.retry_after_s) {
         (202, _) => {
             run.tally().counts.replayed += u64::from(head.replayed);
             Tried::Ended(run.accepted(ticket, body))

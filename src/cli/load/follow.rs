@@ -4,16 +4,15 @@
 
 use super::pace::Ticket;
 use super::tally::Tally;
-use super::wire::{Broken, Wire};
+use super::wire::{Broken, Template, Wire, next};
 use crate::cli::load::node::Node;
 use crate::cli::load::scan::text_field;
 use crate::cli::rng::Rng;
+use hyper::Method;
 use serde::Serialize;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// So many orders are followed at once; one that is chosen beyond them is counted as not followed.
@@ -41,8 +40,8 @@ pub(crate) struct Followed {
 pub(crate) struct Followers {
     share: f64,
     seed: u64,
-    /// The nodes, each with the end of a request to it: host, access.
-    nodes: Vec<(SocketAddr, String)>,
+    nodes: Vec<Node>,
+    key: Option<String>,
     /// Whose turn it is.
     turn: AtomicUsize,
     limit: Duration,
@@ -54,7 +53,7 @@ pub(crate) struct Followers {
 /// A connection to one of the nodes.
 struct Connection {
     wire: Wire,
-    headers: String,
+    host: String,
 }
 
 struct Outcome {
@@ -64,11 +63,11 @@ struct Outcome {
 
 impl Followers {
     pub(crate) fn new(share: f64, seed: u64, nodes: &[Node], key: Option<&str>, limit: Duration) -> Arc<Self> {
-        let access = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         Arc::new(Self {
             share,
             seed,
-            nodes: nodes.iter().map(|node| (node.address, format!("Host: {}\r\n{access}", node.host))).collect(),
+            nodes: nodes.to_vec(),
+            key: key.map(str::to_owned),
             turn: AtomicUsize::new(0),
             limit,
             active: AtomicUsize::new(0),
@@ -118,7 +117,7 @@ impl Followers {
     async fn retry_until_ok<F: Future<Output = Result<bool, Broken>>>(&self, ask: impl Fn() -> F) -> Result<bool, Broken> {
         loop {
             match ask().await {
-                Err(Broken::Closed | Broken::Io(_)) if self.nodes.len() > 1 => tokio::time::sleep(ASK_AGAIN).await,
+                Err(error) if self.nodes.len() > 1 && !error.is_malformed() => tokio::time::sleep(ASK_AGAIN).await,
                 told => return told,
             }
         }
@@ -126,17 +125,19 @@ impl Followers {
 
     /// Reads the order's events up to CONFIRMED; false when it ends otherwise.
     async fn confirmed(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
-        let Connection { mut wire, headers } = self.connect().await?;
-        let request = format!("GET /api/v1/orders/{id}/events HTTP/1.1\r\n{headers}Accept: text/event-stream\r\n\r\n");
-        match wire.open(request.as_bytes()).await?.status {
+        let Connection { mut wire, host } = self.connect().await?;
+        let (head, mut events) = wire.open(self.asks(&format!("/api/v1/orders/{id}/events"), &host)?.request()).await?;
+        match head.status.as_u16() {
             200 => {}
             // Nobody's at the moment.
             503 => return Err(Broken::Closed),
-            _ => return Err(Broken::Malformed("no event stream")),
+            _ => return Err(Broken::Unexpected("no event stream")),
         }
         let mut text = Vec::new();
         loop {
-            let more = wire.read_more(&mut text).await?;
+            let piece = next(&mut events).await?;
+            let more = piece.is_some();
+            text.extend_from_slice(&piece.unwrap_or_default());
             match take_outcome(&mut text) {
                 Some(true) => {
                     self.note_confirmed(ticket, seen);
@@ -146,7 +147,7 @@ impl Followers {
                 // With several nodes a stream ends also because its node stops.
                 None if !more && self.nodes.len() > 1 => return Err(Broken::Closed),
                 None if !more => return Ok(false),
-                None if text.len() > MAX_EVENT_BYTES => return Err(Broken::Malformed("an event without end")),
+                None if text.len() > MAX_EVENT_BYTES => return Err(Broken::Unexpected("an event without end")),
                 None => {}
             }
         }
@@ -154,10 +155,10 @@ impl Followers {
 
     /// Asks until the order is settled.
     async fn settled(&self, ticket: Ticket, id: &str, seen: &AtomicBool) -> Result<bool, Broken> {
-        let Connection { mut wire, headers } = self.connect().await?;
-        let request = format!("GET /api/v1/orders/{id}/status?wait=30s HTTP/1.1\r\n{headers}\r\n");
+        let Connection { mut wire, host } = self.connect().await?;
+        let asks = self.asks(&format!("/api/v1/orders/{id}/status?wait=30s"), &host)?;
         loop {
-            match wire.exchange(request.as_bytes()).await?.status {
+            match wire.exchange(asks.request()).await?.status.as_u16() {
                 200 => {}
                 503 => return Err(Broken::Closed),
                 _ => return Ok(false),
@@ -167,9 +168,7 @@ impl Followers {
                     self.note_confirmed(ticket, seen);
                 }
                 lock(&self.outcome).tally.settled_us.record(ticket.intended.elapsed());
-                if wire.is_reusable() {
-                    lock(&self.idle).push(Connection { wire, headers });
-                }
+                lock(&self.idle).push(Connection { wire, host });
                 return Ok(true);
             }
         }
@@ -183,13 +182,22 @@ impl Followers {
     }
 
     async fn connect(&self) -> Result<Connection, Broken> {
-        let pooled = lock(&self.idle).pop().filter(|line| line.wire.is_reusable());
-        if let Some(line) = pooled {
-            return Ok(line);
+        while let Some(mut pooled) = self.idle() {
+            if pooled.wire.is_reusable().await {
+                return Ok(pooled);
+            }
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
-        let (address, headers) = self.nodes.get(turn).ok_or(Broken::Closed)?;
-        Ok(Connection { wire: Wire::new(TcpStream::connect(address).await?), headers: headers.clone() })
+        let node = self.nodes.get(turn).ok_or(Broken::Closed)?;
+        Ok(Connection { wire: Wire::connect(node.address).await?, host: node.host.clone() })
+    }
+
+    fn idle(&self) -> Option<Connection> {
+        lock(&self.idle).pop()
+    }
+
+    fn asks(&self, path: &str, host: &str) -> Result<Template, Broken> {
+        Template::new(Method::GET, path, host, self.key.as_deref()).map_err(|_| Broken::Unexpected("an id that no path can hold"))
     }
 }
 

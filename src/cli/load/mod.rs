@@ -30,15 +30,17 @@ use crate::cli::load::node::Node;
 use anyhow::{Context, bail};
 use connection::Connection;
 use follow::Followers;
+use hyper::Method;
 use pace::Tickets;
 use record::Recorder;
 use run::{Parts, Run};
 use setup::End;
 use show::{Moment, Progress, Report};
-use source::{CatalogueProduct, Generator, Shape, Source, Template};
+use source::{CatalogueProduct, Generator, Shape, Source};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use wire::Template;
 
 /// How often the progress line is rewritten.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -90,7 +92,7 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
     let mut work = work(args)?;
     let mut interrupts = Interrupts::listen();
     let key = args.api.key.as_deref();
-    let nodes = nodes(&args.url, key, args.idempotency).await?;
+    let nodes = nodes(&args.url, key).await?;
     let mut progress = Progress::new(args.json);
     // What will be odd about a run is told before it; the summary says it again.
     for note in &work.notes {
@@ -132,7 +134,7 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<Report> {
 }
 
 /// The nodes behind the addresses.
-async fn nodes(urls: &[String], key: Option<&str>, idempotent: bool) -> anyhow::Result<Vec<Node>> {
+async fn nodes(urls: &[String], key: Option<&str>) -> anyhow::Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for url in urls {
         let Some(rest) = url.strip_prefix("http://") else {
@@ -143,7 +145,8 @@ async fn nodes(urls: &[String], key: Option<&str>, idempotent: bool) -> anyhow::
             if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) { host.to_owned() } else { format!("{host}:80") };
         let address = tokio::net::lookup_host(&with_port).await.with_context(|| format!("{url}: no such host"))?.next();
         let address = address.with_context(|| format!("{url}: the host has no address"))?;
-        nodes.push(Node { address, host: host.to_owned(), orders: Template::new("POST", "/api/v1/orders", host, key, idempotent) });
+        let orders = Template::new(Method::POST, "/api/v1/orders", host, key).with_context(|| format!("{url}: no request can be made"))?;
+        nodes.push(Node { address, host: host.to_owned(), orders });
     }
     Ok(nodes)
 }

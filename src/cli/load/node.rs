@@ -1,6 +1,6 @@
 //! A node under load.
 
-use super::source::Template;
+use super::wire::Template;
 use std::net::SocketAddr;
 
 /// A node under load.

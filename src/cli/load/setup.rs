@@ -3,17 +3,18 @@
 use super::ask::answer_of;
 use super::parked;
 use super::run::Run;
-use super::source::{CatalogueProduct, Template};
-use super::wire::{Broken, Head, Wire};
+use super::source::CatalogueProduct;
+use super::wire::{Broken, Head, Template, Wire};
 use crate::cli::load::node::Node;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Method, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
-use uuid::Uuid;
 
 const SEEDERS: usize = 8;
 const MAX_SEED_TRIES: u32 = 20;
@@ -137,8 +138,8 @@ pub(crate) async fn seed(node: &Node, key: Option<&str>, give_up: Duration, prod
         let (node, next, products) = (node.clone(), next.clone(), products.clone());
         let key = key.map(str::to_owned);
         tasks.spawn(async move {
-            let connected = TcpStream::connect(node.address).await;
-            let mut wire = Wire::new(connected.with_context(|| format!("cannot reach {}: is the node running?", node.address))?);
+            let connected = Wire::connect(node.address).await;
+            let mut wire = connected.with_context(|| format!("cannot reach {}: is the node running?", node.address))?;
             while let Some(product) = products.get(next.fetch_add(1, Ordering::Relaxed)) {
                 put(&node, &mut wire, key.as_deref(), give_up, product).await?;
             }
@@ -152,15 +153,13 @@ pub(crate) async fn seed(node: &Node, key: Option<&str>, give_up: Duration, prod
 }
 
 async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, give_up: Duration, product: &CatalogueProduct) -> anyhow::Result<()> {
-    let template = Template::new("PUT", &format!("/api/v1/products/{}?mode=set-stock", product.id), &node.host, key, false);
+    let template = Template::new(Method::PUT, &format!("/api/v1/products/{}?mode=set-stock", product.id), &node.host, key)?;
     let body = serde_json::json!({
         "name": product.name, "price": product.price.to_string(), "availableQuantity": product.available
     });
-    let mut request = Vec::new();
-    template.render(&mut request, Uuid::nil(), |out| out.extend_from_slice(body.to_string().as_bytes()));
     let (began, mut tries) = (Instant::now(), 0);
     while tries < MAX_SEED_TRIES {
-        let head = match send(node, wire, &request).await {
+        let head = match send(node, wire, template.with_json(body.to_string().into_bytes(), None)).await {
             Ok(head) => head,
             // It is set to a number: twice is once.
             Err(_) if began.elapsed() < give_up => {
@@ -170,7 +169,7 @@ async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, give_up: Duration,
             Err(error) => return Err(error).context("the catalogue could not be written"),
         };
         tries += 1;
-        match (head.status, head.retry_after_s) {
+        match (head.status.as_u16(), head.retry_after_s) {
             (200..300, _) => return Ok(()),
             (503, Some(seconds)) => sleep(Duration::from_secs(seconds.min(5)).max(FIRST_BUSY_WAIT)).await,
             (status @ (401 | 403), _) => {
@@ -182,9 +181,9 @@ async fn put(node: &Node, wire: &mut Wire, key: Option<&str>, give_up: Duration,
     bail!("the node accepted no product in {MAX_SEED_TRIES} tries: it answers 503")
 }
 
-async fn send(node: &Node, wire: &mut Wire, request: &[u8]) -> Result<Head, Broken> {
-    if !wire.is_reusable() {
-        *wire = Wire::new(TcpStream::connect(node.address).await?);
+async fn send(node: &Node, wire: &mut Wire, request: Request<Full<Bytes>>) -> Result<Head, Broken> {
+    if !wire.is_reusable().await {
+        *wire = Wire::connect(node.address).await?;
     }
     wire.exchange(request).await
 }

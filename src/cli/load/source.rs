@@ -2,7 +2,6 @@
 //! be repeated and a request that is sent again is the same request.
 
 use crate::cli::rng::{Rng, named_id};
-use std::io::Write as _;
 use uuid::Uuid;
 
 /// A product that a run needs in the node's catalogue.
@@ -106,54 +105,6 @@ pub(crate) fn catalogue(products: usize, available: i32) -> Vec<CatalogueProduct
         .collect()
 }
 
-/// A request's bytes up to its body, made once; what changes is patched into its copy.
-#[derive(Clone, Debug)]
-pub(crate) struct Template {
-    head: Vec<u8>,
-    length_at: usize,
-    key_at: Option<usize>,
-}
-
-const LENGTH_DIGITS: usize = 8;
-const BLANK_KEY: &str = "00000000-0000-0000-0000-000000000000";
-
-impl Template {
-    pub(crate) fn new(method: &str, path: &str, host: &str, key: Option<&str>, idempotent: bool) -> Self {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
-        if let Some(key) = key {
-            head.push_str(&format!("Authorization: Bearer {key}\r\n"));
-        }
-        let key_at = idempotent.then(|| {
-            head.push_str("Idempotency-Key: ");
-            let at = head.len();
-            head.push_str(BLANK_KEY);
-            head.push_str("\r\n");
-            at
-        });
-        head.push_str("Content-Type: application/json\r\nContent-Length: ");
-        let length_at = head.len();
-        // Spaces before a value are allowed, so a length of any size fits the same place.
-        head.push_str(&" ".repeat(LENGTH_DIGITS));
-        head.push_str("\r\n\r\n");
-        Self { head: head.into_bytes(), length_at, key_at }
-    }
-
-    /// A whole request into `out`: the head, the body that `write_body` appends, its length and the idempotency key.
-    pub(crate) fn render(&self, out: &mut Vec<u8>, key: Uuid, write_body: impl FnOnce(&mut Vec<u8>)) {
-        out.clear();
-        out.extend_from_slice(&self.head);
-        write_body(out);
-        let length = out.len() - self.head.len();
-        if let Some(mut digits) = out.get_mut(self.length_at..self.length_at + LENGTH_DIGITS) {
-            // A slice that is too short would cut the number; 8 digits are 95 MiB, far above any body.
-            drop(write!(digits, "{length:>LENGTH_DIGITS$}"));
-        }
-        if let Some(place) = self.key_at.and_then(|at| out.get_mut(at..at + BLANK_KEY.len())) {
-            key.as_hyphenated().encode_lower(place);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,15 +149,5 @@ mod tests {
         assert_eq!(body(1, 5), body(1, 5));
         assert_ne!(body(1, 5), body(1, 6));
         assert_ne!(body(1, 5), body(2, 5));
-    }
-
-    #[test]
-    fn a_template_is_patched_in_place() {
-        let template = Template::new("POST", "/x", "h:1", Some("secret"), true);
-        let mut out = Vec::new();
-        template.render(&mut out, Uuid::from_u128(1), |out| out.extend_from_slice(b"{}"));
-        let want = "POST /x HTTP/1.1\r\nHost: h:1\r\nAuthorization: Bearer secret\r\nIdempotency-Key: 00000000-0000-0000-0000-000000000001\r\n\
-                    Content-Type: application/json\r\nContent-Length:        2\r\n\r\n{}";
-        assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 }

@@ -94,12 +94,15 @@ async fn read_request(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<Req
     loop {
         let text = String::from_utf8_lossy(input).into_owned();
         if let Some((head, rest)) = text.split_once("\r\n\r\n") {
-            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
-            let length = header("Content-Length:").map_or(0, |length| length.parse().unwrap());
+            let header = |name: &str| {
+                let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+                headers.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+            };
+            let length = header("content-length").map_or(0, |length| length.parse().unwrap());
             if rest.len() >= length {
                 input.drain(..head.len() + 4 + length);
                 let line = head.lines().next().unwrap().to_owned();
-                return Some(Request { line, key: header("Idempotency-Key:"), body: rest[..length].to_owned(), order: 0 });
+                return Some(Request { line, key: header("idempotency-key"), body: rest[..length].to_owned(), order: 0 });
             }
         }
         if stream.read_buf(input).await.ok()? == 0 {
@@ -256,7 +259,7 @@ async fn an_order_is_followed_at_any_node() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (url, _) = fake(|request| Act::Whole(accepted(request.order))).await;
     let urls = [format!("http://{gone}"), url];
-    let nodes = nodes(&urls, None, false).await.unwrap();
+    let nodes = nodes(&urls, None).await.unwrap();
     let followers = Followers::new(1.0, 1, &nodes, None, Duration::from_secs(20));
     let tickets = Tickets::start(Some(4), None);
     while let Some(ticket) = tickets.next().await {
