@@ -86,7 +86,7 @@ impl EdgeParts {
     }
 }
 
-/// How the desk has a message taken again.
+/// Processes the message of a dead letter again.
 fn again(consumer: &Arc<Consumer>) -> DeadLetterAgain {
     let consumer = consumer.clone();
     Arc::new(move |letter| {

@@ -1,5 +1,4 @@
-//! `ordermill dlq`: the desk of dead letters, through a node's API. A letter is a step, notice or message that failed past its
-//! policy and waits for a person.
+//! `ordermill dlq`: dead letters, through a node's API. A dead letter is a failed step, notice or message that waits for a person.
 
 use super::client::{ApiArgs, Client, encoded, rows_at, shown_at};
 use super::orders::pages;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The life of an order.
+/// Settings for orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrderSettings {

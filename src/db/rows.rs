@@ -3,7 +3,7 @@
 pub use crate::domain::AnalyticsRow;
 use crate::domain::Timestamp;
 
-/// One thing a person did at the desk, to the stock or to a breaker.
+/// One manual action on a dead letter, the stock or a breaker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEntry {
     /// When.

@@ -1,7 +1,7 @@
-//! The Kafka edge: what the node says to other nodes and teams, and what it hears from them.
+//! Kafka: what the node publishes for other nodes and teams, and what it consumes from them.
 //!
-//! Owns the wire types, the topics, publisher and consumer, and the contract with other teams. It knows the actors by their handle and their messages
-//! only, and the database by its reads.
+//! Owns the wire types, the topics, publisher and consumer, and the contract with other teams. It knows the actors only by their handle and
+//! messages, and the database only by its reads.
 
 pub mod client;
 pub mod consumer;

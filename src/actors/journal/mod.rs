@@ -1,7 +1,7 @@
-//! The journal's handle: the queue of writes that all actors fill and [`JournalWriter`](crate::actors::writer::JournalWriter) empties.
+//! The handle of the journal: the queue of writes that all actors fill and [`JournalWriter`](crate::actors::writer::JournalWriter) empties.
 //!
-//! Promises: writes settle in the order of submission; one that was withdrawn while it waited is never stored, nor is one of a
-//! slice that is not this node's.
+//! Guarantees: writes settle in the sequence of submission. A write that was withdrawn while it waited is never stored, nor is one for a
+//! role shard that this node does not own.
 
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{Outcome, Write};

@@ -51,7 +51,7 @@ impl Cluster {
         self.hosts(role).filter(|row| Some(row.writer) != self.me && !row.url.is_empty())
     }
 
-    /// The owner of a slice, where it is another node that can be reached.
+    /// The owner of a role shard, if it is another node that can be reached.
     #[must_use]
     pub fn reachable_owner(&self, role: Role, shard: Shard) -> Option<&WriterRow> {
         self.owner(role, shard).filter(|row| Some(row.writer) != self.me && !row.url.is_empty())
@@ -62,7 +62,7 @@ impl Cluster {
         self.writers.iter().filter(move |row| row.alive && row.roles.contains(&role))
     }
 
-    /// The live writer that owns a slice.
+    /// The live writer that owns a role shard.
     #[must_use]
     pub fn owner(&self, role: Role, shard: Shard) -> Option<&WriterRow> {
         let writer = self.shards.iter().find(|row| row.role == role && row.shard == shard)?.writer?;

@@ -1,9 +1,9 @@
-//! Which slices of the orders are this node's. Looks at the database in a steady rhythm: ends writers whose lease has ended, takes
-//! what is free up to an even share, and gives back what is another's due. Every change is a write in this node's own journal.
+//! Ownership of role shards. At a fixed interval it reads the database, ends writers whose lease has expired, takes free role shards up to
+//! an even share, and gives back what exceeds this node's share. Every change is a write in this node's own journal.
 //!
-//! Promises: nobody is taken over before this node has held its own lease for a whole lease time since the database was last away,
-//! for until then the others may not have been able to renew theirs (while this node slept it counts as away); a slice is given
-//! away only after nothing is under way for it that its next owner would do again.
+//! Guarantees: this node takes over from nobody before it has held its own lease for a whole lease time since the database was last down,
+//! because until then the others may not have been able to renew theirs (the database counts as down while this node slept). A role shard
+//! is given away only once nothing is in progress for it that its next owner would do again.
 
 use crate::actors::node::Node;
 use crate::actors::node::cluster::Cluster;

@@ -60,7 +60,7 @@ impl Router {
             Inbound::RetryNotice { order, kind, channel } => {
                 let addresses = self.cell.addresses.borrow();
                 if let Some(notifier) = &addresses.notifier {
-                    // A full mailbox refuses it; the desk shows the letter closed and the notice still given up.
+                    // A full mailbox refuses it; then the dead letter is closed and the notice still given up.
                     drop(notifier.retry.try_send(RetryNotice { order, kind, channel }));
                 }
             }

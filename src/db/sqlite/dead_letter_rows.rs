@@ -1,4 +1,4 @@
-//! The desk of dead letters, as readers see it.
+//! Reading dead letters.
 
 use super::error::Failure;
 use super::rows;

@@ -1,12 +1,13 @@
 //! SQLite: one file, one process. [`SqliteStore`] is the one writing connection, used from the journal's own thread;
 //! [`SqliteReads`] are connections of their own that never wait for it.
 //!
-//! Promises what [`crate::db`] promises, and that a store whose disk was full, whose file was locked or read-only goes on by
-//! itself once the cause is gone. WAL with `synchronous=FULL`: a commit is on the disk when it returns.
+//! Guarantees what [`crate::db`] guarantees. Besides, a store whose disk was full, or whose file was locked or read-only, continues by
+//! itself once the cause is gone. WAL with `synchronous=FULL`: a commit is on disk when it returns.
 //!
-//! Inside: `batch` decides and writes one batch (`stock` and `desk` for their parts), `statement` keeps statements prepared,
-//! `rows` turns rows into the domain's types, `queries` are the questions that `reads` and `snapshot` answer, `error` tells whose fault a failure is, by the result code that `codes` keeps, `open` makes and checks files,
-//! `checkpoint` keeps the write-ahead log short, `retention` deletes what is old.
+//! Inside: `batch` decides and writes one batch (with `stock` and `rare_writes` for their parts), `statement` keeps statements prepared,
+//! `rows` turns rows into the domain's types, `queries` are the queries of `reads` and `snapshot`, `error` classifies a failure by the
+//! result code that `codes` keeps, `open` creates and checks files, `checkpoint` keeps the write-ahead log short, `retention` deletes old
+//! rows.
 
 mod batch;
 mod checkpoint;

@@ -1,4 +1,4 @@
-//! The desk of dead letters: what waits for a person, and what the person does.
+//! Dead letters over HTTP: listing them, and acting on them.
 
 use crate::actors::{DeadLetterAction, DeadLetterError};
 use crate::db::{DeadLetterFilter, DeadLetterPlace};

@@ -14,9 +14,9 @@ pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
     kind.topic() == topic && (learns || kind.subscribers().contains(&role))
 }
 
-/// The partitions whose events `role` must hear from Kafka: of the shards that it owns here, where the role that writes the topic is
-/// not here for the same shard. What is here is heard without Kafka. What another team's role (`external`) says is heard by the order
-/// alone, which tells the others what it accepts.
+/// The partitions that `role` must consume from Kafka: those of the shards that it owns here, if this node does not own the same shard in
+/// the role that writes the topic. Events of roles on this node are delivered without Kafka. Only the order role consumes the answers of
+/// external roles (`external`); it announces to the others what it accepts.
 pub(super) fn assignment(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<(Topic, Shard)> {
     let owned = role_shards.shards_of(role);
     let mut all = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The client of a role that listens, and what it hears besides messages: lag and positions.
+//! The client of a consuming role, and what it receives besides messages: lag and positions.
 
 use super::Figures;
 use super::run::Shared;
@@ -24,7 +24,7 @@ pub(super) struct Position {
     pub(super) given: i64,
 }
 
-/// Client callbacks that also hear of the lag.
+/// Client callbacks that also receive the lag.
 pub(super) struct ConsumerCallbacks {
     callbacks: ClientCallbacks,
     figures: Arc<Figures>,

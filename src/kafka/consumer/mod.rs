@@ -1,11 +1,11 @@
-//! The consumer: hears what other nodes and teams say, and hands it to the roles that live here.
+//! The consumer: reads what other nodes and teams write, and hands it to the roles of this node.
 //!
-//! Owns, for each role, a thread with a client and the partitions that it listens to: those of the shards that this node owns for
-//! the role, where the role that writes the topic is elsewhere. Nobody else decides: there is no group rebalance, the group's name
-//! only keeps the offsets. Promises: an offset is committed when its message and all before it are done; messages of one order are
-//! handled one after the other, those of different orders beside each other; a message that fails holds up its own order only, and
-//! ends as a dead letter behind which the later ones of its order wait; the database or the brokers being away is no failure of a
-//! message. What is under way is bounded: past the window a partition is paused.
+//! For each role it owns a thread with a client, and the partitions that the role consumes: those of the shards that this node owns for the
+//! role, if the role that writes the topic is on another node. Nothing else decides this: there is no group rebalance, and the group only
+//! keeps the offsets. Guarantees: an offset is committed once its message and all before it are done. Messages of one order are handled one
+//! after another, those of different orders concurrently. A message that fails holds up only its own order, and becomes a dead letter
+//! behind which later messages of that order wait. An unreachable database or broker does not count as a failure of a message. Work in
+//! progress is bounded: beyond the window a partition is paused.
 //!
 //! It knows the roles by [`InboundEvents`] alone.
 
