@@ -5,6 +5,7 @@ mod clients;
 mod docker;
 mod kubernetes;
 mod links;
+mod logs;
 #[path = "../support/process.rs"]
 mod process;
 mod release;
