@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test may panic")]
 
 mod clients;
+mod dashboards;
 mod docker;
+mod end_to_end;
 mod kubernetes;
 mod links;
 mod logs;
