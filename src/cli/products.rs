@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(shown, ["Tea, green 2.50 xSome(10)", "Cup 1.00 xSome(0)"]);
         let refused: Vec<String> = catalogue.refused.iter().map(|(line, reason)| format!("{line}: {reason}")).collect();
         insta::assert_snapshot!(refused.join("\n"), @r#"
-        3: productId stands in line 2 too
+        3: productId is also in line 2
         4: productId must be a UUID such as "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f"
         5: price must be more than 0
         6: name is empty

@@ -121,8 +121,8 @@ fn the_header_decides_what_a_file_is() {
     assert!(!is_retail(b"id,name,price,availableQuantity"));
     assert_eq!(
         Retail::read(b"InvoiceNo,StockCode,Quantity,UnitPrice,CustomerID\n1,2,3,4,5\n").unwrap_err().to_string(),
-        "the first line names no column Description; it must name InvoiceNo,StockCode,Description,Quantity,UnitPrice,CustomerID, with , ; | \
-         or a tab between them"
+        "the first line has no column Description; it must name InvoiceNo,StockCode,Description,Quantity,UnitPrice,CustomerID, \
+         separated by , ; | or a tab"
     );
     assert!(matches!(Retail::read(b""), Err(SheetError::Empty { .. })));
     // As a spreadsheet of a country with decimal commas writes it, with a column of its own.

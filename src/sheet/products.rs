@@ -228,7 +228,7 @@ mod tests {
                 told(&rows.join(end)),
                 "2/productId must be a UUID such as \"0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f\"\n2/name is empty\n\
                  2/price has more than 2 decimal places\n2/availableQuantity must be 0 to 2147483647\n4/price must be more than 0\n\
-                 6/productId stands in line 5 too\n7 has 2 fields: price, availableQuantity are missing\n\
+                 6/productId is also in line 5\n7 has 2 fields: price, availableQuantity are missing\n\
                  8 has 5 fields, but the first line names 4 columns: \"5\" is beyond the last one",
                 "{end:?}"
             );
@@ -239,7 +239,7 @@ mod tests {
     fn a_first_line_that_names_other_columns_is_told() {
         assert_eq!(
             told("id,name\n"),
-            "the first line names no column price; it must name productId,name,price,availableQuantity, with , ; | or a tab between them"
+            "the first line has no column price; it must name productId,name,price,availableQuantity, separated by , ; | or a tab"
         );
         assert!(
             told("id,name,price,colour\n")

@@ -136,7 +136,7 @@ fn more_broken_fields_than_an_answer_holds_are_counted() {
         let answer = app.post_order(&with("/items", json!(items))).await;
         check_problem(&answer, "3,000 broken fields");
         assert_eq!(answer.fields().len(), 100);
-        assert_eq!(answer.at("/detail"), "3000 fields are broken; the first 100 are named");
+        assert_eq!(answer.at("/detail"), "3000 fields are invalid; the first 100 are listed");
     });
 }
 

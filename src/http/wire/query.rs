@@ -303,6 +303,6 @@ mod tests {
         assert_eq!(params.cursor::<16>(b'o'), None);
         assert_eq!(params.uuid("customerId"), None);
         let problem = params.done(()).unwrap_err();
-        assert!(problem.to_string().contains("5 fields are broken"), "{problem}");
+        assert!(problem.to_string().contains("5 fields are invalid"), "{problem}");
     }
 }
