@@ -243,7 +243,7 @@ mod tests {
         );
         assert!(
             told("id,name,price,colour\n")
-                .starts_with("the first line names \"colour\", which is not a known column; known are productId,")
+                .starts_with("the first line names \"colour\", which is not a known column; the known columns are productId,")
         );
         assert_eq!(told("id,name,price,productId\n"), "the first line names the column productId twice");
     }
