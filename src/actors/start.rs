@@ -4,6 +4,7 @@ use crate::actors::api::handle::NodeHandle;
 use crate::actors::journal::Journal;
 use crate::actors::node::{ActorSettings, Counters, Node, World};
 use crate::actors::protocol::hooks::{Counter, Logged, Repeats};
+use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::roles::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Progress};
 use crate::actors::runtime::death;
@@ -87,6 +88,7 @@ impl Actors {
             world: parts.world,
             journal: Arc::new(Journal::new(parts.roles)),
             inboxes: (0..count).map(|_| Arc::new(Inbox::default())).collect(),
+            loading: (0..count).map(|_| Loading::default()).collect(),
             reads: parts.reads,
             providers: parts.providers,
             live: Live::default(),

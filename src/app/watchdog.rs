@@ -73,7 +73,7 @@ mod tests {
     use crate::domain::{CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, ProductId, Quantity, Roles, Shards, Text};
     use crate::providers::Providers;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Condvar, Mutex};
     use uuid::Uuid;
 
     #[test]
@@ -95,6 +95,44 @@ mod tests {
         fn pass(&self, point: Point, _order: Option<OrderId>) {
             if point == Point::OrderStarted {
                 let _gone = self.0.lock().map(|end| end.recv());
+            }
+        }
+    }
+
+    /// The second arbiter stands still until the test ends, before it has taken anything.
+    #[derive(Default)]
+    struct Second {
+        /// Of the arbiters that run, with their numbers.
+        started: Mutex<Vec<u32>>,
+        all: Condvar,
+        ends: Mutex<bool>,
+        end: Condvar,
+    }
+
+    impl Second {
+        /// Arbiters are numbered as they are made.
+        fn number() -> u32 {
+            std::thread::current().name().and_then(|name| name.rsplit(':').next()?.parse().ok()).unwrap()
+        }
+
+        fn end(&self) {
+            *self.ends.lock().unwrap() = true;
+            self.end.notify_all();
+        }
+    }
+
+    impl FaultPlan for Second {
+        fn pass(&self, point: Point, _order: Option<OrderId>) {
+            if point == Point::RouterStarted {
+                self.started.lock().unwrap().push(Self::number());
+                self.all.notify_all();
+            }
+            if point == Point::RouterMessage {
+                let started = self.all.wait_while(self.started.lock().unwrap(), |started| started.len() < 2).unwrap();
+                if started.iter().max() == Some(&Self::number()) {
+                    drop(started);
+                    drop(self.end.wait_while(self.ends.lock().unwrap(), |ends| !*ends).unwrap());
+                }
             }
         }
     }
@@ -166,6 +204,25 @@ mod tests {
             until("somebody hears of it", || hears.try_recv() == Ok(0)).await;
             assert!(is_loading());
             drop(end);
+        });
+    }
+
+    #[test]
+    fn a_cell_that_freezes_before_it_begins_to_load_is_not_ready_and_is_told() {
+        let (told, hears) = mpsc::channel();
+        actix::System::new().block_on(async move {
+            let database = MemoryDatabase::new(Shards::new(2).unwrap(), Nodes::One, Arc::new(|| RealWorld.now()));
+            let plan = Arc::new(Second::default());
+            let mut parts = parts(&database, Faults::plan(plan.clone()));
+            parts.settings.arbiters = 2;
+            let node = Actors::start(parts, Where::Threads).await.unwrap();
+            let _watchdog =
+                watch_handle(node.handle().clone(), Duration::from_millis(100), move |arbiter| told.send(arbiter).unwrap()).unwrap();
+            until("somebody hears of it", || hears.try_recv() == Ok(1)).await;
+            until("the first one has begun", || node.handle().not_ready() == ["orders of cell 1: loading"]).await;
+            plan.end();
+            until("both have", || node.handle().not_ready().is_empty()).await;
+            node.stop(Duration::from_secs(10)).await;
         });
     }
 

@@ -142,7 +142,7 @@ impl NodeHandle {
     /// Why the node is not ready; empty if it is ready.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
-        self.node.counters.not_ready()
+        self.node.not_ready()
     }
 
     /// The report on all actors.

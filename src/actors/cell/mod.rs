@@ -2,7 +2,7 @@
 
 use crate::actors::node::Node;
 use crate::actors::protocol::command::{CommandError, refuse};
-use crate::actors::protocol::inbound::Inbound;
+use crate::actors::protocol::inbound::{Inbound, Loading};
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{
     Alarm, Deliver, EventRef, Load, OrderDied, Quit, Recorded, RetryNotice, RoleRestarted, Wake, WakeWith,
@@ -330,9 +330,9 @@ impl Cell {
     }
 
     /// From now on these role shards, of those that are this cell's, are this node's.
-    pub(crate) fn take_role_shards(&self, role_shards: &RoleShards) {
+    pub(crate) fn take_role_shards(&self, role_shards: &RoleShards, loading: &Loading) {
         self.owned.borrow_mut().extend(role_shards.iter().filter(|(_, shard)| self.has(*shard)));
-        self.load(role_shards);
+        self.load(role_shards, loading);
     }
 
     /// From now on these role shards are not this node's: their orders' actors end. Returns once no notice of theirs is on its way.
@@ -386,17 +386,18 @@ impl Cell {
     /// Loads the open orders and notices of this cell's shards.
     pub(crate) fn load_owned(&self) {
         let owned = self.owned.borrow().clone();
-        self.load(&owned);
+        let loading = self.node.loading.get(self.index).cloned().unwrap_or_default();
+        self.load(&owned, &loading);
     }
 
-    fn load(&self, role_shards: &RoleShards) {
+    fn load(&self, role_shards: &RoleShards, loading: &Loading) {
         let shards = |role| role_shards.shards_of(role).into_iter().filter(|shard| self.has(*shard)).collect::<Vec<Shard>>();
         let addresses = self.addresses.borrow();
         if let Some(supervisor) = &addresses.supervisor {
-            tell_surely(&supervisor.load, Load(shards(Role::Order)));
+            tell_surely(&supervisor.load, Load(shards(Role::Order), loading.clone()));
         }
         if let Some(notifier) = &addresses.notifier {
-            tell_surely(&notifier.load, Load(shards(Role::Notification)));
+            tell_surely(&notifier.load, Load(shards(Role::Notification), Loading::default()));
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 use crate::actors::journal::Journal;
 use crate::actors::node::cluster::Cluster;
 use crate::actors::protocol::hooks::{DeadLetterAgain, Repeats, Submit};
+use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::slot::OpenSlots;
 use crate::actors::runtime::faults::Faults;
@@ -232,6 +233,9 @@ pub(crate) struct Node {
     pub(crate) world: Arc<dyn World>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
+    /// One for each arbiter; held from the moment when shards are taken until their open orders are loaded, so that a cell that stands
+    /// still before it begins is seen too.
+    pub(crate) loading: Vec<Loading>,
     pub(crate) reads: Arc<dyn Reads>,
     pub(crate) providers: Providers,
     pub(crate) live: Live,
@@ -317,6 +321,13 @@ impl Node {
     /// How many messages a service actor may have waiting: the open orders' bound, with room for what else an order may say.
     pub(crate) fn role_mailbox(&self) -> usize {
         self.settings.open_limit.saturating_mul(2).max(1024)
+    }
+
+    /// Why the node is not ready; empty when it is.
+    pub(crate) fn not_ready(&self) -> Vec<String> {
+        let under_way = (0..).zip(&self.loading).filter(|(_, loading)| loading.is_under_way());
+        let loading = under_way.map(|(cell, _): (usize, _)| format!("orders of cell {cell}: loading"));
+        self.counters.not_ready().into_iter().chain(loading).collect()
     }
 
     pub(crate) fn beat(&self, index: usize) {

@@ -25,9 +25,20 @@ pub(crate) enum Inbound {
     /// The writer is fenced: drop everything and load again.
     Reload { epoch: u64 },
     /// From now on these role shards are this node's: load their open orders.
-    Load(RoleShards),
+    Load(RoleShards, Loading),
     /// From now on these role shards are not this node's any more; answered when nothing is under way for them.
     Unload { role_shards: RoleShards, done: oneshot::Sender<()> },
+}
+
+/// While one is held, open orders are still to be loaded and the node is not ready; gone when it is dropped, whatever happened.
+#[derive(Clone, Default)]
+pub(crate) struct Loading(Arc<()>);
+
+impl Loading {
+    /// Whether there is another one.
+    pub(crate) fn is_under_way(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 /// A new order on its way to its actor.

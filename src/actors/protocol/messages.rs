@@ -1,6 +1,7 @@
 //! What the actors of a cell say to each other.
 
 use crate::actors::protocol::command::Ask;
+use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
 use crate::db::Outcome;
 use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Shard};
@@ -115,7 +116,7 @@ pub(crate) struct Recorded(pub(crate) OrderId);
 /// For the supervisor and the notifier: take up what is open in these shards.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Load(pub(crate) Vec<Shard>);
+pub(crate) struct Load(pub(crate) Vec<Shard>, pub(crate) Loading);
 
 /// For the notifier: try a notice again, a person asks for it.
 #[derive(Message)]

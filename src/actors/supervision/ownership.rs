@@ -170,8 +170,8 @@ fn load(node: &Node, taken: RoleShards, epoch: u64) {
         return;
     }
     role_shards.extend(taken.iter());
-    for inbox in &node.inboxes {
-        inbox.push(Inbound::Load(taken.clone()));
+    for (inbox, loading) in node.inboxes.iter().zip(&node.loading) {
+        inbox.push(Inbound::Load(taken.clone(), loading.clone()));
     }
     node.owned.send_modify(|owned| owned.extend(taken.iter()));
     drop(role_shards);

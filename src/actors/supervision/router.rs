@@ -65,7 +65,7 @@ impl Router {
                 }
             }
             Inbound::Foreign { role, event, order } => self.deliver_foreign(role, event, order),
-            Inbound::Load(role_shards) => self.cell.take_role_shards(&role_shards),
+            Inbound::Load(role_shards, loading) => self.cell.take_role_shards(&role_shards, &loading),
             Inbound::Unload { role_shards, done } => {
                 let cell = self.cell.clone();
                 actix::spawn(async move {

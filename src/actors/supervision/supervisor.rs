@@ -12,7 +12,7 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::retry::Stopping;
 use crate::db::{StoredOrder, Write};
-use crate::domain::{OrderId, Role, Shard};
+use crate::domain::{OrderId, Role};
 use crate::saga::policy::{self, Restarts};
 use crate::saga::{Effects, owed, park, status};
 use actix::prelude::SendError;
@@ -176,14 +176,12 @@ impl Supervisor {
     }
 
     /// Loads the open orders of `shards`, page by page, and drives them on. Those that owe only a notice sleep on.
-    fn load(&self, shards: Vec<Shard>, ctx: &mut Context<Self>) {
+    fn load(&self, Load(shards, loading): Load, ctx: &mut Context<Self>) {
         if shards.is_empty() {
             return;
         }
         let (cell, orders) = (self.cell.clone(), self.orders.clone());
-        let part = format!("orders of cell {}", cell.index);
-        cell.node.counters.set_not_ready(&part, Some("loading"));
-        let loading = async move {
+        let load = async move {
             let page = cell.node.settings.load_page;
             let (mut loaded, mut sleeping) = (0_usize, 0_usize);
             let reading = cell.begin_reading();
@@ -227,13 +225,13 @@ impl Supervisor {
                 }
             }
             drop(reading);
-            cell.node.counters.set_not_ready(&part, None);
+            drop(loading);
             if loaded + sleeping > 0 {
                 tracing::info!(orders = loaded, sleeping, cell = cell.index, "open orders were loaded and are driven on");
             }
             sleeping > 0
         };
-        ctx.spawn(loading.into_actor(self).map(|has_sleepers, actor, _| {
+        ctx.spawn(load.into_actor(self).map(|has_sleepers, actor, _| {
             if has_sleepers {
                 actor.cell.has_sleepers.set(true);
                 actor.looks_at = (0, asleep::FIRST_PAUSE_MS);
@@ -329,8 +327,8 @@ impl Handler<RoleRestarted> for Supervisor {
 
 impl Handler<Load> for Supervisor {
     type Result = ();
-    fn handle(&mut self, Load(shards): Load, ctx: &mut Self::Context) {
-        self.load(shards, ctx);
+    fn handle(&mut self, load: Load, ctx: &mut Self::Context) {
+        self.load(load, ctx);
     }
 }
 

@@ -321,7 +321,7 @@ impl Handler<RetryNotice> for Notifier {
 
 impl Handler<Load> for Notifier {
     type Result = ();
-    fn handle(&mut self, Load(_): Load, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Load(..): Load, _ctx: &mut Self::Context) {
         // What became of writes may have died with a router; orders ask again only after all that is stored.
         self.recording.clear();
         self.look_anew();
