@@ -379,6 +379,24 @@ async fn analytics_numbers_are_compared_with_the_orders_and_not_only_with_the_sa
 }
 
 #[tokio::test]
+async fn another_teams_answers_are_counted_where_the_orders_tell_them() {
+    for (role, kind, metric) in
+        [(Role::Payment, EventKind::PaymentProcessed, "PaymentsCharged"), (Role::Inventory, EventKind::InventoryReserved, "StockReserved")]
+    {
+        let mut rested = rested().await;
+        let (options, confirmed) = (Options { external: vec![role], ..strict() }, rested.confirmed);
+        assert!(rested.world.verify(&options).await.is_sound());
+        // Neither in the log nor in the numbers.
+        rested.world.database.raw(|tables| erase(tables, confirmed, kind));
+        rested.world.count(rested.world.writer.last_seq).await;
+        let report = rested.world.verify(&options).await;
+        assert_eq!(found(&report), [Check::Analytics.name()], "{report:#?}");
+        let shown = &report.of(Check::Analytics).unwrap().shown;
+        assert!(shown.iter().any(|told| told.starts_with(metric)), "{shown:?}");
+    }
+}
+
+#[tokio::test]
 async fn violations_are_all_counted_and_the_first_are_shown() {
     let options = Options { shown: 2, ..strict() };
     let rested = rested().await;
