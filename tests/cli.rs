@@ -219,6 +219,20 @@ fn health_tells_whether_a_node_is_ready_and_whether_it_lives() {
     assert!(code == Some(1) && told.contains("timed out"), "{code:?} {told}");
 }
 
+/// What a running node logs can be changed, but not by a word that means nothing.
+#[test]
+fn a_log_filter_that_names_nothing_known_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let node = plan.start();
+    let set = |filter: &str| plan.send("PUT", "/api/v1/admin/log-level", &format!(r#"{{"filter":"{filter}"}}"#)).unwrap();
+    for wrong in ["verbose", "warn,ordermil::http=debug", ""] {
+        assert_eq!(set(wrong).status, 400, "{wrong}");
+    }
+    assert_eq!(set("warn,ordermill::http=debug").status, 200);
+    node.stop();
+}
+
 #[test]
 fn completions_are_what_the_shell_reads_and_every_command_has_a_man_page() {
     let script = ordermill(&["completions", "bash"], "");
@@ -258,7 +272,7 @@ fn a_load_of_real_invoices_ends_though_some_orders_are_parked() {
     assert!(said.starts_with("would send 3 orders of 3 products\n") && said.contains("2 have a total that ends in .01 to .09"), "{said}");
     assert_eq!(text(&dry.stderr), "line 5 refused: price is no decimal number\n");
 
-    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path()).with("telemetry.sample_ms", 100);
     let node = plan.start();
     let load = ordermill(&["load", "--csv", file, "--settle-timeout", "300"], &plan.url());
     let (said, log) = (text(&load.stdout), text(&load.stderr));
@@ -267,6 +281,10 @@ fn a_load_of_real_invoices_ends_though_some_orders_are_parked() {
     assert!(said.contains("settled             2 in "), "{said}");
     let magic = log.find("have a total that ends in .01 to .09").unwrap();
     assert!(magic < log.find("waiting until all orders are settled").unwrap(), "told before the wait: {log}");
+    let letters = r#"ordermill_dead_letters_open{kind="STEP",cause="payment-provider",step="charge"}"#;
+    process::until("whoever watches the metrics is told of the letter", process::LIMIT, || {
+        plan.metric(letters) == 1.0 && plan.metric("ordermill_dead_letters_oldest_age_seconds") > 0.0
+    });
     node.stop();
 }
 
@@ -325,6 +343,10 @@ fn an_order_is_followed_through_a_restart_of_its_node() {
         seen.push(lines.next().expect("the watch goes on").unwrap());
     }
     node.kill();
+    // Whoever follows comes again while the node is away.
+    let away = std::net::TcpListener::bind(plan.address).unwrap();
+    drop(away.accept().unwrap());
+    drop(away);
     let node = plan.start();
     assert_eq!(plan.send("POST", &format!("/api/v1/orders/{id}/ship"), r#"{"carrier":"X"}"#).unwrap().status, 202);
     let after: Vec<String> = lines.map(Result::unwrap).collect();

@@ -372,6 +372,7 @@ mod tests {
         let shown = Problem::read(422, text).to_string();
         assert_eq!(shown, "the node answers 422: Invalid: 2 fields\n  /a is empty\n  \"b\"\n  (correlation id c)");
         assert!(Problem::read(401, "").to_string().contains("ORDERMILL_KEY"));
+        assert!(Problem::read(403, "").to_string().contains("a key with the role operator may do all but set what is logged"));
         assert_eq!(Problem::read(502, "<html>").to_string(), "the node answers 502: <html>");
     }
 

@@ -297,6 +297,25 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_waits_says_for_what() {
+        let order = json!({
+            "orderId": "o1", "status": "INVENTORY_RESERVED", "settled": false,
+            "waitsFor": "the payment provider: circuit breaker open, next try at 2026-01-31T08:30:00Z"
+        });
+        insta::assert_snapshot!(show_text(&order), @r"
+        order      o1
+        status     INVENTORY_RESERVED
+        waits for  the payment provider: circuit breaker open, next try at 2026-01-31T08:30:00Z
+        settled    false
+        ");
+        let parked = json!({"orderId": "o1", "parked": "payment-provider"});
+        insta::assert_snapshot!(show_text(&parked), @r"
+        order      o1
+        parked     payment-provider
+        ");
+    }
+
+    #[test]
     fn a_status_is_taken_in_any_case_and_must_exist() {
         assert_eq!(status("confirmed"), Ok("CONFIRMED".to_owned()));
         assert!(status("DONE").unwrap_err().contains("PENDING"));

@@ -298,6 +298,8 @@ fn a_refund_that_the_provider_knows_is_the_providers() {
         act(&place.handle, &letter, DeadLetterAction::Done, Some("at their desk")).await.unwrap();
         until("it is settled", || is_settled(&place)).await;
         assert_eq!(money(&place).await, (vec![(1, ChargeState::Refunded)], Some(PaymentStatus::Refunded)));
+        let row = place.handle.reads().payment(place.order).await.unwrap().unwrap();
+        assert!(!row.is_by_hand(), "its word, not the person's: {row:?}");
         let report = verified(&place).await;
         assert!(report.is_sound() && report.of(Check::Provider).unwrap().decided == 0, "{report}");
     });

@@ -347,6 +347,26 @@ fn a_cancelled_order_whose_payment_nobody_answers_is_a_letter_and_holds_no_place
 }
 
 #[test]
+fn another_teams_reservations_are_counted() {
+    run(|| async {
+        let cluster = Cluster::with(30, |settings| settings.external_roles = [Role::Inventory].into_iter().collect::<Roles>());
+        let node = cluster.start("ours", &[Role::Order, Role::Payment, Role::Notification, Role::Analytics]).await;
+        until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
+        for _ in 0..2 {
+            let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            let order = stored(&node.handle, id).await.order;
+            let lines = order.lines.iter().map(ReservedLine::from).collect();
+            cluster.say(Event::of(&order, order.created_at.plus_ms(5), EventBody::InventoryReserved { lines }));
+            settled(&node.handle, id, OrderStatus::Confirmed).await;
+        }
+        let totals = || async { cluster.world.database.analytics(TOTAL, TOTAL + 1).await.unwrap().iter().collect::<Numbers>() };
+        until("both are sales", || async { totals().await.of(Metric::SaleValue) == 2000 }).await;
+        assert_eq!(totals().await.of(Metric::StockReserved), 2);
+        cluster.settles().await;
+    });
+}
+
+#[test]
 fn another_teams_payment_is_revenue_and_its_refund_is_taken_off() {
     run(|| async {
         let (cluster, node) = begin(29).await;

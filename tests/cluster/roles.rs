@@ -95,6 +95,32 @@ fn a_step_that_fails_on_another_node_parks_its_order_until_its_letter_is_closed(
     });
 }
 
+/// Money that is owed back and cannot be given back waits for a person, wherever the order is.
+#[test]
+fn a_refund_that_fails_on_another_node_parks_its_order_and_is_made_when_a_person_has_it_tried_again() {
+    run(|| async {
+        let cluster = Cluster::new(16);
+        let orders = cluster.start("orders", &[Role::Order, Role::Analytics, Role::Inventory, Role::Notification]).await;
+        cluster.start("pay", &[Role::Payment]).await;
+        cluster.is_shared().await;
+        put_product(&orders.handle, 1, 1000, 100).await;
+        let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        settled(&orders.handle, id, OrderStatus::Confirmed).await;
+        cluster.world.sandbox().behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        orders.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let refund = letter(&cluster, id, "refund").await;
+        assert_eq!((refund.cause.as_str(), refund.role, refund.tries), ("payment-provider", Role::Payment, 4));
+        until("its owner knows", || async { stored(&orders.handle, id).await.record.parked.is_some() }).await;
+        cluster.world.sandbox().behave(Party::Payment, Behaviour::default());
+        assert!(act(&orders, &refund, DeadLetterAction::Reprocess).await);
+        settled(&orders.handle, id, OrderStatus::Cancelled).await;
+        let charges = cluster.world.sandbox().charges();
+        assert!(charges.len() == 1 && charges[0].state == ChargeState::Refunded && charges[0].payouts == 1, "{charges:?}");
+        cluster.settles().await;
+    });
+}
+
 /// A payment role with a login of its own knows an order by its copy, and that is kept for a time only.
 #[test]
 fn what_was_paid_is_given_back_though_the_copy_of_its_order_is_deleted() {

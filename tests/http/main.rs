@@ -10,7 +10,9 @@ mod forwarding;
 mod neighbours;
 mod node;
 mod orders;
+mod sales;
 mod sockets;
 mod stock;
 #[path = "../support/mod.rs"]
 mod support;
+mod vouching;

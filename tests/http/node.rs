@@ -194,6 +194,7 @@ fn the_page_says_what_a_sale_is() {
         let script = app.get("/assets/dashboard.js").await.text;
         let told = script.lines().find(|line| line.contains("sales-note")).unwrap_or_default();
         assert!(told.contains("Sales are orders that were confirmed") && told.contains("cancelled later, they are refunded"), "{told}");
+        assert!(include_str!("../../docs/api.md").contains("A sale is an order that was confirmed"), "so does the guide");
         for number in ["sales.gross", "sales.refunded", "averageOrderValue"] {
             assert!(script.contains(&format!("board.{number}")), "{number}");
         }
