@@ -169,6 +169,32 @@ fn values(compose: &str, mark: &str) -> Vec<String> {
 }
 
 #[test]
+fn compose_takes_every_profile_and_each_has_its_services() {
+    let sets = ["default", "roles", "default,monitoring,logs", "roles,monitoring,logs"];
+    let run = Path::new(ROOT).join("tests/docs/compose/run");
+    let told = Command::new(run).args(sets).output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    println!("{said}");
+    assert!(told.status.success(), "{said}");
+    if said.starts_with("skipped") {
+        return;
+    }
+    for line in said.lines() {
+        let (profiles, services) = line.split_once(": ").unwrap_or_else(|| panic!("{said}"));
+        let services: BTreeSet<&str> = services.split(' ').collect();
+        let wanted = profiles.split(',').flat_map(|profile| match profile {
+            "default" => &["balancer", "node", "postgres", "kafka"][..],
+            "roles" => &["balancer", "order", "inventory", "payment", "notification", "analytics", "postgres", "kafka"],
+            "monitoring" => &["prometheus", "alertmanager", "grafana"],
+            _ => &["elasticsearch", "kibana", "shipper"],
+        });
+        let missing: Vec<&&str> = wanted.filter(|service| !services.contains(**service)).collect();
+        assert!(missing.is_empty(), "{profiles} lacks {missing:?}");
+    }
+    assert_eq!(said.lines().count(), sets.len(), "{said}");
+}
+
+#[test]
 fn what_the_containers_are_given_is_there_and_nothing_listens_to_others() {
     let compose = text("docker/compose.yaml");
     for ports in compose.split("ports: [").skip(1) {
