@@ -118,7 +118,7 @@ pub fn transactions(orders: &[Arc<Order>]) -> [Vec<Write>; 5] {
         reserve.push(Write::Reserve { order: order.clone(), pricing: Pricing::Check, at });
         let payment = payment(order);
         let event = payment.answer(order.shard, order.correlation);
-        pay.push(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None });
+        pay.push(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None });
         confirm.push(save(order, confirmed, true, vec![Event::of(order, at, EventBody::OrderConfirmed)]));
         let task = notice(order);
         let event = task.answer(order.shard, order.correlation, at);
@@ -130,5 +130,5 @@ pub fn transactions(orders: &[Arc<Order>]) -> [Vec<Write>; 5] {
 
 fn save(order: &Arc<Order>, record: Record, open: bool, events: Vec<Event>) -> Write {
     let (order, at) = (order.clone(), order.created_at);
-    Write::Save { order, status: OrderStatus::Confirmed, open, record, events, letters: Vec::new(), at }
+    Write::Save { order, status: OrderStatus::Confirmed, open, record, events, letters: Vec::new(), closings: Vec::new(), at }
 }

@@ -21,7 +21,7 @@ impl Write {
             Self::ParkStep { .. } => "park-step",
             Self::MarkLetter { .. } => "mark-letter",
             Self::Audit(_) => "audit",
-            Self::CloseLetter { .. } => "close-letter",
+            Self::CloseLetter(_) => "close-letter",
             Self::SaveAnalytics { .. } => "save-analytics",
             Self::Published { .. } => "published",
             Self::ClaimLog { .. } => "claim-log",

@@ -1,8 +1,8 @@
 //! The writing side of the store: typed writes, which the journal gathers into batches; each batch is one transaction.
 
 use crate::domain::{
-    Condition, CorrelationId, DeadLetter, DeadLetterId, DeadLetterState, Event, IfMissing, Marker, Money, NoticeTask, Order, OrderId,
-    OrderStatus, Payment, Pricing, Product, ProductChange, ProductId, Role, Shard, StockChange, StockError, Text, Timestamp, WriterId,
+    Closing, Condition, CorrelationId, DeadLetter, DeadLetterId, Event, IfMissing, Marker, Money, NoticeTask, Order, OrderId, OrderStatus,
+    Payment, Pricing, Product, ProductChange, ProductId, Role, Shard, StockChange, StockError, Text, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,8 @@ pub enum Write {
         events: Vec<Event>,
         /// What a person must look at.
         letters: Vec<DeadLetter>,
+        /// Dead letters that people closed; one that is closed already stays so. The dead letters of this write are added after that.
+        closings: Vec<Closing>,
         /// The time of the write.
         at: Timestamp,
     },
@@ -185,6 +187,8 @@ pub enum Write {
         event: Option<Event>,
         /// What a person must look at.
         letter: Option<DeadLetter>,
+        /// The dead letter that a person closed with it.
+        closing: Option<Box<Closing>>,
     },
     /// Stores a notice's new state. A notice that was sent stays sent ([`Outcome::Repeated`]).
     SaveNotice {
@@ -232,18 +236,7 @@ pub enum Write {
     /// Audits a manual action that changes no other row, such as setting a breaker.
     Audit(AuditEntry),
     /// Closes an open dead letter, with its audit entry. For a closed one, [`Outcome::Missing`].
-    CloseLetter {
-        /// Its id.
-        id: DeadLetterId,
-        /// The way it is closed.
-        state: DeadLetterState,
-        /// Who closed it.
-        by: Text<100>,
-        /// The reason given.
-        note: Option<Text<200>>,
-        /// The time of the write.
-        at: Timestamp,
-    },
+    CloseLetter(Closing),
     /// Adds analytics figures counted from a stretch of `source`'s log. If the stored position is not `after`, the outcome is
     /// [`Outcome::Repeated`] and nothing is added: somebody else has counted too.
     SaveAnalytics {
@@ -327,7 +320,7 @@ impl Write {
             | Self::KeepAnswer { .. }
             | Self::AddLetter(_)
             | Self::MarkLetter { .. }
-            | Self::CloseLetter { .. }
+            | Self::CloseLetter(_)
             | Self::Audit(_)
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
@@ -359,7 +352,7 @@ impl Write {
             | Self::AddLetter(_)
             | Self::ParkStep { .. }
             | Self::MarkLetter { .. }
-            | Self::CloseLetter { .. }
+            | Self::CloseLetter(_)
             | Self::Audit(_)
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }

@@ -162,3 +162,20 @@ impl DeadLetter {
         self
     }
 }
+
+/// A person's decision that closes a dead letter, and is audited.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Closing {
+    /// The dead letter.
+    pub id: DeadLetterId,
+    /// The state in which it is closed.
+    pub state: DeadLetterState,
+    /// Who closed it.
+    pub by: Text<100>,
+    /// The reason given.
+    pub note: Option<Text<200>>,
+    /// What the payment provider says, if the person overrides it; audited too.
+    pub overrules: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}

@@ -26,7 +26,7 @@ pub use analytics::{AnalyticsRow, Metric, Tally};
 pub use email::{MailAddress, MailAddressError};
 pub use event::{CancelledBy, Event, EventBody, EventKind, ReservedLine, Shortage};
 pub use ids::{CorrelationId, CustomerId, EventId, NoticeId, OrderId, PaymentId, ProductId, ReservationId, WriterId};
-pub use letter::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState};
+pub use letter::{Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState};
 pub use log::{LoggedEvent, Marker};
 pub use money::{MAX_AMOUNT, Money, MoneyError};
 pub use notice::{NoticeStatus, NoticeTask};

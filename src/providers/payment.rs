@@ -48,6 +48,26 @@ impl dyn PaymentProvider + '_ {
             Err(error) => Err(error),
         }
     }
+
+    /// Refunds a charge. It asks first, because a call whose answer was lost, perhaps another process's, may have refunded it. A refusal is
+    /// followed by a question too.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    pub async fn give_back(&self, key: ChargeKey, amount: Money) -> Result<(), ProviderError> {
+        if self.ask(key).await?.is_given_back() {
+            return Ok(());
+        }
+        match self.refund(key, amount).await {
+            Err(error @ ProviderError::Rejected { .. }) => {
+                if self.ask(key).await?.is_given_back() {
+                    return Ok(());
+                }
+                Err(error)
+            }
+            answer => answer,
+        }
+    }
 }
 
 /// One attempt to charge for an order.
@@ -123,6 +143,16 @@ pub enum Found {
 }
 
 impl Found {
+    /// Whether the provider holds no money under the key.
+    #[must_use]
+    pub fn is_given_back(&self) -> bool {
+        match self {
+            Self::Approved { refunded } => *refunded,
+            Self::Declined { .. } | Self::Voided => true,
+            Self::NotFound => false,
+        }
+    }
+
     /// The answer to a void of the key; `None` while a charge may still arrive.
     #[must_use]
     pub fn voided(&self) -> Option<Voided> {

@@ -1,7 +1,7 @@
 //! Parking an order, and the effects of a step. Pure.
 
 use super::Record;
-use crate::domain::{DeadLetter, DeadLetterKind, Event, OrderId, Role, Shard, Text, Timestamp};
+use crate::domain::{Closing, DeadLetter, DeadLetterKind, Event, OrderId, Role, Shard, Text, Timestamp};
 
 /// The cause of dead letters about an external role's undo.
 pub const EXTERNAL: &str = "external-role";
@@ -93,6 +93,8 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// New dead letters, and those to close.
     pub letters: Vec<DeadLetter>,
+    /// Dead letters that people closed.
+    pub closings: Vec<Closing>,
     /// Whether the record changed, so that it must be stored.
     pub changed: bool,
 }
@@ -101,7 +103,7 @@ impl Effects {
     /// Whether the change must be stored now. A fact without consequences may wait for the next write.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        !self.events.is_empty() || !self.letters.is_empty()
+        !self.events.is_empty() || !self.letters.is_empty() || !self.closings.is_empty()
     }
 }
 

@@ -203,18 +203,21 @@ pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timesta
     Ok(())
 }
 
-/// Unparks an order for a person.
+/// Unparks an order for a person, if it is parked for this cause. An order parked for another cause has a dead letter about that.
 ///
 /// # Errors
 /// Continuing would change nothing, and the order would drop out of sight.
-pub fn unpark(record: &mut Record, effects: &mut Effects) -> Result<(), Rejection> {
+pub fn unpark(record: &mut Record, cause: &str, effects: &mut Effects) -> Result<(), Rejection> {
     if is_parked_for(record, SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
         return Err(Rejection::ShippedUnpaid);
     }
     if dispute(record).is_some() {
         return Err(Rejection::Disputed);
     }
-    effects.changed |= record.parked.take().is_some();
+    if is_parked_for(record, cause) {
+        record.parked = None;
+        effects.changed = true;
+    }
     Ok(())
 }
 

@@ -14,6 +14,8 @@ const UNPAID: u32 = 1;
 pub struct Letters {
     open: Vec<u32>,
     is_cancelled: bool,
+    /// The length of the history.
+    told: usize,
 }
 
 impl Letters {
@@ -28,21 +30,24 @@ impl Letters {
             Some(cause) => Dispute::of_cause(cause).map_or_else(|| numbers_of(cause).to_vec(), |dispute| vec![dispute.number()]),
         };
         open.extend(Dispute::ALL.into_iter().filter(|dispute| is_disputed(record, *dispute)).map(Dispute::number));
-        Self { open, is_cancelled: record.facts.cancel.is_some() }
+        Self { open, is_cancelled: record.facts.cancel.is_some(), told: record.history.len() }
     }
 
-    /// Closes dead letters that were open before and have become pointless. Not for a person's decision, which closes its dead letter
-    /// itself.
+    /// Closes dead letters that were open before and have become pointless. A person's decision closes its dead letter itself.
     pub fn look(&self, order: &Order, record: &Record, now: Timestamp, effects: &mut Effects) {
         let still = Self::of(record);
         let why = match record.facts.cancel {
             Some((by, _)) if !self.is_cancelled => cancelled(by),
             Some(_) | None if table::is_dead(status(&record.facts)) => "the order has ended otherwise: nothing is left to do".to_owned(),
+            Some(_) | None if self.told == record.history.len() => {
+                "the order continues: what fails again opens its dead letter again".to_owned()
+            }
             Some(_) | None => "the answer has come after all: nothing is left to do".to_owned(),
         };
         for number in self.open.iter().filter(|number| !still.open.contains(number)) {
             let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, *number, Role::Order, "-", now);
-            if effects.letters.iter().all(|told| told.id != letter.id) {
+            let is_told = effects.letters.iter().any(|told| told.id == letter.id);
+            if !is_told && effects.closings.iter().all(|decided| decided.id != letter.id) {
                 effects.letters.push(close(letter, &why, now));
                 effects.changed = true;
             }

@@ -20,8 +20,8 @@ const ACTIONS: [DeadLetterAction; 6] = [
     DeadLetterAction::Skip,
     DeadLetterAction::Compensate,
     DeadLetterAction::Discard,
-    DeadLetterAction::Done,
-    DeadLetterAction::Overrule,
+    DeadLetterAction::Done { overrules: false },
+    DeadLetterAction::Done { overrules: true },
 ];
 
 /// What parks.
@@ -133,10 +133,10 @@ fn check(parked: Parked, action: DeadLetterAction) {
         let (place, letter) = park(parked).await;
         let handle = &place.handle;
         let case = format!("{parked:?}, {action:?}");
-        let is_done = matches!(action, DeadLetterAction::Done | DeadLetterAction::Overrule);
+        let is_done = matches!(action, DeadLetterAction::Done { .. });
         let note = is_done.then_some("by telephone, no. 17");
         let acted = act(handle, &letter, action, note).await;
-        if action == DeadLetterAction::Done && parked.is_denied() {
+        if action == (DeadLetterAction::Done { overrules: false }) && parked.is_denied() {
             assert!(matches!(acted, Err(DeadLetterError::Contradicted(_))), "{case}: {acted:?}");
             assert_eq!(step_letter(handle).await.id, letter.id, "{case}: it stays open");
         } else if is_done {
@@ -157,7 +157,7 @@ fn check(parked: Parked, action: DeadLetterAction) {
                 break;
             }
             let letter = step_letter(handle).await;
-            let done = act(handle, &letter, DeadLetterAction::Overrule, Some("seen to")).await;
+            let done = act(handle, &letter, DeadLetterAction::Done { overrules: true }, Some("seen to")).await;
             assert!(done.is_ok(), "{case}: {done:?} of {letter:?}");
             assert_eq!(handle.reads().audit(letter.id.0.to_string()).await.unwrap().last().unwrap().note.as_deref(), Some("seen to"));
         }
@@ -196,7 +196,8 @@ fn a_charge_that_the_provider_has_is_not_put_away_as_void() {
         let (place, letter) = park(Parked::VoidFails).await;
         place.world.sandbox().behave(Party::Payment, Behaviour::default());
         let key = late_charge(&place, 1000).await;
-        let said = act(&place.handle, &letter, DeadLetterAction::Done, Some("never charged")).await.unwrap_err().to_string();
+        let said =
+            act(&place.handle, &letter, DeadLetterAction::Done { overrules: false }, Some("never charged")).await.unwrap_err().to_string();
         assert!(said.contains(&format!("{key} is charged")), "{said}");
         assert_eq!(stored(&place.handle, place.order).await.status, OrderStatus::Cancelling);
         act(&place.handle, &letter, DeadLetterAction::Reprocess, None).await.unwrap();
@@ -210,7 +211,7 @@ fn the_key_of_a_charge_that_was_done_by_hand_is_closed() {
     run(|| async {
         for parked in [Parked::ChargeFails, Parked::ChargeIsLost] {
             let (place, letter) = park(parked).await;
-            act(&place.handle, &letter, DeadLetterAction::Done, Some("paid at the counter")).await.unwrap();
+            act(&place.handle, &letter, DeadLetterAction::Done { overrules: false }, Some("paid at the counter")).await.unwrap();
             until("it is settled", || is_settled(&place)).await;
             let (books, row) = money(&place).await;
             assert_eq!(row, Some(PaymentStatus::Charged), "{parked:?}");
@@ -228,7 +229,7 @@ fn a_key_that_could_not_be_closed_is_a_letter_of_its_own() {
         let (place, letter) = park(Parked::ChargeFails).await;
         let sandbox = place.world.sandbox();
         sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
-        act(&place.handle, &letter, DeadLetterAction::Overrule, Some("paid at the counter")).await.unwrap();
+        act(&place.handle, &letter, DeadLetterAction::Done { overrules: true }, Some("paid at the counter")).await.unwrap();
         until("it is settled", || is_settled(&place)).await;
         assert!(verified(&place).await.violations() > 0, "a call that is late could still charge");
         let open = step_letter(&place.handle).await;
@@ -236,7 +237,7 @@ fn a_key_that_could_not_be_closed_is_a_letter_of_its_own() {
         sandbox.behave(Party::Payment, Behaviour::default());
         sandbox.set_magic(false);
         let key = late_charge(&place, 1005).await;
-        let done = act(&place.handle, &open, DeadLetterAction::Done, Some("all is well")).await;
+        let done = act(&place.handle, &open, DeadLetterAction::Done { overrules: false }, Some("all is well")).await;
         assert!(matches!(done, Err(DeadLetterError::Contradicted(_))), "{done:?}");
         act(&place.handle, &open, DeadLetterAction::Reprocess, None).await.unwrap();
         assert!(verified(&place).await.is_sound(), "{}", verified(&place).await);
@@ -270,10 +271,13 @@ async fn verified(place: &Place) -> Report {
 fn a_person_may_overrule_the_provider_and_it_is_told() {
     run(|| async {
         let (place, letter) = park(Parked::RefundFails).await;
-        let said = act(&place.handle, &letter, DeadLetterAction::Done, Some("by bank transfer")).await.unwrap_err().to_string();
+        let said = act(&place.handle, &letter, DeadLetterAction::Done { overrules: false }, Some("by bank transfer"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(said.contains(&format!("{}:1 is charged", place.order)) && said.contains("override"), "{said}");
         assert_eq!(stored(&place.handle, place.order).await.status, OrderStatus::Refunding, "nothing was changed");
-        act(&place.handle, &letter, DeadLetterAction::Overrule, Some("by bank transfer")).await.unwrap();
+        act(&place.handle, &letter, DeadLetterAction::Done { overrules: true }, Some("by bank transfer")).await.unwrap();
         until("it is settled", || is_settled(&place)).await;
         assert_eq!(stored(&place.handle, place.order).await.status, OrderStatus::Cancelled);
         let audit = place.handle.reads().audit(letter.id.0.to_string()).await.unwrap();
@@ -295,7 +299,7 @@ fn a_refund_that_the_provider_knows_is_the_providers() {
         place.world.sandbox().set_magic(false);
         let key = ChargeKey { order: place.order, attempt: 1 };
         assert_eq!(place.world.sandbox().payment().refund(key, Money::from_minor(1009).unwrap()).await, Ok(()));
-        act(&place.handle, &letter, DeadLetterAction::Done, Some("at their desk")).await.unwrap();
+        act(&place.handle, &letter, DeadLetterAction::Done { overrules: false }, Some("at their desk")).await.unwrap();
         until("it is settled", || is_settled(&place)).await;
         assert_eq!(money(&place).await, (vec![(1, ChargeState::Refunded)], Some(PaymentStatus::Refunded)));
         let row = place.handle.reads().payment(place.order).await.unwrap().unwrap();
@@ -309,7 +313,10 @@ fn a_refund_that_the_provider_knows_is_the_providers() {
 fn done_by_hand_needs_a_note() {
     run(|| async {
         let (place, letter) = park(Parked::RefundFails).await;
-        assert!(matches!(act(&place.handle, &letter, DeadLetterAction::Done, None).await, Err(DeadLetterError::NoNote)));
+        assert!(matches!(
+            act(&place.handle, &letter, DeadLetterAction::Done { overrules: false }, None).await,
+            Err(DeadLetterError::NoNote)
+        ));
         assert!(!is_settled(&place).await);
     });
 }

@@ -65,10 +65,10 @@ fn a_refund_that_another_team_owes_is_a_letter_that_a_person_closes() {
         assert!(act(DeadLetterAction::Reprocess, None).await.unwrap().is_err(), "there is nobody to ask again");
         let skipped = act(DeadLetterAction::Skip, Some("why not")).await.unwrap();
         assert!(matches!(skipped, Err(DeadLetterError::NotApplicable(_))), "nobody says that it was given back: {skipped:?}");
-        let unsaid = act(DeadLetterAction::Done, None).await.unwrap();
+        let unsaid = act(DeadLetterAction::Done { overrules: false }, None).await.unwrap();
         assert!(matches!(unsaid, Err(DeadLetterError::NoNote)), "{unsaid:?}");
         assert_eq!(stored(&node.handle, id).await.record.facts.refunded, None);
-        act(DeadLetterAction::Done, Some("given back there, no. 17")).await.unwrap().unwrap();
+        act(DeadLetterAction::Done { overrules: false }, Some("given back there, no. 17")).await.unwrap().unwrap();
         settled(&node.handle, id, OrderStatus::Cancelled).await;
         let audit = cluster.world.database.audit(letter.id.0.to_string()).await.unwrap();
         assert_eq!(audit.last().unwrap().note.as_deref(), Some("given back there, no. 17"));
@@ -158,7 +158,7 @@ fn a_payment_of_another_amount_is_owed_back_when_a_person_compensates() {
         let refund = letter(&cluster, id, "refund").await;
         assert!(refund.detail.as_str().contains("0.01"), "{}", refund.detail);
         assert_eq!(stored(&node.handle, id).await.status, OrderStatus::Refunding);
-        assert!(act(&node, &refund, DeadLetterAction::Done).await);
+        assert!(act(&node, &refund, DeadLetterAction::Done { overrules: false }).await);
         settled(&node.handle, id, OrderStatus::Cancelled).await;
         cluster.settles().await;
     });
@@ -192,7 +192,7 @@ fn no_deadline_ends_an_order_whose_payment_is_disputed() {
         let why = superseded(&cluster, &of_other).await;
         assert!(why.contains("was cancelled (cancelled-by-customer)"), "{why}");
         let refund = letter(&cluster, other, "refund").await;
-        assert!(act(&node, &refund, DeadLetterAction::Done).await);
+        assert!(act(&node, &refund, DeadLetterAction::Done { overrules: false }).await);
         settled(&node.handle, other, OrderStatus::Cancelled).await;
         cluster.settles().await;
     });
@@ -230,7 +230,7 @@ fn a_payment_in_another_currency_parks_its_order_until_a_person_decides() {
                 say(said());
             } else {
                 let refund = letter(&cluster, id, "refund").await;
-                assert!(refund.detail.as_str().contains("10.00 USD are owed back"), "{}", refund.detail);
+                assert!(refund.detail.as_str().contains("10.00 USD must be refunded"), "{}", refund.detail);
                 say(EventBody::PaymentRefunded { amount: money(1000) });
                 settled(&node.handle, id, OrderStatus::Cancelled).await;
             }
@@ -281,7 +281,7 @@ fn a_reservation_of_something_else_is_charged_only_when_a_person_accepts_it() {
             } else {
                 assert!(act(&node, &mismatch, DeadLetterAction::Compensate).await);
                 let release = letter(&cluster, id, "release").await;
-                assert!(act(&node, &release, DeadLetterAction::Done).await);
+                assert!(act(&node, &release, DeadLetterAction::Done { overrules: false }).await);
                 settled(&node.handle, id, OrderStatus::Cancelled).await;
             }
         }
@@ -319,7 +319,7 @@ fn a_payment_deadline_fires_on_time_though_another_team_is_asked_rarely() {
 fn a_cancelled_order_whose_payment_nobody_answers_is_a_letter_and_holds_no_place() {
     run(|| async {
         let (cluster, node) = silent(29, 3_600_000, 60_000).await;
-        for action in [DeadLetterAction::Done, DeadLetterAction::Reprocess] {
+        for action in [DeadLetterAction::Done { overrules: false }, DeadLetterAction::Reprocess] {
             let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
             until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
             let cancel = Command::Cancel { by: CancelledBy::Customer };
@@ -386,7 +386,7 @@ fn another_teams_payment_is_revenue_and_its_refund_is_taken_off() {
         let filter = || DeadLetterFilter { state: Some(DeadLetterState::Open), limit: 10, ..DeadLetterFilter::default() };
         until("there is a letter", || async { !cluster.world.database.letters(filter()).await.unwrap().rows.is_empty() }).await;
         let letter = cluster.world.database.letters(filter()).await.unwrap().rows.remove(0).id;
-        let (action, note) = (DeadLetterAction::Done, Some(Text::lossy("given back")));
+        let (action, note) = (DeadLetterAction::Done { overrules: false }, Some(Text::lossy("given back")));
         let done = move |handle: NodeHandle| async move { handle.act(letter, action, Text::lossy("ann"), note, LIMIT).await };
         node.ask(done).await.unwrap().unwrap();
         settled(&node.handle, id, OrderStatus::Cancelled).await;

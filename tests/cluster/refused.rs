@@ -1,13 +1,16 @@
 //! The database refuses what a role has to store, on a node that is not the order's.
 
 use crate::external::{act, letter};
-use crate::member::Cluster;
+use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use futures_util::future::BoxFuture;
-use ordermill::actors::DeadLetterAction;
+use ordermill::actors::{DeadLetterAction, DeadLetterError};
+use ordermill::config::providers::Behaviour;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore};
-use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, Write, WriterState};
-use ordermill::domain::{OrderStatus, Role, Shards, Text, WriterId};
+use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Reads, Retention, Store, StoreError, Write, WriterState};
+use ordermill::domain::{DeadLetter, DeadLetterState, OrderStatus, Role, Shards, Text, WriterId};
+use ordermill::providers::sandbox::Party;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,12 +107,82 @@ fn a_payment_that_could_not_be_stored_is_not_done_by_hand_against_the_provider()
             let letter = refused.id;
             node.ask(move |handle| async move { handle.act(letter, action, Text::lossy("ann"), note, LIMIT).await }).await.unwrap()
         };
-        let said = decide(DeadLetterAction::Done).await.unwrap_err().to_string();
+        let said = decide(DeadLetterAction::Done { overrules: false }).await.unwrap_err().to_string();
         assert!(said.contains("was declined"), "{said}");
         assert_eq!(stored(&node.handle, id).await.record.parked.unwrap().as_str(), "write-refused");
         armed.store(false, Ordering::SeqCst);
-        decide(DeadLetterAction::Overrule).await.unwrap();
+        decide(DeadLetterAction::Done { overrules: true }).await.unwrap();
         settled(&node.handle, id, OrderStatus::Confirmed).await;
         cluster.settles().await;
     });
+}
+
+/// A node with all roles, or one for payments and one for the rest, whose stores refuse such writes; and an order whose charge fails.
+async fn charge_fails(seed: u64, is_split: bool, kind: Kind) -> (Rc<Cluster>, Rc<Member>, Rc<Member>, DeadLetter) {
+    let cluster = Cluster::new(seed);
+    let armed = Arc::new(AtomicBool::new(true));
+    let store = |line: &MemoryDatabase| -> Box<dyn Store> { Box::new(Refuses { inner: line.store(), kind, armed: armed.clone() }) };
+    let (orders, pay) = if is_split {
+        let others: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Payment).collect();
+        (cluster.start_on("orders", &others, store).await, cluster.start_on("pay", &[Role::Payment], store).await)
+    } else {
+        let node = cluster.start_on("all", &Role::ALL, store).await;
+        (node.clone(), node)
+    };
+    cluster.is_shared().await;
+    // The stand-in answers this total with an error, each time.
+    put_product(&orders.handle, 1, 1005, 100).await;
+    let id = orders.place(vec![line(1, 1, 1005)]).await.unwrap().unwrap();
+    let letter = letter(&cluster, id, "charge").await;
+    until("its owner knows", || async { stored(&orders.handle, id).await.record.parked.is_some() }).await;
+    (cluster, orders, pay, letter)
+}
+
+async fn decide(node: &Member, letter: &DeadLetter, action: DeadLetterAction) -> Result<(), DeadLetterError> {
+    let (id, note) = (letter.id, Some(Text::lossy("paid at the counter")));
+    node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), note, LIMIT).await }).await.unwrap()
+}
+
+/// Whatever cannot be written after the booking: the key that may still be charged is known, for it is written with that.
+#[test]
+fn a_payment_that_is_decided_while_the_provider_is_away_keeps_its_open_key() {
+    for is_split in [false, true] {
+        run(move || async move {
+            let kind: Kind = |write| matches!(write, Write::AddLetter(_) | Write::CloseLetter(_));
+            let (cluster, orders, pay, charge) = charge_fails(54, is_split, kind).await;
+            let (id, sandbox) = (charge.order.unwrap(), cluster.world.sandbox());
+            sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+            decide(&pay, &charge, DeadLetterAction::Done { overrules: true }).await.unwrap();
+            settled(&orders.handle, id, OrderStatus::Confirmed).await;
+            let open = letter(&cluster, id, "stray-refund").await;
+            assert!(open.detail.as_str().contains("may still be charged"), "{open:?}");
+            assert_eq!(cluster.world.database.letter(charge.id).await.unwrap().unwrap().state, DeadLetterState::Done);
+            if is_split {
+                let sent_on = decide(&orders, &open, DeadLetterAction::Reprocess).await;
+                assert!(matches!(sent_on, Err(DeadLetterError::NotHere(Role::Payment, _))), "{sent_on:?}");
+            }
+        });
+    }
+}
+
+/// What a person decides is done and audited in one transaction: no crash between can leave the letter superseded, without the note.
+#[test]
+fn a_decision_closes_its_letter_in_the_transaction_that_does_it() {
+    for (action, state, status) in [
+        (DeadLetterAction::Reprocess, DeadLetterState::Reprocessed, OrderStatus::Confirmed),
+        (DeadLetterAction::Skip, DeadLetterState::Skipped, OrderStatus::Confirmed),
+        (DeadLetterAction::Compensate, DeadLetterState::Compensated, OrderStatus::Cancelled),
+        (DeadLetterAction::Done { overrules: false }, DeadLetterState::Done, OrderStatus::Confirmed),
+    ] {
+        run(move || async move {
+            let (cluster, node, _, charge) = charge_fails(55, false, |write| matches!(write, Write::CloseLetter(_))).await;
+            cluster.world.sandbox().set_magic(false);
+            decide(&node, &charge, action).await.unwrap();
+            settled(&node.handle, charge.order.unwrap(), status).await;
+            assert_eq!(cluster.world.database.letter(charge.id).await.unwrap().unwrap().state, state, "{action:?}");
+            let audit = cluster.world.database.audit(charge.id.0.to_string()).await.unwrap();
+            let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.by.as_str(), entry.note.as_deref())).collect();
+            assert_eq!(told, [(state.name(), "ann", Some("paid at the counter"))], "{action:?}");
+        });
+    }
 }

@@ -4,10 +4,10 @@
 use crate::external::letter;
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
-use ordermill::actors::Command;
+use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
 use ordermill::db::{Reads, Write};
 use ordermill::domain::{
-    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role,
+    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
 };
 use ordermill::providers::sandbox::{ChargeState, SandboxPayment};
 use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
@@ -17,15 +17,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::sync::watch;
 
 /// What the provider does.
-pub struct Ways {
+struct Ways {
     /// Charges are under way until it is open.
-    pub gate: watch::Sender<bool>,
+    gate: watch::Sender<bool>,
     /// Charges that are under way.
-    pub charging: AtomicU32,
+    charging: AtomicU32,
     /// Refunds of first attempts fail.
-    pub keeps_first: AtomicBool,
+    keeps_first: AtomicBool,
     /// Refunds that were refused though the money was given back are refused once.
-    pub refuses_done: AtomicBool,
+    refuses_done: AtomicBool,
 }
 
 struct Provider {
@@ -65,17 +65,17 @@ impl PaymentProvider for Provider {
 }
 
 /// An order that is confirmed by attempt 2, and the first attempt's money, which the provider keeps.
-pub struct Place {
-    pub cluster: Rc<Cluster>,
-    pub orders: Rc<Member>,
-    pub pay: Rc<Member>,
-    pub ways: Arc<Ways>,
-    pub id: OrderId,
-    pub stray: DeadLetter,
+struct Place {
+    cluster: Rc<Cluster>,
+    orders: Rc<Member>,
+    pay: Rc<Member>,
+    ways: Arc<Ways>,
+    id: OrderId,
+    stray: DeadLetter,
 }
 
 impl Place {
-    pub async fn begin(seed: u64, is_split: bool) -> Self {
+    async fn begin(seed: u64, is_split: bool) -> Self {
         let ways = Arc::new(Ways {
             gate: watch::Sender::new(false),
             charging: AtomicU32::new(0),
@@ -107,11 +107,16 @@ impl Place {
     }
 
     /// What the provider has of each attempt.
-    pub fn books(&self) -> Vec<(u32, ChargeState)> {
+    fn books(&self) -> Vec<(u32, ChargeState)> {
         self.cluster.world.sandbox().charges().iter().map(|charge| (charge.key.attempt, charge.state)).collect()
     }
 
-    pub async fn stray_state(&self) -> DeadLetterState {
+    async fn act(&self, node: &Member, action: DeadLetterAction) -> Result<(), DeadLetterError> {
+        let (id, note) = (self.stray.id, Some(Text::lossy("by bank transfer")));
+        node.ask(move |handle| async move { handle.act(id, action, Text::lossy("ann"), note, LIMIT).await }).await.unwrap()
+    }
+
+    async fn stray_state(&self) -> DeadLetterState {
         self.cluster.world.database.letter(self.stray.id).await.unwrap().unwrap().state
     }
 }
@@ -129,7 +134,7 @@ async fn decided_elsewhere(cluster: &Cluster, pay: &Member, id: OrderId) {
     let payment = Payment::of(&order, 2, PaymentStatus::Charged, order.created_at);
     let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
     let event = Some(Event::of(&order, order.created_at, body));
-    let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+    let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
     pay.ask(move |handle| async move { handle.write(write, LIMIT).await }).await.unwrap().unwrap();
 }
 
@@ -151,4 +156,42 @@ fn the_letter_of_stray_money_stays_open_whatever_becomes_of_its_order() {
             assert_eq!(place.books(), [(1, ChargeState::Approved), (2, ChargeState::Refunded)]);
         });
     }
+}
+
+/// Done by hand is held against the provider, and tried again gives the money back, at whoever makes the payment.
+#[test]
+fn what_is_decided_about_stray_money_is_done_where_the_payment_is_made() {
+    for is_split in [false, true] {
+        run(move || async move {
+            let place = Place::begin(72, is_split).await;
+            let done = DeadLetterAction::Done { overrules: false };
+            if is_split {
+                for action in [done, DeadLetterAction::Reprocess, DeadLetterAction::Compensate] {
+                    let sent_on = place.act(&place.orders, action).await;
+                    assert!(matches!(sent_on, Err(DeadLetterError::NotHere(Role::Payment, _))), "{action:?}: {sent_on:?}");
+                }
+            }
+            let said = place.act(&place.pay, done).await.unwrap_err().to_string();
+            assert!(said.contains(":1 is charged; nothing was changed"), "{said}");
+            let failed = place.act(&place.pay, DeadLetterAction::Reprocess).await;
+            assert!(matches!(failed, Err(DeadLetterError::FailedAgain(_))), "{failed:?}");
+            assert_eq!(place.stray_state().await, DeadLetterState::Open);
+            place.ways.keeps_first.store(false, Ordering::SeqCst);
+            place.act(&place.pay, DeadLetterAction::Compensate).await.unwrap();
+            assert_eq!(place.stray_state().await, DeadLetterState::Compensated);
+            assert_eq!(place.books(), [(1, ChargeState::Refunded), (2, ChargeState::Approved)]);
+            settled(&place.orders.handle, place.id, OrderStatus::Confirmed).await;
+        });
+    }
+}
+
+#[test]
+fn a_refund_of_stray_money_that_is_refused_because_it_is_done_is_done() {
+    run(|| async {
+        let place = Place::begin(73, false).await;
+        place.ways.keeps_first.store(false, Ordering::SeqCst);
+        place.ways.refuses_done.store(true, Ordering::SeqCst);
+        place.act(&place.pay, DeadLetterAction::Reprocess).await.unwrap();
+        assert_eq!(place.books(), [(1, ChargeState::Refunded), (2, ChargeState::Approved)]);
+    });
 }

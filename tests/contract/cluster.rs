@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
 use ordermill::db::{Batch, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, Write, WriterRow, WriterState};
-use ordermill::domain::{Channel, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId};
+use ordermill::domain::{Channel, Closing, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +138,8 @@ async fn old(f: &mut Fixture) {
     if !f.deletes {
         return;
     }
-    let (copied, noticed, early) = (order(1), order(2), order(3));
+    let (copied, noticed, early, parked) = (order(1), order(2), order(3), order(4));
+    let waits = crate::sample::letter(&parked, 1, "payment-provider", 5);
     let event = Event::of(&early, crate::sample::at(5), EventBody::PaymentCancelled);
     let pending = crate::sample::notice(&noticed, NoticeKind::Confirmation, Channel::Email, NoticeStatus::Pending, 1);
     let product = crate::sample::product_id(1);
@@ -147,6 +148,8 @@ async fn old(f: &mut Fixture) {
         crate::sample::adjust(product, 1),
         Write::KnowOrder { order: copied.clone() },
         Write::KnowOrder { order: noticed.clone() },
+        Write::KnowOrder { order: parked.clone() },
+        Write::AddLetter(waits.clone()),
         Write::HoldEvent { event: event.clone() },
         pending,
         place(&order(9)),
@@ -175,6 +178,10 @@ async fn old(f: &mut Fixture) {
     assert_eq!((deleted.audit > 0, deleted.copies, deleted.held, deleted.writers), (true, 1, 1, 0));
     assert_eq!(f.reads.known_order(copied.id).await.unwrap(), None);
     assert!(f.reads.known_order(noticed.id).await.unwrap().is_some(), "its customer is still to be told");
+    assert!(f.reads.known_order(parked.id).await.unwrap().is_some(), "its step is still to be tried again");
+    let (state, by, at) = (DeadLetterState::Reprocessed, crate::sample::text("ann"), crate::sample::at(9));
+    f.write(Write::CloseLetter(Closing { id: waits.id, state, by, note: None, overrules: None, at })).await;
+    assert_eq!(f.store.delete_old(&retention).await.unwrap().copies, 1, "nobody needs it any more");
     assert!(f.reads.audit(product.0.to_string()).await.unwrap().is_empty());
     assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Done);
     assert_eq!(f.write(Write::KnowOrder { order: early }).await.0, Outcome::Repeated(vec![event]), "what came later waits again");

@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{at, letter, order, place, save};
 use ordermill::db::{AnalyticsRow, DeadLetterFilter, Outcome, Scan, Write};
-use ordermill::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, Role, WriterId};
+use ordermill::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
     ("a letter comes back whole, with an order or without", |f| Box::pin(added(f))),
@@ -66,8 +66,13 @@ async fn superseded(f: &mut Fixture) {
     assert_eq!(told, [("SUPERSEDED", "ordermill", Some("it failed")), ("DONE", "ann", Some("called them"))]);
 }
 
+fn closing(id: DeadLetterId, state: DeadLetterState) -> Closing {
+    let (by, note) = (crate::sample::text("ann"), Some(crate::sample::text("called them")));
+    Closing { id, state, by, note, overrules: None, at: at(50) }
+}
+
 fn close(id: DeadLetterId, state: DeadLetterState) -> Write {
-    Write::CloseLetter { id, state, by: crate::sample::text("ann"), note: Some(crate::sample::text("called them")), at: at(50) }
+    Write::CloseLetter(closing(id, state))
 }
 
 async fn marked(f: &mut Fixture) {

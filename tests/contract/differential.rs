@@ -4,8 +4,8 @@ use crate::fixture::{Fixture, Implementation};
 use crate::sample;
 use ordermill::db::{Answer, CorrectionFilter, DeadLetterFilter, IdempotencyKey, ReleaseReason, Write};
 use ordermill::domain::{
-    AnalyticsRow, Channel, Condition, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus,
-    ProductChange, Role, Shard, StockChange,
+    AnalyticsRow, Channel, Closing, Condition, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Order, OrderStatus,
+    PaymentStatus, ProductChange, Role, Shard, StockChange,
 };
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -101,7 +101,8 @@ fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
             if dice.below(2) == 0 {
                 return Write::MarkLetter { id, origin: "from elsewhere".to_owned() };
             }
-            Write::CloseLetter { id, state: DeadLetterState::Discarded, by: sample::text("ann"), note: None, at: sample::at(600) }
+            let (state, by, at) = (DeadLetterState::Discarded, sample::text("ann"), sample::at(600));
+            Write::CloseLetter(Closing { id, state, by, note: None, overrules: None, at })
         }
         17 => {
             let row = AnalyticsRow { minute: 5, metric: 1, key: vec![7], value: 3 };

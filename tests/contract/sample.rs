@@ -117,7 +117,7 @@ pub(crate) fn payment(order: &Order, attempt: u32, status: PaymentStatus) -> Wri
         payment.reason = Some(text("declined"));
     }
     let event = payment.answer(order.shard, order.correlation);
-    Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None }
+    Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None }
 }
 
 pub(crate) fn notice(order: &Order, kind: NoticeKind, channel: Channel, status: NoticeStatus, attempt: u32) -> Write {
@@ -131,7 +131,16 @@ pub(crate) fn notice(order: &Order, kind: NoticeKind, channel: Channel, status: 
 pub(crate) fn save(order: &Arc<Order>, status: OrderStatus, bodies: Vec<EventBody>, letters: Vec<DeadLetter>) -> Write {
     let events = bodies.into_iter().map(|body| Event::of(order, at(500), body)).collect();
     let record = Record { parked: Some(text("a-mark")), ..saga::step::placed(order) };
-    Write::Save { order: order.clone(), status, open: status != OrderStatus::Cancelled, record, events, letters, at: at(500) }
+    Write::Save {
+        order: order.clone(),
+        status,
+        open: status != OrderStatus::Cancelled,
+        record,
+        events,
+        letters,
+        closings: Vec::new(),
+        at: at(500),
+    }
 }
 
 pub(crate) fn letter(order: &Order, number: u32, cause: &str, created: u64) -> DeadLetter {

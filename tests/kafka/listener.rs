@@ -6,7 +6,9 @@ use futures_util::future::BoxFuture;
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{DeadLetterFilter, Outcome, Reads as _, Write};
-use ordermill::domain::{DeadLetter, DeadLetterId, DeadLetterState, Event, EventKind, OrderId, Role, RoleShards, Text, Timestamp, Topic};
+use ordermill::domain::{
+    Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, EventKind, OrderId, Role, RoleShards, Text, Timestamp, Topic,
+};
 use ordermill::kafka::client::BrokerState;
 use ordermill::kafka::consumer::{Consumer, ConsumerParts, InboundError, InboundEvents};
 use ordermill::kafka::headers;
@@ -121,7 +123,8 @@ impl InboundEvents for Shared {
 }
 
 pub(crate) async fn close(journal: &Journal, id: DeadLetterId, state: DeadLetterState) {
-    journal.commit(vec![Write::CloseLetter { id, state, by: Text::lossy("test"), note: None, at: Timestamp(9) }]).await;
+    let closing = Closing { id, state, by: Text::lossy("test"), note: None, overrules: None, at: Timestamp(9) };
+    journal.commit(vec![Write::CloseLetter(closing)]).await;
 }
 
 /// A consumer with the roles that a test gives it.

@@ -59,9 +59,10 @@ fn told(order: &Arc<Order>) -> Vec<Write> {
         record: saga::step::placed(order),
         events: vec![Event::of(order, order.created_at, body)],
         letters: Vec::new(),
+        closings: Vec::new(),
         at: order.created_at,
     };
-    let paid = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+    let paid = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
     vec![paid, save(EventBody::OrderConfirmed), save(EventBody::OrderShipped { carrier: None, tracking: None })]
 }
 

@@ -137,3 +137,14 @@ fn an_order_hears_of_stray_money_and_does_nothing() {
     world.parks(STRAY);
     assert_eq!((world.record, world.letters.open()), (before, vec!["payment/stray-refund"]));
 }
+
+/// Its letter has a number of its own, too.
+#[test]
+fn the_letter_of_an_order_whose_actor_kept_dying_is_closed_when_it_is_cancelled() {
+    let mut world = World::reserved();
+    let letter = ordermill::saga::park::restarts_letter(world.order.id, world.order.shard, Timestamp(9));
+    world.record.parked = Some(Text::lossy("restart-limit"));
+    world.letters.take(Effects { letters: vec![letter], ..Effects::default() });
+    world.cancel();
+    assert_eq!((world.record.parked.clone(), world.letters.open()), (None, vec![]));
+}

@@ -192,7 +192,7 @@ fn summary(write: &Write) -> String {
         Write::AddLetter(letter) => format!("letter {}", letter.id.0),
         Write::ParkStep { letter, event } => format!("park {} letter {}", event.order, letter.id.0),
         Write::MarkLetter { id, .. } => format!("mark {}", id.0),
-        Write::CloseLetter { id, state, .. } => format!("close {} {}", id.0, state.name()),
+        Write::CloseLetter(closing) => format!("close {} {}", closing.id.0, closing.state.name()),
         Write::Audit(entry) => format!("audit {} {}", entry.action, entry.subject),
         Write::Published { writer, seq } => format!("published {} {seq}", writer.0),
         Write::ClaimLog { writer, .. } => format!("claim {}", writer.0),

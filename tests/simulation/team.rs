@@ -162,16 +162,16 @@ pub fn decide(teams: &Teams, chaos: &Chaos, letter: &DeadLetter) -> Option<DeadL
             if teams.undone.borrow_mut().insert(letter.id) {
                 teams.kept(role, order, |kept| kept.undone += 1);
             }
-            Some(DeadLetterAction::Done)
+            Some(DeadLetterAction::Done { overrules: false })
         }
         "answer-overdue" if letter.step.as_str() == "shipment-answer" || teams.done.borrow().contains(&(role, order)) => {
-            Some(DeadLetterAction::Done)
+            Some(DeadLetterAction::Done { overrules: false })
         }
         "answer-overdue" if teams.kept(role, order, Kept::asked).is_some() => Some(DeadLetterAction::Reprocess),
         "answer-overdue" => {
             let is_dying = chaos.ask(|database| database.order(order)).is_some_and(|stored| stored.record.facts.cancel.is_some());
             if is_dying && role == Role::Payment {
-                return Some(DeadLetterAction::Done);
+                return Some(DeadLetterAction::Done { overrules: false });
             }
             if !is_even {
                 return Some(DeadLetterAction::Compensate);
@@ -180,7 +180,7 @@ pub fn decide(teams: &Teams, chaos: &Chaos, letter: &DeadLetter) -> Option<DeadL
             let deed = if role == Role::Payment { Say::Paid } else { Say::Reserved };
             teams.kept(role, order, |kept| kept.did = Some(deed));
             teams.done.borrow_mut().insert((role, order));
-            Some(DeadLetterAction::Done)
+            Some(DeadLetterAction::Done { overrules: false })
         }
         _ => None,
     }

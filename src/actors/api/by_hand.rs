@@ -4,8 +4,10 @@
 use super::decision::DeadLetterError;
 use super::handle::{NodeHandle, WriteError};
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{AuditEntry, Outcome, Write};
-use crate::domain::{BY_HAND, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text};
+use crate::db::{Outcome, Write};
+use crate::domain::{
+    BY_HAND, Closing, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text,
+};
 use crate::providers::{ChargeKey, Found, ProviderError};
 use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, STRAY_REFUND, VOID, key_letter};
 use crate::saga::{Owed, owed};
@@ -15,10 +17,22 @@ use std::time::Duration;
 /// What a person reports.
 pub(super) struct Word<'a> {
     pub(super) letter: &'a DeadLetter,
-    pub(super) by: &'a Text<100>,
     pub(super) note: &'a Text<200>,
     /// Whether it counts whatever the provider says.
     pub(super) overrules: bool,
+    /// How the dead letter is closed, with what is overruled.
+    pub(super) closing: &'a mut Closing,
+}
+
+impl Word<'_> {
+    /// Lets the report count anyway, audited, if the person asked for an override.
+    fn overrule(&mut self, said: String, voided: &[ChargeKey]) -> Result<(), DeadLetterError> {
+        if !self.overrules {
+            return Err(DeadLetterError::Contradicted(format!("{said}; {}", changed(voided))));
+        }
+        self.closing.overrules = Some(said);
+        Ok(())
+    }
 }
 
 /// How the provider's answer relates to the person's report.
@@ -33,14 +47,22 @@ enum Verdict {
 }
 
 impl NodeHandle {
-    /// The payment's status once the step of `letter` is done; `None` if it is not a payment step, or another team runs the role.
-    pub(super) async fn payment_claimed(&self, letter: &DeadLetter) -> Result<Option<PaymentStatus>, DeadLetterError> {
+    /// The payment's status once the step of the dead letter is done; `None` if it is not a payment step, or another team runs the role.
+    ///
+    /// # Errors
+    /// Another node makes the payment, so this one cannot ask the provider, and the person did not ask for an override.
+    pub(super) async fn payment_claimed(&self, word: &mut Word<'_>) -> Result<Option<PaymentStatus>, DeadLetterError> {
+        let letter = word.letter;
         if let Some(status) = claim_of_step(letter) {
             return Ok(Some(status));
         }
         let (Some(order), Some(shard)) = (letter.order, letter.shard) else { return Ok(None) };
         let is_of_row = letter.kind == DeadLetterKind::Step && letter.role == Role::Payment && letter.step.as_str() == STORE;
-        if !is_of_row || !self.owns(Role::Payment, shard) {
+        if !is_of_row {
+            return Ok(None);
+        }
+        if !self.owns(Role::Payment, shard) {
+            word.overrule("another node makes this payment, so the payment provider cannot be asked from here".to_owned(), &[])?;
             return Ok(None);
         }
         let stored = self.node.reads.order(order).await.map_err(|_| DeadLetterError::Unavailable)?;
@@ -50,7 +72,8 @@ impl NodeHandle {
         }))
     }
 
-    /// Asks the provider, then stores the result as the payment role's outcome; the order receives it like any other.
+    /// Asks the provider, then stores the result as the payment role's outcome; the order receives it like any other. Returns whether the
+    /// dead letter is closed too: that is one transaction if the dead letter is about a provider call.
     ///
     /// # Errors
     /// The provider contradicts the report or cannot be asked, without an override; or the result cannot be stored.
@@ -58,12 +81,13 @@ impl NodeHandle {
         &self,
         id: OrderId,
         claim: PaymentStatus,
-        word: &Word<'_>,
+        word: &mut Word<'_>,
         limit: Duration,
-    ) -> Result<(), DeadLetterError> {
+    ) -> Result<bool, DeadLetterError> {
         let (order, row) = self.paying(id).await?;
         let attempt = row.as_ref().map_or(1, |row| row.attempt);
-        let asked = tokio::time::timeout(limit, self.ask(id, attempt, claim, word.overrules)).await;
+        let mut voided = Vec::new();
+        let asked = tokio::time::timeout(limit, self.ask((id, attempt), claim, word.overrules, &mut voided)).await;
         let (verdict, is_open) = match asked.unwrap_or_else(|_| Err(ProviderError::unknown("it did not answer in time"))) {
             Ok(verdict) => (verdict, false),
             // What was charged once is not charged again.
@@ -75,24 +99,22 @@ impl NodeHandle {
             Verdict::Says(status) => (status, None),
             Verdict::HoldsNothing => (claim, Some(format!("{BY_HAND}: {}", word.note))),
             Verdict::Contradicts(said) => {
-                self.overrule(word, said, limit).await?;
+                word.overrule(said, &voided)?;
                 (claim, Some(format!("{OVERRULED}: {}", word.note)))
             }
         };
         let mut payment = Payment::of(&order, attempt, status, self.node.now());
         payment.reason = reason.as_deref().map(Text::lossy);
-        self.book(&order, payment, limit).await?;
-        if is_open {
-            self.remember_open_key(&order, attempt, limit).await?;
-        }
-        Ok(())
+        let open_key = is_open.then(|| self.open_key(&order, attempt));
+        let closing = claim_of_step(word.letter).map(|_| word.closing.clone());
+        self.book(&order, payment, (open_key, closing), limit).await
     }
 
     /// Handles a person's report that stray money, which no row records, was refunded. Only the provider knows.
     ///
     /// # Errors
     /// See [`NodeHandle::pay_by_hand`].
-    pub(super) async fn strays_are_gone(&self, id: OrderId, word: &Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
+    pub(super) async fn strays_are_gone(&self, id: OrderId, word: &mut Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
         let said = match tokio::time::timeout(limit, self.strays(id)).await {
             Ok(Ok(strays)) if strays.is_empty() => return Ok(()),
             Ok(Ok(strays)) => format!("the payment provider says that {} is charged", strays.join(", ")),
@@ -100,22 +122,7 @@ impl NodeHandle {
             Ok(Err(error)) => return Err(error),
             Err(_) => "the payment provider did not answer in time".to_owned(),
         };
-        self.overrule(word, said, limit).await
-    }
-
-    /// Lets the report count anyway, audited, if the person asked for an override.
-    async fn overrule(&self, word: &Word<'_>, said: String, limit: Duration) -> Result<(), DeadLetterError> {
-        if !word.overrules {
-            return Err(DeadLetterError::Contradicted(said));
-        }
-        let entry = AuditEntry {
-            at: self.node.now(),
-            by: word.by.as_str().to_owned(),
-            action: "override".to_owned(),
-            subject: word.letter.id.0.as_hyphenated().to_string(),
-            note: Some(said),
-        };
-        self.write(Write::Audit(entry), limit).await.map(drop).map_err(|_| DeadLetterError::Unavailable)
+        word.overrule(said, &[])
     }
 
     /// The order and its payment row.
@@ -129,8 +136,14 @@ impl NodeHandle {
     }
 
     /// Asks the provider about every key of the order, up to `last`. Keys that it does not know are closed before anything depends on that,
-    /// because a late call may still arrive.
-    async fn ask(&self, order: OrderId, last: u32, claim: PaymentStatus, overrules: bool) -> Result<Verdict, ProviderError> {
+    /// because a late call may still arrive; each is added to `voided` before it is closed.
+    async fn ask(
+        &self,
+        (order, last): (OrderId, u32),
+        claim: PaymentStatus,
+        overrules: bool,
+        voided: &mut Vec<ChargeKey>,
+    ) -> Result<Verdict, ProviderError> {
         let provider = &self.node.providers.payment;
         let mut found = Vec::new();
         for attempt in 1..=last {
@@ -142,47 +155,68 @@ impl NodeHandle {
             return Ok(verdict);
         }
         for (key, found) in found.iter_mut().filter(|(_, found)| *found == Found::NotFound) {
+            voided.push(*key);
             *found = provider.close(*key).await?;
         }
         Ok(judge(claim, &found))
     }
 
-    async fn book(&self, order: &Order, payment: Payment, limit: Duration) -> Result<(), DeadLetterError> {
-        let status = payment.status;
+    /// Writes in one transaction: the payment, the dead letter about an open key, and the closing of the person's dead letter. Returns
+    /// whether that is closed.
+    async fn book(
+        &self,
+        order: &Order,
+        payment: Payment,
+        (open_key, closing): (Option<DeadLetter>, Option<Closing>),
+        limit: Duration,
+    ) -> Result<bool, DeadLetterError> {
+        let (status, is_closed) = (payment.status, closing.is_some());
         let event = payment.answer(order.shard, order.correlation);
-        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+        let (shard, correlation, letter, closing) = (order.shard, order.correlation, open_key.clone(), closing.map(Box::new));
+        let write = Write::SavePayment { payment, shard, correlation, event, letter, closing };
         match self.write(write, limit).await {
             // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
             Ok(outcome @ (Outcome::Repeated(_) | Outcome::Recorded)) => {
                 let answers = if let Outcome::Repeated(answers) = outcome { answers } else { Vec::new() };
                 let stored = self.node.reads.payment(order.id).await.map_err(|_| DeadLetterError::Unavailable)?;
-                if stored.is_none_or(|stored| stored.status != status) {
+                let Some(stored) = stored.filter(|stored| stored.status == status) else {
                     return Err(DeadLetterError::NotApplicable("the payment already has a different outcome: look at the order"));
+                };
+                // A person decided it before, perhaps while the provider could be asked: then reprocessing this dead letter finds nothing.
+                if let Some(letter) = open_key.filter(|_| stored.is_by_hand()) {
+                    self.write(Write::AddLetter(letter), limit).await.map_err(|_| DeadLetterError::Unavailable)?;
                 }
                 // It may not have been heard.
                 if let Some(inbox) = self.node.inbox_of(order.shard) {
                     answers.into_iter().for_each(|answer| inbox.push(Inbound::Again(answer)));
                 }
-                Ok(())
+                Ok(false)
             }
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(is_closed),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }
     }
 
-    /// Adds a dead letter for a key that could not be closed although the payment is decided. Reprocessing it closes the key and refunds
+    /// The dead letter for a key that could not be closed although the payment is decided. Reprocessing it closes the key and refunds
     /// what was taken.
-    async fn remember_open_key(&self, order: &Order, attempt: u32, limit: Duration) -> Result<(), DeadLetterError> {
+    fn open_key(&self, order: &Order, attempt: u32) -> DeadLetter {
         let key = ChargeKey { order: order.id, attempt };
         let detail = format!(
             "a person decided this payment while the provider could not be asked, so {key} may still be charged: reprocess closes the \
              key and refunds what was taken in the meantime"
         );
-        let letter = key_letter(order.id, order.shard, attempt, self.node.now());
-        let write = Write::AddLetter(letter.because(PROVIDER, &detail, 1));
-        self.write(write, limit).await.map(drop).map_err(|_| DeadLetterError::Unavailable)
+        key_letter(order.id, order.shard, attempt, self.node.now()).because(PROVIDER, &detail, 1)
     }
+}
+
+/// What a refused decision changed. A void whose answer was lost counts, because it may have been done.
+fn changed(voided: &[ChargeKey]) -> String {
+    if voided.is_empty() {
+        return "nothing was changed".to_owned();
+    }
+    let keys: Vec<String> = voided.iter().map(ChargeKey::to_string).collect();
+    format!("it was told to void {}, so that no late call can charge, and nothing else was changed", keys.join(", "))
 }
 
 /// The payment status that closing this dead letter as done means, if the step alone determines it.

@@ -5,10 +5,11 @@ use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{DeadLetterFilter, Outcome, Write};
-use crate::domain::{Channel, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, Role, Shard, Text};
+use crate::db::{Outcome, Write};
+use crate::domain::{Channel, Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, OrderId, Role, Shard, Text};
 use crate::saga::by_hand::{Done, Undo};
 use crate::saga::dispute::Dispute;
+use crate::saga::park::is_of_old_form;
 use crate::saga::{Rejection, park};
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ const SHIPPED_UNPAID_HELP: &str = "the goods have left and the payment failed: c
 const DISPUTED_HELP: &str = "accept the answer, or compensate: the order cannot continue before that";
 
 impl NodeHandle {
-    /// Carries out a person's decision on a dead letter, audited as `by`. The order gets its command first, then the dead letter is closed.
-    /// A crash in between leaves the dead letter open, and acting on it again changes nothing.
+    /// Carries out a person's decision on a dead letter, audited as `by`. If the decision is a command to the order, or records its payment,
+    /// the same transaction closes the dead letter. Otherwise it is carried out first, and the dead letter closed after: a crash in between
+    /// leaves the dead letter open, and acting on it again changes nothing.
     ///
     /// # Errors
     /// See [`DeadLetterError`].
@@ -31,14 +33,11 @@ impl NodeHandle {
         note: Option<Text<200>>,
         limit: Duration,
     ) -> Result<(), DeadLetterError> {
-        let read = self.node.reads.letter(letter).await.map_err(|_| DeadLetterError::Unavailable)?;
-        let letter = read.ok_or(DeadLetterError::NotFound)?;
+        let letter = self.letter(letter).await?;
         if letter.state != DeadLetterState::Open {
             return Err(DeadLetterError::Closed);
         }
-        let overrules = action == DeadLetterAction::Overrule;
-        let action = if overrules { DeadLetterAction::Done } else { action };
-        if action == DeadLetterAction::Done && note.is_none() {
+        if matches!(action, DeadLetterAction::Done { .. }) && note.is_none() {
             return Err(DeadLetterError::NoNote);
         }
         let command = order_command(&letter, action)?;
@@ -51,75 +50,76 @@ impl NodeHandle {
         if let (true, Some(order), Some(shard)) = (gives_back_strays(&letter, action), letter.order, letter.shard) {
             self.give_back_strays(order, shard).await?;
         }
-        if let (DeadLetterAction::Done, Some(note)) = (action, &note) {
-            self.hold_against_provider(&Word { letter: &letter, by: &by, note, overrules }, limit).await?;
+        let mut closing = Closing { id: letter.id, state: action.closes_as(), by, note, overrules: None, at: self.node.now() };
+        let mut is_closed = false;
+        if let (DeadLetterAction::Done { overrules }, Some(note)) = (action, closing.note.clone()) {
+            let mut word = Word { letter: &letter, note: &note, overrules, closing: &mut closing };
+            is_closed = self.hold_against_provider(&mut word, limit).await?;
         }
-        if let (Some(command), Some(order)) = (command, letter.order) {
-            match self.tell(order, command, limit).await {
-                Ok(_) => {}
-                // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile.
-                Err(CommandError::Rejected(Rejection::TooLate(_))) if action == DeadLetterAction::Done => {}
-                Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => return Err(DeadLetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
-                Err(CommandError::Rejected(Rejection::Disputed)) => return Err(DeadLetterError::NotApplicable(DISPUTED_HELP)),
-                Err(CommandError::Rejected(_)) => return Err(DeadLetterError::NotApplicable("it is too late for that")),
-                Err(CommandError::NotFound) => return Err(DeadLetterError::NotApplicable("its order does not exist")),
-                Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => return Err(DeadLetterError::Unavailable),
-            }
+        if let (Some(command), Some(order), false) = (command, letter.order, is_closed) {
+            is_closed = self.decide_order(&letter, action, (order, command), closing.clone(), limit).await?;
         }
-        let state = match action {
-            DeadLetterAction::Reprocess => DeadLetterState::Reprocessed,
-            DeadLetterAction::Skip => DeadLetterState::Skipped,
-            DeadLetterAction::Compensate => DeadLetterState::Compensated,
-            DeadLetterAction::Discard => DeadLetterState::Discarded,
-            DeadLetterAction::Done | DeadLetterAction::Overrule => DeadLetterState::Done,
-            DeadLetterAction::Accept => DeadLetterState::Accepted,
-        };
-        let close = Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() };
-        match self.write(close, limit).await {
-            Ok(Outcome::Missing) => return Err(DeadLetterError::Closed),
-            Ok(_) => {}
-            Err(_) => return Err(DeadLetterError::Unavailable),
-        }
+        self.close(closing, is_closed, limit).await?;
         if letter.kind == DeadLetterKind::Notice && action == DeadLetterAction::Reprocess {
             self.retry_notice(&letter);
-        }
-        if action == DeadLetterAction::Compensate {
-            self.supersede_others(&letter, limit).await;
         }
         Ok(())
     }
 
-    /// Checks a report about money with the provider before anything depends on it.
-    async fn hold_against_provider(&self, word: &Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
-        let letter = word.letter;
-        let (Some(order), Some(shard)) = (letter.order, letter.shard) else { return Ok(()) };
-        if is_of_strays(letter) && self.owns(Role::Payment, shard) {
-            return self.strays_are_gone(order, word, limit).await;
-        }
-        let Some(claim) = self.payment_claimed(letter).await? else { return Ok(()) };
-        match self.pay_by_hand(order, claim, word, limit).await {
-            // The row that could not be stored still cannot: then the order alone is told.
-            Err(DeadLetterError::FailedAgain(_)) if letter.step.as_str() == park::STORE => Ok(()),
-            booked => booked,
+    async fn letter(&self, id: DeadLetterId) -> Result<DeadLetter, DeadLetterError> {
+        self.node.reads.letter(id).await.map_err(|_| DeadLetterError::Unavailable)?.ok_or(DeadLetterError::NotFound)
+    }
+
+    /// Gives the order its command. Returns whether that closed the dead letter.
+    async fn decide_order(
+        &self,
+        letter: &DeadLetter,
+        action: DeadLetterAction,
+        (order, command): (OrderId, OrderCommand),
+        closing: Closing,
+        limit: Duration,
+    ) -> Result<bool, DeadLetterError> {
+        match self.decide(order, command, closing, limit).await {
+            Ok(_) => Ok(true),
+            // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile.
+            Err(CommandError::Rejected(Rejection::TooLate(_))) if matches!(action, DeadLetterAction::Done { .. }) => Ok(false),
+            Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => Err(DeadLetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
+            Err(CommandError::Rejected(Rejection::Disputed)) => Err(DeadLetterError::NotApplicable(DISPUTED_HELP)),
+            Err(CommandError::Rejected(_)) => Err(DeadLetterError::NotApplicable("it is too late for that")),
+            Err(CommandError::NotFound) => Err(DeadLetterError::NotApplicable("its order does not exist")),
+            // An earlier version parked the order for it only if one node made both.
+            Err(CommandError::NotHere) if is_of_strays(letter) => Ok(false),
+            Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => Err(DeadLetterError::Unavailable),
         }
     }
 
-    /// Closes the order's other dead letters: it is being undone, so nobody needs to judge another team's answers any more. One that stays
-    /// open does no harm.
-    async fn supersede_others(&self, compensated: &DeadLetter, limit: Duration) {
-        let filter = DeadLetterFilter {
-            state: Some(DeadLetterState::Open),
-            kind: Some(DeadLetterKind::Step),
-            order: compensated.order,
-            limit: 100,
-            ..DeadLetterFilter::default()
-        };
-        let Ok(page) = self.node.reads.letters(filter).await else { return };
-        let disputes = page.rows.into_iter().filter(|letter| Dispute::of_cause(letter.cause.as_str()).is_some());
-        for letter in disputes.filter(|letter| letter.id != compensated.id) {
-            let note = Some(Text::lossy("the order was compensated: nothing is left to do here"));
-            let (state, by) = (DeadLetterState::Superseded, Text::lossy("ordermill"));
-            drop(self.write(Write::CloseLetter { id: letter.id, state, by, note, at: self.node.now() }, limit).await);
+    /// Closes the dead letter, unless that is done. Another person may have closed it differently in the meantime.
+    async fn close(&self, closing: Closing, is_closed: bool, limit: Duration) -> Result<(), DeadLetterError> {
+        let (id, state) = (closing.id, closing.state);
+        if !is_closed {
+            match self.write(Write::CloseLetter(closing), limit).await {
+                Ok(Outcome::Missing) => {}
+                Ok(_) => return Ok(()),
+                Err(_) => return Err(DeadLetterError::Unavailable),
+            }
+        }
+        let now = self.letter(id).await?.state;
+        // What failed again opened it again.
+        if now == state || (is_closed && now == DeadLetterState::Open) { Ok(()) } else { Err(DeadLetterError::Closed) }
+    }
+
+    /// Checks a report about money with the provider before anything depends on it. Returns whether the dead letter is closed.
+    async fn hold_against_provider(&self, word: &mut Word<'_>, limit: Duration) -> Result<bool, DeadLetterError> {
+        let letter = word.letter;
+        let Some(order) = letter.order else { return Ok(false) };
+        if is_of_strays(letter) {
+            return self.strays_are_gone(order, word, limit).await.map(|()| false);
+        }
+        let Some(claim) = self.payment_claimed(word).await? else { return Ok(false) };
+        match self.pay_by_hand(order, claim, word, limit).await {
+            // The row that could not be stored still cannot: then the order alone is told.
+            Err(DeadLetterError::FailedAgain(_)) if letter.step.as_str() == park::STORE => Ok(false),
+            booked => booked,
         }
     }
 
@@ -142,8 +142,7 @@ impl NodeHandle {
     }
 }
 
-/// Whether stray money must be refunded before the dead letter is closed or its order compensated, because the order's own steps do not
-/// know of it.
+/// Whether stray money must be refunded before the dead letter is closed, because the order's own steps do not know of it.
 fn gives_back_strays(letter: &DeadLetter, action: DeadLetterAction) -> bool {
     let goes_on = matches!(action, DeadLetterAction::Reprocess | DeadLetterAction::Compensate);
     goes_on && is_of_strays(letter)
@@ -151,7 +150,8 @@ fn gives_back_strays(letter: &DeadLetter, action: DeadLetterAction) -> bool {
 
 /// The role and shard whose owner must carry out the decision; `None` if any node can.
 fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCommand>) -> Option<(Role, Shard)> {
-    if action == DeadLetterAction::Done && claim_of_step(letter).is_some() {
+    let is_done = matches!(action, DeadLetterAction::Done { .. });
+    if is_of_strays(letter) || (is_done && claim_of_step(letter).is_some()) {
         return letter.shard.map(|shard| (Role::Payment, shard));
     }
     let role = match (command, letter.kind, action) {
@@ -167,9 +167,7 @@ fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCom
 fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option<OrderCommand>, DeadLetterError> {
     if let (park::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
         return match action {
-            DeadLetterAction::Done | DeadLetterAction::Overrule => {
-                Ok(Some(OrderCommand::DoneByHand(Done { role: undo.role(), ..Done::of(letter) })))
-            }
+            DeadLetterAction::Done { .. } => Ok(Some(OrderCommand::DoneByHand(Done { role: undo.role(), ..Done::of(letter) }))),
             // To pass over it would book it as undone, and nobody would have said so.
             DeadLetterAction::Reprocess
             | DeadLetterAction::Skip
@@ -180,8 +178,16 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
             }
         };
     }
-    if is_of_strays(letter) && action == DeadLetterAction::Skip {
-        return Err(DeadLetterError::NotApplicable("the provider holds money: reprocess refunds it, done says that it was refunded"));
+    if is_of_strays(letter) {
+        return match action {
+            // An earlier version parked its order.
+            DeadLetterAction::Reprocess | DeadLetterAction::Compensate | DeadLetterAction::Done { .. } => {
+                Ok(is_of_old_form(letter).then(|| OrderCommand::Unpark(letter.cause.clone())))
+            }
+            DeadLetterAction::Skip | DeadLetterAction::Discard | DeadLetterAction::Accept => {
+                Err(DeadLetterError::NotApplicable("the provider holds money: reprocess refunds it, done says that it was refunded"))
+            }
+        };
     }
     let dispute = Dispute::of_cause(letter.cause.as_str());
     match (letter.kind, action) {
@@ -191,15 +197,15 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
         (DeadLetterKind::Step, DeadLetterAction::Discard) if dispute.is_some() => {
             Err(DeadLetterError::NotApplicable("its order is parked: accept the answer, or compensate"))
         }
-        (DeadLetterKind::Step, DeadLetterAction::Reprocess | DeadLetterAction::Skip) => Ok(Some(OrderCommand::Unpark)),
+        (DeadLetterKind::Step, DeadLetterAction::Reprocess | DeadLetterAction::Skip) => {
+            Ok(Some(OrderCommand::Unpark(letter.cause.clone())))
+        }
         (DeadLetterKind::Step | DeadLetterKind::Anomaly, DeadLetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
         (DeadLetterKind::Step, DeadLetterAction::Discard) => {
             Err(DeadLetterError::NotApplicable("its order is parked: reprocess, skip or compensate it, or close it as done"))
         }
-        (DeadLetterKind::Step, DeadLetterAction::Done | DeadLetterAction::Overrule) if dispute.is_some() => {
-            Ok(dispute.map(OrderCommand::Accept))
-        }
-        (DeadLetterKind::Step, DeadLetterAction::Done | DeadLetterAction::Overrule) => Ok(match letter.cause.as_str() {
+        (DeadLetterKind::Step, DeadLetterAction::Done { .. }) if dispute.is_some() => Ok(dispute.map(OrderCommand::Accept)),
+        (DeadLetterKind::Step, DeadLetterAction::Done { .. }) => Ok(match letter.cause.as_str() {
             // The money was collected outside, or the goods are back: either way this order ends.
             park::SHIPPED_UNPAID => Some(OrderCommand::Compensate),
             // The role tells the order.
@@ -212,15 +218,8 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
         (DeadLetterKind::Anomaly, DeadLetterAction::Reprocess) => Err(DeadLetterError::NotApplicable("an anomaly cannot be tried again")),
         (
             DeadLetterKind::Notice | DeadLetterKind::Message,
-            DeadLetterAction::Reprocess
-            | DeadLetterAction::Skip
-            | DeadLetterAction::Discard
-            | DeadLetterAction::Done
-            | DeadLetterAction::Overrule,
+            DeadLetterAction::Reprocess | DeadLetterAction::Skip | DeadLetterAction::Discard | DeadLetterAction::Done { .. },
         )
-        | (
-            DeadLetterKind::Anomaly,
-            DeadLetterAction::Skip | DeadLetterAction::Discard | DeadLetterAction::Done | DeadLetterAction::Overrule,
-        ) => Ok(None),
+        | (DeadLetterKind::Anomaly, DeadLetterAction::Skip | DeadLetterAction::Discard | DeadLetterAction::Done { .. }) => Ok(None),
     }
 }

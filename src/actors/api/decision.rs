@@ -1,6 +1,6 @@
 //! The actions on a dead letter, and their errors.
 
-use crate::domain::{Role, Shard};
+use crate::domain::{DeadLetterState, Role, Shard};
 
 /// An action on a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,11 +14,26 @@ pub enum DeadLetterAction {
     /// Close it and do nothing else; refused for a parked order.
     Discard,
     /// A person did the failed step by hand, and says so in the note: the order continues, unless the payment provider contradicts that.
-    Done,
-    /// The same, whatever the payment provider says.
-    Overrule,
+    Done {
+        /// It counts even if the payment provider contradicts it.
+        overrules: bool,
+    },
     /// Accept an external role's answer although it differs from the order; the order continues.
     Accept,
+}
+
+impl DeadLetterAction {
+    /// The state in which it closes a dead letter.
+    pub(super) fn closes_as(self) -> DeadLetterState {
+        match self {
+            Self::Reprocess => DeadLetterState::Reprocessed,
+            Self::Skip => DeadLetterState::Skipped,
+            Self::Compensate => DeadLetterState::Compensated,
+            Self::Discard => DeadLetterState::Discarded,
+            Self::Done { .. } => DeadLetterState::Done,
+            Self::Accept => DeadLetterState::Accepted,
+        }
+    }
 }
 
 /// Why an action on a dead letter was not done.
@@ -39,8 +54,8 @@ pub enum DeadLetterError {
     /// Its message, or the provider, failed again: 409.
     #[error("it failed again: {0}")]
     FailedAgain(String),
-    /// The payment provider contradicts the person, or cannot be asked: 409, and the dead letter stays open.
-    #[error("{0}; nothing was changed; if it was done anyway, send \"override\": true")]
+    /// The payment provider contradicts the person, or cannot be asked: 409, and the dead letter stays open. The text says what was changed.
+    #[error("{0}; if it was done anyway, send \"override\": true")]
     Contradicted(String),
     /// Another node must do it, the owner of the order in this role: the request is forwarded there, or answered with 503.
     #[error("the order's owner is another node")]

@@ -9,7 +9,7 @@ use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::retry::Stopping;
 use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};
 use crate::domain::{
-    Address, CancelledBy, Contact, CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, Revision, Role, Text,
+    Address, CancelledBy, Closing, Contact, CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, Revision, Role, Text,
     Timestamp,
 };
 use crate::saga::Shipment;
@@ -253,11 +253,22 @@ impl NodeHandle {
             Command::Cancel { by } => OrderCommand::Cancel(by),
             Command::Ship(shipment) => OrderCommand::Ship(shipment),
         };
-        self.tell_if(order, what, seen, limit).await
+        self.tell_if(order, what, (seen, None), limit).await
     }
 
     pub(super) async fn tell(&self, order: OrderId, what: OrderCommand, limit: Duration) -> Result<OrderStatus, CommandError> {
-        self.tell_if(order, what, None, limit).await
+        self.tell_if(order, what, (None, None), limit).await
+    }
+
+    /// A person's decision on a dead letter: the transaction that stores the command's effect closes it.
+    pub(super) async fn decide(
+        &self,
+        order: OrderId,
+        what: OrderCommand,
+        closing: Closing,
+        limit: Duration,
+    ) -> Result<OrderStatus, CommandError> {
+        self.tell_if(order, what, (None, Some(closing)), limit).await
     }
 
     /// Gives a command, and gives it again if the actor dies: commands are idempotent.
@@ -265,7 +276,7 @@ impl NodeHandle {
         &self,
         order: OrderId,
         what: OrderCommand,
-        seen: Option<Revision>,
+        (seen, closing): (Option<Revision>, Option<Closing>),
         limit: Duration,
     ) -> Result<OrderStatus, CommandError> {
         if self.is_closed() {
@@ -282,7 +293,7 @@ impl NodeHandle {
             let mut tries = 0;
             loop {
                 let (reply, result) = oneshot::channel();
-                inbox.push(Inbound::Command(order, Ask { what: what.clone(), seen, reply }));
+                inbox.push(Inbound::Command(order, Ask { what: what.clone(), seen, closing: closing.clone(), reply }));
                 match result.await {
                     Ok(Err(error)) if tries > 0 => return self.done_before(order, &what, error).await,
                     Ok(result) => return result,
@@ -305,7 +316,7 @@ impl NodeHandle {
             OrderCommand::Cancel(by) => Some(cancelled(stored) == Some(*by)),
             OrderCommand::Compensate => Some(cancelled(stored) == Some(CancelledBy::Operator)),
             OrderCommand::Ship(shipment) => Some(stored.record.facts.shipment.as_ref().is_some_and(|(known, _)| known == shipment)),
-            OrderCommand::Unpark
+            OrderCommand::Unpark(_)
             | OrderCommand::DoneByHand(_)
             | OrderCommand::Accept(_)
             | OrderCommand::Hear(_)

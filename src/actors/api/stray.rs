@@ -5,8 +5,6 @@ use super::handle::NodeHandle;
 use crate::domain::{Money, OrderId, Payment, PaymentStatus, Role, Shard};
 use crate::providers::{ChargeKey, Found, ProviderError};
 
-const ELSEWHERE: &str = "another node made its payment: refund the money by hand, then close the dead letter as done";
-
 /// A key of the order that its payment row does not mention.
 struct Stray {
     key: ChargeKey,
@@ -22,7 +20,7 @@ impl NodeHandle {
     /// Another node makes the payment, the database cannot be read, or the provider fails again.
     pub(super) async fn give_back_strays(&self, id: OrderId, shard: Shard) -> Result<(), DeadLetterError> {
         if !self.owns(Role::Payment, shard) {
-            return Err(DeadLetterError::NotApplicable(ELSEWHERE));
+            return Err(DeadLetterError::NotHere(Role::Payment, shard));
         }
         let (order, row) = self.paying(id).await?;
         for stray in untold(id, row.as_ref()) {
@@ -51,7 +49,7 @@ impl NodeHandle {
             found = provider.close(stray.key).await?;
         }
         match found {
-            Found::Approved { refunded: false } => provider.refund(stray.key, amount).await,
+            Found::Approved { refunded: false } => provider.give_back(stray.key, amount).await,
             Found::Approved { refunded: true } | Found::Declined { .. } | Found::Voided | Found::NotFound => Ok(()),
         }
     }

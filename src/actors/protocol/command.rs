@@ -1,6 +1,6 @@
 //! What an order can be told, and why it does not do it.
 
-use crate::domain::{CancelledBy, Event, OrderStatus, Revision, Role, Text};
+use crate::domain::{CancelledBy, Closing, Event, OrderStatus, Revision, Role, Text};
 use crate::saga::by_hand::Done;
 use crate::saga::dispute::Dispute;
 use crate::saga::{Rejection, Shipment};
@@ -31,6 +31,8 @@ pub(crate) struct Ask {
     pub(crate) what: OrderCommand,
     /// The state that the order must be in.
     pub(crate) seen: Option<Revision>,
+    /// The dead letter that the command is a decision on: the transaction that stores the command's effect closes it.
+    pub(crate) closing: Option<Closing>,
     pub(crate) reply: oneshot::Sender<Result<OrderStatus, CommandError>>,
 }
 
@@ -41,8 +43,8 @@ pub(crate) enum OrderCommand {
     Ship(Shipment),
     /// A person ends the order.
     Compensate,
-    /// A person lets a parked order go on.
-    Unpark,
+    /// A person unparks an order that is parked for this cause.
+    Unpark(Text<64>),
     /// A person has done what this role did not.
     DoneByHand(Done),
     /// A person accepts what another team's role said.
@@ -57,16 +59,6 @@ pub(crate) enum OrderCommand {
         tries: u32,
         role: Role,
     },
-}
-
-impl OrderCommand {
-    /// Whether a person has decided so about a letter.
-    pub(crate) fn is_decision(&self) -> bool {
-        match self {
-            Self::Compensate | Self::Unpark | Self::DoneByHand(_) | Self::Accept(_) => true,
-            Self::Cancel(_) | Self::Ship(_) | Self::Hear(_) | Self::Park { .. } => false,
-        }
-    }
 }
 
 /// What parks an order: a step of `role` failed past its policy.

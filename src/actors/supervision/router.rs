@@ -156,7 +156,7 @@ impl Router {
         }
         let command = park_command(role, STORE, WRITE_REFUSED, why, 1);
         let (reply, _nobody_waits) = oneshot::channel();
-        self.command(order, Ask { what: command, seen: None, reply });
+        self.command(order, Ask { what: command, seen: None, closing: None, reply });
     }
 
     fn deliver(&self, event: &EventRef, repeat: bool) {

@@ -165,6 +165,7 @@ impl Supervisor {
                 record,
                 events: effects.events,
                 letters: effects.letters,
+                closings: effects.closings,
                 at: now,
                 order: order.clone(),
             };

@@ -21,8 +21,8 @@ pub(crate) use stock::{OrderStock, StepName, StockRow};
 use crate::db::store::Batch;
 use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
 use crate::domain::{
-    CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment, Product,
-    Shard, Shards, Timestamp, WriterId,
+    Closing, CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment,
+    Product, Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::{Record, settled, status};
 use log::Log;
@@ -150,9 +150,9 @@ impl<'a> Plan<'a> {
     fn write(&mut self, write: &'a Write) -> Outcome {
         match write {
             Write::Place { order, record, key } => self.place(order, record, key.as_ref()),
-            Write::Save { order, status, open, record, events, letters, at } => {
+            Write::Save { order, status, open, record, events, letters, closings, at } => {
                 let saved = OrderState { order, status: *status, open: *open, record, updated_at: *at };
-                self.save(saved, events, letters)
+                self.save(saved, events, letters, closings)
             }
             Write::Reserve { order, pricing, at } => {
                 let answer = self.stock.reserve(order, *pricing, *at);
@@ -170,8 +170,8 @@ impl<'a> Plan<'a> {
                 let answer = self.stock.ship(step);
                 self.stock_outcome(answer)
             }
-            Write::SavePayment { payment, shard, correlation, event, letter } => {
-                self.save_payment(payment, (*shard, *correlation), event.as_ref(), letter.as_ref())
+            Write::SavePayment { payment, shard, correlation, event, letter, closing } => {
+                self.save_payment(payment, (*shard, *correlation), event.as_ref(), (letter.as_ref(), closing.as_deref()))
             }
             Write::SaveNotice { task, shard, correlation, event, letter } => {
                 self.save_notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
@@ -197,7 +197,7 @@ impl<'a> Plan<'a> {
                 self.rare.mark_letter(*id, origin);
                 Outcome::Done
             }
-            Write::CloseLetter { id, state, by, note, at } => self.rare.close_letter(*id, *state, by, note.as_ref(), *at),
+            Write::CloseLetter(closing) => self.rare.close_letter(closing),
             Write::SaveAnalytics { add, source, after, seq } => self.rare.save_analytics(add, *source, (*after, *seq)),
             Write::Published { writer, seq } => {
                 self.cluster.publish(*writer, *seq);
@@ -273,7 +273,7 @@ impl<'a> Plan<'a> {
         Outcome::Done
     }
 
-    fn save(&mut self, saved: OrderState<'a>, events: &'a [Event], letters: &'a [DeadLetter]) -> Outcome {
+    fn save(&mut self, saved: OrderState<'a>, events: &'a [Event], letters: &'a [DeadLetter], closings: &[Closing]) -> Outcome {
         let (id, order, record) = (saved.order.id, saved.order, saved.record);
         if let Some(new) = self.placed.get(&id).and_then(|index| self.orders.get_mut(*index)) {
             *new = saved;
@@ -284,6 +284,9 @@ impl<'a> Plan<'a> {
         }
         for event in events {
             self.log.add_told(event, order, record);
+        }
+        for closing in closings {
+            let _closed_before = self.rare.close_letter(closing);
         }
         for letter in letters {
             self.rare.add_letter(letter);
@@ -296,7 +299,7 @@ impl<'a> Plan<'a> {
         payment: &'a Payment,
         (shard, correlation): (Shard, CorrelationId),
         event: Option<&Event>,
-        letter: Option<&DeadLetter>,
+        (letter, closing): (Option<&DeadLetter>, Option<&Closing>),
     ) -> Outcome {
         let earlier = self.paid.get(&payment.order).and_then(|index| self.payments.get_mut(*index));
         let stored = earlier.as_deref().copied().or_else(|| self.stored.payments.get(&payment.order));
@@ -309,6 +312,9 @@ impl<'a> Plan<'a> {
                 self.paid.insert(payment.order, self.payments.len());
                 self.payments.push(payment);
             }
+        }
+        if let Some(closing) = closing {
+            let _closed_before = self.rare.close_letter(closing);
         }
         self.told(event, letter)
     }

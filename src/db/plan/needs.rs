@@ -70,18 +70,20 @@ impl<'a> Needs<'a> {
                     self.keys.push(WantedKey { key, order: order.id, at: order.created_at });
                 }
             }
-            Write::Save { order, letters, .. } => {
+            Write::Save { order, letters, closings, .. } => {
                 self.saved.push(order.id);
                 self.letters.extend(letters.iter().map(|letter| letter.id));
+                self.letters.extend(closings.iter().map(|closing| closing.id));
             }
             Write::Reserve { order, .. } => {
                 self.reserve.push(order.id);
                 self.products.extend(order.lines.iter().map(|line| line.product));
             }
             Write::Release { step, .. } | Write::HoldStock { step } | Write::ShipStock { step } => self.undo.push(step.order),
-            Write::SavePayment { payment, letter, .. } => {
+            Write::SavePayment { payment, letter, closing, .. } => {
                 self.payments.push(payment.order);
                 self.letters.extend(letter.iter().map(|letter| letter.id));
+                self.letters.extend(closing.iter().map(|closing| closing.id));
             }
             Write::SaveNotice { task, letter, .. } => {
                 self.notices.push(task.order);
@@ -94,7 +96,8 @@ impl<'a> Needs<'a> {
             Write::KeepAnswer { key, .. } => self.answers.push(key),
             Write::AddLetter(letter) => self.letters.push(letter.id),
             Write::ParkStep { letter, .. } => self.letters.push(letter.id),
-            Write::CloseLetter { id, .. } | Write::MarkLetter { id, .. } => self.letters.push(*id),
+            Write::CloseLetter(closing) => self.letters.push(closing.id),
+            Write::MarkLetter { id, .. } => self.letters.push(*id),
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),
             Write::Published { .. } | Write::Audit(_) => {}
             Write::ClaimLog { writer, lease_ms } => self.claims.push((*writer, *lease_ms)),

@@ -2,8 +2,11 @@
 
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::Outcome;
-use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Text, Timestamp, WriterId};
+use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Text, Timestamp, WriterId};
 use std::collections::{BTreeMap, HashMap};
+
+/// The audit's name for a decision that overrides the payment provider.
+const OVERRIDE: &str = "override";
 
 /// What is stored of a letter, as far as another word about it needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +37,14 @@ impl<'a> RareWrites<'a> {
     /// is open and adds nothing.
     pub(super) fn add_letter(&mut self, letter: &DeadLetter) {
         if letter.state == DeadLetterState::Superseded {
-            let (by, why, at) = (Text::lossy("ordermill"), Text::lossy(letter.detail.as_str()), letter.closed_at);
-            self.close_letter(letter.id, letter.state, &by, Some(&why), at.unwrap_or(letter.created_at));
+            let _nothing_open = self.close_letter(&Closing {
+                id: letter.id,
+                state: letter.state,
+                by: Text::lossy("ordermill"),
+                note: Some(Text::lossy(letter.detail.as_str())),
+                overrules: None,
+                at: letter.closed_at.unwrap_or(letter.created_at),
+            });
             return;
         }
         let known = self.stored.get(&letter.id).filter(|known| known.state == DeadLetterState::Open);
@@ -54,14 +63,8 @@ impl<'a> RareWrites<'a> {
     }
 
     /// What a person decided counts also where its letter was superseded meanwhile, by that very decision perhaps.
-    pub(super) fn close_letter(
-        &mut self,
-        id: DeadLetterId,
-        state: DeadLetterState,
-        by: &Text<100>,
-        note: Option<&Text<200>>,
-        at: Timestamp,
-    ) -> Outcome {
+    pub(super) fn close_letter(&mut self, closing: &Closing) -> Outcome {
+        let &Closing { id, state, ref by, ref note, ref overrules, at } = closing;
         let is_closable = |known: DeadLetterState| {
             known == DeadLetterState::Open || (known == DeadLetterState::Superseded && state != DeadLetterState::Superseded)
         };
@@ -71,13 +74,13 @@ impl<'a> RareWrites<'a> {
             Some(letter) => (letter.state, letter.closed_at) = (state, Some(at)),
             None => drop(self.closed.insert(id, (state, at))),
         }
-        self.audit.push(AuditEntry {
-            at,
-            by: by.as_str().to_owned(),
-            action: state.name().to_owned(),
-            subject: id.0.as_hyphenated().to_string(),
-            note: note.map(|note| note.as_str().to_owned()),
-        });
+        let (by, subject) = (by.as_str().to_owned(), id.0.as_hyphenated().to_string());
+        if overrules.is_some() {
+            let (by, subject) = (by.clone(), subject.clone());
+            self.audit.push(AuditEntry { at, by, action: OVERRIDE.to_owned(), subject, note: overrules.clone() });
+        }
+        let note = note.as_ref().map(|note| note.as_str().to_owned());
+        self.audit.push(AuditEntry { at, by, action: state.name().to_owned(), subject, note });
         Outcome::Done
     }
 

@@ -8,8 +8,8 @@ use crate::db::{
     StoreError, Write, WriterState,
 };
 use crate::domain::{
-    CorrelationId, CustomerId, DeadLetter, DeadLetterKind, DeadLetterState, Money, Order, OrderId, OrderLine, OrderStatus, ProductId,
-    Quantity, Role, Shards, Text, Timestamp, WriterId,
+    Closing, CorrelationId, CustomerId, DeadLetter, DeadLetterKind, DeadLetterState, Money, Order, OrderId, OrderLine, OrderStatus,
+    ProductId, Quantity, Role, Shards, Text, Timestamp, WriterId,
 };
 use crate::saga::step;
 use diesel::connection::{Connection as _, SimpleConnection as _};
@@ -207,7 +207,7 @@ fn one_damaged_row_fails_alone() {
         let order = order(n);
         let payment = crate::domain::Payment::of(&order, 1, crate::domain::PaymentStatus::Charged, order.created_at);
         let event = payment.answer(order.shard, order.correlation);
-        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None }
+        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None }
     };
     desk.commit(vec![place(1), place(2), pay(1)]).unwrap();
     desk.execute("UPDATE payments SET status = 'ODD'");
@@ -403,13 +403,14 @@ async fn old_rows_are_deleted_when_nobody_needs_them() {
         let order = order(1);
         DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, n, Role::Payment, "charge", Timestamp(10))
     };
-    let close = Write::CloseLetter {
+    let close = Write::CloseLetter(Closing {
         id: letter(1).id,
         state: DeadLetterState::Skipped,
         by: Text::new("ann").unwrap(),
         note: None,
+        overrules: None,
         at: Timestamp(20),
-    };
+    });
     let count = |source, seq| Write::SaveAnalytics { add: Vec::new(), source, after: 0, seq };
     let writer = desk.writer.writer;
     desk.commit(vec![

@@ -174,7 +174,7 @@ async fn act_elsewhere(call: &Call, request: &HttpRequest, id: DeadLetterId, bul
     if let Some(note) = &bulk.note {
         body.insert("note".to_owned(), note.as_str().into());
     }
-    if bulk.action == DeadLetterAction::Overrule {
+    if bulk.action == (DeadLetterAction::Done { overrules: true }) {
         body.insert("override".to_owned(), true.into());
     }
     let path = format!("/api/v1/admin/dlq/{}", id.0);
@@ -268,7 +268,7 @@ fn read_decision(
         reader.fail(&at("action"), one_of(&["reprocess", "skip", "compensate", "discard", "done", "accept"]));
     }
     let note = match note {
-        None if action == Some(DeadLetterAction::Done) => {
+        None if matches!(action, Some(DeadLetterAction::Done { .. })) => {
             reader.fail(&at("note"), "is required: say what was done, and where".to_owned());
             None
         }
@@ -276,7 +276,7 @@ fn read_decision(
     };
     let overrides = overrides.map_or(Some(false), |raw| reader.flag(raw, &at("override")));
     match (action?, overrides?) {
-        (DeadLetterAction::Done, true) => Some((DeadLetterAction::Overrule, note)),
+        (DeadLetterAction::Done { .. }, overrules) => Some((DeadLetterAction::Done { overrules }, note)),
         (action, false) => Some((action, note)),
         (_, true) => {
             reader.fail(&at("override"), "is allowed only with done".to_owned());
@@ -291,7 +291,7 @@ fn action_name(action: DeadLetterAction) -> &'static str {
         DeadLetterAction::Skip => "skip",
         DeadLetterAction::Compensate => "compensate",
         DeadLetterAction::Discard => "discard",
-        DeadLetterAction::Done | DeadLetterAction::Overrule => "done",
+        DeadLetterAction::Done { .. } => "done",
         DeadLetterAction::Accept => "accept",
     }
 }
@@ -302,7 +302,7 @@ fn action_of(name: &str) -> Option<DeadLetterAction> {
         "skip" => Some(DeadLetterAction::Skip),
         "compensate" => Some(DeadLetterAction::Compensate),
         "discard" => Some(DeadLetterAction::Discard),
-        "done" => Some(DeadLetterAction::Done),
+        "done" => Some(DeadLetterAction::Done { overrules: false }),
         "accept" => Some(DeadLetterAction::Accept),
         _ => None,
     }

@@ -3,7 +3,7 @@
 use super::{InboundError, InboundEvents};
 use crate::actors::{Command, CommandError, InboundError as NotHeard, NodeHandle, WriteError};
 use crate::db::{Outcome, Write};
-use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp};
+use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp};
 use crate::saga::park::WRITE_REFUSED;
 use crate::saga::{Rejection, Shipment};
 use futures_util::FutureExt;
@@ -88,7 +88,7 @@ impl InboundEvents for NodeInbound {
     }
 
     fn close_letter(&self, letter: DeadLetterId) -> BoxFuture<'static, Result<(), InboundError>> {
-        let by = Text::lossy(CONSUMER);
-        self.write(Write::CloseLetter { id: letter, state: DeadLetterState::Reprocessed, by, note: None, at: (self.now)() })
+        let (state, by, at) = (DeadLetterState::Reprocessed, Text::lossy(CONSUMER), (self.now)());
+        self.write(Write::CloseLetter(Closing { id: letter, state, by, note: None, overrules: None, at }))
     }
 }

@@ -72,6 +72,7 @@ impl World {
             record: record.clone(),
             events: effects.events,
             letters: effects.letters,
+            closings: Vec::new(),
             at: at(5),
         };
         self.write(write).await;
@@ -133,7 +134,8 @@ impl World {
     async fn pay(&mut self, order: &Order, status: PaymentStatus) {
         let payment = Payment::of(order, 1, status, at(3));
         let event = payment.answer(order.shard, order.correlation);
-        self.write(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None }).await;
+        self.write(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None })
+            .await;
     }
 
     async fn tell(&mut self, order: &Order, kind: NoticeKind) {

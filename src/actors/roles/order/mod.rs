@@ -121,8 +121,6 @@ impl OrderActor {
         let mut effects = Effects::default();
         let before = awaited::is_overdue(&self.record).then(|| self.record.facts.clone());
         let letters = Letters::of(&self.record);
-        // A person's decision closes its letter itself.
-        let is_decided = self.stash.iter().any(|input| matches!(input, Input::Do(ask) if ask.what.is_decision()));
         for input in std::mem::take(&mut self.stash) {
             match input {
                 Input::Answer(event) => self.take_answer(&event, now, &mut effects),
@@ -133,9 +131,7 @@ impl OrderActor {
             awaited::look(&before, &mut self.record, &mut effects);
         }
         self.look_after_external(now, &mut effects);
-        if !is_decided {
-            letters.look(&self.order, &self.record, now, &mut effects);
-        }
+        letters.look(&self.order, &self.record, now, &mut effects);
         self.dirty |= effects.changed;
         let debts = self.debts();
         if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
@@ -182,9 +178,9 @@ impl OrderActor {
                 self.redrives = 0;
                 Ok(())
             }
-            OrderCommand::Unpark => {
+            OrderCommand::Unpark(cause) => {
                 self.restart(now);
-                step::unpark(&mut self.record, effects)
+                step::unpark(&mut self.record, cause.as_str(), effects)
             }
             OrderCommand::DoneByHand(done) => {
                 by_hand::done(&self.order, &mut self.record, &done, self.cell.node.settings.external_roles, now, effects);
@@ -213,7 +209,13 @@ impl OrderActor {
             }
         };
         match result {
-            Ok(()) => self.waiting.push(ask.reply),
+            Ok(()) => {
+                if let Some(closing) = ask.closing {
+                    effects.closings.push(closing);
+                    effects.changed = true;
+                }
+                self.waiting.push(ask.reply);
+            }
             Err(rejection) => reply(ask.reply, Err(CommandError::Rejected(rejection))),
         }
     }
@@ -237,6 +239,7 @@ impl OrderActor {
             record: self.record.clone(),
             events: effects.events,
             letters: effects.letters,
+            closings: effects.closings,
             at: now,
         };
         self.cell.submit(Origin::Order(self.order.shard, self.order.id, self.incarnation), write);

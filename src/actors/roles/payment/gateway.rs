@@ -92,8 +92,14 @@ impl PaymentGateway {
         self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(order.id));
         let now = self.cell.node.now();
         let (payment, event) = task::charged(order, 1, charge, now);
-        let write =
-            crate::db::Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event: Some(event), letter: None };
+        let write = crate::db::Write::SavePayment {
+            payment,
+            shard: order.shard,
+            correlation: order.correlation,
+            event: Some(event),
+            letter: None,
+            closing: None,
+        };
         self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
     }
 

@@ -11,7 +11,7 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
-use crate::domain::{CorrelationId, Event, EventBody, Money, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
+use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
 use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED, key_letter};
 use std::sync::Arc;
@@ -258,7 +258,7 @@ impl PaymentTask {
             return Ok(());
         }
         let mut trouble = Trouble::default();
-        while let Err(error) = self.refund(ChargeKey { order: order.id, attempt }, order.total).await {
+        while let Err(error) = self.provider().give_back(ChargeKey { order: order.id, attempt }, order.total).await {
             self.stumble(order, At::Stray(attempt), error, &mut trouble, None).await?;
         }
         Ok(())
@@ -285,7 +285,7 @@ impl PaymentTask {
                     return self.park(order, At::Step(REFUND), (PROVIDER, how, 0)).await;
                 }
                 Some(row) if row.status == PaymentStatus::Charged => {
-                    (REFUND, self.refund(key, order.total).await.map(|()| PaymentStatus::Refunded))
+                    (REFUND, self.provider().give_back(key, order.total).await.map(|()| PaymentStatus::Refunded))
                 }
                 Some(_) | None => (VOID, self.void(key, trouble.failures > 0).await.map(undone_by_void)),
             };
@@ -311,27 +311,6 @@ impl PaymentTask {
         }
         let found = self.provider().close(key).await?;
         found.voided().ok_or_else(|| ProviderError::unknown("it does not know the key that it has voided"))
-    }
-
-    /// Gives a charge back. It asks first: a call whose answer was lost, perhaps by another process, may have done so.
-    async fn refund(&self, key: ChargeKey, amount: Money) -> Result<(), ProviderError> {
-        if self.is_given_back(key).await? {
-            return Ok(());
-        }
-        match self.provider().refund(key, amount).await {
-            Err(ProviderError::Rejected { reason }) if !self.is_given_back(key).await? => Err(ProviderError::Rejected { reason }),
-            Err(ProviderError::Rejected { .. }) => Ok(()),
-            answer => answer,
-        }
-    }
-
-    /// Whether nothing that was taken under this key is still with the provider.
-    async fn is_given_back(&self, key: ChargeKey) -> Result<bool, ProviderError> {
-        Ok(match self.provider().ask(key).await? {
-            Found::Approved { refunded } => refunded,
-            Found::Declined { .. } | Found::Voided => true,
-            Found::NotFound => false,
-        })
     }
 
     /// After a call that failed: waits for the next try, or parks the order when it was tried often or long enough.
@@ -420,13 +399,13 @@ impl PaymentTask {
         let command = park_command(Role::Payment, step, cause, detail, tries);
         let (reply, _nobody_waits) = oneshot::channel();
         if let Some(inbox) = self.cell.node.inbox_of(self.shard) {
-            inbox.push(Inbound::Command(self.id, Ask { what: command, seen: None, reply }));
+            inbox.push(Inbound::Command(self.id, Ask { what: command, seen: None, closing: None, reply }));
         }
         Err(GivenUp)
     }
 
     async fn store(&self, order: &Arc<Order>, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
-        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None };
+        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
         match self.cell.node.journal.ask(write, None).await {
             Ok(Outcome::Done) => Ok(Stored::Done),
             // Its batch is stored, but not how this write was decided: what is stored says it.
