@@ -23,10 +23,11 @@ pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted 
     deleted.letters = delete(&mut tables.letters, limit, |_, letter| is_old(letter));
     let old = tables.audit.iter().take(limit).take_while(|entry| entry.at < retention.audit_before).count();
     deleted.audit = tables.audit.drain(..old).count();
-    let notices = &tables.notices;
+    let (notices, letters) = (&tables.notices, &tables.letters);
     deleted.copies = delete(&mut tables.known, limit, |id, order| {
         let is_pending = |(_, row): (&_, &NoticeRow)| row.task.status == NoticeStatus::Pending;
-        order.created_at < retention.copies_before && !notices.range(of_order(*id)).any(is_pending)
+        let is_parked = |letter: &DeadLetter| letter.order == Some(*id) && letter.state == DeadLetterState::Open;
+        order.created_at < retention.copies_before && !notices.range(of_order(*id)).any(is_pending) && !letters.values().any(is_parked)
     });
     deleted.held = delete_held(tables, retention.held_before, limit);
     for writer in writers.into_iter().filter(|writer| is_over(tables, *writer, retention)).take(limit).collect::<Vec<_>>() {

@@ -30,6 +30,7 @@ sql!(
     DeleteCopies,
     "DELETE FROM known_orders WHERE id IN (SELECT id FROM (SELECT id, created_at FROM known_orders ORDER BY id LIMIT ?) oldest \
      WHERE created_at < ? \
+     AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = oldest.id AND d.state = 'OPEN') \
      AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = oldest.id AND n.status = 'PENDING') LIMIT ?)"
 );
 sql!(
