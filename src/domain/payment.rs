@@ -132,6 +132,19 @@ impl Payment {
         self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(BY_HAND))
     }
 
+    /// Whether the row records the money that the provider took under this attempt's key, or will. Money that a person took by hand has no
+    /// key, so its refund by hand says nothing about one either, unless the person overruled what the provider said.
+    #[must_use]
+    pub fn records(&self, attempt: u32) -> bool {
+        let is_recorded = match self.status {
+            PaymentStatus::Trying => true,
+            PaymentStatus::Charged => !self.is_by_hand(),
+            PaymentStatus::Refunded => !self.is_by_hand() || self.is_overruled(),
+            PaymentStatus::Failed | PaymentStatus::Cancelled => false,
+        };
+        self.attempt == attempt && is_recorded
+    }
+
     /// Whether that person overruled the provider.
     #[must_use]
     pub fn is_overruled(&self) -> bool {

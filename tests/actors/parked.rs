@@ -11,7 +11,7 @@ use ordermill::domain::{
     BookedCharge, CancelledBy, CorrelationId, DeadLetter, DeadLetterKind, Money, OrderId, OrderStatus, PaymentStatus, Text,
 };
 use ordermill::providers::sandbox::{ChargeState, Party};
-use ordermill::providers::{Charge, ChargeKey, ChargeRequest, PaymentProvider};
+use ordermill::providers::{Charge, ChargeKey, ChargeRequest, PaymentProvider, ProviderError};
 use ordermill::saga::Shipment;
 use ordermill::verify::{Check, Expect, Options, Report, verify};
 
@@ -182,12 +182,17 @@ async fn money(place: &Place) -> (Vec<(u32, ChargeState)>, Option<PaymentStatus>
 
 /// A charge of the row's attempt, as by a call that was late.
 async fn late_charge(place: &Place, minor: i64) -> ChargeKey {
+    let (key, charge) = late_call(place, minor).await;
+    assert_eq!(charge, Ok(Charge::Approved));
+    key
+}
+
+async fn late_call(place: &Place, minor: i64) -> (ChargeKey, Result<Charge, ProviderError>) {
     let attempt = place.handle.reads().payment(place.order).await.unwrap().map_or(1, |row| row.attempt);
     let key = ChargeKey { order: place.order, attempt };
     let (amount, correlation) = (Money::from_minor(minor).unwrap(), CorrelationId(place.order.0));
     let charge = ChargeRequest { key, amount, method: Text::lossy("card"), correlation };
-    assert_eq!(place.world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
-    key
+    (key, place.world.sandbox().payment().charge(charge).await)
 }
 
 #[test]
@@ -245,6 +250,37 @@ fn a_key_that_could_not_be_closed_is_a_letter_of_its_own() {
         assert!(books.contains(&(key.attempt, ChargeState::Refunded)), "{books:?}");
         assert_eq!(row, Some(PaymentStatus::Charged), "at the counter");
     });
+}
+
+/// The same if a person says that nothing was charged, before anything is; also of money that was given back by hand later.
+#[test]
+fn done_closes_a_key_under_which_nothing_is_charged_yet() {
+    for is_refunded in [false, true] {
+        run(move || async move {
+            let (place, letter) = park(Parked::ChargeFails).await;
+            let (handle, sandbox) = (&place.handle, place.world.sandbox());
+            let overrule = DeadLetterAction::Done { overrules: true };
+            sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+            act(handle, &letter, overrule, Some("paid at the counter")).await.unwrap();
+            until("it is settled", || is_settled(&place)).await;
+            let open = step_letter(handle).await;
+            if is_refunded {
+                handle.command(place.order, Command::Cancel { by: CancelledBy::Customer }, LIMIT).await.unwrap();
+                let refund =
+                    || async { letters(handle, DeadLetterKind::Step).await.into_iter().find(|letter| letter.step.as_str() == "refund") };
+                until("the refund is a person's", || async { refund().await.is_some() }).await;
+                act(handle, &refund().await.unwrap(), overrule, Some("given back at the counter")).await.unwrap();
+                until("it is settled", || is_settled(&place)).await;
+            }
+            sandbox.behave(Party::Payment, Behaviour::default());
+            sandbox.set_magic(false);
+            act(handle, &open, DeadLetterAction::Done { overrules: false }, Some("all is well")).await.unwrap();
+            let (key, charge) = late_call(&place, 1005).await;
+            assert!(matches!(charge, Ok(Charge::Declined { .. })), "{charge:?}");
+            assert_eq!(money(&place).await.0.last(), Some(&(key.attempt, ChargeState::Voided)));
+            assert!(verified(&place).await.is_sound(), "{}", verified(&place).await);
+        });
+    }
 }
 
 /// `verify --provider`.

@@ -7,7 +7,7 @@ use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
 use ordermill::db::{Reads, Write};
 use ordermill::domain::{
-    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Money, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
+    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Money, Order, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
 };
 use ordermill::providers::sandbox::{ChargeState, SandboxPayment};
 use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
@@ -74,19 +74,33 @@ struct Place {
     stray: DeadLetter,
 }
 
+fn world(seed: u64) -> (Rc<Cluster>, Arc<Ways>) {
+    let ways = Arc::new(Ways {
+        gate: watch::Sender::new(false),
+        charging: AtomicU32::new(0),
+        keeps_first: AtomicBool::new(true),
+        refuses_done: AtomicBool::new(false),
+    });
+    let inner = ways.clone();
+    let cluster = Cluster::of_world(seed, |world| {
+        let provider = Provider { inner: world.sandbox().payment(), ways: inner };
+        world.providers.payment = Arc::new(provider);
+    });
+    (cluster, ways)
+}
+
+/// Places an order whose charge is under way.
+async fn hung_charge(cluster: &Cluster, orders: &Member, ways: &Ways) -> OrderId {
+    cluster.is_shared().await;
+    put_product(&orders.handle, 1, 1000, 100).await;
+    let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+    until("its charge is under way", || async { ways.charging.load(Ordering::SeqCst) == 1 }).await;
+    id
+}
+
 impl Place {
     async fn begin(seed: u64, is_split: bool) -> Self {
-        let ways = Arc::new(Ways {
-            gate: watch::Sender::new(false),
-            charging: AtomicU32::new(0),
-            keeps_first: AtomicBool::new(true),
-            refuses_done: AtomicBool::new(false),
-        });
-        let inner = ways.clone();
-        let cluster = Cluster::of_world(seed, |world| {
-            let provider = Provider { inner: world.sandbox().payment(), ways: inner };
-            world.providers.payment = Arc::new(provider);
-        });
+        let (cluster, ways) = world(seed);
         let (orders, pay) = if is_split {
             let others: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Payment).collect();
             (cluster.start("orders", &others).await, cluster.start("pay", &[Role::Payment]).await)
@@ -94,10 +108,7 @@ impl Place {
             let node = cluster.start("all", &Role::ALL).await;
             (node.clone(), node)
         };
-        cluster.is_shared().await;
-        put_product(&orders.handle, 1, 1000, 100).await;
-        let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
-        until("its charge is under way", || async { ways.charging.load(Ordering::SeqCst) == 1 }).await;
+        let id = hung_charge(&cluster, &orders, &ways).await;
         decided_elsewhere(&cluster, &pay, id).await;
         settled(&orders.handle, id, OrderStatus::Confirmed).await;
         ways.gate.send_replace(true);
@@ -131,9 +142,12 @@ async fn decided_elsewhere(cluster: &Cluster, pay: &Member, id: OrderId) {
         correlation: order.correlation,
     };
     assert_eq!(cluster.world.sandbox().payment().charge(charge).await, Ok(Charge::Approved));
-    let payment = Payment::of(&order, 2, PaymentStatus::Charged, order.created_at);
+    store_payment(pay, &order, Payment::of(&order, 2, PaymentStatus::Charged, order.created_at)).await;
+}
+
+async fn store_payment(pay: &Member, order: &Order, payment: Payment) {
     let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
-    let event = Some(Event::of(&order, order.created_at, body));
+    let event = Some(Event::of(order, order.created_at, body));
     let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
     pay.ask(move |handle| async move { handle.write(write, LIMIT).await }).await.unwrap().unwrap();
 }
@@ -183,6 +197,25 @@ fn what_is_decided_about_stray_money_is_done_where_the_payment_is_made() {
             settled(&place.orders.handle, place.id, OrderStatus::Confirmed).await;
         });
     }
+}
+
+/// A person booked the payment while its charge hung and could not be asked about: money taken by hand has no key.
+#[test]
+fn what_a_hung_charge_takes_after_a_payment_by_hand_is_given_back() {
+    run(|| async {
+        let (cluster, ways) = world(74);
+        let node = cluster.start("all", &Role::ALL).await;
+        let id = hung_charge(&cluster, &node, &ways).await;
+        let order = cluster.world.database.known_order(id).await.unwrap().unwrap();
+        let mut payment = Payment::of(&order, 1, PaymentStatus::Charged, order.created_at);
+        payment.reason = Some(Text::lossy("by hand, whatever the provider says: at the counter"));
+        store_payment(&node, &order, payment).await;
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
+        ways.keeps_first.store(false, Ordering::SeqCst);
+        ways.gate.send_replace(true);
+        let states = || cluster.world.sandbox().charges().iter().map(|charge| charge.state).collect::<Vec<_>>();
+        until("the money is back", || async { states() == [ChargeState::Refunded] }).await;
+    });
 }
 
 #[test]

@@ -86,13 +86,15 @@ impl NodeHandle {
     ) -> Result<bool, DeadLetterError> {
         let (order, row) = self.paying(id).await?;
         let attempt = row.as_ref().map_or(1, |row| row.attempt);
+        let is_by_hand = row.as_ref().is_some_and(|row| row.status == PaymentStatus::Charged && row.is_by_hand());
         let mut voided = Vec::new();
         let asked = tokio::time::timeout(limit, self.ask((id, attempt), claim, word.overrules, &mut voided)).await;
         let (verdict, is_open) = match asked.unwrap_or_else(|_| Err(ProviderError::unknown("it did not answer in time"))) {
             Ok(verdict) => (verdict, false),
-            // What was charged once is not charged again.
+            // What was charged once is not charged again. Money that was taken by hand leaves its key open.
             Err(error) => {
-                (Verdict::Contradicts(format!("the payment provider cannot be asked: {error}")), claim != PaymentStatus::Refunded)
+                let is_open = claim != PaymentStatus::Refunded || is_by_hand;
+                (Verdict::Contradicts(format!("the payment provider cannot be asked: {error}")), is_open)
             }
         };
         let (status, reason) = match verdict {
@@ -100,7 +102,8 @@ impl NodeHandle {
             Verdict::HoldsNothing => (claim, Some(format!("{BY_HAND}: {}", word.note))),
             Verdict::Contradicts(said) => {
                 word.overrule(said, &voided)?;
-                (claim, Some(format!("{OVERRULED}: {}", word.note)))
+                let how = if is_open && is_by_hand { BY_HAND } else { OVERRULED };
+                (claim, Some(format!("{how}: {}", word.note)))
             }
         };
         let mut payment = Payment::of(&order, attempt, status, self.node.now());
@@ -110,19 +113,21 @@ impl NodeHandle {
         self.book(&order, payment, (open_key, closing), limit).await
     }
 
-    /// Handles a person's report that stray money, which no row records, was refunded. Only the provider knows.
+    /// Handles a person's report that stray money, which no row records, was refunded. Only the provider knows. The keys that it does not
+    /// know are closed.
     ///
     /// # Errors
     /// See [`NodeHandle::pay_by_hand`].
     pub(super) async fn strays_are_gone(&self, id: OrderId, word: &mut Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
-        let said = match tokio::time::timeout(limit, self.strays(id)).await {
-            Ok(Ok(strays)) if strays.is_empty() => return Ok(()),
-            Ok(Ok(strays)) => format!("the payment provider says that {} is charged", strays.join(", ")),
+        let mut voided = Vec::new();
+        let said = match tokio::time::timeout(limit, self.strays(id, &mut voided)).await {
+            Ok(Ok(taken)) if taken.is_empty() => return Ok(()),
+            Ok(Ok(taken)) => format!("the payment provider says that {} is charged", names(&taken)),
             Ok(Err(DeadLetterError::FailedAgain(error))) => format!("the payment provider cannot be asked: {error}"),
             Ok(Err(error)) => return Err(error),
             Err(_) => "the payment provider did not answer in time".to_owned(),
         };
-        word.overrule(said, &[])
+        word.overrule(said, &voided)
     }
 
     /// The order and its payment row.
@@ -215,8 +220,11 @@ fn changed(voided: &[ChargeKey]) -> String {
     if voided.is_empty() {
         return "nothing was changed".to_owned();
     }
-    let keys: Vec<String> = voided.iter().map(ChargeKey::to_string).collect();
-    format!("it was told to void {}, so that no late call can charge, and nothing else was changed", keys.join(", "))
+    format!("it was told to void {}, so that no late call can charge, and nothing else was changed", names(voided))
+}
+
+fn names(keys: &[ChargeKey]) -> String {
+    keys.iter().map(ChargeKey::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The payment status that closing this dead letter as done means, if the step alone determines it.

@@ -2,7 +2,7 @@
 
 use super::decision::DeadLetterError;
 use super::handle::NodeHandle;
-use crate::domain::{Money, OrderId, Payment, PaymentStatus, Role, Shard};
+use crate::domain::{Money, OrderId, Payment, Role, Shard};
 use crate::providers::{ChargeKey, Found, ProviderError};
 
 /// A key of the order that its payment row does not mention.
@@ -23,35 +23,40 @@ impl NodeHandle {
             return Err(DeadLetterError::NotHere(Role::Payment, shard));
         }
         let (order, row) = self.paying(id).await?;
-        for stray in untold(id, row.as_ref()) {
-            self.give_back(&stray, order.total).await.map_err(|error| DeadLetterError::FailedAgain(error.to_string()))?;
-        }
-        Ok(())
+        self.close_strays(id, row.as_ref(), Some(order.total), &mut Vec::new()).await.map(drop)
     }
 
-    /// The keys under which the provider holds money that the row does not mention.
-    pub(super) async fn strays(&self, id: OrderId) -> Result<Vec<String>, DeadLetterError> {
+    /// Closes the keys that the provider does not know, and returns those under which it holds money that the row does not mention.
+    pub(super) async fn strays(&self, id: OrderId, voided: &mut Vec<ChargeKey>) -> Result<Vec<ChargeKey>, DeadLetterError> {
         let (_, row) = self.paying(id).await?;
+        self.close_strays(id, row.as_ref(), None, voided).await
+    }
+
+    /// Asks about each key that the row does not mention. One that the provider does not know is closed, because a late call may still
+    /// arrive; it is added to `voided` before. Returns the keys that hold money, unless `refund` says to refund it.
+    async fn close_strays(
+        &self,
+        id: OrderId,
+        row: Option<&Payment>,
+        refund: Option<Money>,
+        voided: &mut Vec<ChargeKey>,
+    ) -> Result<Vec<ChargeKey>, DeadLetterError> {
+        let provider = &self.node.providers.payment;
+        let failed = |error: ProviderError| DeadLetterError::FailedAgain(error.to_string());
         let mut taken = Vec::new();
-        for Stray { key, .. } in untold(id, row.as_ref()) {
-            let found = self.node.providers.payment.ask(key).await.map_err(|error| DeadLetterError::FailedAgain(error.to_string()))?;
-            if found == (Found::Approved { refunded: false }) {
-                taken.push(key.to_string());
+        for Stray { key, is_to_close } in untold(id, row) {
+            let mut found = provider.ask(key).await.map_err(failed)?;
+            if found == Found::NotFound && is_to_close {
+                voided.push(key);
+                found = provider.close(key).await.map_err(failed)?;
+            }
+            match (found, refund) {
+                (Found::Approved { refunded: false }, Some(amount)) => provider.give_back(key, amount).await.map_err(failed)?,
+                (Found::Approved { refunded: false }, None) => taken.push(key),
+                (Found::Approved { refunded: true } | Found::Declined { .. } | Found::Voided | Found::NotFound, _) => {}
             }
         }
         Ok(taken)
-    }
-
-    async fn give_back(&self, stray: &Stray, amount: Money) -> Result<(), ProviderError> {
-        let provider = &self.node.providers.payment;
-        let mut found = provider.ask(stray.key).await?;
-        if found == Found::NotFound && stray.is_to_close {
-            found = provider.close(stray.key).await?;
-        }
-        match found {
-            Found::Approved { refunded: false } => provider.give_back(stray.key, amount).await,
-            Found::Approved { refunded: true } | Found::Declined { .. } | Found::Voided | Found::NotFound => Ok(()),
-        }
     }
 }
 
@@ -59,16 +64,6 @@ impl NodeHandle {
 /// write came too late.
 fn untold(order: OrderId, row: Option<&Payment>) -> Vec<Stray> {
     let Some(row) = row else { return Vec::new() };
-    let attempts = (1..=row.attempt.saturating_add(1)).filter(|attempt| !tells(row, *attempt));
+    let attempts = (1..=row.attempt.saturating_add(1)).filter(|attempt| !row.records(*attempt));
     attempts.map(|attempt| Stray { key: ChargeKey { order, attempt }, is_to_close: attempt <= row.attempt }).collect()
-}
-
-/// Whether the row records this attempt's money, or will. Money that a person took by hand has no key.
-fn tells(row: &Payment, attempt: u32) -> bool {
-    let is_told = match row.status {
-        PaymentStatus::Trying | PaymentStatus::Refunded => true,
-        PaymentStatus::Charged => !row.is_by_hand(),
-        PaymentStatus::Failed | PaymentStatus::Cancelled => false,
-    };
-    row.attempt == attempt && is_told
 }

@@ -253,8 +253,7 @@ impl PaymentTask {
     /// Money was taken under a key of which the stored row does not tell: it is given back.
     async fn give_back_stray(&self, order: &Order, attempt: u32) -> Result<(), GivenUp> {
         let row = self.read(|reads, id| reads.payment(id)).await?;
-        let is_told = |row: &Payment| row.attempt == attempt && matches!(row.status, PaymentStatus::Charged | PaymentStatus::Refunded);
-        if row.as_ref().is_some_and(is_told) {
+        if row.is_some_and(|row| row.records(attempt)) {
             return Ok(());
         }
         let mut trouble = Trouble::default();
