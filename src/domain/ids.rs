@@ -70,6 +70,12 @@ impl OrderId {
         Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
     }
 
+    /// The first id of that time. Ids are time-ordered, so older orders have smaller ids.
+    #[must_use]
+    pub fn first_at(at: super::Timestamp) -> Self {
+        Self::from_parts(u64::try_from(at.0 / 1000).unwrap_or(0), [0; 10])
+    }
+
     /// A version 8 id that is a function of this order and `what`. It keeps the first half of the order's id, so the rows of one order are
     /// next to each other in an index.
     pub(crate) fn derive(self, what: Derived) -> Uuid {

@@ -4,7 +4,9 @@ use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
 use ordermill::db::{Batch, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, Write, WriterRow, WriterState};
-use ordermill::domain::{Channel, Closing, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId};
+use ordermill::domain::{
+    Channel, Closing, DeadLetterKind, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a writer whose lease was seen to have ended is set not alive by another, a live one is not", |f| Box::pin(expired(f))),
     ("a log is read with its markers", |f| Box::pin(log(f))),
     ("an event waits for its order and is told when the order is known", |f| Box::pin(held(f))),
+    ("copies that stay hold up no others, however many", |f| Box::pin(old_copies(f))),
     ("what is old goes, and what is young or needed stays", |f| Box::pin(old(f))),
     ("an event of an order that is known does not wait", |f| Box::pin(known(f))),
 ];
@@ -132,6 +135,43 @@ async fn known(f: &mut Fixture) {
         assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Repeated(vec![event]));
         assert_eq!(f.reads.known_order(order.id).await.unwrap(), Some(order));
     }
+}
+
+async fn old_copies(f: &mut Fixture) {
+    if !f.deletes {
+        return;
+    }
+    let orders: Vec<_> = (1..=8).map(order).collect();
+    let mut writes: Vec<Write> = orders.iter().map(|order| Write::KnowOrder { order: order.clone() }).collect();
+    // More than a page of them stay; then come those that nobody needs.
+    for order in &orders[..4] {
+        writes.push(Write::AddLetter(crate::sample::letter(order, 1, "payment-provider", 5)));
+    }
+    let mut notice = crate::sample::letter(&orders[4], 2, "smtp", 5);
+    (notice.kind, notice.role) = (DeadLetterKind::Notice, Role::Notification);
+    writes.push(Write::AddLetter(notice));
+    f.commit(writes).await;
+    let (past, copies_before) = (Timestamp(0), orders[7].created_at);
+    let mut retention = Retention {
+        events_before: past,
+        keys_before: past,
+        letters_before: past,
+        audit_before: past,
+        copies_before,
+        held_before: past,
+        publishing: Publishing::Off,
+        limit: 2,
+    };
+    for deleted in [2, 1, 0] {
+        assert_eq!(f.store.delete_old(&retention).await.unwrap().copies, deleted);
+    }
+    retention.copies_before = Timestamp(4_000_000_000_000_000);
+    assert_eq!(f.store.delete_old(&retention).await.unwrap().copies, 1, "it was too young");
+    let mut left = Vec::new();
+    for order in &orders {
+        left.extend(f.reads.known_order(order.id).await.unwrap().map(|known| known.id));
+    }
+    assert_eq!(left, orders[..4].iter().map(|order| order.id).collect::<Vec<_>>());
 }
 
 async fn old(f: &mut Fixture) {

@@ -3,8 +3,8 @@
 use super::selects::of_order;
 use super::tables::{Entry, NoticeRow, Tables};
 use crate::db::store::{Deleted, Publishing, Retention};
-use crate::domain::{DeadLetter, DeadLetterState, NoticeStatus, Timestamp, WriterId};
-use std::collections::BTreeMap;
+use crate::domain::{DeadLetter, DeadLetterKind, DeadLetterState, NoticeStatus, OrderId, Role, Timestamp, WriterId};
+use std::collections::{BTreeMap, HashSet};
 
 pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted {
     let limit = retention.limit as usize;
@@ -23,11 +23,15 @@ pub(super) fn delete_old(tables: &mut Tables, retention: &Retention) -> Deleted 
     deleted.letters = delete(&mut tables.letters, limit, |_, letter| is_old(letter));
     let old = tables.audit.iter().take(limit).take_while(|entry| entry.at < retention.audit_before).count();
     deleted.audit = tables.audit.drain(..old).count();
-    let (notices, letters) = (&tables.notices, &tables.letters);
+    let end = OrderId::first_at(retention.copies_before);
+    let is_step = |letter: &&DeadLetter| letter.kind == DeadLetterKind::Step && matches!(letter.role, Role::Payment | Role::Inventory);
+    let open = tables.letters.values().filter(is_step).filter(|letter| letter.state == DeadLetterState::Open);
+    let parked: HashSet<OrderId> = open.filter_map(|letter| letter.order).collect();
+    let notices = &tables.notices;
     deleted.copies = delete(&mut tables.known, limit, |id, order| {
         let is_pending = |(_, row): (&_, &NoticeRow)| row.task.status == NoticeStatus::Pending;
-        let is_parked = |letter: &DeadLetter| letter.order == Some(*id) && letter.state == DeadLetterState::Open;
-        order.created_at < retention.copies_before && !notices.range(of_order(*id)).any(is_pending) && !letters.values().any(is_parked)
+        let is_old = *id < end && order.created_at < retention.copies_before;
+        is_old && !notices.range(of_order(*id)).any(is_pending) && !parked.contains(id)
     });
     deleted.held = delete_held(tables, retention.held_before, limit);
     for writer in writers.into_iter().filter(|writer| is_over(tables, *writer, retention)).take(limit).collect::<Vec<_>>() {

@@ -3,6 +3,7 @@
 use super::error::Failure;
 use super::statement::{Value, run, select, sql, time};
 use crate::db::store::{Deleted, Publishing, Retention};
+use crate::domain::OrderId;
 use diesel::sql_types::BigInt;
 use diesel_async::AsyncPgConnection;
 
@@ -47,12 +48,14 @@ sql!(
      SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?) oldest WHERE at < ?))"
 );
 sql!(
-    /// Ids of orders are time-ordered: the front of the index is what is oldest.
+    /// Ids of orders are time-ordered, so only old ones are looked at. Those that stay are passed over, however many, so that they hold
+    /// up no others.
     DeleteCopies,
     "DELETE FROM known_orders WHERE id = ANY(ARRAY(\
-     SELECT id FROM (SELECT id, created_at FROM known_orders ORDER BY id LIMIT ?) oldest WHERE created_at < ? \
-     AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = oldest.id AND d.state = 'OPEN') \
-     AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = oldest.id AND n.status = 'PENDING') LIMIT ?))"
+     SELECT k.id FROM known_orders k WHERE k.id < ? AND k.created_at < ? \
+     AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = k.id AND d.state = 'OPEN' \
+     AND d.kind = 'STEP' AND d.role IN ('payment', 'inventory')) \
+     AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = k.id AND n.status = 'PENDING') ORDER BY k.id LIMIT ?))"
 );
 sql!(
     DeleteHeld,
@@ -102,7 +105,8 @@ pub(super) async fn delete_old(conn: &AsyncPgConnection, retention: Retention) -
     let closed = [Value::Int(LETTER_SCAN), Value::Time(time(retention.letters_before)), Value::Int(limit)];
     let letters = run(conn, DeleteLetters, closed).await?;
     let audit = run(conn, DeleteAudit, [Value::Int(limit), Value::Time(time(retention.audit_before))]).await?;
-    let copies = [Value::Int(LETTER_SCAN), Value::Time(time(retention.copies_before)), Value::Int(limit)];
+    let end = OrderId::first_at(retention.copies_before);
+    let copies = [Value::Id(end.0), Value::Time(time(retention.copies_before)), Value::Int(limit)];
     let copies = run(conn, DeleteCopies, copies).await?;
     let held = run(conn, DeleteHeld, [Value::Int(limit), Value::Time(time(retention.held_before))]).await?;
     let before = || Value::Time(time(retention.events_before));

@@ -7,7 +7,7 @@ use super::statement::{Value, run, select, sql};
 use super::store::SqliteStore;
 use crate::db::error::StoreError;
 use crate::db::store::{Deleted, Publishing, Retention};
-use crate::domain::{Timestamp, WriterId};
+use crate::domain::{OrderId, Timestamp, WriterId};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
@@ -27,11 +27,12 @@ sql!(
 
 sql!(DeleteAudit, "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log ORDER BY id LIMIT ?) AND at < ?");
 sql!(
+    /// Only old ids are looked at. Those that stay are passed over, however many, so that they hold up no others.
     DeleteCopies,
-    "DELETE FROM known_orders WHERE id IN (SELECT id FROM (SELECT id, created_at FROM known_orders ORDER BY id LIMIT ?) oldest \
-     WHERE created_at < ? \
-     AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = oldest.id AND d.state = 'OPEN') \
-     AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = oldest.id AND n.status = 'PENDING') LIMIT ?)"
+    "DELETE FROM known_orders WHERE id IN (SELECT k.id FROM known_orders k WHERE k.id < ? AND k.created_at < ? \
+     AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = k.id AND d.state = 'OPEN' \
+     AND d.kind = 'STEP' AND d.role IN ('payment', 'inventory')) \
+     AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.order_id = k.id AND n.status = 'PENDING') ORDER BY k.id LIMIT ?)"
 );
 sql!(
     DeleteHeld,
@@ -79,7 +80,8 @@ fn delete_old(conn: &mut SqliteConnection, retention: &Retention) -> Result<Dele
     let closed = [Value::Int(LETTER_SCAN), Value::Int(retention.letters_before.0), Value::Int(limit)];
     let letters = run(conn, DeleteLetters, closed)?;
     let audit = run(conn, DeleteAudit, [Value::Int(limit), Value::Int(retention.audit_before.0)])?;
-    let copies = run(conn, DeleteCopies, [Value::Int(LETTER_SCAN), Value::Int(retention.copies_before.0), Value::Int(limit)])?;
+    let end = OrderId::first_at(retention.copies_before);
+    let copies = run(conn, DeleteCopies, [Value::id(&end.0), Value::Int(retention.copies_before.0), Value::Int(limit)])?;
     let held = run(conn, DeleteHeld, [Value::Int(limit), Value::Int(retention.held_before.0)])?;
     let writers = delete_writers(conn, retention, limit)?;
     Ok(Deleted { events, keys, letters, audit, copies, held, writers })
