@@ -75,6 +75,37 @@ fn the_letter_of_an_order_that_is_cancelled_meanwhile_is_closed_and_says_why() {
     }
 }
 
+/// Two people at once: what both did is told, and neither is told otherwise. Whose decision changed nothing is.
+#[test]
+fn decisions_of_two_people_at_once_are_both_audited() {
+    for (second, is_done) in [(DeadLetterAction::Compensate, true), (DeadLetterAction::Skip, false)] {
+        run(move || async move {
+            let world = World1::new(7);
+            let node = world.start().await;
+            let handle = node.handle();
+            put_product(handle, 1, 1005, 10).await;
+            let order = handle.place(new_order(vec![line(1, 1, 1005)]), None, LIMIT).await.unwrap().order.id;
+            let letter = open_letter(handle, DeadLetterKind::Step).await;
+            world.sandbox().set_magic(false);
+            let by = |who, action| handle.act(letter.id, action, Text::lossy(who), None, LIMIT);
+            let (first, other) = tokio::join!(by("ann", DeadLetterAction::Reprocess), by("bob", second));
+            first.unwrap();
+            let mut told = vec![("REPROCESSED", "ann")];
+            if is_done {
+                other.unwrap();
+                told.push(("COMPENSATED", "bob"));
+                settled(handle, order, OrderStatus::Cancelled).await;
+            } else {
+                assert!(matches!(other, Err(DeadLetterError::Closed)), "{other:?}");
+                settled(handle, order, OrderStatus::Confirmed).await;
+            }
+            assert_eq!(handle.reads().letter(letter.id).await.unwrap().unwrap().state, DeadLetterState::Reprocessed);
+            let audit = handle.reads().audit(letter.id.0.to_string()).await.unwrap();
+            assert_eq!(audit.iter().map(|entry| (entry.action.as_str(), entry.by.as_str())).collect::<Vec<_>>(), told);
+        });
+    }
+}
+
 #[test]
 fn a_parked_order_can_be_compensated() {
     run(|| async {

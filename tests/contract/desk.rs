@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{at, letter, order, place, save};
 use ordermill::db::{AnalyticsRow, DeadLetterFilter, Outcome, Scan, Write};
-use ordermill::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, Role, WriterId};
+use ordermill::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, PaymentStatus, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
     ("a letter comes back whole, with an order or without", |f| Box::pin(added(f))),
@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a letter's origin is replaced, open or closed, and nothing else of it", |f| Box::pin(marked(f))),
     ("an open letter is closed once, with its audit entry", |f| Box::pin(closed(f))),
     ("a letter that is superseded closes the open one, and a person's word goes above it", |f| Box::pin(superseded(f))),
+    ("a decision whose effect is stored is audited, also if its letter was closed before", |f| Box::pin(decided_twice(f))),
     ("letters are listed newest first and filtered", |f| Box::pin(listed(f))),
     ("pages of letters are stable while new ones arrive", |f| Box::pin(paged(f))),
     ("a page of letters looks at so many at most, and says where to go on", |f| Box::pin(bounded(f))),
@@ -64,6 +65,33 @@ async fn superseded(f: &mut Fixture) {
     let audit = f.reads.audit(first.id.0.to_string()).await.unwrap();
     let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.by.as_str(), entry.note.as_deref())).collect();
     assert_eq!(told, [("SUPERSEDED", "ordermill", Some("it failed")), ("DONE", "ann", Some("called them"))]);
+}
+
+async fn decided_twice(f: &mut Fixture) {
+    let order = order(1);
+    let (step, charge) = (letter(&order, 1, "timeout", 5), letter(&order, 2, "timeout", 5));
+    f.commit(vec![place(&order), Write::AddLetter(step.clone()), Write::AddLetter(charge.clone())]).await;
+    f.commit(vec![close(step.id, DeadLetterState::Reprocessed), close(charge.id, DeadLetterState::Reprocessed)]).await;
+    let decision =
+        |id, state| Closing { by: crate::sample::text("bob"), overrules: Some("it is charged".to_owned()), ..closing(id, state) };
+    let Write::Save { order, status, open, record, events, letters, at, .. } = save(&order, OrderStatus::Cancelled, vec![], vec![]) else {
+        unreachable!()
+    };
+    let closings = vec![decision(step.id, DeadLetterState::Compensated)];
+    f.write(Write::Save { order: order.clone(), status, open, record, events, letters, closings, at }).await;
+    let mut pay = crate::sample::payment(&order, 1, PaymentStatus::Charged);
+    if let Write::SavePayment { closing, .. } = &mut pay {
+        *closing = Some(Box::new(decision(charge.id, DeadLetterState::Done)));
+    }
+    assert_eq!(f.write(pay.clone()).await.0, Outcome::Done);
+    for (id, last) in [(step.id, "COMPENSATED"), (charge.id, "DONE")] {
+        assert_eq!(f.reads.letter(id).await.unwrap().unwrap().state, DeadLetterState::Reprocessed, "who was first");
+        let audit = f.reads.audit(id.0.to_string()).await.unwrap();
+        let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.by.as_str())).collect();
+        assert_eq!(told, [("REPROCESSED", "ann"), ("override", "bob"), (last, "bob")]);
+    }
+    assert!(matches!(f.write(pay).await.0, Outcome::Repeated(_)));
+    assert_eq!(f.reads.audit(charge.id.0.to_string()).await.unwrap().len(), 3, "what is not stored is not audited");
 }
 
 fn closing(id: DeadLetterId, state: DeadLetterState) -> Closing {

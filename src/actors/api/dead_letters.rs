@@ -5,7 +5,7 @@ use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{Outcome, Write};
+use crate::db::{AuditEntry, Outcome, Write};
 use crate::domain::{Channel, Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, OrderId, Role, Shard, Text};
 use crate::saga::by_hand::{Done, Undo};
 use crate::saga::dispute::Dispute;
@@ -51,15 +51,15 @@ impl NodeHandle {
             self.give_back_strays(order, shard).await?;
         }
         let mut closing = Closing { id: letter.id, state: action.closes_as(), by, note, overrules: None, at: self.node.now() };
-        let mut is_closed = false;
+        let mut is_decided = false;
         if let (DeadLetterAction::Done { overrules }, Some(note)) = (action, closing.note.clone()) {
             let mut word = Word { letter: &letter, note: &note, overrules, closing: &mut closing };
-            is_closed = self.hold_against_provider(&mut word, limit).await?;
+            is_decided = self.hold_against_provider(&mut word, limit).await?;
         }
-        if let (Some(command), Some(order), false) = (command, letter.order, is_closed) {
-            is_closed = self.decide_order(&letter, action, (order, command), closing.clone(), limit).await?;
+        if let (Some(command), Some(order), false) = (command, letter.order, is_decided) {
+            is_decided = self.decide_order(&letter, action, (order, command), closing.clone(), limit).await?;
         }
-        self.close(closing, is_closed, limit).await?;
+        self.close(closing, is_decided, limit).await?;
         if letter.kind == DeadLetterKind::Notice && action == DeadLetterAction::Reprocess {
             self.retry_notice(&letter);
         }
@@ -70,7 +70,7 @@ impl NodeHandle {
         self.node.reads.letter(id).await.map_err(|_| DeadLetterError::Unavailable)?.ok_or(DeadLetterError::NotFound)
     }
 
-    /// Gives the order its command. Returns whether that closed the dead letter.
+    /// Gives the order its command. Returns whether it took it.
     async fn decide_order(
         &self,
         letter: &DeadLetter,
@@ -93,22 +93,30 @@ impl NodeHandle {
         }
     }
 
-    /// Closes the dead letter, unless that is done. Another person may have closed it differently in the meantime.
-    async fn close(&self, closing: Closing, is_closed: bool, limit: Duration) -> Result<(), DeadLetterError> {
+    /// Closes the dead letter, unless the transaction that stored the decision did. A decision that had an effect is audited, and counts
+    /// even if another person closed the dead letter differently in the meantime, or it is open again because the step failed again.
+    async fn close(&self, closing: Closing, is_decided: bool, limit: Duration) -> Result<(), DeadLetterError> {
         let (id, state) = (closing.id, closing.state);
-        if !is_closed {
-            match self.write(Write::CloseLetter(closing), limit).await {
-                Ok(Outcome::Missing) => {}
-                Ok(_) => return Ok(()),
-                Err(_) => return Err(DeadLetterError::Unavailable),
-            }
+        if is_decided && self.is_audited(&closing).await? {
+            return Ok(());
         }
-        let now = self.letter(id).await?.state;
-        // What failed again opened it again.
-        if now == state || (is_closed && now == DeadLetterState::Open) { Ok(()) } else { Err(DeadLetterError::Closed) }
+        match self.write(Write::CloseLetter(closing), limit).await {
+            Ok(Outcome::Missing) => {}
+            Ok(_) => return Ok(()),
+            Err(_) => return Err(DeadLetterError::Unavailable),
+        }
+        if self.letter(id).await?.state == state { Ok(()) } else { Err(DeadLetterError::Closed) }
     }
 
-    /// Checks a report about money with the provider before anything depends on it. Returns whether the dead letter is closed.
+    async fn is_audited(&self, closing: &Closing) -> Result<bool, DeadLetterError> {
+        let audit = self.node.reads.audit(closing.id.0.to_string()).await.map_err(|_| DeadLetterError::Unavailable)?;
+        let is_it = |entry: &AuditEntry| {
+            (entry.at, entry.by.as_str(), entry.action.as_str()) == (closing.at, closing.by.as_str(), closing.state.name())
+        };
+        Ok(audit.iter().any(is_it))
+    }
+
+    /// Checks a report about money with the provider before anything depends on it. Returns whether what was stored closed the dead letter.
     async fn hold_against_provider(&self, word: &mut Word<'_>, limit: Duration) -> Result<bool, DeadLetterError> {
         let letter = word.letter;
         let Some(order) = letter.order else { return Ok(false) };

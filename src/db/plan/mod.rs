@@ -286,7 +286,7 @@ impl<'a> Plan<'a> {
             self.log.add_told(event, order, record);
         }
         for closing in closings {
-            let _closed_before = self.rare.close_letter(closing);
+            self.rare.decide_letter(closing);
         }
         for letter in letters {
             self.rare.add_letter(letter);
@@ -314,7 +314,7 @@ impl<'a> Plan<'a> {
             }
         }
         if let Some(closing) = closing {
-            let _closed_before = self.rare.close_letter(closing);
+            self.rare.decide_letter(closing);
         }
         self.told(event, letter)
     }

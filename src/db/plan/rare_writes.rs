@@ -64,7 +64,7 @@ impl<'a> RareWrites<'a> {
 
     /// What a person decided counts also where its letter was superseded meanwhile, by that very decision perhaps.
     pub(super) fn close_letter(&mut self, closing: &Closing) -> Outcome {
-        let &Closing { id, state, ref by, ref note, ref overrules, at } = closing;
+        let &Closing { id, state, at, .. } = closing;
         let is_closable = |known: DeadLetterState| {
             known == DeadLetterState::Open || (known == DeadLetterState::Superseded && state != DeadLetterState::Superseded)
         };
@@ -74,6 +74,19 @@ impl<'a> RareWrites<'a> {
             Some(letter) => (letter.state, letter.closed_at) = (state, Some(at)),
             None => drop(self.closed.insert(id, (state, at))),
         }
+        self.audit_closing(closing);
+        Outcome::Done
+    }
+
+    /// The same for a decision whose effect is stored too: that is audited even if its letter was closed by somebody else meanwhile.
+    pub(super) fn decide_letter(&mut self, closing: &Closing) {
+        if self.close_letter(closing) == Outcome::Missing {
+            self.audit_closing(closing);
+        }
+    }
+
+    fn audit_closing(&mut self, closing: &Closing) {
+        let &Closing { id, state, ref by, ref note, ref overrules, at } = closing;
         let (by, subject) = (by.as_str().to_owned(), id.0.as_hyphenated().to_string());
         if overrules.is_some() {
             let (by, subject) = (by.clone(), subject.clone());
@@ -81,7 +94,6 @@ impl<'a> RareWrites<'a> {
         }
         let note = note.as_ref().map(|note| note.as_str().to_owned());
         self.audit.push(AuditEntry { at, by, action: state.name().to_owned(), subject, note });
-        Outcome::Done
     }
 
     pub(super) fn audit_entry(&mut self, entry: AuditEntry) {

@@ -166,6 +166,7 @@ impl OrderActor {
         if ask.seen.is_some_and(|seen| seen != self.record.revision()) {
             return reply(ask.reply, Err(CommandError::Rejected(Rejection::Stale)));
         }
+        let changed_before = std::mem::take(&mut effects.changed);
         let result = match ask.what {
             OrderCommand::Cancel(by) => step::cancel(&self.order, &mut self.record, by, now, effects),
             OrderCommand::Ship(shipment) => step::ship(&self.order, &mut self.record, shipment, now, effects),
@@ -208,12 +209,12 @@ impl OrderActor {
                 Ok(())
             }
         };
+        let has_effect = effects.changed;
+        effects.changed |= changed_before;
         match result {
             Ok(()) => {
-                if let Some(closing) = ask.closing {
-                    effects.closings.push(closing);
-                    effects.changed = true;
-                }
+                // Without an effect there is nothing to audit, should somebody else have closed it.
+                effects.closings.extend(ask.closing.filter(|_| has_effect));
                 self.waiting.push(ask.reply);
             }
             Err(rejection) => reply(ask.reply, Err(CommandError::Rejected(rejection))),
