@@ -5,8 +5,8 @@
 
 use ordermill::db::codec::{self, EventColumns};
 use ordermill::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Marker, Money, NoticeKind, Order,
-    OrderId, OrderLine, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, WriterId,
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, ExternalIds, Marker, Money, NoticeKind,
+    Order, OrderId, OrderLine, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, WriterId,
 };
 use ordermill::saga::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use std::collections::BTreeMap;
@@ -101,7 +101,11 @@ fn bodies() -> Vec<EventBody> {
     ]
 }
 
-fn records() -> [(&'static str, Record); 7] {
+fn ids() -> ExternalIds {
+    ExternalIds { event: Some(text("evt_12")), payment: Some(text("pi_3Mt")), correlation: None }
+}
+
+fn records() -> [(&'static str, Record); 9] {
     let notice = |kind, sent| NoticeFact { kind, channel: Channel::Email, sent, at: at(9) };
     let full = Facts {
         stock: Some((StockFact::Reserved(held()), at(1))),
@@ -132,7 +136,10 @@ fn records() -> [(&'static str, Record); 7] {
         released_early: Some(at(15)),
         awaited_since: Some(at(16)),
         foreign_money: None,
+        ids: Vec::new(),
     };
+    let named = ExternalRecord { ids: vec![(5, ids()), (8, ExternalIds::default())], ..ExternalRecord::default() };
+    let all = ExternalRecord { ids: named.ids.clone(), foreign_money: Some((money(1234), text("USD"))), ..external.clone() };
     let foreign = ExternalRecord { foreign_money: Some((money(1234), text("USD"))), ..external.clone() };
     let history = vec![HistoryEntry::new(OrderStatus::Cancelled, EventKind::NotificationFailed, at(10))];
     [
@@ -143,6 +150,8 @@ fn records() -> [(&'static str, Record); 7] {
             "record external",
             Record { facts: failed.clone(), history: Vec::new(), parked: None, external: Some(Box::new(external.clone())) },
         ),
+        ("record named", Record { facts: failed.clone(), history: Vec::new(), parked: None, external: Some(Box::new(named)) }),
+        ("record named foreign", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: Some(Box::new(all)) }),
         ("record unpaid", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: None }),
         ("record unpaid foreign", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: Some(Box::new(foreign)) }),
         ("record unpaid external", Record { facts: unpaid, history: Vec::new(), parked: None, external: Some(Box::new(external)) }),
@@ -195,10 +204,20 @@ fn events_keep_their_stored_form() {
 }
 
 #[test]
+fn an_event_with_another_teams_ids_keeps_its_stored_form() {
+    let answer = Box::new(EventBody::PaymentProcessed { amount: money(4200), method: text("CARD") });
+    let accepted = Event::of(&order(), at(42), EventBody::AnswerAccepted { answer });
+    let event = Event { external_ids: ids().some(), ..accepted };
+    let blob = check("AnswerAccepted named", &codec::encode_event(&event).unwrap());
+    let columns = EventColumns { order: event.order, shard: event.shard, at: event.at };
+    assert_eq!(codec::decode_event(columns, &blob, None).unwrap(), event);
+}
+
+#[test]
 fn what_is_no_stored_form_is_refused() {
     let mut newer = codec::encode_record(&Record::default()).unwrap();
-    newer[0] = 5;
-    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 5 is not known to this version");
+    newer[0] = 6;
+    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 6 is not known to this version");
     assert!(codec::decode_record(&[]).is_err());
     assert!(codec::decode_record(&[1, 7, 7]).is_err());
     let columns = EventColumns { order: order().id, shard: Shard(1), at: at(1) };

@@ -18,6 +18,8 @@ const RECORD_VERSION: u8 = 2;
 const UNPAID_END_VERSION: u8 = 3;
 /// The version of a record with what was paid in another currency, behind what version 3 holds, if that is there.
 const FOREIGN_MONEY_VERSION: u8 = 4;
+/// The version of a record with the ids of other teams, behind what version 4 holds, if that is there; and of an event with them.
+const EXTERNAL_IDS_VERSION: u8 = 5;
 /// In place of an `OrderCreated` event's data: what it says is the order's own row, so nothing is stored twice.
 const SEE_ORDER: [u8; 1] = [0];
 
@@ -81,6 +83,11 @@ pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
 /// # Errors
 /// See [`encode`].
 pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    if let Some(kept) = record.external.as_deref().filter(|kept| !kept.ids.is_empty()) {
+        let mut blob = Vec::with_capacity(256);
+        blob.push(EXTERNAL_IDS_VERSION);
+        return Ok(postcard::to_extend(&(record, &record.facts.unpaid_end, &kept.foreign_money, &kept.ids), blob)?);
+    }
     if let Some(money) = record.external.as_ref().and_then(|kept| kept.foreign_money.as_ref()) {
         let mut blob = Vec::with_capacity(192);
         blob.push(FOREIGN_MONEY_VERSION);
@@ -132,6 +139,13 @@ pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
         let (mut record, reason, money): (Record, Option<Text<200>>, (Money, Text<20>)) = postcard::from_bytes(rest)?;
         record.facts.unpaid_end = reason;
         record.external.get_or_insert_default().foreign_money = Some(money);
+        return Ok(record);
+    }
+    if let Some((&EXTERNAL_IDS_VERSION, rest)) = blob.split_first() {
+        let (mut record, reason, foreign_money, ids): (Record, _, _, _) = postcard::from_bytes(rest)?;
+        record.facts.unpaid_end = reason;
+        let kept = record.external.get_or_insert_default();
+        (kept.foreign_money, kept.ids) = (foreign_money, ids);
         return Ok(record);
     }
     let RecordV1 { facts, history, parked } = decode(blob)?;
@@ -217,6 +231,10 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, CodecError> {
         return Ok(SEE_ORDER.to_vec());
     }
     let mut blob = Vec::with_capacity(64);
+    if let Some(ids) = &event.external_ids {
+        blob.push(EXTERNAL_IDS_VERSION);
+        return Ok(postcard::to_extend(&(event.correlation, &event.body, ids), blob)?);
+    }
     blob.push(VERSION);
     let blob = postcard::to_extend(&event.correlation, blob)?;
     Ok(postcard::to_extend(&event.body, blob)?)
@@ -252,8 +270,17 @@ pub fn decode_event(columns: EventColumns, data: &[u8], placed: Option<&[u8]>) -
     if data == SEE_ORDER {
         let placed = decode_order(placed.ok_or(CodecError::NoOrder)?)?;
         let correlation = placed.correlation;
-        return Ok(Event { order, shard, correlation, at, body: EventBody::OrderCreated(placed) });
+        return Ok(Event { order, shard, correlation, at, body: EventBody::OrderCreated(placed), external_ids: None });
     }
-    let (correlation, body): (CorrelationId, EventBody) = decode(data)?;
-    Ok(Event { order, shard, correlation, at, body })
+    let (correlation, body, external_ids) = match data.split_first() {
+        Some((&EXTERNAL_IDS_VERSION, rest)) => {
+            let (correlation, body, ids) = postcard::from_bytes(rest)?;
+            (correlation, body, Some(ids))
+        }
+        Some(_) | None => {
+            let (correlation, body): (CorrelationId, EventBody) = decode(data)?;
+            (correlation, body, None)
+        }
+    };
+    Ok(Event { order, shard, correlation, at, body, external_ids })
 }

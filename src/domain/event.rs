@@ -2,8 +2,8 @@
 
 use super::ids::Derived;
 use super::{
-    Channel, CorrelationId, EventId, Money, NoticeId, NoticeKind, Order, OrderId, OrderLine, PaymentId, ProductId, Quantity, ReservationId,
-    Role, Shard, Text, Timestamp, Topic,
+    Channel, CorrelationId, EventId, ExternalIds, Money, NoticeId, NoticeKind, Order, OrderId, OrderLine, PaymentId, ProductId, Quantity,
+    ReservationId, Role, Shard, Text, Timestamp, Topic,
 };
 use crate::domain::channel::notice_id;
 use serde::{Deserialize, Serialize};
@@ -417,13 +417,16 @@ pub struct Event {
     pub at: Timestamp,
     /// Its content.
     pub body: EventBody,
+    /// What the team calls it that has said it, or that has said what is accepted here. Stored beside the rest (`db::codec`).
+    #[serde(skip)]
+    pub external_ids: Option<Box<ExternalIds>>,
 }
 
 impl Event {
     /// An event of `order`.
     #[must_use]
     pub fn of(order: &Order, at: Timestamp, body: EventBody) -> Self {
-        Self { order: order.id, shard: order.shard, correlation: order.correlation, at, body }
+        Self { order: order.id, shard: order.shard, correlation: order.correlation, at, body, external_ids: None }
     }
 
     /// Its kind.

@@ -104,6 +104,6 @@ impl NoticeTask {
                 reason: self.reason.clone().unwrap_or_else(|| Text::lossy("given up")),
             },
         };
-        Some(Event { order: self.order, shard, correlation, at, body })
+        Some(Event { order: self.order, shard, correlation, at, body, external_ids: None })
     }
 }

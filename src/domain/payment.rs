@@ -163,6 +163,6 @@ impl Payment {
             PaymentStatus::Cancelled => EventBody::PaymentCancelled,
             PaymentStatus::Refunded => EventBody::PaymentRefunded { amount: self.amount },
         };
-        Some(Event { order: self.order, shard, correlation, at: self.updated_at, body })
+        Some(Event { order: self.order, shard, correlation, at: self.updated_at, body, external_ids: None })
     }
 }

@@ -8,8 +8,8 @@ use super::wire::{
 use super::wire_ours::{AnswerAccepted, StepParked};
 use super::{headers, times};
 use crate::domain::{
-    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, Money, NoticeKind, Order, OrderError,
-    OrderId, OrderLine, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp,
+    Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, ExternalIds, Money, NoticeKind, Order,
+    OrderError, OrderId, OrderLine, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, Topic,
 };
 use crate::kafka::message::{MessageError, Reading, Record};
 use serde::de::DeserializeOwned;
@@ -106,13 +106,31 @@ impl From<'_> {
         make: impl FnOnce(B, &Head) -> Result<EventBody, MessageError>,
     ) -> Result<Event, MessageError> {
         let head = self.head(&fields)?;
+        let given = self.given_ids(&fields);
         let body = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
             let (path, cause) = (error.path().to_string(), error.inner());
             // What is missing is named by the cause.
             MessageError::Field(if path == "." { cause.to_string() } else { format!("{path}: {cause}") })
         })?;
         let body = make(body, &head)?;
-        Ok(Event { order: head.order, shard: head.shard, correlation: head.correlation, at: head.at, body })
+        let event = Event { order: head.order, shard: head.shard, correlation: head.correlation, at: head.at, body, external_ids: None };
+        Ok(Event { external_ids: external_ids(given, &event), ..event })
+    }
+
+    /// The ids that it came with, whatever they are.
+    fn given_ids(&self, fields: &Map<String, Value>) -> ExternalIds {
+        let field = |name: &str| match fields.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let header = |name: &str| self.record.headers.text(name).map(str::to_owned);
+        let id = |given: Option<String>| given.filter(|text| !text.trim().is_empty()).map(|text| Text::lossy(text.trim()));
+        ExternalIds {
+            event: id(field("eventId").or_else(|| header(headers::ID))),
+            payment: id(field("paymentId")),
+            correlation: id(field("correlationId").or_else(|| header(headers::CORRELATION))),
+        }
     }
 
     fn head(&self, fields: &Map<String, Value>) -> Result<Head, MessageError> {
@@ -132,6 +150,19 @@ impl From<'_> {
         let correlation = fields.get("correlationId").and_then(Value::as_str).and_then(named).or_else(of_header).unwrap_or(id);
         Ok(Head { order, shard: self.reading.shards.of(order), correlation: CorrelationId(correlation), at })
     }
+}
+
+/// Of the ids of another team's answer those that are not ours, as text.
+fn external_ids(given: ExternalIds, event: &Event) -> Option<Box<ExternalIds>> {
+    let is_answer = event.kind().topic() != Topic::Order;
+    let uuid = |text: &Text<100>| text.as_str().parse::<Uuid>().ok();
+    let other_than = |id: Uuid, text: &Text<100>| is_answer && uuid(text) != Some(id);
+    let ids = ExternalIds {
+        event: given.event.filter(|text| other_than(event.id().0, text)),
+        payment: given.payment.filter(|text| other_than(event.payment().0, text)),
+        correlation: given.correlation.filter(|text| is_answer && uuid(text).is_none()),
+    };
+    ids.some()
 }
 
 /// Other teams have other fields for why a payment failed.

@@ -121,6 +121,11 @@ impl Troubles {
         }
     }
 
+    /// The topics of that kind's troubles, whoever met them.
+    pub(super) fn topics(&self, kind: TroubleKind) -> Vec<String> {
+        self.with(|all| all.keys().filter(|(of, ..)| *of == kind).map(|(_, topic, _)| topic.clone()).collect())
+    }
+
     /// All of that kind that `who` met are over.
     pub(super) fn clear_all(&self, kind: TroubleKind, who: &'static str) {
         let topics: Vec<String> =

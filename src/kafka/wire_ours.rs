@@ -34,4 +34,13 @@ pub struct AnswerAccepted<'a> {
     /// The reason; with `PaymentFailed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Words<'a>>,
+    /// What the team that runs the role calls its event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_event_id: Option<Words<'a>>,
+    /// What it calls the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_payment_id: Option<Words<'a>>,
+    /// What it calls the request that its event follows, where that is no UUID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_correlation_id: Option<Words<'a>>,
 }

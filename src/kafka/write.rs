@@ -7,7 +7,7 @@ use super::wire::{
     Reservation, Short, StockMoved, Time, Words,
 };
 use super::wire_ours::{AnswerAccepted, StepParked};
-use crate::domain::{Address, Contact, Event, EventBody, Order, ReservedLine, Role, Shortage, Text, WriterId};
+use crate::domain::{Address, Contact, Event, EventBody, ExternalIds, Order, ReservedLine, Role, Shortage, Text, WriterId};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
             };
             put(event, body, out)
         }
-        EventBody::AnswerAccepted { answer } => put(event, accepted(answer), out),
+        EventBody::AnswerAccepted { answer } => put(event, accepted(answer, event.external_ids.as_deref()), out),
         EventBody::StepParked { step, cause, detail, tries, .. } => {
             put(event, StepParked { step: words(step), cause: words(cause), detail: words(detail), tries: *tries }, out)
         }
@@ -101,9 +101,18 @@ pub fn value(event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> 
 }
 
 /// What our roles need of an answer; what was held they know from the order.
-fn accepted(answer: &EventBody) -> AnswerAccepted<'_> {
+fn accepted<'a>(answer: &'a EventBody, ids: Option<&'a ExternalIds>) -> AnswerAccepted<'a> {
     let kind = answer.kind().name().into();
-    let mut accepted = AnswerAccepted { answer: kind, amount: None, payment_method: None, reason: None };
+    let id = |of: fn(&ExternalIds) -> &Option<Text<100>>| ids.and_then(|ids| of(ids).as_ref()).map(words);
+    let mut accepted = AnswerAccepted {
+        answer: kind,
+        amount: None,
+        payment_method: None,
+        reason: None,
+        external_event_id: id(|ids| &ids.event),
+        external_payment_id: id(|ids| &ids.payment),
+        external_correlation_id: id(|ids| &ids.correlation),
+    };
     match answer {
         EventBody::PaymentProcessed { amount, method } => {
             (accepted.amount, accepted.payment_method) = (Some(Amount(*amount)), Some(words(method)));

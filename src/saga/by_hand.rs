@@ -22,7 +22,7 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
         step::note(order, record, EventKind::PaymentCancelled, now, effects, |facts| {
             facts.payment = Some((PaymentFact::Cancelled, now));
         });
-        external::tell(order, EventBody::PaymentCancelled, now, place, effects);
+        external::tell(order, EventBody::PaymentCancelled, now, None, place, effects);
     }
     if record.parked.is_some() {
         return;
@@ -136,7 +136,7 @@ pub fn done(order: &Order, record: &mut Record, done: &Done, external_roles: Rol
         Role::Payment | Role::Inventory | Role::Order | Role::Analytics => return,
     };
     if external_roles.has(role) {
-        external::tell(order, answer, now, place, effects);
+        external::tell(order, answer, now, None, place, effects);
     }
 }
 

@@ -7,7 +7,9 @@
 use super::park::{EXTERNAL, is_parked_for};
 use super::undo::Undo;
 use super::{ExternalRecord, Facts, PaymentFact, Record, StockFact, owed, status, step, table};
-use crate::domain::{DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Money, Order, ReservedLine, Role, Roles, Text, Timestamp};
+use crate::domain::{
+    DeadLetter, DeadLetterKind, Event, EventBody, EventKind, ExternalIds, Money, Order, ReservedLine, Role, Roles, Text, Timestamp,
+};
 use crate::saga::dispute::{Dispute, dispute, is_disputed};
 use crate::saga::park::Effects;
 
@@ -36,8 +38,21 @@ pub fn is_theirs(event: &Event, external: Roles) -> bool {
 
 /// The form in which our roles get an event (again): an external role's answer as `AnswerAccepted`.
 #[must_use]
-pub fn told(event: Event, external: Roles) -> Event {
-    if is_theirs(&event, external) { Event { body: EventBody::AnswerAccepted { answer: Box::new(event.body) }, ..event } } else { event }
+pub fn told(event: Event, external: Roles, record: &Record) -> Event {
+    if !is_theirs(&event, external) {
+        return event;
+    }
+    let external_ids = record.external_ids(event.kind()).cloned().and_then(ExternalIds::some);
+    Event { body: EventBody::AnswerAccepted { answer: Box::new(event.body) }, external_ids, ..event }
+}
+
+/// Keeps what that team calls its answer.
+fn keep_ids(record: &mut Record, event: &Event) {
+    if let Some(ids) = &event.external_ids {
+        let all = &mut record.external.get_or_insert_default().ids;
+        all.retain(|(of, _)| *of != event.kind().number());
+        all.push((event.kind().number(), (**ids).clone()));
+    }
 }
 
 /// Applies an answer of any role; see [`step::answer`] for our own roles.
@@ -47,7 +62,11 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
     }
     // Deadlines are reckoned from it, and another team's clock may be wrong.
     let at = event.at.max(order.created_at).min(now.max(order.created_at));
-    match judge(order, record, &event.body) {
+    let judgement = judge(order, record, &event.body);
+    if matches!(judgement, Judgement::Fact | Judgement::Early | Judgement::Disputed(_)) {
+        keep_ids(record, event);
+    }
+    match judgement {
         Judgement::Known => {}
         Judgement::Fact => {
             let body = fact(order, record, &event.body);
@@ -86,7 +105,10 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, external: Roles
             }
             open_dispute(order, record, dispute, now, effects);
         }
-        Judgement::Contradicts(what) => contradict(order, record, event.kind(), &said(&event.body), &what, now, effects),
+        Judgement::Contradicts(what) => {
+            let ids = event.external_ids.as_ref().map_or_else(String::new, |ids| format!(" [{ids}]"));
+            contradict(order, record, event.kind(), &format!("{}{ids}", said(&event.body)), &what, now, effects);
+        }
     }
 }
 
@@ -123,7 +145,8 @@ fn accept(order: &Order, record: &mut Record, body: EventBody, at: Timestamp, no
     step::answer(order, record, &Event::of(order, at, body.clone()), now, effects);
     // Of notices nobody needs to hear.
     if record.history.len() > known && body.kind().topic().role() != Some(Role::Notification) {
-        tell(order, body, at, place, effects);
+        let ids = record.external_ids(body.kind()).cloned();
+        tell(order, body, at, ids, place, effects);
     }
     if let Some(undo) = asked_for.filter(|undo| !undo.is_owed(&owed(&record.facts, order.channels()))) {
         record.parked = None;
@@ -137,8 +160,10 @@ fn by_hand_asked_for(order: &Order, record: &Record) -> Option<Undo> {
 }
 
 /// Announces the fact to our roles, before its consequences.
-pub(super) fn tell(order: &Order, body: EventBody, at: Timestamp, place: usize, effects: &mut Effects) {
-    effects.events.insert(place.min(effects.events.len()), Event::of(order, at, EventBody::AnswerAccepted { answer: Box::new(body) }));
+pub(super) fn tell(order: &Order, body: EventBody, at: Timestamp, ids: Option<ExternalIds>, place: usize, effects: &mut Effects) {
+    let accepted = Event::of(order, at, EventBody::AnswerAccepted { answer: Box::new(body) });
+    let event = Event { external_ids: ids.and_then(ExternalIds::some), ..accepted };
+    effects.events.insert(place.min(effects.events.len()), event);
 }
 
 fn judge(order: &Order, record: &Record, body: &EventBody) -> Judgement {

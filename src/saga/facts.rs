@@ -1,6 +1,8 @@
 //! The facts of one saga: a set that only grows. When facts exclude each other, the first one recorded counts.
 
-use crate::domain::{CancelledBy, Channel, EventKind, Money, NoticeKind, OrderStatus, ReservedLine, Revision, Shortage, Text, Timestamp};
+use crate::domain::{
+    CancelledBy, Channel, EventKind, ExternalIds, Money, NoticeKind, OrderStatus, ReservedLine, Revision, Shortage, Text, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// The stock's answer.
@@ -175,6 +177,25 @@ pub struct ExternalRecord {
     /// total. Stored beside the rest (`db::codec`).
     #[serde(skip)]
     pub foreign_money: Option<(Money, Text<20>)>,
+    /// What those teams call what they have said, by the number of its kind ([`EventKind::number`]). Stored beside the rest.
+    #[serde(skip)]
+    pub ids: Vec<(u8, ExternalIds)>,
+}
+
+impl Record {
+    /// What another team calls its answer of that kind.
+    #[must_use]
+    pub fn external_ids(&self, kind: EventKind) -> Option<&ExternalIds> {
+        let all = &self.external.as_deref()?.ids;
+        all.iter().find(|(of, _)| *of == kind.number()).map(|(_, ids)| ids)
+    }
+
+    /// What another team calls its payment.
+    #[must_use]
+    pub fn external_payment(&self) -> Option<&str> {
+        let all = &self.external.as_deref()?.ids;
+        all.iter().find_map(|(_, ids)| ids.payment.as_ref()).map(Text::as_str)
+    }
 }
 
 impl Record {

@@ -11,6 +11,7 @@ use ordermill::kafka::consumer::{InboundError, ReprocessError};
 use ordermill::kafka::headers;
 use ordermill::kafka::read::Record;
 use ordermill::kafka::topics;
+use rdkafka::types::RDKafkaApiKey;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ async fn a_shard_that_goes_to_another_node_goes_on_there() {
     let tell_all = |from: u64| (from..from + 60).for_each(|n| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed))));
     tell_all(0);
     node.heard("all here", 60).await;
-    // Each commits what is done before it lets go.
+    // It commits what is done, and has let go when that is over.
     node.role_shards.send_replace([0, 1, 2].map(|n| (Role::Order, Shard(n))).into_iter().collect());
     until("it has let go", async || node.consumer.consumed()[0].partitions == 12).await;
     other.role_shards.send_replace([3, 4, 5].map(|n| (Role::Order, Shard(n))).into_iter().collect());
@@ -168,6 +169,43 @@ async fn a_shard_that_goes_to_another_node_goes_on_there() {
     assert!(node.fake.heard().len() > 60 && !other.fake.heard().is_empty());
     node.consumer.stop(LIMIT).await;
     other.consumer.stop(LIMIT).await;
+}
+
+/// Ten minutes for an answer: nothing is heard in the test's time by who waits for one.
+async fn node_of_one_shard() -> (Mock, KafkaSettings, Node, Vec<u64>) {
+    let mock = Mock::start();
+    let settings = KafkaSettings { request_timeout_ms: 600_000, ..settings(&mock.brokers) };
+    let database = database(Nodes::One);
+    let fake = FakeRoles::new(Journal::start(&database, None).await);
+    let node = Node::start_with(&settings, &database, fake, &[Role::Order], owned(&[0]));
+    let mine = (0..).filter(|n| shards().of(order(*n).id).0 == 0).take(3).collect();
+    (mock, settings, node, mine)
+}
+
+fn owned(owned: &[u16]) -> RoleShards {
+    owned.iter().map(|shard| (Role::Order, Shard(*shard))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owned_is_heard_while_the_brokers_do_not_say_where_the_rest_begins() {
+    let (mock, settings, node, mine) = node_of_one_shard().await;
+    let teller = Teller::new(&settings);
+    let tell = |n: u64| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
+    tell(mine[0]);
+    node.heard("the first", 1).await;
+    mock.put_off(RDKafkaApiKey::OffsetFetch);
+    node.role_shards.send_replace(owned(&[0, 1]));
+    tell(mine[1]);
+    node.heard("the next of the same shard", 2).await;
+    assert_eq!(node.consumer.consumed()[0].partitions, 4, "of the new shard nothing is known yet");
+    // It is lost again before it is known where it begins.
+    node.role_shards.send_replace(owned(&[0]));
+    mock.answer(RDKafkaApiKey::OffsetFetch);
+    tell(mine[2]);
+    node.heard("one more", 3).await;
+    node.role_shards.send_replace(owned(&[0, 1]));
+    until("it listens to both", async || node.consumer.consumed()[0].partitions == 8).await;
+    node.consumer.stop(LIMIT).await;
 }
 
 /// What a node that no longer listens kept of parked orders would grow, and be believed when the partition comes back.

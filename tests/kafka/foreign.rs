@@ -331,11 +331,19 @@ fn ids_of_others_need_be_no_uuids_and_a_parcels_number_may_be_one() {
     let paid = r#"{"orderId":"ORDER","paymentId":"pi_3MtwBwLkdIwHu7ix28a3tqPa","eventId":"evt_12","correlationId":"req-9","amount":25,"paymentMethod":"card"}"#;
     let event = taken(Topic::Payment, &[], paid).unwrap();
     assert_eq!((event.kind(), event.correlation.0), (EventKind::PaymentProcessed, event.order.0), "followed by its order's id");
+    let kept = |event: &Event| event.external_ids.as_ref().map(ToString::to_string);
+    assert_eq!(kept(&event).as_deref(), Some("event evt_12, payment pi_3MtwBwLkdIwHu7ix28a3tqPa, correlation req-9"));
     let failed =
         taken(Topic::Payment, &[], r#"{"PaymentFailed":{"orderId":"ORDER","paymentId":17,"errorMessage":"card expired"}}"#).unwrap();
     assert!(matches!(&failed.body, EventBody::PaymentFailed { reason } if reason.as_str() == "card expired"));
     let shipped = taken(Topic::Shipping, &[], r#"{"orderId":"ORDER","carrier":"post","trackingNumber":990012345678901}"#).unwrap();
     assert!(matches!(&shipped.body, EventBody::OrderShipped { tracking: Some(number), .. } if number.as_str() == "990012345678901"));
+    assert_eq!((kept(&failed).as_deref(), kept(&shipped)), (Some("payment 17"), None));
+    // Those of a CloudEvents header, and ours are no others.
+    let of_header = taken(Topic::Payment, &[("ce_id", "evt-1"), ("ce_type", "PaymentCancelled")], r#"{"orderId":"ORDER"}"#).unwrap();
+    assert_eq!(kept(&of_header).as_deref(), Some("event evt-1"));
+    let ours = format!(r#"{{"orderId":"ORDER","eventId":"{}","paymentId":"{}"}}"#, of_header.id().0, of_header.payment().0);
+    assert_eq!(kept(&taken(Topic::Payment, &[("ce_type", "PaymentCancelled")], ours).unwrap()), None);
 }
 
 #[test]

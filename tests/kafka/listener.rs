@@ -94,7 +94,7 @@ impl InboundEvents for Shared {
     fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), InboundError>> {
         let body = ordermill::domain::EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking };
         let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId(order.0));
-        self.handle(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body })
+        self.handle(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body, external_ids: None })
     }
 
     fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), InboundError>> {

@@ -251,6 +251,56 @@ async fn a_payment_service_written_from_the_specification_alone_takes_the_roles_
     served.stop();
 }
 
+/// They need be no UUIDs, and are kept as text wherever the payment or the event is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_team_calls_its_events_and_payments_is_kept() {
+    let mut node = Node::new();
+    let roles = r#"["order", "inventory", "notification", "analytics"]"#;
+    node.plan = node.plan.with("cluster.roles", roles).with("cluster.external_roles", "payment");
+    let served: Served = node.plan.start();
+    node.plan.put_product("10.00");
+    let order = node.place("10.00");
+    let teller = Teller::new(&node.kafka);
+    let tell = |topic, value: Value| {
+        teller.tell(&Record { topic, value: Some(value.to_string().into_bytes()), ..node.shipped(order) });
+    };
+    let id = order.0;
+    tell(
+        Topic::Payment,
+        json!({"PaymentProcessed": {"orderId": id, "eventId": "evt_12", "paymentId": "pi_3Mt", "correlationId": "req-9", "amount": 10,
+            "paymentMethod": "CARD"}}),
+    );
+    node.comes_to(order, "CONFIRMED");
+    tell(Topic::Payment, json!({"PaymentFailed": {"orderId": id, "eventId": 13, "paymentId": "pi_4", "reason": "declined"}}));
+    until("it contradicts itself", LIMIT, || node.letters().len() == 1);
+    let letter = &node.letters()[0];
+    let detail = letter["detail"].as_str().unwrap();
+    assert!(detail.contains("PaymentFailed (declined) [event 13, payment pi_4]"), "{letter}");
+    tell(Topic::Shipping, json!({"OrderShipped": {"orderId": id, "carrier": "post", "trackingNumber": 990012345678901_u64}}));
+    node.comes_to(order, "SHIPPED");
+    let show = || -> Value { serde_json::from_str(&node.plan.get(&format!("/api/v1/orders/{order}")).unwrap().body).unwrap() };
+    let check = |shown: &Value| {
+        let entry = shown["history"].as_array().unwrap().iter().find(|entry| entry["event"] == json!("PaymentProcessed")).unwrap();
+        let got =
+            [&shown["payment"]["externalId"], &entry["externalId"], &entry["externalCorrelationId"], &shown["shipment"]["trackingNumber"]];
+        assert_eq!(got, [&json!("pi_3Mt"), &json!("evt_12"), &json!("req-9"), &json!("990012345678901")], "{shown}");
+    };
+    check(&show());
+    // Our own topic tells it with what was accepted.
+    let mut reader = Reader::with_shards(&node.kafka, shards());
+    let is_accepted = |record: &Record| record.headers.text("ce_type") == Some("ordermill.AnswerAccepted.v1");
+    reader.until("what was accepted is told", |seen| seen.iter().any(is_accepted));
+    let accepted: Value =
+        serde_json::from_slice(reader.seen.iter().find(|one| is_accepted(one)).unwrap().value.as_deref().unwrap()).unwrap();
+    let got = [&accepted["externalEventId"], &accepted["externalPaymentId"], &accepted["externalCorrelationId"]];
+    assert_eq!(got, [&json!("evt_12"), &json!("pi_3Mt"), &json!("req-9")], "{accepted}");
+    // Stored, not only remembered.
+    served.stop();
+    let served = node.plan.start();
+    check(&show());
+    served.stop();
+}
+
 /// The broker has deleted them before the node, which was down, could read them.
 #[tokio::test(flavor = "multi_thread")]
 async fn shipments_that_were_deleted_while_the_node_was_down_are_told_wherever_a_person_looks() {

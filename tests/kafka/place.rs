@@ -29,11 +29,16 @@ impl Place {
         Self::with(&[]).await
     }
 
-    /// Where these topics were made before, with other numbers of partitions.
-    pub(crate) async fn with(made: &[(Topic, i32)]) -> Self {
+    /// Without topics.
+    pub(crate) async fn bare() -> Self {
         let settings =
             KafkaSettings { prefix: prefix(), statistics_ms: 50, probe_ms: 100, request_timeout_ms: 3_000, ..settings(&real_broker()) };
-        let place = Self::empty(settings).await;
+        Self::empty(settings).await
+    }
+
+    /// Where these topics were made before, with other numbers of partitions.
+    pub(crate) async fn with(made: &[(Topic, i32)]) -> Self {
+        let place = Self::bare().await;
         for (topic, count) in made {
             let name = place.names.of_topic(*topic);
             let new = NewTopic::new(&name, *count, TopicReplication::Fixed(1));

@@ -7,7 +7,7 @@ use crate::sample::record;
 use crate::world::Teller;
 use ordermill::domain::{OrderId, Topic};
 use ordermill::kafka::read::Record;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// `TOPIC TYPE` of what a service has read.
@@ -38,6 +38,11 @@ fn works_both_ways(what: &str) {
         node.comes_to(*order, "CONFIRMED");
     }
     node.comes_to(declined, "FAILED");
+    // What that team calls its payment and its event is kept, whatever it is.
+    let order: Value = serde_json::from_str(&node.plan.get(&format!("/api/v1/orders/{}", paid[0])).unwrap().body).unwrap();
+    let is_kept = |id: &Value| id.as_str().is_some_and(|id| !id.is_empty());
+    let told = order["history"].as_array().unwrap().iter().find(|entry| entry["event"] == json!("PaymentProcessed")).unwrap();
+    assert!(is_kept(&order["payment"]["externalId"]) && is_kept(&told["externalId"]), "{order}");
     teller.tell(&node.shipped(paid[0]));
     node.comes_to(paid[0], "SHIPPED");
     let wanted = [
@@ -73,6 +78,15 @@ fn spring_with_its_defaults() {
 #[test]
 fn kafkajs_with_its_defaults_whose_messages_and_ours_are_valid() {
     works_both_ways("kafkajs");
+}
+
+/// Beside the others, of which it is known that their tools are wherever the tests run.
+#[test]
+fn franz_go_with_its_defaults() {
+    if std::process::Command::new("go").arg("version").output().is_err() {
+        return eprintln!("skipped: there is no Go");
+    }
+    works_both_ways("go");
 }
 
 #[test]

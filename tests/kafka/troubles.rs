@@ -43,6 +43,36 @@ async fn several_roles_that_listen_make_one_letter_one_copy_and_one_publishing()
     node.consumer.stop(LIMIT).await;
 }
 
+/// The broker dates what comes to such a topic, and a copy says so; its neighbours' producers date theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_says_who_dated_its_message() {
+    let place = Place::new().await;
+    let dated = place.names.of_topic(Topic::Shipping);
+    let change = AlterConfig::new(ResourceSpecifier::Topic(&dated)).set("message.timestamp.type", "LogAppendTime");
+    for changed in place.admin().alter_configs(&[change], &AdminOptions::new()).await.unwrap() {
+        changed.unwrap();
+    }
+    let node = place.node(place.fake(), &[Role::Order]);
+    let teller = Teller::new(&place.settings);
+    let mut copies = Reader::of_dead_letters(&place.settings);
+    let type_of = |seen: &[Record], topic| {
+        let copy = seen.iter().rev().find(|copy: &&Record| copy.topic == topic)?;
+        copy.headers.text("kafka_dlt-original-timestamp-type").map(str::to_owned)
+    };
+    // A setting takes a moment to be known to the broker.
+    let mut count = 0;
+    while type_of(&copies.seen, Topic::Shipping).as_deref() != Some("LogAppendTime") {
+        count += 1;
+        assert!(count < 1_000, "it never says so: {:?}", type_of(&copies.seen, Topic::Shipping));
+        teller.tell(&unreadable(1, Topic::Shipping));
+        copies.until("its copy", |seen| seen.len() == count);
+    }
+    teller.tell(&unreadable(1, Topic::Payment));
+    copies.until("the other's copy", |seen| seen.len() == count + 1);
+    assert_eq!(type_of(&copies.seen, Topic::Payment).as_deref(), Some("CreateTime"));
+    node.consumer.stop(LIMIT).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lag_is_told_of_each_topic() {
     let place = Place::new().await;

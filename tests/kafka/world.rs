@@ -21,7 +21,7 @@ use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaErrorCode, RDKafkaRespErr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl OwnBroker {
 
 /// librdkafka's broker in this process, with all topics.
 pub(crate) struct Mock {
-    _cluster: MockCluster<'static, DefaultProducerContext>,
+    cluster: MockCluster<'static, DefaultProducerContext>,
     pub(crate) brokers: String,
 }
 
@@ -70,7 +70,16 @@ impl Mock {
                 cluster.create_topic(&name, shards().count().into(), 1).unwrap();
             }
         }
-        Self { _cluster: cluster, brokers }
+        Self { cluster, brokers }
+    }
+
+    /// Requests of that kind are put off again and again, as by a broker that has just started, until [`Self::answer`].
+    pub(crate) fn put_off(&self, requests: RDKafkaApiKey) {
+        self.cluster.request_errors(requests, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS; 10_000]);
+    }
+
+    pub(crate) fn answer(&self, requests: RDKafkaApiKey) {
+        self.cluster.clear_request_errors(requests);
     }
 }
 

@@ -305,7 +305,14 @@ impl Cell {
             Write::AddLetter(letter)
         } else {
             let (step, cause, detail) = told;
-            let event = Event { order, shard, correlation, at: now, body: EventBody::StepParked { role, step, cause, detail, tries } };
+            let event = Event {
+                order,
+                shard,
+                correlation,
+                at: now,
+                body: EventBody::StepParked { role, step, cause, detail, tries },
+                external_ids: None,
+            };
             Write::ParkStep { letter: Box::new(letter), event }
         };
         // Where it is not stored, the step is asked for again, and fails again.

@@ -309,7 +309,7 @@ fn move_lines(products: &mut BTreeMap<ProductId, Product>, stock: &mut OrderStoc
 type Told = (Timestamp, EventBody);
 
 fn told(step: &StockStep, (at, body): Told) -> Event {
-    Event { order: step.order, shard: step.shard, correlation: step.correlation, at, body }
+    Event { order: step.order, shard: step.shard, correlation: step.correlation, at, body, external_ids: None }
 }
 
 /// The stock's answer.

@@ -27,6 +27,10 @@ pub(crate) struct ItemView {
 pub(crate) struct PaymentView {
     /// The payment's id.
     pub payment_id: Uuid,
+    /// What the team calls it that runs the payment role, if that is another one (`cluster.external_roles`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub external_id: Option<String>,
     /// `PENDING`, `CHARGED`, `FAILED`, `CANCELLED` (nothing was or will be charged) or `REFUNDED`.
     #[schema(value_type = String)]
     pub status: &'static str,
@@ -117,6 +121,14 @@ pub(crate) struct HistoryView {
     pub event: &'static str,
     /// When it happened.
     pub at: Time,
+    /// What another team calls its event, if it is one's (`cluster.external_roles`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub external_id: Option<String>,
+    /// What it calls the request that its event follows, where that is no UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub external_correlation_id: Option<String>,
 }
 
 /// A shipment.
@@ -306,6 +318,7 @@ fn payment(stored: &StoredOrder) -> PaymentView {
     let (order, facts) = (&stored.order, &stored.record.facts);
     let mut view = PaymentView {
         payment_id: order.id.payment().0,
+        external_id: stored.record.external_payment().map(str::to_owned),
         status: "PENDING",
         amount: Amount(order.total),
         method: order.payment_method.to_string(),
@@ -377,10 +390,16 @@ fn notices(stored: &StoredOrder) -> Vec<NoticeView> {
 /// An order's history on the wire.
 #[must_use]
 pub(crate) fn history(stored: &StoredOrder) -> Vec<HistoryView> {
-    let view = |entry: &crate::saga::HistoryEntry| HistoryView {
-        status: entry.status.into(),
-        event: entry.event().map_or("Unknown", crate::domain::EventKind::name),
-        at: Time(entry.at),
+    let view = |entry: &crate::saga::HistoryEntry| {
+        let ids = entry.event().and_then(|kind| stored.record.external_ids(kind));
+        let text = |id: Option<&crate::domain::Text<100>>| id.map(ToString::to_string);
+        HistoryView {
+            status: entry.status.into(),
+            event: entry.event().map_or("Unknown", crate::domain::EventKind::name),
+            at: Time(entry.at),
+            external_id: text(ids.and_then(|ids| ids.event.as_ref())),
+            external_correlation_id: text(ids.and_then(|ids| ids.correlation.as_ref())),
+        }
     };
     stored.record.history.iter().map(view).collect()
 }

@@ -17,6 +17,14 @@ use tokio::time::timeout;
 /// A commit under way, on a thread of its own: how it ended for each topic.
 pub(super) type Committing = JoinHandle<Vec<(Topic, Result<(), KafkaError>)>>;
 
+/// A partition that was given up, and is to be committed up to there.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) next: i64,
+    /// Whether the commit under way has it.
+    pub(super) is_sent: bool,
+}
+
 impl Run<'_> {
     /// Commits what is done, if nothing is being committed.
     pub(super) async fn commit(&mut self) {
@@ -27,7 +35,7 @@ impl Run<'_> {
         self.begin_commit();
     }
 
-    /// Commits what is done, and waits for it as long as the brokers may take for an answer.
+    /// Commits what is done at the end, and waits for it as long as the brokers may take for an answer.
     pub(super) async fn commit_whole(&mut self) {
         let limit = match self.shared.parts.state.get() {
             Brokers::Away(_) => Duration::ZERO,
@@ -42,6 +50,13 @@ impl Run<'_> {
     /// By topic, for of several topics that fail in part nothing is told.
     fn begin_commit(&mut self) {
         let mut lists: BTreeMap<Topic, TopicPartitionList> = BTreeMap::new();
+        // One that came back meanwhile is committed as one that is here.
+        self.leaving.retain(|key, _| !self.partitions.contains_key(key));
+        for ((topic, number), leaving) in &mut self.leaving {
+            let list = lists.entry(*topic).or_default();
+            drop(list.add_partition_offset(&self.names.of_topic(*topic), *number, Offset::Offset(leaving.next)));
+            leaving.is_sent = true;
+        }
         for ((topic, number), partition) in &mut self.partitions {
             if let Some(next) = partition.window.take_commit()
                 && lists
@@ -67,6 +82,8 @@ impl Run<'_> {
         let Some(task) = self.committing.as_mut() else { return true };
         let Ok(ended) = timeout(limit, task).await else { return false };
         self.committing = None;
+        // Of what was given up it is tried once: who listens to it now hears the last of it again then, or has come further.
+        self.leaving.retain(|_, leaving| !leaving.is_sent);
         let Ok(ended) = ended else {
             // It panicked, and nothing is known.
             self.partitions.values_mut().for_each(|partition| partition.window.not_committed());
@@ -92,8 +109,17 @@ impl Run<'_> {
             }
         }
         if error.rdkafka_error_code().is_some_and(client::is_absence) {
-            return tracing::debug!(error = %error, "offsets were not committed; trying again");
+            tracing::debug!(error = %error, "offsets were not committed; trying again");
+            return self.ask_group();
         }
+        // Of a topic that was given up nobody would say that it is over.
+        if self.partitions.keys().any(|(topic, _)| *topic == of) {
+            self.commit_refused(of, error);
+        }
+    }
+
+    /// Told until a commit is taken.
+    pub(super) fn commit_refused(&self, of: Topic, error: &KafkaError) {
         let remedy = format!(
             "grant READ on group {} and on the topic to ordermill's login; until then messages are heard again after a restart",
             self.processor.group

@@ -113,6 +113,36 @@ pub(super) async fn refusals(
     .await
 }
 
+/// Whether the group may be used: the brokers' refusal if not. A client of its own asks: one that is told that it may not find the
+/// group's coordinator says so once in its life, and afterwards that the answer is late.
+pub(super) async fn group_refusal(
+    settings: &KafkaSettings,
+    state: &BrokerState,
+    group: &str,
+    place: Place,
+) -> Result<Option<KafkaError>, KafkaError> {
+    let mut config = client::config(settings, "may-use-group")?;
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
+    let limit = Duration::from_millis(settings.request_timeout_ms);
+    let callbacks = ClientCallbacks(state.clone());
+    blocking(move || {
+        let client: BaseConsumer<ClientCallbacks> = config.create_with_context(callbacks)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&place.0, place.1);
+        let answer = client.committed_offsets(list, limit);
+        let answer = answer.and_then(|found| found.elements().iter().try_for_each(|one| one.error()));
+        let is_refusal = |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
+        let Err(error) = answer else { return Ok(None) };
+        if is_refusal(&error) {
+            return Ok(Some(error));
+        }
+        let told = std::iter::from_fn(|| client.poll(Duration::ZERO)).filter_map(Result::err).find(is_refusal);
+        Ok(told)
+    })
+    .await
+}
+
 /// The end of the partition, or a message, is a yes; so is no answer, which others tell of.
 fn refusal(client: &BaseConsumer<ClientCallbacks>, limit: Duration) -> Option<RDKafkaErrorCode> {
     let end = Instant::now() + limit;

@@ -19,6 +19,7 @@ mod lanes;
 mod letters;
 mod parked;
 mod processor;
+mod reassign;
 mod run;
 mod watching;
 mod window;

@@ -1,17 +1,18 @@
 //! A role's listening loop.
 
 use super::callbacks::{self, ConsumerCallbacks};
-use super::commits::Committing;
+use super::commits::{Committing, Leaving};
 use super::copies::Copies;
 use super::gaps::{Gap, Place};
 use super::lanes::Lanes;
 use super::letters::{self, Failure, WAITS};
 use super::parked::{self, Standing};
 use super::processor::{CopyJob, End, MessageProcessor, Work};
+use super::reassign::{Beginning, Begun, shard_of};
 use super::watching::Watch;
 use super::window::Window;
 use super::{ConsumerParts, Figures, Reprocess, assignment};
-use crate::domain::{DeadLetterId, OrderId, Role, RoleShards, Shard, Topic};
+use crate::domain::{DeadLetterId, OrderId, Role, Topic};
 use crate::kafka::client;
 use crate::kafka::headers::Headers;
 use crate::kafka::message::{Dated, Reading, Record};
@@ -24,7 +25,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp as KafkaTime};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,6 +105,8 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
         lives: 0,
         watch: Watch::new(counts),
         committing: None,
+        leaving: BTreeMap::new(),
+        beginning: Beginning::default(),
     };
     run.pump(asked).await
 }
@@ -112,9 +115,9 @@ pub(super) struct Partition {
     pub(super) window: Window,
     pub(super) is_paused: bool,
     /// Which assignment it is of; what an older one left is a stranger.
-    life: u64,
+    pub(super) life: u64,
     /// Set when the partition is given up: what is under way need not go on.
-    gone: Arc<AtomicBool>,
+    pub(super) gone: Arc<AtomicBool>,
 }
 
 impl Partition {
@@ -124,10 +127,10 @@ impl Partition {
 }
 
 /// A message under way.
-struct Item {
-    record: Record,
+pub(super) struct Item {
+    pub(super) record: Record,
     work: Work,
-    life: u64,
+    pub(super) life: u64,
     gone: Arc<AtomicBool>,
 }
 
@@ -143,6 +146,8 @@ pub(super) enum Finished {
     Lost { letter: DeadLetterId, is_closed: bool },
     Counts(Option<Counts>),
     Rights(Vec<(Place, Option<RDKafkaErrorCode>)>),
+    Begun(Result<Begun, Option<KafkaError>>),
+    Group(Option<KafkaError>),
 }
 
 /// A message that was taken: its place, and in which assignment.
@@ -159,15 +164,18 @@ pub(super) struct Run<'s> {
     pub(super) client: Arc<StreamConsumer<ConsumerCallbacks>>,
     pub(super) processor: Arc<MessageProcessor>,
     pub(super) partitions: HashMap<(Topic, i32), Partition>,
-    lanes: Lanes<Item>,
-    parked: HashSet<OrderId>,
+    pub(super) lanes: Lanes<Item>,
+    pub(super) parked: HashSet<OrderId>,
     /// Parked orders that are still to be looked at in this round.
-    round: Vec<OrderId>,
+    pub(super) round: Vec<OrderId>,
     pub(super) working: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(super) lives: u64,
     pub(super) watch: Watch,
     /// The offsets that are being committed.
     pub(super) committing: Option<Committing>,
+    /// What is still to be committed of partitions that were given up.
+    pub(super) leaving: BTreeMap<(Topic, i32), Leaving>,
+    pub(super) beginning: Beginning,
 }
 
 impl Run<'_> {
@@ -177,8 +185,8 @@ impl Run<'_> {
         let mut ticks = interval(Duration::from_millis(self.shared.parts.settings.commit_ms.max(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         role_shards.mark_changed();
-        let mut again = None;
         loop {
+            let again = self.beginning.again;
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => {
@@ -187,12 +195,10 @@ impl Run<'_> {
                 }
                 Ok(()) = role_shards.changed() => {
                     let now = role_shards.borrow_and_update().clone();
-                    // What could not be asked is asked again later: nothing of these is taken before, all else goes on.
-                    let is_whole = self.reassign(&now).await?;
-                    again = (!is_whole).then(|| Instant::now() + Duration::from_millis(self.shared.parts.settings.pause_ms));
+                    self.reassign(&now).await?;
                 }
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
-                    again = None;
+                    self.beginning.again = None;
                     role_shards.mark_changed();
                 }
                 _ = ticks.tick() => {
@@ -215,6 +221,7 @@ impl Run<'_> {
             if std::mem::take(&mut self.watch.must_reassign) {
                 role_shards.mark_changed();
             }
+            self.shared.figures.partitions.store((self.partitions.len() + self.leaving.len()) as u64, Ordering::Relaxed);
             self.shared.figures.parked.store(self.parked.len() as u64, Ordering::Relaxed);
             self.shared.figures.waiting.store(self.partitions.values().map(|one| one.window.waiting() as u64).sum(), Ordering::Relaxed);
         }
@@ -228,7 +235,7 @@ impl Run<'_> {
                 self.look_for_gaps();
                 Ok(())
             }
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) if self.partitions.is_empty() => {
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
                 self.group_refused(&error);
                 Ok(())
             }
@@ -249,48 +256,6 @@ impl Run<'_> {
             list.add_partition_offset(&self.names.of_topic(topic), partition, offset)?;
         }
         Ok(list)
-    }
-
-    /// Listens to what is owned now. `false`: not all of it yet.
-    async fn reassign(&mut self, role_shards: &RoleShards) -> Result<bool, KafkaError> {
-        let count = |topic| self.watch.count(&self.names.of_topic(topic));
-        let want: HashSet<(Topic, i32)> =
-            assignment::partitions(self.shared.role, role_shards, self.shared.parts.external, self.processor.reading.shards, count);
-        let gone: Vec<(Topic, i32)> = self.partitions.keys().filter(|key| !want.contains(key)).copied().collect();
-        if !gone.is_empty() {
-            // Its next owner begins where this one was.
-            self.commit_whole().await;
-            self.client.incremental_unassign(&self.list(gone.iter().map(|key| (*key, Offset::Invalid)))?)?;
-            for key in &gone {
-                if let Some(partition) = self.partitions.remove(key) {
-                    partition.gone.store(true, Ordering::Release);
-                }
-            }
-            let partitions = &self.partitions;
-            let shards: BTreeSet<Shard> = partitions.keys().filter_map(|(_, partition)| shard_of(*partition)).collect();
-            let all = self.processor.reading.shards;
-            parked::forget(&mut self.parked, &mut self.round, |order| shards.contains(&all.of(order)));
-            self.lanes.retain(|item| partitions.get(&(item.record.topic, item.record.partition)).is_some_and(|one| one.life == item.life));
-            self.forget_topics();
-        }
-        let new: Vec<(Topic, i32)> = want.into_iter().filter(|key| !self.partitions.contains_key(key)).collect();
-        if !new.is_empty() {
-            let shards: BTreeSet<Shard> = new.iter().filter_map(|(_, partition)| shard_of(*partition)).collect();
-            match parked::load(&self.shared.parts.reads, self.shared.role, &shards).await {
-                Ok(orders) => self.parked.extend(orders),
-                Err(error) => {
-                    tracing::warn!(error = %error, "the dead letters could not be read for the consumer; trying again");
-                    return Ok(false);
-                }
-            }
-            let Some(places) = self.begin_where(new).await? else { return Ok(false) };
-            let from = |(key, at): &((Topic, i32), Option<i64>)| (*key, at.map_or(Offset::Beginning, Offset::Offset));
-            self.client.incremental_assign(&self.list(places.iter().map(from))?)?;
-            self.lives += 1;
-            self.partitions.extend(places.into_iter().map(|(key, at)| (key, Partition::new(Window::beginning_at(at), self.lives))));
-        }
-        self.shared.figures.partitions.store(self.partitions.len() as u64, Ordering::Relaxed);
-        Ok(true)
     }
 
     fn record(&self, message: &BorrowedMessage<'_>) -> Option<Record> {
@@ -389,6 +354,11 @@ impl Run<'_> {
                 Ok(())
             }
             Finished::Rights(found) => self.told_rights(found),
+            Finished::Begun(begun) => self.begun(begun),
+            Finished::Group(refusal) => {
+                self.group_answered(refusal.as_ref());
+                Ok(())
+            }
             Finished::Copied { place } => self.done(place),
             Finished::Message { place, order, end, copy, gone } => {
                 // One of a partition that was given up meanwhile is its next owner's.
@@ -491,9 +461,4 @@ impl Run<'_> {
         };
         self.working.push(task.boxed());
     }
-}
-
-/// The shard of a partition; none where the topic has more of them.
-fn shard_of(partition: i32) -> Option<Shard> {
-    u16::try_from(partition).ok().map(Shard)
 }

@@ -27,8 +27,6 @@ pub(super) struct Watch {
     is_asking_rights: bool,
     /// How many partitions each topic has.
     counts: Counts,
-    /// Whether the group may not be used.
-    is_refused: bool,
     /// Topics that may not be read.
     denied: BTreeSet<String>,
     /// Letters that tell of lost records, by topic.
@@ -46,7 +44,6 @@ impl Watch {
             is_counting: false,
             is_asking_rights: false,
             counts,
-            is_refused: false,
             denied: BTreeSet::new(),
             lost: BTreeMap::new(),
             must_reassign: false,
@@ -59,11 +56,8 @@ impl Watch {
     }
 }
 
-/// A partition, and what of it is committed.
-type Begin = ((Topic, i32), Option<i64>);
-
 impl Run<'_> {
-    fn limit(&self) -> Duration {
+    pub(super) fn limit(&self) -> Duration {
         Duration::from_millis(self.shared.parts.settings.request_timeout_ms)
     }
 
@@ -71,7 +65,7 @@ impl Run<'_> {
         Some((self.names.topic(&place.0)?, place.1))
     }
 
-    fn trouble(&self, kind: TroubleKind, topic: &str, partition: Option<i32>, cause: String, remedy: String) {
+    pub(super) fn trouble(&self, kind: TroubleKind, topic: &str, partition: Option<i32>, cause: String, remedy: String) {
         let who = self.shared.role.name();
         self.shared.parts.state.troubles().raise(Trouble { kind, topic: topic.to_owned(), partition, who, cause, remedy });
     }
@@ -199,38 +193,6 @@ impl Run<'_> {
         self.client.incremental_assign(&self.list([(key, Offset::Offset(offset))])?)
     }
 
-    /// What the group has committed of these partitions; none: it could not be asked.
-    pub(super) async fn begin_where(&mut self, new: Vec<(Topic, i32)>) -> Result<Option<Vec<Begin>>, KafkaError> {
-        let limit = self.limit();
-        let list = self.list(new.iter().map(|key| (*key, Offset::Invalid)))?;
-        match gaps::committed(&self.client, list, limit).await {
-            Ok(known) => {
-                if std::mem::take(&mut self.watch.is_refused) {
-                    let place = format!("group {}", self.processor.group);
-                    self.shared.parts.state.troubles().clear(TroubleKind::Read, &place, self.shared.role.name());
-                }
-                let at = |key: (Topic, i32)| (key, known.get(&(self.names.of_topic(key.0), key.1)).copied());
-                Ok(Some(new.into_iter().map(at).collect()))
-            }
-            Err(error) => {
-                match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::GroupAuthorizationFailed) => self.group_refused(&error),
-                    Some(_) | None => tracing::debug!(error = %error, "the brokers did not say where the group was; asking again"),
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// The group may not be used: until it may, nothing is read that is not read already.
-    pub(super) fn group_refused(&mut self, error: &KafkaError) {
-        let place = format!("group {}", self.processor.group);
-        let remedy = "let ordermill's login READ it; it goes on by itself then".to_owned();
-        let cause = format!("where it was is not told, so nothing is read: {error}");
-        self.trouble(TroubleKind::Read, &place, None, cause, remedy);
-        self.watch.is_refused = true;
-    }
-
     /// Of several roles that listen one deals with what is no event of its order: one letter, one copy, one publishing.
     pub(super) fn answers_for(&self, record: &Record) -> bool {
         let shards = i32::from(self.processor.reading.shards.count());
@@ -248,8 +210,10 @@ impl Run<'_> {
             return;
         }
         let topics = assignment::topics(self.shared.role, &self.shared.parts.role_shards.borrow(), self.shared.parts.external);
-        let topics = topics.into_iter().map(|topic| self.names.of_topic(topic)).collect();
-        let (client, limit) = (self.client.clone(), self.limit());
+        let mut topics: BTreeSet<String> = topics.into_iter().map(|topic| self.names.of_topic(topic)).collect();
+        // Of those of dead letters, say, nobody else would find out that they are there by now.
+        topics.extend(self.shared.parts.state.troubles().topics(TroubleKind::Partitions));
+        let (client, topics, limit) = (self.client.clone(), topics.into_iter().collect(), self.limit());
         self.working.push(async move { Finished::Counts(gaps::counts(&client, topics, limit).await.ok()) }.boxed());
     }
 
@@ -270,8 +234,10 @@ impl Run<'_> {
             troubles.clear(TroubleKind::Read, gone, who);
         }
         self.watch.denied.retain(|topic| topics.contains_key(topic));
-        if topics.is_empty() {
-            troubles.clear_all(TroubleKind::Commit, who);
+        for name in Topic::ALL.map(|topic| self.names.of_topic(topic)) {
+            if !topics.contains_key(&name) {
+                troubles.clear(TroubleKind::Commit, &name, who);
+            }
         }
     }
 

@@ -69,9 +69,19 @@ impl Window {
 
     /// The offset to commit, if it has moved: that of the lowest message that is not done.
     pub(super) fn take_commit(&mut self) -> Option<i64> {
-        let next = self.next.filter(|next| self.committed != Some(*next))?;
+        let next = self.next.filter(|_| self.must_commit())?;
         self.committed = Some(next);
         Some(next)
+    }
+
+    /// Whether there is something to commit that is not being committed.
+    pub(super) fn must_commit(&self) -> bool {
+        self.next.is_some() && self.committed != self.next
+    }
+
+    /// Where it goes on after a restart, if that may not be committed yet.
+    pub(super) fn last_commit(&self, is_committing: bool) -> Option<i64> {
+        self.next.filter(|_| is_committing || self.must_commit())
     }
 
     /// What was to be committed was not.
@@ -106,6 +116,7 @@ mod tests {
         window.pass_to(13);
         window.pass_to(12);
         assert_eq!((window.take_commit(), window.at()), (Some(13), Some(13)), "past the marker of a transaction");
+        assert_eq!((window.must_commit(), window.last_commit(false), window.last_commit(true)), (false, None, Some(13)));
         let mut again = Window::beginning_at(Some(13));
         assert_eq!((again.take_commit(), again.at()), (None, Some(13)));
         again.pass_to(14);

@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub(super) wake: Notify,
     /// Acknowledged events since the node started.
     pub(super) published: AtomicU64,
+    /// Those of them that stand in a log.
+    pub(super) logged: AtomicU64,
     /// Failures since the node started.
     pub(super) errors: AtomicU64,
 }
@@ -97,6 +99,7 @@ impl ProducerContext for Deliveries {
                 self.callbacks.0.troubles().clear(TroubleKind::Publish, message.topic(), "");
                 self.told.published.fetch_add(1, Ordering::Relaxed);
                 let Some((acks, seq)) = delivery.acks else { return };
+                self.told.logged.fetch_add(1, Ordering::Relaxed);
                 let waiting = acks.acked(seq);
                 if waiting <= self.enough_room && self.told.starved.swap(false, Ordering::AcqRel) {
                     self.told.full.store(false, Ordering::Release);

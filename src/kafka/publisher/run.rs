@@ -59,7 +59,7 @@ struct Run<'s> {
     stored: HashMap<WriterId, i64>,
     /// Set by a failed read, until the next look.
     rests: bool,
-    /// Set by a refusal, until something is acknowledged: one event is tried alone, for all that are sent behind it are sent again.
+    /// Set by a refusal, until something of a log is acknowledged: one event is tried alone, for all that are sent behind it are sent again.
     is_trial: bool,
 }
 
@@ -144,7 +144,7 @@ impl<'s> Run<'s> {
         let (mut marks, mut looks) = (every(settings.publish_mark_ms), every(settings.publish_recheck_ms));
         let mut stopping = self.shared.stopping.clone();
         let told = self.shared.told.clone();
-        let published = told.published.load(Ordering::Relaxed);
+        let logged = told.logged.load(Ordering::Relaxed);
         loop {
             let is_behind = !self.rests && self.has_room() && self.logs.values().any(Log::is_behind);
             tokio::select! {
@@ -178,7 +178,8 @@ impl<'s> Run<'s> {
                 self.tell_trouble(&failure);
                 return Left::Broken;
             }
-            if self.is_trial && told.published.load(Ordering::Relaxed) > published {
+            // A repeat proves nothing: it goes to any topic.
+            if self.is_trial && told.logged.load(Ordering::Relaxed) > logged {
                 self.is_trial = false;
             }
             self.tell_lag();

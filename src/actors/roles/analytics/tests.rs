@@ -30,7 +30,11 @@ fn confirmed(seq: i64) -> LoggedEvent {
     let at = Timestamp(i64::try_from(T0_MS).unwrap() * 1000 + seq * 7_000_000);
     let order = OrderId::from_parts(T0_MS, [0; 10]);
     let correlation = CorrelationId(Uuid::nil());
-    LoggedEvent { seq, event: Event { order, shard: Shard(0), correlation, at, body: EventBody::OrderConfirmed }, sale: None }
+    LoggedEvent {
+        seq,
+        event: Event { order, shard: Shard(0), correlation, at, body: EventBody::OrderConfirmed, external_ids: None },
+        sale: None,
+    }
 }
 
 fn writer_row(writer: WriterId, alive: bool, last_seq: i64) -> WriterRow {

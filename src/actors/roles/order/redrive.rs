@@ -42,7 +42,7 @@ impl OrderActor {
         let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
         let events: Vec<Event> = events
             .into_iter()
-            .map(|event| self.within_reach(external::told(event, external)))
+            .map(|event| self.within_reach(external::told(event, external, &self.record)))
             .filter(|event| self.is_asked_again(event))
             .collect();
         if !events.is_empty() {
@@ -69,7 +69,7 @@ impl OrderActor {
         let external = self.cell.node.settings.external_roles;
         match &self.record.facts.stock {
             Some((StockFact::Reserved(lines), at)) if external.has(Role::Inventory) => {
-                external::told(Event::of(&self.order, *at, EventBody::InventoryReserved { lines: lines.clone() }), external)
+                external::told(Event::of(&self.order, *at, EventBody::InventoryReserved { lines: lines.clone() }), external, &self.record)
             }
             Some((StockFact::Reserved(_) | StockFact::Insufficient(_), _)) | None => {
                 Event::of(&self.order, self.order.created_at, EventBody::OrderCreated(self.order.clone()))
