@@ -58,6 +58,7 @@ const RINGS: &[(&[&str], &str)] = &[
             "kafka/consumer/run",
             "kafka/consumer/watching",
             "kafka/consumer/processor",
+            "kafka/consumer/reassign",
         ],
         "one loop in several files: it is taken apart when its decisions get a core without IO",
     ),
