@@ -5,8 +5,8 @@ use crate::config::{ClusterKey, Purpose};
 use crate::db::error::StoreError;
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::domain::{
-    Channel, CustomerId, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, Marker, Money, NoticeStatus, NoticeTask,
-    Order, OrderId, OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
+    Channel, CustomerId, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, Marker, Money, NoticeTask, Order, OrderId,
+    OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use futures_util::future::BoxFuture;
@@ -339,7 +339,7 @@ pub trait Reads: Send + Sync {
     fn notices(&self, order: OrderId) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
     /// The notifier's rows of these orders.
     fn notices_among(&self, orders: Vec<OrderId>) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
-    /// The pending notices of `shards` on `channel`, due or not, earliest next try first.
+    /// The pending notices of `shards` on `channel`, due or not, earliest next try first. Only the last page has fewer than `limit`.
     fn next_notices(&self, shards: Vec<Shard>, channel: Channel, limit: u32) -> BoxFuture<'static, Result<Vec<NoticeTask>, StoreError>>;
     /// One product.
     fn product(&self, id: ProductId) -> BoxFuture<'static, Result<Option<Product>, StoreError>>;
@@ -394,12 +394,4 @@ pub trait Snapshot: Send {
     fn analytics(&mut self) -> BoxFuture<'_, Result<Vec<AnalyticsRow>, StoreError>>;
     /// The number up to which each writer's log is counted.
     fn analytics_positions(&mut self) -> BoxFuture<'_, Result<Vec<(WriterId, i64)>, StoreError>>;
-}
-
-/// The pending notices on `channel` among these, earliest due first, at most `limit`.
-pub(in crate::db) fn due_first(mut tasks: Vec<NoticeTask>, channel: Channel, limit: u32) -> Vec<NoticeTask> {
-    tasks.retain(|task| task.status == NoticeStatus::Pending && task.channel == channel);
-    tasks.sort_by_key(|task| (task.next_try_at, task.order, task.kind));
-    tasks.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    tasks
 }

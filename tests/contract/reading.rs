@@ -5,7 +5,9 @@ use crate::fixture::Fixture;
 use crate::sample::{adjust, at, line, notice, order, order_of, place, product_id, put, reserve, save};
 use ordermill::db::{OrderFilter, Scan, Write};
 use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderId, OrderStatus, Shard, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const CASES: &[Case] = &[
     ("the number of shards is the same on both sides", |f| Box::pin(shards(f))),
@@ -15,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a page of orders looks at so many at most, and says where to go on", |f| Box::pin(bounded(f))),
     ("open orders of some shards are paged by id", |f| Box::pin(open_orders(f))),
     ("pending notices of a channel come by the time of their next try", |f| Box::pin(next_notices(f))),
+    ("a page of pending notices is full while others send them", |f| Box::pin(whole_pages(f))),
     ("products are paged by id", |f| Box::pin(products(f))),
     ("the scarcest products come first", |f| Box::pin(low_stock(f))),
     ("events are read in order, after a number", |f| Box::pin(events(f))),
@@ -178,6 +181,34 @@ async fn next_notices(f: &mut Fixture) {
     }
     let among = f.reads.notices_among(vec![orders[0].id, orders[1].id]).await.unwrap();
     assert_eq!(among.len(), 5);
+}
+
+/// A page that is short means that there are no more, whatever is sent while it is read.
+async fn whole_pages(f: &mut Fixture) {
+    const PAGE: u32 = 100;
+    let orders = place_all(f, 0..400).await;
+    let save = |order: &Arc<Order>, status| notice(order, NoticeKind::Confirmation, Channel::Email, status, 1);
+    f.commit(orders.iter().map(|order| save(order, NoticeStatus::Pending)).collect()).await;
+    let shards: Vec<Shard> = f.shards().all().collect();
+    let is_sending = Arc::new(AtomicBool::new(true));
+    let reading = tokio::spawn({
+        let (reads, is_sending) = (f.reads.clone(), is_sending.clone());
+        async move {
+            let mut sizes = BTreeSet::new();
+            while is_sending.load(Ordering::Relaxed) {
+                sizes.insert(reads.next_notices(shards.clone(), Channel::Email, PAGE).await.unwrap().len());
+            }
+            sizes
+        }
+    });
+    let first = f.reads.next_notices(f.shards().all().collect(), Channel::Email, 300).await.unwrap();
+    for task in first {
+        let order = orders.iter().find(|order| order.id == task.order).unwrap();
+        f.commit(vec![save(order, NoticeStatus::Sent)]).await;
+        tokio::task::yield_now().await;
+    }
+    is_sending.store(false, Ordering::Relaxed);
+    assert_eq!(reading.await.unwrap(), BTreeSet::from([PAGE as usize]));
 }
 
 async fn products(f: &mut Fixture) {

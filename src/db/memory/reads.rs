@@ -9,8 +9,8 @@ use crate::db::{
     OpenCount, OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
-    Channel, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product,
-    ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, Payment,
+    Product, ProductId, Shard, Shards, WriterId,
 };
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
@@ -90,7 +90,7 @@ impl Reads for MemoryDatabase {
         self.ask(move |tables| {
             let shards: HashSet<Shard> = shards.into_iter().collect();
             let rows = tables.notices.values().filter(|row| shards.contains(&row.shard));
-            crate::db::read::due_first(rows.map(|row| row.task.clone()).collect(), channel, limit)
+            due_first(rows.map(|row| row.task.clone()).collect(), channel, limit)
         })
     }
 
@@ -250,4 +250,12 @@ fn letter_groups(tables: &Tables) -> Vec<DeadLetterGroup> {
     let mut groups: Vec<DeadLetterGroup> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
+}
+
+/// The pending notices on `channel` among these, earliest due first, at most `limit`.
+fn due_first(mut tasks: Vec<NoticeTask>, channel: Channel, limit: u32) -> Vec<NoticeTask> {
+    tasks.retain(|task| task.status == NoticeStatus::Pending && task.channel == channel);
+    tasks.sort_by_key(|task| (task.next_try_at, task.order, task.kind));
+    tasks.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    tasks
 }
