@@ -4,7 +4,7 @@ use super::dispute::{Dispute, is_disputed};
 use super::park::{EXTERNAL, Effects, SHIPPED_UNPAID, numbers_of};
 use super::undo::Undo;
 use super::{Record, awaited, status, table};
-use crate::domain::{CancelledBy, DeadLetter, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
+use crate::domain::{CancelledBy, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
 
 /// The number of dead letters about goods that left unpaid.
 const UNPAID: u32 = 1;
@@ -12,7 +12,9 @@ const UNPAID: u32 = 1;
 /// The dead letters about steps of the order that may be open, according to its record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Letters {
-    open: Vec<u32>,
+    /// Those that it may be parked for.
+    parked: Vec<u32>,
+    disputed: Vec<u32>,
     is_cancelled: bool,
     /// The length of the history.
     told: usize,
@@ -22,18 +24,19 @@ impl Letters {
     /// The dead letters for this record.
     #[must_use]
     pub fn of(record: &Record) -> Self {
-        let mut open: Vec<u32> = match record.parked.as_ref().map(|cause| cause.as_str()) {
+        let parked: Vec<u32> = match record.parked.as_ref().map(|cause| cause.as_str()) {
             None => Vec::new(),
             Some(EXTERNAL) => Undo::ALL.map(Undo::number).to_vec(),
             Some(awaited::OVERDUE) => awaited::NUMBERS.to_vec(),
             Some(SHIPPED_UNPAID) => vec![UNPAID],
             Some(cause) => Dispute::of_cause(cause).map_or_else(|| numbers_of(cause).to_vec(), |dispute| vec![dispute.number()]),
         };
-        open.extend(Dispute::ALL.into_iter().filter(|dispute| is_disputed(record, *dispute)).map(Dispute::number));
-        Self { open, is_cancelled: record.facts.cancel.is_some(), told: record.history.len() }
+        let disputed = Dispute::ALL.into_iter().filter(|dispute| is_disputed(record, *dispute)).map(Dispute::number).collect();
+        Self { parked, disputed, is_cancelled: record.facts.cancel.is_some(), told: record.history.len() }
     }
 
-    /// Closes dead letters that were open before and have become pointless. A person's decision closes its dead letter itself.
+    /// Closes dead letters that were open before, or are new in this step, and have become pointless in it. A person's decision closes its
+    /// dead letter itself.
     pub fn look(&self, order: &Order, record: &Record, now: Timestamp, effects: &mut Effects) {
         let still = Self::of(record);
         let why = match record.facts.cancel {
@@ -44,10 +47,24 @@ impl Letters {
             }
             Some(_) | None => "the answer has come after all: nothing is left to do".to_owned(),
         };
-        for number in self.open.iter().filter(|number| !still.open.contains(number)) {
-            let letter = DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, *number, Role::Order, "-", now);
+        let about = |number| DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, number, Role::Order, "-", now);
+        let is_new = |letter: &DeadLetter| letter.kind == DeadLetterKind::Step && letter.state == DeadLetterState::Open;
+        // If it was parked in this step, that is what it is parked for, and nothing of the same cause before.
+        let newest = effects.letters.iter().rev().find(|letter| is_new(letter) && record.parked.as_ref() == Some(&letter.cause));
+        let mut live: Vec<DeadLetterId> = match newest {
+            Some(letter) => vec![letter.id],
+            None => still.parked.iter().map(|number| about(*number).id).collect(),
+        };
+        live.extend(still.disputed.iter().map(|number| about(*number).id));
+        let (pointless, letters) =
+            std::mem::take(&mut effects.letters).into_iter().partition(|letter| is_new(letter) && !live.contains(&letter.id));
+        effects.letters = letters;
+        let open = self.parked.iter().chain(&self.disputed).map(|number| about(*number));
+        // What is new may be stored already, by a role elsewhere.
+        for letter in open.chain::<Vec<DeadLetter>>(pointless) {
             let is_told = effects.letters.iter().any(|told| told.id == letter.id);
-            if !is_told && effects.closings.iter().all(|decided| decided.id != letter.id) {
+            let is_decided = effects.closings.iter().any(|decided| decided.id == letter.id);
+            if !live.contains(&letter.id) && !is_told && !is_decided {
                 effects.letters.push(close(letter, &why, now));
                 effects.changed = true;
             }

@@ -2,7 +2,7 @@
 //! which is that of what it is parked for, and letters of other steps stay as they are.
 
 use super::*;
-use ordermill::domain::{DeadLetterId, DeadLetterState};
+use ordermill::domain::{Closing, DeadLetterId, DeadLetterState};
 use ordermill::saga::park::step_letter;
 use std::collections::HashMap;
 
@@ -65,6 +65,29 @@ impl World {
         self.hear(EventBody::StepParked { role, step, cause, detail: Text::lossy("why"), tries: 4 });
     }
 
+    /// All in one step, as an actor takes what came while it stored.
+    fn hears_at_once(&mut self, inputs: &[Input]) {
+        let mut effects = Effects::default();
+        let letters = ordermill::saga::superseded::Letters::of(&self.record);
+        let now = Timestamp(9);
+        for input in inputs {
+            let body = match input {
+                Input::Parked((role, step, cause)) => {
+                    let (step, cause) = (Text::lossy(step), Text::lossy(cause));
+                    EventBody::StepParked { role: *role, step, cause, detail: Text::lossy("why"), tries: 4 }
+                }
+                Input::Paid => EventBody::PaymentProcessed { amount: self.order.total, method: self.order.payment_method.clone() },
+                Input::Cancel => {
+                    cancel(&self.order, &mut self.record, CancelledBy::Customer, now, &mut effects).unwrap();
+                    continue;
+                }
+            };
+            answer(&self.order, &mut self.record, &Event::of(&self.order, now, body), now, &mut effects);
+        }
+        letters.look(&self.order, &self.record, now, &mut effects);
+        self.letters.take(effects);
+    }
+
     fn cancel(&mut self) {
         let mut effects = Effects::default();
         let letters = ordermill::saga::superseded::Letters::of(&self.record);
@@ -72,6 +95,57 @@ impl World {
         letters.look(&self.order, &self.record, Timestamp(9), &mut effects);
         self.letters.take(effects);
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Input {
+    Parked((Role, &'static str, &'static str)),
+    Paid,
+    Cancel,
+}
+
+/// What opens a letter and what makes it pointless may come in one step; the role has stored its letter by then.
+#[test]
+fn a_letter_that_is_pointless_at_the_end_of_its_step_is_not_open() {
+    let (charge, void) = (Input::Parked(CHARGE), Input::Parked(VOID));
+    let cases: [(&[Input], Vec<&str>); 6] = [
+        (&[charge], vec!["payment/charge"]),
+        (&[charge, Input::Paid], vec![]),
+        (&[charge, Input::Cancel], vec![]),
+        (&[Input::Cancel, charge], vec![]),
+        (&[charge, Input::Cancel, void], vec!["payment/void"]),
+        (&[charge, Input::Cancel, void, charge], vec!["payment/void"]),
+    ];
+    for (inputs, open) in cases {
+        for before in [false, true] {
+            let mut world = World::reserved();
+            if before {
+                // It is parked for the charge already.
+                world.parks(CHARGE);
+            } else if inputs.iter().any(|input| matches!(input, Input::Parked(CHARGE))) {
+                let letter = step_letter(world.order.id, world.order.shard, Role::Payment, "charge", Timestamp(9));
+                world.letters.take(Effects { letters: vec![letter], ..Effects::default() });
+            }
+            world.hears_at_once(inputs);
+            assert_eq!(world.letters.open(), open, "{inputs:?}, {before}");
+            assert_eq!(world.record.parked.is_some(), !open.is_empty(), "{inputs:?}, {before}");
+        }
+    }
+}
+
+/// A person closes the letter in the step in which the failure is told once more.
+#[test]
+fn a_decision_is_not_undone_by_the_letter_of_its_own_step() {
+    let mut world = World::reserved();
+    let mut effects = Effects::default();
+    let letters = ordermill::saga::superseded::Letters::of(&world.record);
+    let letter = step_letter(world.order.id, world.order.shard, Role::Payment, "charge", Timestamp(9)).because(CHARGE.2, "why", 4);
+    ordermill::saga::park::park(&mut world.record, letter.clone(), &mut effects);
+    ordermill::saga::step::compensate(&world.order, &mut world.record, Timestamp(9), &mut effects).unwrap();
+    let (state, by) = (DeadLetterState::Compensated, Text::lossy("ann"));
+    effects.closings.push(Closing { id: letter.id, state, by, note: None, overrules: None, at: Timestamp(9) });
+    letters.look(&world.order, &world.record, Timestamp(9), &mut effects);
+    assert_eq!((effects.letters, effects.closings.len()), (vec![], 1));
 }
 
 const CHARGE: (Role, &str, &str) = (Role::Payment, "charge", "payment-provider");
