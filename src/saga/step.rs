@@ -7,7 +7,7 @@ use crate::domain::{
     CancelledBy, DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Money, Order, OrderStatus, Role, Text, Timestamp,
 };
 use crate::saga::dispute::dispute;
-use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, STORE, STRAY_REFUND, is_parked_for, park, step_letter};
+use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, STORE, STRAY_REFUND, WRITE_REFUSED, is_parked_for, park, step_letter};
 
 /// Why a command was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -100,8 +100,10 @@ pub fn answer(order: &Order, record: &mut Record, event: &Event, now: Timestamp,
     if !grown {
         return;
     }
-    // What the payment role could not do is done after all, by a late answer or by a person.
-    if event.kind().topic().role() == Some(Role::Payment) && is_parked_for(record, PROVIDER) {
+    // What the payment role could not do or store is done after all, by a late answer or by a person. If it was another role that could
+    // not store something, that role is asked again, and says so again.
+    let is_parked = is_parked_for(record, PROVIDER) || is_parked_for(record, WRITE_REFUSED);
+    if event.kind().topic().role() == Some(Role::Payment) && is_parked {
         record.parked = None;
     }
     if before.strays < strays(&record.facts) {
@@ -203,20 +205,20 @@ pub fn ship(order: &Order, record: &mut Record, shipment: Shipment, now: Timesta
     Ok(())
 }
 
-/// Unparks an order for a person, if it is parked for this cause. An order parked for another cause has a dead letter about that.
+/// Unparks an order for a person, if it is parked for this cause, or for any if none is given. An order parked for another cause has a dead
+/// letter about that.
 ///
 /// # Errors
 /// Continuing would change nothing, and the order would drop out of sight.
-pub fn unpark(record: &mut Record, cause: &str, effects: &mut Effects) -> Result<(), Rejection> {
+pub fn unpark(record: &mut Record, cause: Option<&str>, effects: &mut Effects) -> Result<(), Rejection> {
     if is_parked_for(record, SHIPPED_UNPAID) && status(&record.facts) == OrderStatus::PaymentFailed {
         return Err(Rejection::ShippedUnpaid);
     }
     if dispute(record).is_some() {
         return Err(Rejection::Disputed);
     }
-    if is_parked_for(record, cause) {
-        record.parked = None;
-        effects.changed = true;
+    if cause.is_none_or(|cause| is_parked_for(record, cause)) {
+        effects.changed |= record.parked.take().is_some();
     }
     Ok(())
 }

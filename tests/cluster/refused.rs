@@ -4,11 +4,11 @@ use crate::external::{act, letter};
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use futures_util::future::BoxFuture;
-use ordermill::actors::{DeadLetterAction, DeadLetterError};
+use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore};
 use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Reads, Retention, Store, StoreError, Write, WriterState};
-use ordermill::domain::{DeadLetter, DeadLetterState, OrderStatus, Role, Shards, Text, WriterId};
+use ordermill::domain::{CancelledBy, Closing, DeadLetter, DeadLetterKind, DeadLetterState, OrderStatus, Role, Shards, Text, WriterId};
 use ordermill::providers::sandbox::Party;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -115,6 +115,76 @@ fn a_payment_that_could_not_be_stored_is_not_done_by_hand_against_the_provider()
         settled(&node.handle, id, OrderStatus::Confirmed).await;
         cluster.settles().await;
     });
+}
+
+/// The payment's row says it, where that is: so its refund is a step like any other.
+#[test]
+fn a_payment_that_could_not_be_stored_elsewhere_is_booked_where_it_is_made() {
+    run(|| async {
+        let cluster = Cluster::new(56);
+        let others: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Payment).collect();
+        let orders = cluster.start("orders", &others).await;
+        let armed = Arc::new(AtomicBool::new(true));
+        let (inner, kind): (_, Kind) = (armed.clone(), |write| matches!(write, Write::SavePayment { .. }));
+        let store = move |line: &MemoryDatabase| -> Box<dyn Store> { Box::new(Refuses { inner: line.store(), kind, armed: inner }) };
+        let pay = cluster.start_on("pay", &[Role::Payment], store).await;
+        cluster.is_shared().await;
+        put_product(&orders.handle, 1, 1000, 100).await;
+        let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        let refused = letter(&cluster, id, "store").await;
+        until("its owner knows", || async { stored(&orders.handle, id).await.record.parked.is_some() }).await;
+        let overrule = DeadLetterAction::Done { overrules: true };
+        let sent_on = decide(&orders, &refused, overrule).await;
+        assert!(matches!(sent_on, Err(DeadLetterError::NotHere(Role::Payment, _))), "{sent_on:?}");
+        let still = decide(&pay, &refused, overrule).await;
+        assert!(matches!(still, Err(DeadLetterError::FailedAgain(_))), "{still:?}");
+        armed.store(false, Ordering::SeqCst);
+        decide(&pay, &refused, DeadLetterAction::Done { overrules: false }).await.unwrap();
+        settled(&orders.handle, id, OrderStatus::Confirmed).await;
+        assert_eq!(cluster.world.database.letter(refused.id).await.unwrap().unwrap().state, DeadLetterState::Done);
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        orders.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        settled(&orders.handle, id, OrderStatus::Cancelled).await;
+        cluster.settles().await;
+    });
+}
+
+/// All steps of an order had one letter in earlier versions, and what was told last stood in it, whatever the order was parked for.
+#[test]
+fn an_order_that_an_earlier_version_parked_has_a_way_out() {
+    for is_split in [false, true] {
+        for (step, cause) in [("stray-refund", "payment-provider"), ("store", "write-refused"), ("charge", "payment-provider")] {
+            run(move || async move {
+                let case = format!("{step}, split: {is_split}");
+                let (cluster, orders, pay, charge) = charge_fails(57, is_split, |_| false).await;
+                let (id, shard) = (charge.order.unwrap(), charge.shard.unwrap());
+                let about = DeadLetter::about(id, shard, DeadLetterKind::Step, 0, Role::Payment, step, charge.created_at);
+                let old = about.because(cause, "of an earlier version", 4);
+                let (state, by, at) = (DeadLetterState::Skipped, Text::lossy("test"), charge.created_at);
+                let closing = Closing { id: charge.id, state, by, note: None, overrules: None, at };
+                let write = old.clone();
+                orders
+                    .ask(move |handle| async move {
+                        handle.write(Write::CloseLetter(closing), LIMIT).await.unwrap();
+                        handle.write(Write::AddLetter(write), LIMIT).await.unwrap();
+                    })
+                    .await
+                    .unwrap();
+                cluster.world.sandbox().set_magic(false);
+                let state = || async { cluster.world.database.letter(old.id).await.unwrap().unwrap().state };
+                if is_split && step == "stray-refund" {
+                    let parked = decide(&pay, &old, DeadLetterAction::Reprocess).await.unwrap_err().to_string();
+                    assert!(parked.contains("skip this dead letter"), "{case}: {parked}");
+                    assert_eq!(state().await, DeadLetterState::Open, "{case}");
+                    decide(&orders, &old, DeadLetterAction::Skip).await.unwrap();
+                } else {
+                    decide(&orders, &old, DeadLetterAction::Reprocess).await.unwrap();
+                }
+                settled(&orders.handle, id, OrderStatus::Confirmed).await;
+                assert_ne!(state().await, DeadLetterState::Open, "{case}");
+            });
+        }
+    }
 }
 
 /// A node with all roles, or one for payments and one for the rest, whose stores refuse such writes; and an order whose charge fails.

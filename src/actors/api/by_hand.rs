@@ -50,21 +50,12 @@ impl NodeHandle {
     /// The payment's status once the step of the dead letter is done; `None` if it is not a payment step, or another team runs the role.
     ///
     /// # Errors
-    /// Another node makes the payment, so this one cannot ask the provider, and the person did not ask for an override.
-    pub(super) async fn payment_claimed(&self, word: &mut Word<'_>) -> Result<Option<PaymentStatus>, DeadLetterError> {
-        let letter = word.letter;
+    /// The order cannot be read.
+    pub(super) async fn payment_claimed(&self, letter: &DeadLetter) -> Result<Option<PaymentStatus>, DeadLetterError> {
         if let Some(status) = claim_of_step(letter) {
             return Ok(Some(status));
         }
-        let (Some(order), Some(shard)) = (letter.order, letter.shard) else { return Ok(None) };
-        let is_of_row = letter.kind == DeadLetterKind::Step && letter.role == Role::Payment && letter.step.as_str() == STORE;
-        if !is_of_row {
-            return Ok(None);
-        }
-        if !self.owns(Role::Payment, shard) {
-            word.overrule("another node makes this payment, so the payment provider cannot be asked from here".to_owned(), &[])?;
-            return Ok(None);
-        }
+        let Some(order) = letter.order.filter(|_| is_of_row(letter)) else { return Ok(None) };
         let stored = self.node.reads.order(order).await.map_err(|_| DeadLetterError::Unavailable)?;
         Ok(stored.and_then(|stored| {
             let facts = &stored.record.facts;
@@ -73,7 +64,7 @@ impl NodeHandle {
     }
 
     /// Asks the provider, then stores the result as the payment role's outcome; the order receives it like any other. Returns whether the
-    /// dead letter is closed too: that is one transaction if the dead letter is about a provider call.
+    /// dead letter is closed too, in the same transaction.
     ///
     /// # Errors
     /// The provider contradicts the report or cannot be asked, without an override; or the result cannot be stored.
@@ -109,8 +100,7 @@ impl NodeHandle {
         let mut payment = Payment::of(&order, attempt, status, self.node.now());
         payment.reason = reason.as_deref().map(Text::lossy);
         let open_key = is_open.then(|| self.open_key(&order, attempt));
-        let closing = claim_of_step(word.letter).map(|_| word.closing.clone());
-        self.book(&order, payment, (open_key, closing), limit).await
+        self.book(&order, payment, (open_key, word.closing.clone()), limit).await
     }
 
     /// Handles a person's report that stray money, which no row records, was refunded. Only the provider knows. The keys that it does not
@@ -172,12 +162,12 @@ impl NodeHandle {
         &self,
         order: &Order,
         payment: Payment,
-        (open_key, closing): (Option<DeadLetter>, Option<Closing>),
+        (open_key, closing): (Option<DeadLetter>, Closing),
         limit: Duration,
     ) -> Result<bool, DeadLetterError> {
-        let (status, is_closed) = (payment.status, closing.is_some());
+        let status = payment.status;
         let event = payment.answer(order.shard, order.correlation);
-        let (shard, correlation, letter, closing) = (order.shard, order.correlation, open_key.clone(), closing.map(Box::new));
+        let (shard, correlation, letter, closing) = (order.shard, order.correlation, open_key.clone(), Some(Box::new(closing)));
         let write = Write::SavePayment { payment, shard, correlation, event, letter, closing };
         match self.write(write, limit).await {
             // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
@@ -197,7 +187,7 @@ impl NodeHandle {
                 }
                 Ok(false)
             }
-            Ok(_) => Ok(is_closed),
+            Ok(_) => Ok(true),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }
@@ -248,6 +238,11 @@ fn claim_of_debts(debts: Owed, is_to_end: bool) -> Option<PaymentStatus> {
         Owed { payment: true, .. } => Some(PaymentStatus::Charged),
         _ => None,
     }
+}
+
+/// Whether the dead letter is about the payment row, which could not be stored.
+pub(super) fn is_of_row(letter: &DeadLetter) -> bool {
+    letter.kind == DeadLetterKind::Step && letter.role == Role::Payment && letter.step.as_str() == STORE
 }
 
 /// Whether the dead letter is about stray money, which concerns only the role and not the order's steps.

@@ -1,6 +1,6 @@
 //! Actions on dead letters: the decision is passed to the order, then the dead letter is closed.
 
-use crate::actors::api::by_hand::{Word, claim_of_step, is_of_strays};
+use crate::actors::api::by_hand::{Word, claim_of_step, is_of_row, is_of_strays};
 use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::command::{CommandError, OrderCommand};
@@ -17,6 +17,9 @@ const SHIPPED_UNPAID_HELP: &str = "the goods have left and the payment failed: c
     means and close the dead letter as done";
 
 const DISPUTED_HELP: &str = "accept the answer, or compensate: the order cannot continue before that";
+
+const SKIP_NEXT: &str =
+    "nothing is left to do about the money, but its order is still parked: skip this dead letter, and the order continues";
 
 impl NodeHandle {
     /// Carries out a person's decision on a dead letter, audited as `by`. If the decision is a command to the order, or records its payment,
@@ -87,10 +90,17 @@ impl NodeHandle {
             Err(CommandError::Rejected(Rejection::Disputed)) => Err(DeadLetterError::NotApplicable(DISPUTED_HELP)),
             Err(CommandError::Rejected(_)) => Err(DeadLetterError::NotApplicable("it is too late for that")),
             Err(CommandError::NotFound) => Err(DeadLetterError::NotApplicable("its order does not exist")),
-            // An earlier version parked the order for it only if one node made both.
-            Err(CommandError::NotHere) if is_of_strays(letter) => Ok(false),
+            // What the payment's node had to do is done.
+            Err(CommandError::NotHere) if is_of_strays(letter) || is_of_row(letter) => self.is_not_parked(order).await.map(|()| false),
             Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => Err(DeadLetterError::Unavailable),
         }
+    }
+
+    /// # Errors
+    /// The order is parked, so that closing the dead letter here would leave it so: its own node must unpark it.
+    async fn is_not_parked(&self, order: OrderId) -> Result<(), DeadLetterError> {
+        let stored = self.node.reads.order(order).await.map_err(|_| DeadLetterError::Unavailable)?;
+        if stored.is_some_and(|stored| stored.record.parked.is_some()) { Err(DeadLetterError::NotApplicable(SKIP_NEXT)) } else { Ok(()) }
     }
 
     /// Closes the dead letter, unless the transaction that stored the decision did. A decision that had an effect is audited, and counts
@@ -123,12 +133,8 @@ impl NodeHandle {
         if is_of_strays(letter) {
             return self.strays_are_gone(order, word, limit).await.map(|()| false);
         }
-        let Some(claim) = self.payment_claimed(word).await? else { return Ok(false) };
-        match self.pay_by_hand(order, claim, word, limit).await {
-            // The row that could not be stored still cannot: then the order alone is told.
-            Err(DeadLetterError::FailedAgain(_)) if letter.step.as_str() == park::STORE => Ok(false),
-            booked => booked,
-        }
+        let Some(claim) = self.payment_claimed(letter).await? else { return Ok(false) };
+        self.pay_by_hand(order, claim, word, limit).await
     }
 
     async fn take_again(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
@@ -159,7 +165,8 @@ fn gives_back_strays(letter: &DeadLetter, action: DeadLetterAction) -> bool {
 /// The role and shard whose owner must carry out the decision; `None` if any node can.
 fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCommand>) -> Option<(Role, Shard)> {
     let is_done = matches!(action, DeadLetterAction::Done { .. });
-    if is_of_strays(letter) || (is_done && claim_of_step(letter).is_some()) {
+    let is_of_payment = is_of_strays(letter) && action != DeadLetterAction::Skip;
+    if is_of_payment || (is_done && (claim_of_step(letter).is_some() || is_of_row(letter))) {
         return letter.shard.map(|shard| (Role::Payment, shard));
     }
     let role = match (command, letter.kind, action) {
@@ -186,11 +193,14 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
             }
         };
     }
+    // What earlier versions wrote of several steps is one dead letter: the order may be parked for an earlier one.
+    let unpark = || OrderCommand::Unpark((!is_of_old_form(letter)).then(|| letter.cause.clone()));
     if is_of_strays(letter) {
         return match action {
             // An earlier version parked its order.
+            DeadLetterAction::Skip if is_of_old_form(letter) => Ok(Some(unpark())),
             DeadLetterAction::Reprocess | DeadLetterAction::Compensate | DeadLetterAction::Done { .. } => {
-                Ok(is_of_old_form(letter).then(|| OrderCommand::Unpark(letter.cause.clone())))
+                Ok(is_of_old_form(letter).then(unpark))
             }
             DeadLetterAction::Skip | DeadLetterAction::Discard | DeadLetterAction::Accept => {
                 Err(DeadLetterError::NotApplicable("the provider holds money: reprocess refunds it, done says that it was refunded"))
@@ -205,9 +215,7 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
         (DeadLetterKind::Step, DeadLetterAction::Discard) if dispute.is_some() => {
             Err(DeadLetterError::NotApplicable("its order is parked: accept the answer, or compensate"))
         }
-        (DeadLetterKind::Step, DeadLetterAction::Reprocess | DeadLetterAction::Skip) => {
-            Ok(Some(OrderCommand::Unpark(letter.cause.clone())))
-        }
+        (DeadLetterKind::Step, DeadLetterAction::Reprocess | DeadLetterAction::Skip) => Ok(Some(unpark())),
         (DeadLetterKind::Step | DeadLetterKind::Anomaly, DeadLetterAction::Compensate) => Ok(Some(OrderCommand::Compensate)),
         (DeadLetterKind::Step, DeadLetterAction::Discard) => {
             Err(DeadLetterError::NotApplicable("its order is parked: reprocess, skip or compensate it, or close it as done"))
@@ -218,6 +226,7 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
             park::SHIPPED_UNPAID => Some(OrderCommand::Compensate),
             // The role tells the order.
             _ if claim_of_step(letter).is_some() => None,
+            _ if is_of_row(letter) => Some(unpark()),
             _other => Some(OrderCommand::DoneByHand(Done::of(letter))),
         }),
         (DeadLetterKind::Notice | DeadLetterKind::Message, DeadLetterAction::Compensate) => {

@@ -44,7 +44,7 @@ pub(crate) enum OrderCommand {
     /// A person ends the order.
     Compensate,
     /// A person unparks an order that is parked for this cause.
-    Unpark(Text<64>),
+    Unpark(Option<Text<64>>),
     /// A person has done what this role did not.
     DoneByHand(Done),
     /// A person accepts what another team's role said.

@@ -20,7 +20,7 @@ use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
-use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Timestamp};
+use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Text, Timestamp};
 use crate::saga::superseded::Letters;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
@@ -181,7 +181,7 @@ impl OrderActor {
             }
             OrderCommand::Unpark(cause) => {
                 self.restart(now);
-                step::unpark(&mut self.record, cause.as_str(), effects)
+                step::unpark(&mut self.record, cause.as_ref().map(Text::as_str), effects)
             }
             OrderCommand::DoneByHand(done) => {
                 by_hand::done(&self.order, &mut self.record, &done, self.cell.node.settings.external_roles, now, effects);
