@@ -141,6 +141,7 @@ fn a_payment_that_could_not_be_stored_elsewhere_is_booked_where_it_is_made() {
         armed.store(false, Ordering::SeqCst);
         decide(&pay, &refused, DeadLetterAction::Done { overrules: false }).await.unwrap();
         settled(&orders.handle, id, OrderStatus::Confirmed).await;
+        assert_eq!(stored(&orders.handle, id).await.record.parked, None, "it is not parked any more");
         assert_eq!(cluster.world.database.letter(refused.id).await.unwrap().unwrap().state, DeadLetterState::Done);
         let cancel = Command::Cancel { by: CancelledBy::Customer };
         orders.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
