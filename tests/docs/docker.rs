@@ -1,5 +1,6 @@
 //! What watches a node asks for what there is, and what starts it in containers goes together.
 
+use crate::scripts::said_by;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -172,10 +173,8 @@ fn values(compose: &str, mark: &str) -> Vec<String> {
 fn compose_takes_every_profile_and_each_has_its_services() {
     let sets = ["default", "roles", "default,monitoring,logs", "roles,monitoring,logs"];
     let run = Path::new(ROOT).join("tests/docs/compose/run");
-    let told = Command::new(run).args(sets).output().unwrap();
-    let said = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    let said = said_by(Command::new(run).args(sets));
     println!("{said}");
-    assert!(told.status.success(), "{said}");
     if said.starts_with("skipped") {
         return;
     }
@@ -236,9 +235,7 @@ fn secrets_are_made_once_and_the_program_takes_them() {
         if nodes == "role" {
             command.env("ORDERMILL_CLUSTER__ROLES", "payment").env("ORDERMILL_KAFKA__BROKERS", "kafka:9092");
         }
-        let output = command.output().unwrap();
-        let shown = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{shown}");
+        let shown = said_by(&mut command);
         for want in [&format!("\nurl = \"postgres://{login}:***@postgres/mill\"")[..], "name = \"shop\""] {
             assert!(shown.contains(want), "{want}: {shown}");
         }

@@ -4,6 +4,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Runs it, and returns what it said; a failure fails the test.
+pub(crate) fn said_by(command: &mut Command) -> String {
+    let told = command.output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.success(), "{command:?}: {said}");
+    said
+}
+
 fn scripts() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")).unwrap();
     let is_script = |path: &PathBuf| path.is_file() && path.metadata().unwrap().permissions().mode() & 0o111 != 0;
