@@ -1,21 +1,20 @@
 //! The publisher: brings the event log to Kafka, in order per order, each event at least once.
 //!
-//! Owns one thread with a producer, and for each log that it publishes the point that is reached. Promises: nothing of a log is
-//! skipped; a taken shard's events follow those of its last owner; the stored point only grows and never passes what is
-//! acknowledged; memory is bounded however long the brokers are away, as what does not fit is read from the log later. Processing
-//! never waits for it. It publishes the log of this node's writer, and those of dead writers that it could claim.
+//! What it decides is a core without IO ([`core`]). Around it, this room owns one thread with a producer. Promises: nothing of a log is
+//! skipped; a taken shard's events follow those of its last owner; the stored point only grows and never passes what is acknowledged;
+//! memory is bounded however long the brokers are away, as what does not fit is read from the log later. Processing never waits for it. It
+//! publishes the log of this node's writer, and those of dead writers that it could claim.
 //!
 //! It knows nothing of who listens.
 
-mod acks;
-mod log;
+pub mod core;
 mod parts;
 mod producer;
 mod run;
 
 use crate::kafka::publisher::parts::Stop;
 pub use parts::{Feed, FeedEnd, PublisherParts, feed};
-use producer::Told;
+use producer::Counters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -34,7 +33,7 @@ pub struct Published {
 
 /// The running publisher.
 pub struct Publisher {
-    told: Arc<Told>,
+    counters: Arc<Counters>,
     lag: Arc<AtomicI64>,
     stop: watch::Sender<Stop>,
     ended: watch::Receiver<bool>,
@@ -48,22 +47,22 @@ impl Publisher {
     pub fn start(parts: PublisherParts, feed: FeedEnd) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(Stop::No);
         let (end, ended) = watch::channel(false);
-        let (told, lag) = (Arc::new(Told::default()), Arc::new(AtomicI64::new(0)));
+        let (counters, lag) = (Arc::new(Counters::default()), Arc::new(AtomicI64::new(0)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let shared = run::Shared { parts, told: told.clone(), lag: lag.clone(), stopping };
+        let shared = run::Shared { parts, counters: counters.clone(), lag: lag.clone(), stopping };
         std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
             run::keep(&runtime, &shared, feed);
             end.send_replace(true);
         })?;
-        Ok(Self { told, lag, stop, ended })
+        Ok(Self { counters, lag, stop, ended })
     }
 
     /// Its counters.
     #[must_use]
     pub fn published(&self) -> Published {
         Published {
-            events: self.told.published.load(Ordering::Relaxed),
-            errors: self.told.errors.load(Ordering::Relaxed),
+            events: self.counters.published.load(Ordering::Relaxed),
+            errors: self.counters.errors.load(Ordering::Relaxed),
             lag: u64::try_from(self.lag.load(Ordering::Relaxed)).unwrap_or(0),
         }
     }

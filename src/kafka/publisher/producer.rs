@@ -1,8 +1,8 @@
-//! The producer of the publisher: processor events to the brokers and keeps count of what they acknowledge.
+//! The producer of the publisher: hands events to the brokers and tells what they acknowledge.
 
-use super::acks::Acks;
+use super::core::Outgoing;
 use crate::config::KafkaSettings;
-use crate::domain::{Event, LoggedEvent, Topic};
+use crate::domain::{Event, Role, Topic, WriterId};
 use crate::kafka::client::{self, BrokerState, ClientCallbacks};
 use crate::kafka::topics::TopicNames;
 use crate::kafka::troubles::TroubleKind;
@@ -12,7 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -31,23 +31,31 @@ impl Failure {
     }
 }
 
-/// What the producer's own thread tells the publisher.
+/// Counters that outlive a producer.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    /// The first failure of this producer.
-    trouble: Mutex<Option<Failure>>,
-    /// Set while the publisher waits for room.
-    pub(super) starved: AtomicBool,
-    /// Set while the producer's queue is full.
-    pub(super) full: AtomicBool,
-    /// Wakes the publisher.
-    pub(super) wake: Notify,
+pub(super) struct Counters {
     /// Acknowledged events since the node started.
     pub(super) published: AtomicU64,
-    /// Those of them that stand in a log.
-    pub(super) logged: AtomicU64,
     /// Failures since the node started.
     pub(super) errors: AtomicU64,
+}
+
+/// What a producer's own thread tells the publisher.
+#[derive(Debug)]
+pub(super) struct Told {
+    counters: Arc<Counters>,
+    /// The first failure.
+    trouble: Mutex<Option<Failure>>,
+    /// Events of logs that were acknowledged and are not taken note of.
+    acked: Mutex<Vec<(WriterId, i64)>>,
+    /// Events of logs that are not acknowledged.
+    waiting: AtomicUsize,
+    /// The publisher is woken when no more than so many wait.
+    enough_room: usize,
+    /// Set while the publisher waits for room.
+    starved: AtomicBool,
+    /// Wakes the publisher.
+    pub(super) wake: Notify,
 }
 
 impl Told {
@@ -57,23 +65,41 @@ impl Told {
     }
 
     pub(super) fn fail(&self, failure: Failure) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.counters.errors.fetch_add(1, Ordering::Relaxed);
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         self.wake.notify_one();
     }
+
+    /// What was acknowledged since it was last taken. No more than the publisher's window.
+    pub(super) fn take_acked(&self) -> Vec<(WriterId, i64)> {
+        std::mem::take(&mut *self.acked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn acked(&self, place: (WriterId, i64)) {
+        self.acked.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.wake_if_starved();
+    }
+
+    /// The publisher has no room: it is woken when there is enough.
+    pub(super) fn starve(&self) {
+        self.starved.store(true, Ordering::Release);
+        self.wake_if_starved();
+    }
+
+    fn wake_if_starved(&self) {
+        if self.waiting.load(Ordering::Acquire) <= self.enough_room && self.starved.swap(false, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
 }
 
-/// One event on its way.
-pub(super) struct Delivery {
-    /// Where it is counted; none for what stands in no log.
-    acks: Option<(Arc<Acks>, i64)>,
-}
+/// One event on its way: its place in a log; none for what stands in no log.
+type Delivery = Option<(WriterId, i64)>;
 
 struct Deliveries {
     callbacks: ClientCallbacks,
     told: Arc<Told>,
-    /// The publisher is woken when fewer than so many wait.
-    enough_room: usize,
 }
 
 impl ClientContext for Deliveries {
@@ -97,13 +123,9 @@ impl ProducerContext for Deliveries {
             Ok(message) => {
                 self.callbacks.0.up();
                 self.callbacks.0.troubles().clear(TroubleKind::Publish, message.topic(), "");
-                self.told.published.fetch_add(1, Ordering::Relaxed);
-                let Some((acks, seq)) = delivery.acks else { return };
-                self.told.logged.fetch_add(1, Ordering::Relaxed);
-                let waiting = acks.acked(seq);
-                if waiting <= self.enough_room && self.told.starved.swap(false, Ordering::AcqRel) {
-                    self.told.full.store(false, Ordering::Release);
-                    self.told.wake.notify_one();
+                self.told.counters.published.fetch_add(1, Ordering::Relaxed);
+                if let Some(place) = *delivery {
+                    self.told.acked(place);
                 }
             }
             Err((error, message)) => {
@@ -129,35 +151,52 @@ pub(super) enum NotTaken {
 /// A producer; on the first failure it is replaced, and what it had is sent again.
 pub(super) struct Producer {
     client: ThreadedProducer<Deliveries>,
+    told: Arc<Told>,
     names: [String; 5],
     value: Vec<u8>,
 }
 
 impl Producer {
-    pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, told: &Arc<Told>) -> Result<Self, KafkaError> {
+    pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, counters: &Arc<Counters>) -> Result<Self, KafkaError> {
         let config = client::producer_config(settings, "publisher")?;
-        let context =
-            Deliveries { callbacks: ClientCallbacks(state.clone()), told: told.clone(), enough_room: settings.publish_window / 2 };
+        let told = Arc::new(Told {
+            counters: counters.clone(),
+            trouble: Mutex::default(),
+            acked: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            enough_room: settings.publish_window / 2,
+            starved: AtomicBool::new(false),
+            wake: Notify::new(),
+        });
         let names = TopicNames::of(settings);
         Ok(Self {
-            client: config.create_with_context(context)?,
+            client: config.create_with_context(Deliveries { callbacks: ClientCallbacks(state.clone()), told: told.clone() })?,
+            told,
             names: Topic::ALL.map(|topic| names.of_topic(topic)),
             value: Vec::with_capacity(1024),
         })
     }
 
-    /// MessageProcessor one event of a log over. Events of one partition keep their order.
-    pub(super) fn send(&mut self, logged: &LoggedEvent, from: Provenance<'_>, acks: &Arc<Acks>) -> Result<(), NotTaken> {
-        acks.sent(logged.seq);
-        self.hand_over(&logged.event, from, Some((acks.clone(), logged.seq))).inspect_err(|_| acks.unsent(logged.seq))
+    /// What its thread tells.
+    pub(super) fn told(&self) -> Arc<Told> {
+        self.told.clone()
     }
 
-    /// MessageProcessor over what was said before; should it be lost it is said again.
-    pub(super) fn repeat(&mut self, event: &Event) -> Result<(), NotTaken> {
-        self.hand_over(event, Provenance::Repeat, None)
+    /// Hands an event over. Events of one partition keep their order; what is said again may be lost.
+    pub(super) fn send(&mut self, outgoing: &Outgoing, local: &[Role]) -> Result<(), NotTaken> {
+        match outgoing {
+            Outgoing::Repeat(event) => self.hand_over(event, Provenance::Repeat, None),
+            Outgoing::Logged { writer, logged, .. } => {
+                let place = (*writer, logged.seq);
+                self.told.waiting.fetch_add(1, Ordering::AcqRel);
+                self.hand_over(&logged.event, Provenance::Log { writer: *writer, seq: logged.seq, local }, Some(place)).inspect_err(|_| {
+                    self.told.waiting.fetch_sub(1, Ordering::AcqRel);
+                })
+            }
+        }
     }
 
-    fn hand_over(&mut self, event: &Event, from: Provenance<'_>, acks: Option<(Arc<Acks>, i64)>) -> Result<(), NotTaken> {
+    fn hand_over(&mut self, event: &Event, from: Provenance<'_>, delivery: Delivery) -> Result<(), NotTaken> {
         let broken = |error: serde_json::Error| NotTaken::Broken(Failure::of(KafkaError::ClientCreation(error.to_string())));
         write::value(event, &mut self.value).map_err(broken)?;
         let topic = self.names.get(usize::from(event.kind().topic().number())).map_or("", String::as_str);
@@ -165,8 +204,7 @@ impl Producer {
         write::headers(event, from, |name, value| headers = headers.take().map(|all| all.insert(Header { key: name, value: Some(value) })));
         let mut buffer = uuid::Uuid::encode_buffer();
         let key: &str = event.order.0.as_hyphenated().encode_lower(&mut buffer);
-        let delivery = Box::new(Delivery { acks });
-        let record = BaseRecord::with_opaque_to(topic, delivery)
+        let record = BaseRecord::with_opaque_to(topic, Box::new(delivery))
             .partition(event.shard.0.into())
             .key(key)
             .payload(self.value.as_slice())

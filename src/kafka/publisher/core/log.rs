@@ -2,26 +2,24 @@
 
 use super::acks::Acks;
 use crate::domain::WriterId;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// One log that this node publishes.
 #[derive(Debug)]
 pub(super) struct Log {
     /// Whose.
     pub(super) writer: WriterId,
-    /// The last number that was handed to the producer or passed over.
+    /// The last number that was sent or passed over.
     pub(super) next: i64,
     /// As far as is known, the log's end.
     pub(super) end: i64,
     /// What stands in the way: that log must be published to that number first.
     pub(super) block: Option<(WriterId, i64)>,
     /// What of it is acknowledged.
-    pub(super) acks: Arc<Acks>,
+    acks: Acks,
     /// Up to where it is stored as published.
-    pub(super) marked: Arc<AtomicI64>,
+    marked: i64,
     /// Whether that is being stored now.
-    pub(super) marking: Arc<AtomicBool>,
+    is_marking: bool,
 }
 
 /// What to do with a commit of the log that is at hand.
@@ -38,15 +36,7 @@ pub(super) enum Fed {
 impl Log {
     /// A log that is published up to `published`.
     pub(super) fn new(writer: WriterId, published: i64, end: i64) -> Self {
-        Self {
-            writer,
-            next: published,
-            end,
-            block: None,
-            acks: Arc::new(Acks::new(published)),
-            marked: Arc::new(AtomicI64::new(published)),
-            marking: Arc::default(),
-        }
+        Self { writer, next: published, end, block: None, acks: Acks::new(published), marked: published, is_marking: false }
     }
 
     /// Looks at a commit that holds the numbers after `after` to `to`, `events` of them events.
@@ -64,24 +54,75 @@ impl Log {
         self.block.is_none() && self.next < self.end
     }
 
-    /// Whether everything is published, and stored as such.
-    pub(super) fn is_done(&self) -> bool {
-        self.marked.load(Ordering::Acquire) >= self.end
+    /// Whether everything is sent, as far as is known, so that nothing could be overtaken.
+    pub(super) fn is_level(&self) -> bool {
+        self.block.is_none() && self.next >= self.end
     }
 
-    /// The point that could be stored now, if nobody stores one.
-    pub(super) fn to_mark(&self) -> Option<i64> {
-        let low = self.acks.low();
-        let is_due = low > self.marked.load(Ordering::Acquire) && !self.marking.swap(true, Ordering::AcqRel);
-        is_due.then_some(low)
+    /// Whether everything is published, and stored as such.
+    pub(super) fn is_done(&self) -> bool {
+        self.marked >= self.end
+    }
+
+    /// `seq` is sent now.
+    pub(super) fn sent(&mut self, seq: i64) {
+        self.acks.sent(seq);
+        self.next = seq;
+    }
+
+    /// `seq`, the last one that was sent, was not taken.
+    pub(super) fn unsent(&mut self, seq: i64) {
+        self.acks.unsent(seq);
+        self.next = self.next.min(seq - 1);
+    }
+
+    /// `seq` is a marker, and behind.
+    pub(super) fn passed(&mut self, seq: i64) {
+        self.acks.passed(seq);
+        self.next = seq;
+    }
+
+    /// `seq` is acknowledged.
+    pub(super) fn acked(&mut self, seq: i64) {
+        self.acks.acked(seq);
+    }
+
+    /// Up to where everything is acknowledged.
+    pub(super) fn low(&self) -> i64 {
+        self.acks.low()
+    }
+
+    /// Events that are sent and not acknowledged.
+    pub(super) fn waiting(&self) -> usize {
+        self.acks.waiting()
+    }
+
+    /// The point that is reached and not stored.
+    pub(super) fn unmarked(&self) -> Option<i64> {
+        Some(self.low()).filter(|low| *low > self.marked)
+    }
+
+    /// The same, if no point is being stored; from now on one is.
+    pub(super) fn begin_mark(&mut self) -> Option<i64> {
+        let due = self.unmarked().filter(|_| !self.is_marking)?;
+        self.is_marking = true;
+        Some(due)
+    }
+
+    /// The storing of `seq` has ended.
+    pub(super) fn end_mark(&mut self, seq: i64, is_stored: bool) {
+        self.is_marking = false;
+        if is_stored {
+            self.marked = self.marked.max(seq);
+        }
     }
 
     /// The producer is gone: what it did not acknowledge is sent again.
     pub(super) fn rewind(&mut self) {
-        let low = self.acks.low();
+        let low = self.low();
         self.next = low;
         self.block = None;
-        self.acks = Arc::new(Acks::new(low));
+        self.acks = Acks::new(low);
     }
 }
 
@@ -110,13 +151,16 @@ mod tests {
     #[test]
     fn a_point_is_stored_by_one_at_a_time_and_only_when_it_has_moved() {
         let mut log = Log::new(WriterId(1), 10, 12);
-        assert_eq!(log.to_mark(), None);
-        log.marking.store(false, Ordering::Release);
-        log.acks.sent(11);
-        log.acks.acked(11);
-        assert_eq!((log.to_mark(), log.to_mark()), (Some(11), None));
-        log.next = 12;
+        assert_eq!(log.begin_mark(), None);
+        log.sent(11);
+        log.acked(11);
+        assert_eq!((log.begin_mark(), log.begin_mark()), (Some(11), None));
+        log.end_mark(11, false);
+        assert_eq!(log.begin_mark(), Some(11), "it was not stored");
+        log.end_mark(11, true);
+        assert_eq!(log.begin_mark(), None);
+        log.sent(12);
         log.rewind();
-        assert_eq!((log.next, log.acks.low()), (11, 11));
+        assert_eq!((log.next, log.low(), log.waiting()), (11, 11, 0));
     }
 }
