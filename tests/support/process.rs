@@ -119,6 +119,8 @@ impl Plan {
                 command.env_remove(name);
             }
         }
+        // A node ends if its database cannot be reached when it starts. On a busy machine, the default of 5 s is not enough.
+        command.env("ORDERMILL_STORE__POSTGRES__CONNECT_TIMEOUT_MS", LIMIT.as_millis().to_string());
         command
     }
 
