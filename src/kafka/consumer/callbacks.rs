@@ -1,8 +1,7 @@
 //! The client of a consuming role, and what it receives besides messages: lag and positions.
 
-use super::Figures;
-use super::run::Shared;
-use crate::domain::Topic;
+use super::parts::{ConsumerParts, Figures};
+use crate::domain::{Role, Topic};
 use crate::kafka::client::{self, ClientCallbacks};
 use crate::kafka::topics::TopicNames;
 use rdkafka::client::ClientContext;
@@ -72,9 +71,15 @@ impl ClientContext for ConsumerCallbacks {
 
 impl ConsumerContext for ConsumerCallbacks {}
 
-pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<ConsumerCallbacks>, KafkaError> {
-    let settings = &shared.parts.settings;
-    let mut config = client::config(settings, shared.role.name())?;
+/// The client that reads for `role`.
+pub(super) fn client_of(
+    parts: &ConsumerParts,
+    role: Role,
+    figures: &Arc<Figures>,
+    group: &str,
+) -> Result<StreamConsumer<ConsumerCallbacks>, KafkaError> {
+    let settings = &parts.settings;
+    let mut config = client::config(settings, role.name())?;
     config.set("group.id", group);
     config.set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false");
@@ -86,8 +91,8 @@ pub(super) fn client_of(shared: &Shared, group: &str) -> Result<StreamConsumer<C
         config.set("isolation.level", "read_committed");
     }
     config.create_with_context(ConsumerCallbacks {
-        callbacks: ClientCallbacks(shared.parts.state.clone()),
-        figures: shared.figures.clone(),
+        callbacks: ClientCallbacks(parts.state.clone()),
+        figures: figures.clone(),
         names: TopicNames::of(settings),
         positions: Mutex::default(),
     })

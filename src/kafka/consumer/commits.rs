@@ -2,28 +2,16 @@
 //!
 //! A commit that is not awaited would be never heard of: the library does not call back for it (rust-rdkafka #856, 0.39).
 
-use super::run::Run;
+use super::state::Run;
 use crate::domain::Topic;
 use crate::kafka::client::{self, Brokers};
-use crate::kafka::troubles::{Trouble, TroubleKind};
+use crate::kafka::troubles::TroubleKind;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-/// A commit under way, on a thread of its own: how it ended for each topic.
-pub(super) type Committing = JoinHandle<Vec<(Topic, Result<(), KafkaError>)>>;
-
-/// A partition that was given up, and is to be committed up to there.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    pub(super) next: i64,
-    /// Whether the commit under way has it.
-    pub(super) is_sent: bool,
-}
 
 impl Run<'_> {
     /// Commits what is done, if nothing is being committed.
@@ -39,7 +27,7 @@ impl Run<'_> {
     pub(super) async fn commit_whole(&mut self) {
         let limit = match self.shared.parts.state.get() {
             Brokers::Away(_) => Duration::ZERO,
-            Brokers::Up | Brokers::Unknown | Brokers::Refused(_) => Duration::from_millis(self.shared.parts.settings.request_timeout_ms),
+            Brokers::Up | Brokers::Unknown | Brokers::Refused(_) => self.limit(),
         };
         if self.end_commit(limit).await {
             self.begin_commit();
@@ -49,31 +37,18 @@ impl Run<'_> {
 
     /// By topic, for of several topics that fail in part nothing is told.
     fn begin_commit(&mut self) {
-        let mut lists: BTreeMap<Topic, TopicPartitionList> = BTreeMap::new();
-        // One that came back meanwhile is committed as one that is here.
-        self.leaving.retain(|key, _| !self.partitions.contains_key(key));
-        for ((topic, number), leaving) in &mut self.leaving {
-            let list = lists.entry(*topic).or_default();
-            drop(list.add_partition_offset(&self.names.of_topic(*topic), *number, Offset::Offset(leaving.next)));
-            leaving.is_sent = true;
-        }
-        for ((topic, number), partition) in &mut self.partitions {
-            if let Some(next) = partition.window.take_commit()
-                && lists
-                    .entry(*topic)
-                    .or_default()
-                    .add_partition_offset(&self.names.of_topic(*topic), *number, Offset::Offset(next))
-                    .is_err()
-            {
-                partition.window.not_committed();
-            }
-        }
-        if lists.is_empty() {
+        let offsets = self.core.to_commit();
+        if offsets.is_empty() {
             return;
         }
+        let list = |(topic, all): (Topic, Vec<(i32, i64)>)| {
+            let list = self.list(all.into_iter().map(|(partition, next)| ((topic, partition), Offset::Offset(next))));
+            (topic, list)
+        };
+        let lists: Vec<(Topic, Result<TopicPartitionList, KafkaError>)> = offsets.into_iter().map(list).collect();
         let client = self.client.clone();
         self.committing = Some(tokio::task::spawn_blocking(move || {
-            lists.into_iter().map(|(topic, list)| (topic, client.commit(&list, CommitMode::Sync))).collect()
+            lists.into_iter().map(|(topic, list)| (topic, list.and_then(|list| client.commit(&list, CommitMode::Sync)))).collect()
         }));
     }
 
@@ -82,19 +57,16 @@ impl Run<'_> {
         let Some(task) = self.committing.as_mut() else { return true };
         let Ok(ended) = timeout(limit, task).await else { return false };
         self.committing = None;
-        // Of what was given up it is tried once: who listens to it now hears the last of it again then, or has come further.
-        self.leaving.retain(|_, leaving| !leaving.is_sent);
         let Ok(ended) = ended else {
             // It panicked, and nothing is known.
-            self.partitions.values_mut().for_each(|partition| partition.window.not_committed());
+            self.core.committed(&Topic::ALL.into_iter().collect());
             return true;
         };
+        let failed: BTreeSet<Topic> = ended.iter().filter(|(_, ended)| ended.is_err()).map(|(topic, _)| *topic).collect();
+        self.core.committed(&failed);
         for (topic, ended) in ended {
             match ended {
-                Ok(()) => {
-                    let name = self.names.of_topic(topic);
-                    self.shared.parts.state.troubles().clear(TroubleKind::Commit, &name, self.shared.role.name());
-                }
+                Ok(()) => self.over(TroubleKind::Commit, &self.names.of_topic(topic)),
                 Err(error) => self.not_committed(topic, &error),
             }
         }
@@ -103,17 +75,12 @@ impl Run<'_> {
 
     /// It is done again with the next one.
     fn not_committed(&mut self, of: Topic, error: &KafkaError) {
-        for ((topic, _), partition) in &mut self.partitions {
-            if *topic == of {
-                partition.window.not_committed();
-            }
-        }
         if error.rdkafka_error_code().is_some_and(client::is_absence) {
             tracing::debug!(error = %error, "offsets were not committed; trying again");
             return self.ask_group();
         }
         // Of a topic that was given up nobody would say that it is over.
-        if self.partitions.keys().any(|(topic, _)| *topic == of) {
+        if self.core.topics().contains_key(&of) {
             self.commit_refused(of, error);
         }
     }
@@ -124,13 +91,6 @@ impl Run<'_> {
             "grant READ on group {} and on the topic to ordermill's login; until then messages are heard again after a restart",
             self.processor.group
         );
-        self.shared.parts.state.troubles().raise(Trouble {
-            kind: TroubleKind::Commit,
-            topic: self.names.of_topic(of),
-            partition: None,
-            who: self.shared.role.name(),
-            cause: format!("offsets are not committed: {error}"),
-            remedy,
-        });
+        self.trouble(TroubleKind::Commit, &self.names.of_topic(of), None, format!("offsets are not committed: {error}"), remedy);
     }
 }

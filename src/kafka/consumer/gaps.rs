@@ -1,6 +1,8 @@
 //! What the consumer asks the brokers beside reading: where it was, what they still have, and whether it may read.
 
 use super::callbacks::ConsumerCallbacks;
+use super::core::assignment::PartitionId;
+use super::core::gap::Gap;
 use crate::config::KafkaSettings;
 use crate::kafka::client::{self, BrokerState, ClientCallbacks};
 use crate::kafka::topics::Counts;
@@ -13,18 +15,6 @@ use std::time::{Duration, Instant};
 
 /// A partition by its topic's full name.
 pub(super) type Place = (String, i32);
-
-/// A partition of which the brokers do not have what comes next.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Gap {
-    pub(super) place: Place,
-    /// What should come next.
-    pub(super) from: i64,
-    /// The first one that they have.
-    pub(super) low: i64,
-    /// Behind the last one that they have.
-    pub(super) high: i64,
-}
 
 /// The offsets that the group has committed; none of a partition that it never heard.
 pub(super) async fn committed(
@@ -47,17 +37,15 @@ pub(super) async fn committed(
 /// Of these partitions and what should come next in each: those where the brokers do not have it.
 pub(super) async fn gaps(
     client: &Arc<StreamConsumer<ConsumerCallbacks>>,
-    places: Vec<(Place, i64)>,
+    places: Vec<(PartitionId, String, i64)>,
     limit: Duration,
 ) -> Result<Vec<Gap>, KafkaError> {
     let client = client.clone();
     blocking(move || {
         let mut found = Vec::new();
-        for (place, from) in places {
-            let (low, high) = client.fetch_watermarks(&place.0, place.1, limit)?;
-            if from < low || from > high {
-                found.push(Gap { place, from, low, high });
-            }
+        for (partition, topic, from) in places {
+            let (low, high) = client.fetch_watermarks(&topic, partition.1, limit)?;
+            found.extend(Gap::at(partition, from, low, high));
         }
         Ok(found)
     })

@@ -1,6 +1,6 @@
 //! The node's handle as what the consumer talks to.
 
-use super::{InboundError, InboundEvents};
+use super::parts::{InboundError, InboundEvents};
 use crate::actors::{Command, CommandError, InboundError as NotHeard, NodeHandle, WriteError};
 use crate::db::{Outcome, Write};
 use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp};

@@ -7,108 +7,35 @@
 //! behind which later messages of that order wait. An unreachable database or broker does not count as a failure of a message. Work in
 //! progress is bounded: beyond the window a partition is paused.
 //!
-//! It knows the roles by [`InboundEvents`] alone.
+//! What it decides is a core without IO ([`core`]); the rest puts that core between librdkafka, the roles and the database. It knows the
+//! roles by [`InboundEvents`] alone.
 
-mod assignment;
 mod callbacks;
 mod commits;
 mod copies;
+pub mod core;
 mod gaps;
 mod inbound;
-mod lanes;
-mod letters;
-mod parked;
-mod processor;
+pub mod parked;
+mod parts;
+pub mod processor;
 mod reassign;
 mod run;
+mod state;
 mod watching;
-mod window;
 
+use self::core::assignment::{self, LISTENERS};
 pub use inbound::NodeInbound;
+pub use parts::{ConsumerParts, CopyWriter, InboundError, InboundEvents, ReprocessError};
 
-use super::client::BrokerState;
-use crate::config::KafkaSettings;
-use crate::db::Reads;
-use crate::domain::{DeadLetter, DeadLetterId, Event, EventKind, OrderId, Role, RoleShards, Roles, Timestamp, Topic};
-use crate::saga::Shipment;
-use futures_util::future::BoxFuture;
+use crate::domain::{DeadLetter, EventKind, Role, Topic};
+use parts::{Figures, Reprocess};
+use state::Shared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// Why an event was not taken, by what happens next.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum InboundError {
-    /// It is tried again, then it is a dead letter.
-    #[error("{detail}")]
-    Failed {
-        /// A short code to group by.
-        cause: String,
-        /// What exactly happened.
-        detail: String,
-    },
-    /// It is a dead letter at once.
-    #[error("{detail}")]
-    Never {
-        /// A short code to group by.
-        cause: String,
-        /// What exactly happened.
-        detail: String,
-    },
-    /// It is not its fault: it waits.
-    #[error("{0}")]
-    Away(String),
-}
-
-/// What the consumer asks of the node.
-pub trait InboundEvents: Send + Sync {
-    /// Hands an event to a role of this node; answers once a restart would not lose it.
-    fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>>;
-    /// The goods of an order have left.
-    fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), InboundError>>;
-    /// Stores a dead letter.
-    fn add_letter(&self, letter: DeadLetter) -> BoxFuture<'static, Result<(), InboundError>>;
-    /// Replaces what a letter keeps of its message, open or closed.
-    fn mark_letter(&self, letter: DeadLetterId, origin: String) -> BoxFuture<'static, Result<(), InboundError>>;
-    /// Closes a letter whose message was taken after all.
-    fn close_letter(&self, letter: DeadLetterId) -> BoxFuture<'static, Result<(), InboundError>>;
-}
-
-/// What the consumer is made of.
-#[derive(Clone)]
-pub struct ConsumerParts {
-    /// How it works.
-    pub settings: KafkaSettings,
-    /// The dead letters that there are.
-    pub reads: Arc<dyn Reads>,
-    /// The way to the roles.
-    pub inbound: Arc<dyn InboundEvents>,
-    /// What this node owns, as it changes.
-    pub role_shards: watch::Receiver<RoleShards>,
-    /// The roles that another team runs.
-    pub external: Roles,
-    /// What is known of the brokers.
-    pub state: BrokerState,
-    /// The time.
-    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-}
-
-/// Counters of one role's consumer.
-#[derive(Debug, Default)]
-pub(super) struct Figures {
-    /// Messages that were taken since the node started.
-    pub(super) taken: AtomicU64,
-    /// Messages that are under way.
-    pub(super) waiting: AtomicU64,
-    /// Partitions that it listens to.
-    pub(super) partitions: AtomicU64,
-    /// Orders of which a message is a dead letter.
-    pub(super) parked: AtomicU64,
-    /// Messages that the brokers have and that were not taken yet, by topic ([`Topic::number`]).
-    pub(super) lag: [AtomicI64; Topic::ALL.len()],
-}
 
 /// The current state of a role's consumption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,31 +56,8 @@ pub struct Consumed {
     pub lag_of: [u64; Topic::ALL.len()],
 }
 
-/// Why a dead letter's message was not taken again.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ReprocessError {
-    /// It failed again; the letter stays.
-    #[error("it failed again: {0}")]
-    Failed(String),
-    /// It can never be taken: nothing of it is left to try, or it cannot be read.
-    #[error("it cannot be taken: {0}")]
-    Unreadable(String),
-    /// Not now, or not here.
-    #[error("not now: {0}")]
-    Away(String),
-}
-
-/// What a role's thread is asked to do.
-pub(super) struct Reprocess {
-    pub(super) letter: DeadLetter,
-    pub(super) reply: oneshot::Sender<Result<(), ReprocessError>>,
-}
-
 /// Dead letters that wait to be tried again, for one role.
 const REPROCESS_QUEUE: usize = 64;
-
-/// Roles that listen to anything.
-pub(super) const LISTENERS: [Role; 4] = [Role::Order, Role::Inventory, Role::Payment, Role::Notification];
 
 struct Listener {
     figures: Arc<Figures>,
@@ -179,7 +83,7 @@ impl Consumer {
             let (again, asked) = mpsc::channel(REPROCESS_QUEUE);
             let (end, ended) = watch::channel(false);
             let figures = Arc::new(Figures::default());
-            let shared = run::Shared { role, parts: parts.clone(), figures: figures.clone(), stopping: stopping.clone() };
+            let shared = Shared { role, parts: parts.clone(), figures: figures.clone(), stopping: stopping.clone() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             std::thread::Builder::new().name(format!("consumer-{}", role.name())).spawn(move || {
                 run::keep(&runtime, &shared, asked);

@@ -1,111 +1,71 @@
 //! What is done with one message.
 
-use super::copies::Copies;
-use super::gaps::Gap;
-use super::letters::{self, Failure};
-use super::{InboundError, InboundEvents, assignment};
+use super::core::Task;
+use super::core::gap::Gap;
+use super::core::letters::{self, Failure, WAITS};
+use super::core::work::{End, Work};
+use super::parts::{CopyWriter, InboundError, InboundEvents};
 use crate::config::KafkaSettings;
 use crate::db::Reads;
 use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Event, EventBody, EventKind, OrderId, Role, Timestamp, Topic};
 use crate::kafka::message::{Reading, Record};
-use crate::kafka::read;
 use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What a message is, to the role that listens.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// Nothing to this role, or it has it already.
-    Pass,
-    /// An event to hear.
-    Hear(Event),
-    /// It belongs on another partition.
-    Move(OrderId),
-    /// It cannot be taken.
-    Unreadable(Box<read::Unreadable>),
-}
-
-/// How a message ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum End {
-    /// It is done.
-    Done,
-    /// It is a dead letter, behind which the later ones of its order wait.
-    Parked,
-}
-
 /// A dead letter whose copy is to be made.
-pub(super) struct CopyJob {
+pub struct CopyJob {
     record: Record,
     letter: DeadLetter,
 }
 
 /// What became of a message that was to be a dead letter.
-pub(super) struct Buried {
+pub struct Buried {
     /// Whether it waits for a person; not if one has dealt with it before.
-    pub(super) is_open: bool,
+    pub is_open: bool,
     /// Its copy, unless that was made before.
-    pub(super) copy: Option<Box<CopyJob>>,
+    pub copy: Option<Box<CopyJob>>,
 }
 
 /// What the handling of messages needs.
-pub(super) struct MessageProcessor {
-    pub(super) role: Role,
-    pub(super) settings: KafkaSettings,
-    pub(super) reading: Reading,
-    pub(super) inbound: Arc<dyn InboundEvents>,
-    pub(super) reads: Arc<dyn Reads>,
-    pub(super) copies: Copies,
-    pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    pub(super) group: String,
-}
-
-impl Work {
-    /// What `record` is to `role`. Kinds that it does not take are passed over before anything is parsed.
-    pub(super) fn of(record: &Record, role: Role, reading: &Reading) -> Self {
-        // A tombstone: it tells a compacting broker to forget a key, and nobody anything.
-        if record.value.is_none() {
-            return Self::Pass;
-        }
-        let takes = |kind: EventKind| assignment::takes(role, record.topic, kind);
-        if read::declared_kind(record, reading).is_some_and(|kind| kind.topic() == record.topic && !takes(kind))
-            || record.headers.was_local_to(role)
-        {
-            return Self::Pass;
-        }
-        match read::read(record, reading) {
-            Ok(event) if !takes(event.kind()) => Self::Pass,
-            Ok(event) if i32::from(event.shard.0) != record.partition => Self::Move(event.order),
-            Ok(event) => Self::Hear(event),
-            Err(unreadable) => Self::Unreadable(unreadable),
-        }
-    }
-
-    /// Whose order it is.
-    pub(super) fn order(&self) -> Option<OrderId> {
-        match self {
-            Self::Pass => None,
-            Self::Hear(event) => Some(event.order),
-            Self::Move(order) => Some(*order),
-            Self::Unreadable(unreadable) => unreadable.order,
-        }
-    }
-
-    /// Whether it goes on though an earlier message of its order is a dead letter.
-    pub(super) fn overtakes(&self) -> bool {
-        match self {
-            Self::Hear(event) => event.kind() == EventKind::OrderCancelRequested,
-            Self::Pass | Self::Move(_) | Self::Unreadable(_) => true,
-        }
-    }
+pub struct MessageProcessor {
+    /// The role that listens.
+    pub role: Role,
+    /// How it works.
+    pub settings: KafkaSettings,
+    /// What it must know to read a message.
+    pub reading: Reading,
+    /// The way to the role.
+    pub inbound: Arc<dyn InboundEvents>,
+    /// The dead letters that there are.
+    pub reads: Arc<dyn Reads>,
+    /// Where copies go.
+    pub copies: Arc<dyn CopyWriter>,
+    /// The time.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The consumer group's name.
+    pub group: String,
 }
 
 impl MessageProcessor {
+    /// Does what the core asks for with a message.
+    pub async fn work(&self, task: Task, gone: &AtomicBool) -> (End, Option<Box<CopyJob>>) {
+        let Task { record, work, waits, .. } = task;
+        match work {
+            Work::Hear(event) if waits => {
+                let detail = "an earlier message of its order is a dead letter".to_owned();
+                let failure = Failure { cause: WAITS.to_owned(), detail, tries: 0 };
+                let buried = self.bury(&record, event.kind().name(), Some(event.order), &failure).await;
+                (if buried.is_open { End::Parked } else { End::Done }, buried.copy)
+            }
+            Work::Pass | Work::Hear(_) | Work::Move(_) | Work::Unreadable(_) => self.process(&record, work, gone).await,
+        }
+    }
+
     /// Does the work, however long the database or the brokers are away; a letter's copy is left to be made.
-    pub(super) async fn process(&self, record: &Record, work: Work, gone: &AtomicBool) -> (End, Option<Box<CopyJob>>) {
+    async fn process(&self, record: &Record, work: Work, gone: &AtomicBool) -> (End, Option<Box<CopyJob>>) {
         match work {
             Work::Pass => (End::Done, None),
             Work::Move(order) => {
@@ -158,7 +118,7 @@ impl MessageProcessor {
     }
 
     /// Hands the event over once. A shipment of another team is a command to the order, not an answer of ours.
-    pub(super) async fn handle(&self, topic: Topic, event: &Event) -> Result<(), InboundError> {
+    pub async fn handle(&self, topic: Topic, event: &Event) -> Result<(), InboundError> {
         if topic == Topic::Shipping
             && let EventBody::OrderShipped { carrier, tracking } = &event.body
         {
@@ -169,7 +129,7 @@ impl MessageProcessor {
     }
 
     /// Takes the message of a letter that only waited, and closes it; if it fails it is a letter of its own right.
-    pub(super) async fn process_waiting(&self, record: &Record, letter: &DeadLetter, gone: &AtomicBool) -> Option<Box<CopyJob>> {
+    pub async fn process_waiting(&self, record: &Record, letter: &DeadLetter, gone: &AtomicBool) -> Option<Box<CopyJob>> {
         let taken = match Work::of(record, self.role, &self.reading) {
             Work::Hear(event) => self.try_often(record, &event, gone).await,
             Work::Pass | Work::Move(_) => Ok(()),
@@ -193,7 +153,7 @@ impl MessageProcessor {
 
     /// Makes a dead letter of a message. One that a person has closed stays closed when its message comes again, as it does when the
     /// group's offsets are lost.
-    pub(super) async fn bury(&self, record: &Record, step: &str, order: Option<OrderId>, failure: &Failure) -> Buried {
+    pub async fn bury(&self, record: &Record, step: &str, order: Option<OrderId>, failure: &Failure) -> Buried {
         let mut letter = letters::letter(record, self.role, step, order, self.reading.shards, failure, (self.now)());
         let known = self.known(letter.id).await;
         if known.as_ref().is_some_and(|known| known.state != DeadLetterState::Open) {
@@ -220,7 +180,7 @@ impl MessageProcessor {
     }
 
     /// Makes a letter's copy, and notes that it is made, so that it is not made again when the message comes again.
-    pub(super) async fn copy(&self, job: &CopyJob, gone: &AtomicBool) {
+    pub async fn copy(&self, job: &CopyJob, gone: &AtomicBool) {
         if !self.copies.dead_letter(&job.record, &job.letter, &self.group, gone).await {
             return;
         }
@@ -232,10 +192,10 @@ impl MessageProcessor {
     }
 
     /// Makes the dead letter of records that were gone before they were read; the same gap is the same letter.
-    pub(super) async fn lost(&self, topic: Topic, gap: &Gap) -> DeadLetterId {
-        let letter = letters::lost(topic, gap, self.role, (self.now)());
+    pub async fn lost(&self, name: &str, gap: &Gap) -> DeadLetterId {
+        let letter = letters::lost(name, gap, self.role, (self.now)());
         if self.known(letter.id).await.is_none() {
-            metrics::counter!("ordermill_kafka_dead_letters_total", "topic" => topic.name()).increment(1);
+            metrics::counter!("ordermill_kafka_dead_letters_total", "topic" => gap.partition.0.name()).increment(1);
             self.store(&letter).await;
         }
         letter.id
@@ -255,7 +215,7 @@ impl MessageProcessor {
     }
 
     /// Stores a letter, however long the database is away.
-    pub(super) async fn store(&self, letter: &DeadLetter) {
+    pub async fn store(&self, letter: &DeadLetter) {
         while let Err(error) = self.inbound.add_letter(letter.clone()).await {
             tracing::debug!(cause = %error, "a dead letter waits for the database");
             tokio::time::sleep(Duration::from_millis(self.settings.pause_ms)).await;

@@ -1,12 +1,18 @@
 //! Which partitions a role listens to.
 
-use super::LISTENERS;
 use crate::domain::{EventKind, Role, RoleShards, Roles, Shard, Shards, Topic};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+/// A partition: its topic and its number.
+pub type PartitionId = (Topic, i32);
+
+/// Roles that listen to anything.
+pub const LISTENERS: [Role; 4] = [Role::Order, Role::Inventory, Role::Payment, Role::Notification];
 
 /// Whether a role takes events of that kind from the topic. What payment and notification need of an order they learn from its
 /// first event, where its owner is elsewhere.
-pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
+#[must_use]
+pub fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
     if topic == Topic::Shipping {
         return role == Role::Order && kind == EventKind::OrderShipped;
     }
@@ -17,7 +23,8 @@ pub(super) fn takes(role: Role, topic: Topic, kind: EventKind) -> bool {
 /// The partitions that `role` must consume from Kafka: those of the shards that it owns here, if this node does not own the same shard in
 /// the role that writes the topic. Events of roles on this node are delivered without Kafka. Only the order role consumes the answers of
 /// external roles (`external`); it announces to the others what it accepts.
-pub(super) fn assignment(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<(Topic, Shard)> {
+#[must_use]
+pub fn assignment(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<(Topic, Shard)> {
     let owned = role_shards.shards_of(role);
     let mut all = BTreeSet::new();
     for topic in Topic::ALL {
@@ -33,19 +40,21 @@ pub(super) fn assignment(role: Role, role_shards: &RoleShards, external: Roles) 
 }
 
 /// The topics that `role` listens to here.
-pub(super) fn topics(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<Topic> {
+#[must_use]
+pub fn topics(role: Role, role_shards: &RoleShards, external: Roles) -> BTreeSet<Topic> {
     assignment(role, role_shards, external).into_iter().map(|(topic, _)| topic).collect()
 }
 
 /// The same as numbers: of those that the topic has, and with those beyond the shards, which it may have by mistake: they are shared out
 /// like the shards.
-pub(super) fn partitions(
+#[must_use]
+pub fn partitions(
     role: Role,
     role_shards: &RoleShards,
     external: Roles,
     shards: Shards,
     count: impl Fn(Topic) -> Option<i32>,
-) -> HashSet<(Topic, i32)> {
+) -> BTreeSet<PartitionId> {
     let step = usize::from(shards.count()).max(1);
     let of = |(topic, shard): (Topic, Shard)| {
         let first = i32::from(shard.0);
@@ -58,7 +67,8 @@ pub(super) fn partitions(
 /// Whether it is `role` that deals with what is on a partition and is no event of its order: what cannot be read, and what belongs
 /// elsewhere. One role does so for a topic that another team writes. Where none is to be expected, of a topic that is written by a role of
 /// ours on another node, the first one on each node.
-pub(super) fn answers_for(role: Role, (topic, shard): (Topic, Shard), external: Roles, role_shards: &RoleShards) -> bool {
+#[must_use]
+pub fn answers_for(role: Role, (topic, shard): (Topic, Shard), external: Roles, role_shards: &RoleShards) -> bool {
     let takes_any = |role: &Role| EventKind::ALL.into_iter().any(|kind| takes(*role, topic, kind));
     let listens_here = |role: &Role| role_shards.has(*role, shard);
     let is_foreign = topic.role().is_none_or(|writer| external.has(writer));

@@ -1,15 +1,15 @@
 //! Keeps the messages of one order one after the other.
 
 use crate::domain::OrderId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Who waits behind whom: an order has a lane while one of its messages is under way.
 #[derive(Debug)]
-pub(super) struct Lanes<T>(HashMap<OrderId, VecDeque<T>>);
+pub(super) struct Lanes<T>(BTreeMap<OrderId, VecDeque<T>>);
 
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(BTreeMap::new())
     }
 }
 

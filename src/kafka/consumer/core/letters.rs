@@ -1,33 +1,29 @@
-//! Messages that became dead letters: how one is kept so that it can be tried again, and its copy on the dead letters' topic.
+//! Messages that became dead letters: how one is kept so that it can be tried again.
 
-use super::gaps::Gap;
+use super::gap::Gap;
 use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Role, Shards, Text, Timestamp, Topic};
 use crate::kafka::headers::Headers;
 use crate::kafka::message::{Dated, LONGEST_VALUE, MessageError, Record};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rdkafka::message::{Header, OwnedHeaders};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Why a message waits behind an earlier one of its order.
-pub(super) const WAITS: &str = "waits-for-earlier";
-
-/// The header that names the letter on its copy.
-const LETTER: &str = "ordermill_letter";
+pub const WAITS: &str = "waits-for-earlier";
 
 /// How much of a value that is too long to be an event is kept, in bytes.
 const KEPT_OF_LONG: usize = 1_024;
 
 /// Why a message became a letter.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Failure {
+pub struct Failure {
     /// A short code to group by.
-    pub(super) cause: String,
+    pub cause: String,
     /// What exactly happened.
-    pub(super) detail: String,
+    pub detail: String,
     /// How often it was tried.
-    pub(super) tries: u32,
+    pub tries: u32,
 }
 
 /// Bytes as they stand in a letter: as text where they are.
@@ -81,21 +77,25 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// Whether a letter's copy is on the dead letters' topic.
-pub(super) fn is_copied(letter: &DeadLetter) -> bool {
+#[must_use]
+pub fn is_copied(letter: &DeadLetter) -> bool {
     let origin = letter.origin.as_deref().and_then(|origin| serde_json::from_str::<Origin>(origin).ok());
     origin.is_some_and(|origin| origin.copied)
 }
 
 /// A letter's origin, marked as copied.
-pub(super) fn copied(letter: &DeadLetter) -> Option<String> {
+#[must_use]
+pub fn copied(letter: &DeadLetter) -> Option<String> {
     let mut origin: Origin = serde_json::from_str(letter.origin.as_deref()?).ok()?;
     origin.copied = true;
     serde_json::to_string(&origin).ok()
 }
 
-/// The letter of records that were gone before they were read.
-pub(super) fn lost(topic: Topic, gap: &Gap, role: Role, now: Timestamp) -> DeadLetter {
-    let place = format!("lost/{}/{}/{}/{}/{}", role.name(), topic.name(), gap.place.1, gap.from, gap.low);
+/// The letter of records that were gone before they were read. `name`: the topic's, in full.
+#[must_use]
+pub fn lost(name: &str, gap: &Gap, role: Role, now: Timestamp) -> DeadLetter {
+    let (topic, partition) = gap.partition;
+    let place = format!("lost/{}/{}/{partition}/{}/{}", role.name(), topic.name(), gap.from, gap.low);
     DeadLetter {
         id: DeadLetterId(Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes())),
         kind: DeadLetterKind::Message,
@@ -104,7 +104,7 @@ pub(super) fn lost(topic: Topic, gap: &Gap, role: Role, now: Timestamp) -> DeadL
         shard: None,
         step: Text::lossy(topic.name()),
         cause: Text::lossy(LOST),
-        detail: Text::lossy(&format!("{} partition {}: {}", gap.place.0, gap.place.1, gap.told())),
+        detail: Text::lossy(&format!("{name} partition {partition}: {}", gap.told())),
         tries: 0,
         state: DeadLetterState::Open,
         created_at: now,
@@ -117,7 +117,8 @@ pub(super) fn lost(topic: Topic, gap: &Gap, role: Role, now: Timestamp) -> DeadL
 const LOST: &str = "records-lost";
 
 /// The letter of a message. The same message at the same place is the same letter.
-pub(super) fn letter(
+#[must_use]
+pub fn letter(
     record: &Record,
     role: Role,
     step: &str,
@@ -165,7 +166,8 @@ fn origin(record: &Record) -> Origin {
 }
 
 /// The message of a letter; none if it is not whole any more.
-pub(super) fn record(letter: &DeadLetter) -> Option<Record> {
+#[must_use]
+pub fn record(letter: &DeadLetter) -> Option<Record> {
     let origin: Origin = serde_json::from_str(letter.origin.as_deref()?).ok()?;
     if origin.value_bytes.is_some() {
         return None;
@@ -179,37 +181,6 @@ pub(super) fn record(letter: &DeadLetter) -> Option<Record> {
         key: origin.key.and_then(Bytes::get),
         value: origin.value.and_then(Bytes::get),
         headers: Headers(origin.headers.into_iter().map(|(name, value)| (name, value.and_then(Bytes::get))).collect()),
-    })
-}
-
-/// The headers of a letter's copy: those of the message, and what Spring's tools expect of a dead letter.
-pub(super) fn headers(record: &Record, letter: &DeadLetter, topic: &str, group: &str) -> OwnedHeaders {
-    let mut all = owned(&record.headers);
-    let mut add = |name: &str, value: &[u8]| {
-        all = std::mem::take(&mut all).insert(Header { key: name, value: Some(value) });
-    };
-    add("kafka_dlt-original-topic", topic.as_bytes());
-    add("kafka_dlt-original-partition", &record.partition.to_be_bytes());
-    add("kafka_dlt-original-offset", &record.offset.to_be_bytes());
-    if let Some(ms) = record.timestamp_ms {
-        add("kafka_dlt-original-timestamp", &ms.to_be_bytes());
-        add("kafka_dlt-original-timestamp-type", record.dated.name().as_bytes());
-    }
-    add("kafka_dlt-original-consumer-group", group.as_bytes());
-    let class = format!("ordermill.{}", letter.cause);
-    add("kafka_dlt-exception-fqcn", class.as_bytes());
-    add("kafka_dlt-exception-cause-fqcn", class.as_bytes());
-    add("kafka_dlt-exception-message", letter.detail.as_str().as_bytes());
-    add("kafka_dlt-exception-stacktrace", letter.detail.as_str().as_bytes());
-    add("retry_topic-attempts", &letter.tries.cast_signed().to_be_bytes());
-    add(LETTER, letter.id.0.to_string().as_bytes());
-    all
-}
-
-/// A record's headers for rdkafka.
-pub(super) fn owned(headers: &Headers) -> OwnedHeaders {
-    headers.0.iter().fold(OwnedHeaders::new_with_capacity(headers.0.len() + 12), |all, (name, value)| {
-        all.insert(Header { key: name, value: value.as_deref() })
     })
 }
 
