@@ -10,6 +10,7 @@
 //! | facts against the roles' rows: what the order has heard is so | strict: a row is stored before the order hears of it |
 //! | rows against facts: what a role did, the order knows | lenient: the answer may be on its way |
 //! | events against states | strict: they are stored together |
+//! | parked orders against open dead letters | strict, but lenient with those of another node: they may be on their way |
 //! | sums of stock | strict: they are stored with the rows |
 //! | nothing held, charged or told in vain | lenient: the undo may be on its way |
 //!
@@ -19,6 +20,7 @@ mod log;
 mod numbers;
 mod options;
 mod orders;
+mod parked;
 mod provider;
 mod report;
 mod stock;
@@ -30,7 +32,7 @@ pub use options::{Expect, Options};
 pub use report::{Check, CheckReport, Report};
 
 use crate::db::{Snapshot, StoreError};
-use crate::domain::{OrderId, Timestamp};
+use crate::domain::{OrderId, Role, Timestamp};
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 
@@ -66,6 +68,12 @@ pub async fn verify(snapshot: &mut dyn Snapshot, options: &Options) -> Result<Re
             let order = &audit.stored.order;
             let is_recorded = recorded.remove(&order.id);
             orders::check(audit, options, is_recorded, &mut report);
+            if !options.external.contains(&Role::Order) {
+                report.examine(Check::Parked);
+                if let Some(what) = parked::broken(audit, options.expect, log.tells_of_parking(order, options)) {
+                    report.violate(Check::Parked, || format!("order {}: {what}", order.id));
+                }
+            }
             stock.add(audit);
             if let Some(books) = &mut books {
                 books.check(audit, options, &mut report);

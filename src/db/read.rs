@@ -304,13 +304,23 @@ pub struct OrderAudit {
     pub payment: Option<Payment>,
     /// The notifier's rows.
     pub notices: Vec<NoticeTask>,
+    /// Its open dead letters about steps.
+    pub letters: Vec<DeadLetter>,
 }
 
 impl OrderAudit {
     /// The audit of an order for which no role has stored anything.
     #[must_use]
     pub fn of(stored: StoredOrder) -> Self {
-        Self { stored, held: Vec::new(), released: Vec::new(), shipped: Vec::new(), payment: None, notices: Vec::new() }
+        Self {
+            stored,
+            held: Vec::new(),
+            released: Vec::new(),
+            shipped: Vec::new(),
+            payment: None,
+            notices: Vec::new(),
+            letters: Vec::new(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{OrderId, Role, Shard, Text, Timestamp, ids::Derived};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A dead letter's id. It is derived from what the dead letter is about, so that a repeated failure is a single dead letter.
@@ -160,6 +161,18 @@ impl DeadLetter {
         self.detail = Text::lossy(detail);
         self.tries = tries;
         self
+    }
+
+    /// These dead letters by their orders, in the same sequence. Those of no order are left out.
+    #[must_use]
+    pub fn by_order(letters: Vec<Self>) -> HashMap<OrderId, Vec<Self>> {
+        let mut by_order: HashMap<OrderId, Vec<Self>> = HashMap::new();
+        for letter in letters {
+            if let Some(order) = letter.order {
+                by_order.entry(order).or_default().push(letter);
+            }
+        }
+        by_order
     }
 }
 

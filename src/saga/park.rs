@@ -68,6 +68,12 @@ pub fn restarts_letter(order: OrderId, shard: Shard, now: Timestamp) -> DeadLett
     DeadLetter::about(order, shard, DeadLetterKind::Step, OF_RESTARTS, Role::Order, "order-actor", now)
 }
 
+/// Whether it is about money that no payment row records: it parks nothing.
+#[must_use]
+pub fn is_of_strays(letter: &DeadLetter) -> bool {
+    letter.kind == DeadLetterKind::Step && letter.step.as_str() == STRAY_REFUND
+}
+
 /// Whether an earlier version wrote it. That version used one number for all steps, and also parked an order for stray money.
 #[must_use]
 pub fn is_of_old_form(letter: &DeadLetter) -> bool {

@@ -224,7 +224,8 @@ pub fn unpark(record: &mut Record, cause: Option<&str>, effects: &mut Effects) -
 }
 
 /// Parks the order for a role on another node that has stored the dead letter. The dead letter is added here too, because a person may have
-/// closed it before this event arrived. If what failed is not owed any more, the role's dead letter about this step is closed instead.
+/// closed it before this event arrived. If what failed is not owed any more, or the order is parked for something else, the role's dead
+/// letter about this step is closed instead.
 fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timestamp, effects: &mut Effects) {
     let debts = owed(&record.facts, order.channels());
     let is_owed = match (letter.role, letter.step.as_str()) {
@@ -236,14 +237,20 @@ fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timesta
         (Role::Inventory, _) => debts.stock || debts.released || debts.stock_moved,
         (Role::Order | Role::Notification | Role::Analytics, _) => false,
     };
-    if is_owed {
+    let is_parked_otherwise = record.parked.as_ref().is_some_and(|cause| *cause != letter.cause);
+    if is_owed && !is_parked_otherwise {
         return park(record, letter, effects);
     }
     // An answer unparks an order whose provider call failed, but not one whose write was refused: the order may be parked for this step.
     if letter.step.as_str() == STORE && is_parked_for(record, letter.cause.as_str()) {
         return;
     }
-    let why = "what failed is not owed any more: nothing is left to do";
+    // Nobody tries it while the order is parked for something else, whose end would leave this dead letter open.
+    let why = if is_owed {
+        "the order is parked for something else: once it continues, what fails again opens its dead letter again"
+    } else {
+        "what failed is not owed any more: nothing is left to do"
+    };
     effects.letters.push(superseded::close(letter, why, now));
     effects.changed = true;
 }

@@ -4,7 +4,8 @@ use super::options::Options;
 use super::report::{Check, Report};
 use crate::db::{OrderAudit, Snapshot, StoreError};
 use crate::domain::{
-    AnalyticsRow, Channel, Event, EventBody, EventKind, NoticeKind, NoticeStatus, OrderId, PaymentStatus, Role, Tally, Topic, WriterId,
+    AnalyticsRow, Channel, Event, EventBody, EventKind, NoticeKind, NoticeStatus, Order, OrderId, PaymentStatus, Role, Tally, Topic,
+    WriterId,
 };
 use crate::verify::totals::Totals;
 use std::collections::{BTreeMap, HashMap};
@@ -161,6 +162,13 @@ impl Log {
         }
         seen.all.add(mark);
         seen.here.add(mark);
+    }
+
+    /// Whether a role on another node may have told the order to park. Of what retention deleted nobody knows.
+    pub(super) fn tells_of_parking(&self, order: &Order, options: &Options) -> bool {
+        let seen = self.orders.get(&order.id).copied().unwrap_or_default().all;
+        let is_told = [EventKind::PaymentParked, EventKind::InventoryParked].into_iter().any(|kind| seen.has(Marks::kind(kind)));
+        is_told || options.log_since.is_some_and(|since| order.created_at < since)
     }
 
     /// Compares an order's states with its events.

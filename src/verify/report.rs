@@ -13,6 +13,8 @@ pub enum Check {
     Open,
     /// The record's history begins with the order and ends at its status; nothing in it contradicts itself.
     History,
+    /// A parked order has an open dead letter that says why, and an open dead letter of a step has a parked order.
+    Parked,
     /// Every order has come to rest.
     Settled,
     /// Every order that was answered with 202 exists.
@@ -47,10 +49,11 @@ pub enum Check {
 
 impl Check {
     /// All, in the order of the report.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Status,
         Self::Open,
         Self::History,
+        Self::Parked,
         Self::Settled,
         Self::RecordedExist,
         Self::StockRows,
@@ -75,6 +78,7 @@ impl Check {
             Self::Status => "orders.status",
             Self::Open => "orders.open",
             Self::History => "orders.history",
+            Self::Parked => "orders.parked",
             Self::Settled => "orders.settled",
             Self::RecordedExist => "orders.recorded",
             Self::StockRows => "stock.rows",
@@ -100,6 +104,7 @@ impl Check {
             Self::Status => "the stored status follows from the facts",
             Self::Open => "an order is open exactly while something is owed",
             Self::History => "a history begins with the order and ends at its status",
+            Self::Parked => "parked orders have an open dead letter that says why, and no other orders have one of a step",
             Self::Settled => "every order is settled",
             Self::RecordedExist => "every order that was answered with 202 exists",
             Self::StockRows => "stock rows match the order; no stock is held without need",
@@ -164,6 +169,7 @@ impl Report {
             Check::Status
             | Check::Open
             | Check::History
+            | Check::Parked
             | Check::StockRows
             | Check::Charges
             | Check::Answers

@@ -1,5 +1,6 @@
 //! Sound databases in every state, and one planted violation for each check, which it and no other must report.
 
+mod parked;
 mod world;
 
 use super::{Check, Expect, Options, Report, read_record};

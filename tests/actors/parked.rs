@@ -6,7 +6,7 @@ use crate::support::{LIMIT, World1, line, new_order, put_product, run, stored, u
 use ordermill::actors::faults::Point;
 use ordermill::actors::{Actors, Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::config::providers::Behaviour;
-use ordermill::db::Reads;
+use ordermill::db::{Reads, ReleaseReason, StockStep, Write};
 use ordermill::domain::{
     BookedCharge, CancelledBy, CorrelationId, DeadLetter, DeadLetterKind, Money, OrderId, OrderStatus, PaymentStatus, Text,
 };
@@ -149,6 +149,7 @@ fn check(parked: Parked, action: DeadLetterAction) {
         } else if action == DeadLetterAction::Discard {
             assert!(matches!(acted, Err(DeadLetterError::NotApplicable(_))), "{case}: {acted:?}");
         }
+        assert_eq!(found_of_parked(&place).await, Vec::<String>::new(), "{case}");
         // Whatever was done: the order settles, or a letter waits, about which a person can say that it is done.
         let is_seen = || async { is_settled(&place).await || !letters(handle, DeadLetterKind::Step).await.is_empty() };
         for _ in 0..3 {
@@ -162,6 +163,32 @@ fn check(parked: Parked, action: DeadLetterAction) {
             assert_eq!(handle.reads().audit(letter.id.0.to_string()).await.unwrap().last().unwrap().note.as_deref(), Some("seen to"));
         }
         until(&format!("{case}: it is settled in the end"), || is_settled(&place)).await;
+        assert_eq!(found_of_parked(&place).await, Vec::<String>::new(), "{case}");
+    });
+}
+
+/// Parked orders against open letters, at this moment.
+async fn found_of_parked(place: &Place) -> Vec<String> {
+    let mut snapshot = place.world.database.snapshot().await.unwrap();
+    let report = verify(snapshot.as_mut(), &Options::default()).await.unwrap();
+    report.of(Check::Parked).unwrap().shown.clone()
+}
+
+/// The stock was given back meanwhile, so that there is nothing left to compensate: the order goes on to its notice.
+#[test]
+fn goods_that_left_unpaid_are_done_by_hand_also_when_their_order_has_ended() {
+    run(|| async {
+        let (place, letter) = park(Parked::ShippedUnpaid).await;
+        let (handle, id) = (&place.handle, place.order);
+        let stored_order = stored(handle, id).await.order;
+        let step = StockStep { order: id, shard: stored_order.shard, correlation: stored_order.correlation, at: stored_order.created_at };
+        handle.write(Write::Release { step, undo: ReleaseReason::Cancelled }, LIMIT).await.unwrap();
+        until("it has failed", || async { stored(handle, id).await.status == OrderStatus::Failed }).await;
+        let late = act(handle, &letter, DeadLetterAction::Compensate, None).await;
+        assert!(matches!(late, Err(DeadLetterError::NotApplicable(_))), "{late:?}");
+        act(handle, &letter, DeadLetterAction::Done { overrules: false }, Some("paid at the counter")).await.unwrap();
+        assert_eq!(found_of_parked(&place).await, Vec::<String>::new());
+        until("it is settled", || is_settled(&place)).await;
     });
 }
 

@@ -2,9 +2,12 @@
 
 use crate::Case;
 use crate::fixture::Fixture;
-use crate::sample::{notice, order, payment, place, product_id, release, reserve, save, shards, ship};
-use ordermill::db::{OrderAudit, ReleaseReason, Snapshot};
-use ordermill::domain::{Channel, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus, ReservedLine};
+use crate::sample::{at, letter, notice, order, payment, place, product_id, release, reserve, save, shards, ship, text};
+use ordermill::db::{OrderAudit, ReleaseReason, Snapshot, Write};
+use ordermill::domain::{
+    Channel, Closing, DeadLetter, DeadLetterKind, DeadLetterState, NoticeKind, NoticeStatus, Order, OrderStatus, PaymentStatus,
+    ReservedLine,
+};
 
 pub(crate) const CASES: &[Case] = &[
     ("a snapshot stays as it was while the writer goes on", |f| Box::pin(stays(f))),
@@ -67,6 +70,15 @@ async fn audits(f: &mut Fixture) {
     assert_eq!(payment, &f.reads.payment(shipped.id).await.unwrap());
     assert_eq!((notices, notices.len()), (&f.reads.notices(shipped.id).await.unwrap(), 2));
     assert_eq!((audits[0].payment.is_none(), audits[0].notices.len()), (true, 0));
+    assert!(audits.iter().all(|audit| audit.letters.is_empty()));
+    let open = letter(&held, 3, "timeout", 5);
+    let [closed, notice] = [letter(&held, 4, "timeout", 5), DeadLetter { kind: DeadLetterKind::Notice, ..letter(&held, 5, "timeout", 5) }];
+    f.commit([&open, &closed, &notice, &letter(&shipped, 3, "timeout", 6)].map(|letter| Write::AddLetter(letter.clone())).to_vec()).await;
+    let (state, by, at) = (DeadLetterState::Skipped, text("ann"), at(7));
+    f.write(Write::CloseLetter(Closing { id: closed.id, state, by, note: None, overrules: None, at })).await;
+    let audits = f.reads.snapshot().await.unwrap().orders(None, 10).await.unwrap();
+    assert_eq!(audits.iter().map(|audit| audit.letters.len()).collect::<Vec<_>>(), [1, 0, 1, 0]);
+    assert_eq!(audits[0].letters, [open]);
 }
 
 async fn all(snapshot: &mut dyn Snapshot, limit: u32) -> Vec<u64> {

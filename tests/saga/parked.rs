@@ -222,3 +222,24 @@ fn the_letter_of_an_order_whose_actor_kept_dying_is_closed_when_it_is_cancelled(
     world.cancel();
     assert_eq!((world.record.parked.clone(), world.letters.open()), (None, vec![]));
 }
+
+/// Nobody tries what failed while the order is parked for something else; once that has ended, it fails anew, or does not.
+#[test]
+fn what_fails_while_the_order_is_parked_for_something_else_leaves_no_letter_behind() {
+    for (first, then, open) in [(STOCK, VOID, "inventory/store"), (VOID, STOCK, "payment/void")] {
+        let mut world = World::reserved();
+        world.cancel();
+        world.parks(first);
+        world.parks(then);
+        assert_eq!(world.record.parked.as_ref().map(Text::as_str), Some(first.2));
+        assert_eq!(world.letters.open(), [open]);
+        let mut effects = Effects::default();
+        let letters = ordermill::saga::superseded::Letters::of(&world.record);
+        ordermill::saga::step::unpark(&mut world.record, Some(first.2), &mut effects).unwrap();
+        letters.look(&world.order, &world.record, Timestamp(9), &mut effects);
+        world.letters.take(effects);
+        assert!(world.letters.open().is_empty() && world.record.parked.is_none());
+        world.parks(then);
+        assert_eq!((world.record.parked.as_ref().map(Text::as_str), world.letters.open().len()), (Some(then.2), 1), "it failed anew");
+    }
+}

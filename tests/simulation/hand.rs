@@ -165,10 +165,13 @@ impl Faults for Hand {
 fn summary(write: &Write) -> String {
     match write {
         Write::Place { order, .. } => format!("place {}", order.id),
-        Write::Save { order, status, open, events, letters, record, .. } => {
+        Write::Save { order, status, open, events, letters, closings, record, .. } => {
             let events: Vec<_> = events.iter().map(|event| event.kind().name()).collect();
+            let letters: Vec<_> = letters.iter().map(|letter| format!("{} {}", letter.state.name(), letter.id.0)).collect();
+            let closings: Vec<_> = closings.iter().map(|closing| format!("{} {}", closing.state.name(), closing.id.0)).collect();
             let parked = record.parked.as_ref().map(|cause| cause.as_str().to_owned());
-            format!("save {} {} open={open} {events:?} letters={} parked={parked:?}", order.id, status.name(), letters.len())
+            let (id, status) = (order.id, status.name());
+            format!("save {id} {status} open={open} {events:?} letters={letters:?} closes={closings:?} parked={parked:?}")
         }
         Write::Reserve { order, .. } => format!("reserve {}", order.id),
         Write::Release { step, undo } => format!("release {} {undo:?}", step.order),

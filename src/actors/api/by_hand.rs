@@ -9,7 +9,7 @@ use crate::domain::{
     BY_HAND, Closing, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text,
 };
 use crate::providers::{ChargeKey, Found, ProviderError};
-use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, STRAY_REFUND, VOID, key_letter};
+use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, key_letter};
 use crate::saga::{Owed, owed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,11 +243,6 @@ fn claim_of_debts(debts: Owed, is_to_end: bool) -> Option<PaymentStatus> {
 /// Whether the dead letter is about the payment row, which could not be stored.
 pub(super) fn is_of_row(letter: &DeadLetter) -> bool {
     letter.kind == DeadLetterKind::Step && letter.role == Role::Payment && letter.step.as_str() == STORE
-}
-
-/// Whether the dead letter is about stray money, which concerns only the role and not the order's steps.
-pub(super) fn is_of_strays(letter: &DeadLetter) -> bool {
-    letter.kind == DeadLetterKind::Step && letter.step.as_str() == STRAY_REFUND
 }
 
 /// Compares the provider's answers with the claim. The last key is the one in the row.

@@ -1,6 +1,6 @@
 //! Actions on dead letters: the decision is passed to the order, then the dead letter is closed.
 
-use crate::actors::api::by_hand::{Word, claim_of_step, is_of_row, is_of_strays};
+use crate::actors::api::by_hand::{Word, claim_of_step, is_of_row};
 use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::protocol::command::{CommandError, OrderCommand};
@@ -9,7 +9,7 @@ use crate::db::{AuditEntry, Outcome, Write};
 use crate::domain::{Channel, Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, OrderId, Role, Shard, Text};
 use crate::saga::by_hand::{Done, Undo};
 use crate::saga::dispute::Dispute;
-use crate::saga::park::is_of_old_form;
+use crate::saga::park::{is_of_old_form, is_of_strays};
 use crate::saga::{Rejection, park};
 use std::time::Duration;
 
@@ -82,10 +82,15 @@ impl NodeHandle {
         closing: Closing,
         limit: Duration,
     ) -> Result<bool, DeadLetterError> {
-        match self.decide(order, command, closing, limit).await {
+        let decided = match self.decide(order, command, closing.clone(), limit).await {
+            // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile. It may still be parked for this.
+            Err(CommandError::Rejected(Rejection::TooLate(_))) if matches!(action, DeadLetterAction::Done { .. }) => {
+                self.decide(order, unpark(letter), closing, limit).await
+            }
+            decided => decided,
+        };
+        match decided {
             Ok(_) => Ok(true),
-            // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile.
-            Err(CommandError::Rejected(Rejection::TooLate(_))) if matches!(action, DeadLetterAction::Done { .. }) => Ok(false),
             Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => Err(DeadLetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
             Err(CommandError::Rejected(Rejection::Disputed)) => Err(DeadLetterError::NotApplicable(DISPUTED_HELP)),
             Err(CommandError::Rejected(_)) => Err(DeadLetterError::NotApplicable("it is too late for that")),
@@ -178,6 +183,12 @@ fn site(letter: &DeadLetter, action: DeadLetterAction, command: Option<&OrderCom
     letter.shard.map(|shard| (role, shard))
 }
 
+/// Unparks the order if it is parked for this. What earlier versions wrote of several steps is one dead letter: the order may be parked for
+/// an earlier one.
+fn unpark(letter: &DeadLetter) -> OrderCommand {
+    OrderCommand::Unpark((!is_of_old_form(letter)).then(|| letter.cause.clone()))
+}
+
 /// The command for the dead letter's order; `None` if the action needs none.
 fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option<OrderCommand>, DeadLetterError> {
     if let (park::EXTERNAL, Some(undo)) = (letter.cause.as_str(), Undo::of_step(letter.step.as_str())) {
@@ -193,8 +204,7 @@ fn order_command(letter: &DeadLetter, action: DeadLetterAction) -> Result<Option
             }
         };
     }
-    // What earlier versions wrote of several steps is one dead letter: the order may be parked for an earlier one.
-    let unpark = || OrderCommand::Unpark((!is_of_old_form(letter)).then(|| letter.cause.clone()));
+    let unpark = || unpark(letter);
     if is_of_strays(letter) {
         return match action {
             // An earlier version parked its order.

@@ -4,7 +4,7 @@ use super::selects::{analytics_of, count, events_of, from, notices_of, positions
 use super::tables::Tables;
 use crate::db::plan::{OrderStock, StockRow};
 use crate::db::{AnalyticsRow, OrderAudit, Snapshot, StoreError, StoredOrder, WriterRow};
-use crate::domain::{LoggedEvent, OrderId, Product, ReservedLine, WriterId};
+use crate::domain::{DeadLetter, DeadLetterKind, DeadLetterState, LoggedEvent, OrderId, Product, ReservedLine, WriterId};
 use futures_util::future::{BoxFuture, ready};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ pub(super) struct MemorySnapshot {
 }
 
 impl MemorySnapshot {
-    fn audit(&self, stored: &StoredOrder) -> OrderAudit {
+    fn audit(&self, stored: &StoredOrder, letters: Vec<DeadLetter>) -> OrderAudit {
         let id = stored.order.id;
         let stock = self.tables.stock.get(&id);
         OrderAudit {
+            letters,
             stored: stored.clone(),
             held: lines_in(stock, StockRow::Reserved),
             released: lines_in(stock, StockRow::Released),
@@ -35,8 +36,10 @@ impl Snapshot for MemorySnapshot {
     }
 
     fn orders(&mut self, after: Option<OrderId>, limit: u32) -> BoxFuture<'_, Result<Vec<OrderAudit>, StoreError>> {
+        let is_wanted = |letter: &&DeadLetter| letter.state == DeadLetterState::Open && letter.kind == DeadLetterKind::Step;
+        let mut letters = DeadLetter::by_order(self.tables.letters.values().filter(is_wanted).cloned().collect());
         let rows = self.tables.orders.range((from(after), Bound::Unbounded));
-        done(rows.take(count(limit)).map(|(_, row)| self.audit(row)).collect())
+        done(rows.take(count(limit)).map(|(id, row)| self.audit(row, letters.remove(id).unwrap_or_default())).collect())
     }
 
     fn orphans(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {

@@ -7,6 +7,7 @@ use crate::db::read::{DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Page};
 use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Timestamp};
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 type DeadLetterTypes = (
@@ -54,6 +55,18 @@ sql!(
     "SELECT kind, cause, step, count(*), min(created_at) FROM dead_letters WHERE state = 'OPEN' \
      GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, Timestamptz)
 );
+
+sql!(
+    StepsAmong,
+    "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
+     FROM dead_letters WHERE state = 'OPEN' AND kind = 'STEP' AND order_id = ANY(?) ORDER BY id" => DeadLetterTypes
+);
+
+/// The open letters about steps of these orders, in the order of their ids.
+pub(super) async fn open_steps_among(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<HashMap<OrderId, Vec<DeadLetter>>, Failure> {
+    let rows: Vec<DeadLetterRow> = select(conn, StepsAmong, [Value::Ids(orders)]).await?;
+    Ok(DeadLetter::by_order(rows.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?))
+}
 
 fn letter(row: DeadLetterRow) -> Result<DeadLetter, Failure> {
     let ((id, kind, role, order, shard, step, cause), (detail, tries, state, created_at, closed_at, origin)) = row;

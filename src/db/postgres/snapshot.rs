@@ -2,10 +2,10 @@
 
 use super::connect::{PgOptions, Session};
 use super::error::{self, Failure};
-use super::queries;
 use super::rows::{self, LineRow, LineTypes};
 use super::statement::{Sql, Value, select, sql};
 use super::store::on;
+use super::{dead_letter_rows, queries};
 use crate::db::error::StoreError;
 use crate::db::plan::StockRow;
 use crate::db::read::{OrderAudit, Snapshot, WriterRow};
@@ -116,6 +116,7 @@ async fn audits(conn: &AsyncPgConnection, after: Option<OrderId>, limit: u32) ->
     let payments = queries::payments(conn, ids.clone()).await?;
     let mut payments: HashMap<OrderId, Payment> = payments.into_iter().map(|payment| (payment.order, payment)).collect();
     let mut notices = queries::notices(conn, ids.clone()).await?.into_iter().peekable();
+    let mut letters = dead_letter_rows::open_steps_among(conn, ids.clone()).await?;
     let (firsts, lasts) = page.iter().map(|stored| rows::half_range(stored.order.id)).map(|[first, last]| (first, last)).unzip();
     let lines: Vec<LineRow> = select(conn, Reservations, [Value::Ids(ids), Value::Ids(firsts), Value::Ids(lasts)]).await?;
     let mut lines = rows::reservations(lines)?;
@@ -124,6 +125,7 @@ async fn audits(conn: &AsyncPgConnection, after: Option<OrderId>, limit: u32) ->
         let id = stored.order.id;
         let mut audit = OrderAudit::of(stored);
         audit.payment = payments.remove(&id);
+        audit.letters = letters.remove(&id).unwrap_or_default();
         while let Some(task) = notices.next_if(|task| task.order == id) {
             audit.notices.push(task);
         }

@@ -2,11 +2,12 @@
 
 use super::error::Failure;
 use super::rows;
-use super::statement::{Id, Sql, Value, select, sql};
+use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::read::{DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Page};
 use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Role, Timestamp};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use std::collections::HashMap;
 
 type DeadLetterTypes =
     (Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text, Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>);
@@ -50,6 +51,21 @@ sql!(
     "SELECT kind, cause, step, count(*), min(created_at) FROM dead_letters WHERE state = 'OPEN' \
      GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, BigInt)
 );
+
+sql!(
+    /// By the order's index, not by the kind's: the plus rules that one out.
+    StepsAmong,
+    "SELECT id, kind, role, order_id, shard, step, cause, detail, tries, state, created_at, closed_at, origin \
+     FROM dead_letters WHERE state = 'OPEN' AND +kind = 'STEP' AND order_id IN " => DeadLetterTypes
+);
+
+/// The open letters about steps of these orders, in the order of their ids.
+pub(super) fn open_steps_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Result<HashMap<OrderId, Vec<DeadLetter>>, Failure> {
+    let rows = among::<_, DeadLetterRow>(conn, StepsAmong, keys)?;
+    let mut letters = rows.into_iter().map(letter).collect::<Result<Vec<_>, Failure>>()?;
+    letters.sort_by_key(|letter| letter.id);
+    Ok(DeadLetter::by_order(letters))
+}
 
 fn letter(row: DeadLetterRow) -> Result<DeadLetter, Failure> {
     let (Id(id), kind, role, order, shard, step, cause, detail, tries, state, created_at, closed_at, origin) = row;

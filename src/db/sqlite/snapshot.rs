@@ -4,7 +4,7 @@ use super::codes::Connection;
 use super::error::Failure;
 use super::open::SqliteOptions;
 use super::statement::{Id, Sql, Value, select, sql};
-use super::{error, queries, rows};
+use super::{dead_letter_rows, error, queries, rows};
 use crate::db::error::StoreError;
 use crate::db::plan::StockRow;
 use crate::db::read::{OrderAudit, Snapshot, WriterRow};
@@ -105,11 +105,13 @@ fn audits(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Re
     let keys: Vec<&[u8]> = page.iter().map(|stored| stored.order.id.0.as_bytes().as_slice()).collect();
     let mut payments = rows::payments_among(conn, &keys)?;
     let mut notices = rows::notices_among(conn, &keys)?.into_iter().map(|(task, ..)| task).peekable();
+    let mut letters = dead_letter_rows::open_steps_among(conn, &keys)?;
     let mut audits = Vec::with_capacity(page.len());
     for stored in page.iter() {
         let id = stored.order.id;
         let mut audit = OrderAudit::of(stored.clone());
         audit.payment = payments.remove(&id);
+        audit.letters = letters.remove(&id).unwrap_or_default();
         while let Some(task) = notices.next_if(|task| task.order == id) {
             audit.notices.push(task);
         }
