@@ -7,7 +7,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::Method;
 use ordermill::config::Settings;
 use ordermill::config::providers::Behaviour;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Places orders whose notices are given up.
@@ -132,5 +132,59 @@ fn done_by_hand_needs_a_note_and_is_audited() {
         assert_eq!((done.status, done.at("/state"), told), (200, "DONE".into(), Some("paid at the counter")), "{}", done.text);
         let uri = format!("/api/v1/orders/{}", placed.at("/orderId"));
         until("it is confirmed", async || app.get(&uri).await.at("/status") == "CONFIRMED").await;
+    });
+}
+
+/// A node may die between what it did and keeping the answer; here the first request keeps none.
+#[test]
+fn a_decision_is_answered_again_under_its_key_although_its_answer_was_not_kept() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        put_product(app.handle(), 5, 1005, 100).await;
+        let body = json!({"customerId": Uuid::from_u128(1), "items": [{"productId": Uuid::from_u128(5), "quantity": 1, "price": "10.05"}]});
+        app.post_order(&body.to_string()).await;
+        until("a letter is there", async || app.get("/api/v1/admin/dlq").await.body["items"].as_array().unwrap().len() == 1).await;
+        let letter = format!("/api/v1/admin/dlq/{}", app.get("/api/v1/admin/dlq").await.at("/items/0/letterId"));
+        let decide = async |key: Option<&str>, body: &Value| {
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(key.map(|key| ("idempotency-key", key)));
+            app.send(Method::POST, &letter, &headers, body.to_string().as_bytes()).await
+        };
+        let decision = json!({"action": "done", "note": "paid at the counter"});
+        let first = decide(None, &decision).await;
+        assert_eq!((first.status, first.at("/state")), (200, "DONE".to_owned()), "{}", first.text);
+        for (number, replayed) in [None, Some("true")].into_iter().enumerate() {
+            let again = decide(Some("one"), &decision).await;
+            assert_eq!((again.status, &again.text), (200, &first.text), "{number}");
+            assert_eq!(again.header("idempotency-replayed"), replayed);
+        }
+        assert_eq!(decide(None, &decision).await.status, 409, "without its key it is a new request");
+        for other in [json!({"action": "done", "note": "given back"}), json!({"action": "skip", "note": "paid at the counter"})] {
+            assert_eq!(decide(Some("two"), &other).await.status, 409, "nobody has decided that: {other}");
+        }
+    });
+}
+
+/// The same of a shipment, whose order may have failed meanwhile.
+#[test]
+fn a_shipment_is_answered_again_under_its_key_although_its_answer_was_not_kept() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        put_product(app.handle(), 6, 1001, 100).await;
+        app.behave(Behaviour { latency_ms: 500, ..Default::default() });
+        let body = json!({"customerId": Uuid::from_u128(1), "items": [{"productId": Uuid::from_u128(6), "quantity": 1, "price": "10.01"}]});
+        let link = app.post_order(&body.to_string()).await.at("/links/self");
+        let ship = async |key: Option<&str>, body: &Value| {
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(key.map(|key| ("idempotency-key", key)));
+            app.send(Method::POST, &format!("{link}/ship"), &headers, body.to_string().as_bytes()).await
+        };
+        let shipment = json!({"carrier": "A", "trackingNumber": "1"});
+        assert_eq!(ship(None, &shipment).await.status, 202);
+        until("its payment has failed", async || app.get(&link).await.at("/status") == "PAYMENT_FAILED").await;
+        assert_eq!(ship(None, &shipment).await.status, 409, "without its key it is a new request");
+        let again = ship(Some("one"), &shipment).await;
+        assert_eq!((again.status, again.at("/status")), (202, "PAYMENT_FAILED".to_owned()), "{}", again.text);
+        assert_eq!(ship(Some("two"), &json!({"carrier": "B"})).await.status, 409, "nobody has shipped it so");
     });
 }

@@ -69,6 +69,25 @@ impl NodeHandle {
         Ok(())
     }
 
+    /// Whether this person has decided so before, with this note.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn has_acted(
+        &self,
+        letter: DeadLetterId,
+        action: DeadLetterAction,
+        by: &Text<100>,
+        note: Option<&Text<200>>,
+    ) -> Result<bool, DeadLetterError> {
+        let audit = self.node.reads.audit(letter.0.to_string()).await.map_err(|_| DeadLetterError::Unavailable)?;
+        let is_it = |entry: &AuditEntry| {
+            let noted = (entry.by.as_str(), entry.action.as_str(), entry.note.as_deref());
+            noted == (by.as_str(), action.closes_as().name(), note.map(Text::as_str))
+        };
+        Ok(audit.iter().any(is_it))
+    }
+
     async fn letter(&self, id: DeadLetterId) -> Result<DeadLetter, DeadLetterError> {
         self.node.reads.letter(id).await.map_err(|_| DeadLetterError::Unavailable)?.ok_or(DeadLetterError::NotFound)
     }

@@ -1,7 +1,8 @@
 //! Requests that are done once: what a request with an `Idempotency-Key` was answered is kept, and its repeats are answered the same.
 //!
 //! A placed order keeps its own key ([`crate::db::Write::Place`]), a change of stock keeps its answer in the transaction of the change.
-//! The other commands do nothing when given twice; of them only the answer is kept, after they are done.
+//! The other commands do nothing when given twice; of them only the answer is kept, after they are done. A node may die in between: then a
+//! repeat that is refused is answered from what is stored, if it says that the command was done.
 
 use crate::db::{Answer, IdempotencyKey, Outcome, Write};
 use crate::http::door::call::Call;

@@ -118,7 +118,13 @@ pub(crate) async fn act(call: Call, request: HttpRequest, payload: Payload) -> R
         return Ok(answer);
     }
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    match call.state.handle.act(id, action, call.caller.name.clone(), note, limit).await {
+    let (handle, by) = (&call.state.handle, call.caller.name.clone());
+    let acted = match handle.act(id, action, by.clone(), note.clone(), limit).await {
+        // Sent again under its key: the node died before it could keep the answer.
+        Err(DeadLetterError::Closed) if once.is_some() && handle.has_acted(id, action, &by, note.as_ref()).await? => Ok(()),
+        acted => acted,
+    };
+    match acted {
         Err(DeadLetterError::NotHere(role, shard)) => forward::to_shard(&call, &request, bytes, (role, shard), None).await,
         done => {
             done?;

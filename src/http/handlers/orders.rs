@@ -241,15 +241,11 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
     if let Some(answer) = Once::answered(once.as_ref(), call).await? {
         return Ok(answer);
     }
-    let cancel = match &command {
-        Command::Cancel { by } => Some(*by),
-        Command::Ship(_) => None,
-    };
-    let told = match (call.state.handle.command_if(id, command, seen, request_limit(&call.state)).await, cancel, &once) {
-        (Err(CommandError::Rejected(rejection)), Some(by), Some(_)) => {
-            cancelled_before(call, id, by).await?.ok_or(CommandError::Rejected(rejection))
+    let told = match call.state.handle.command_if(id, command.clone(), seen, request_limit(&call.state)).await {
+        Err(CommandError::Rejected(rejection)) if once.is_some() => {
+            done_before(call, id, &command).await?.ok_or(CommandError::Rejected(rejection))
         }
-        (told, ..) => told,
+        told => told,
     };
     let status: Status = match told {
         Ok(status) => status.into(),
@@ -259,14 +255,20 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
     Ok(Once::keep(once, call, StatusCode::ACCEPTED, &CommandAccepted::of(id, status)).await)
 }
 
-/// What a cancel has come to that is sent again under its key, though its answer was not kept: the node died in between.
-async fn cancelled_before(call: &Call, id: OrderId, by: CancelledBy) -> Result<Option<OrderStatus>, Problem> {
+/// What a command has come to that is sent again under its key, though its answer was not kept: the node died in between.
+async fn done_before(call: &Call, id: OrderId, command: &Command) -> Result<Option<OrderStatus>, Problem> {
     let stored = wait::order(&call.state, id, None).await?;
-    let ended = stored.filter(|stored| {
-        let is_cancelled = matches!(stored.status, OrderStatus::Cancelling | OrderStatus::Refunding | OrderStatus::Cancelled);
-        is_cancelled && stored.record.facts.cancel.is_some_and(|(who, _)| who == by)
+    let done = stored.filter(|stored| {
+        let facts = &stored.record.facts;
+        match command {
+            Command::Cancel { by } => {
+                let is_cancelled = matches!(stored.status, OrderStatus::Cancelling | OrderStatus::Refunding | OrderStatus::Cancelled);
+                is_cancelled && facts.cancel.is_some_and(|(who, _)| who == *by)
+            }
+            Command::Ship(shipment) => facts.shipment.as_ref().is_some_and(|(known, _)| known == shipment),
+        }
     });
-    Ok(ended.map(|stored| stored.status))
+    Ok(done.map(|stored| stored.status))
 }
 
 fn request_limit(state: &HttpState) -> Duration {
