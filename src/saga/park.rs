@@ -1,7 +1,7 @@
 //! Parking an order, and the effects of a step. Pure.
 
 use super::Record;
-use crate::domain::{Closing, DeadLetter, DeadLetterKind, Event, OrderId, Role, Shard, Text, Timestamp};
+use crate::domain::{Closing, DeadLetter, DeadLetterKind, DeadLetterState, Event, OrderId, Role, Shard, Text, Timestamp};
 
 /// The cause of dead letters about an external role's undo.
 pub const EXTERNAL: &str = "external-role";
@@ -60,6 +60,13 @@ pub fn step_letter(order: OrderId, shard: Shard, role: Role, step: &str, now: Ti
 pub fn key_letter(order: OrderId, shard: Shard, attempt: u32, now: Timestamp) -> DeadLetter {
     let number = OF_KEYS | (attempt & (OF_KEYS - 1));
     DeadLetter::about(order, shard, DeadLetterKind::Step, number, Role::Payment, STRAY_REFUND, now)
+}
+
+/// The same dead letter, closed because that money was given back.
+#[must_use]
+pub fn key_settled(order: OrderId, shard: Shard, attempt: u32, now: Timestamp) -> DeadLetter {
+    let letter = key_letter(order, shard, attempt, now).because("superseded", "the money was given back: nothing is left to do", 0);
+    DeadLetter { state: DeadLetterState::Superseded, closed_at: Some(now), ..letter }
 }
 
 /// The dead letter about an order whose actor keeps failing.

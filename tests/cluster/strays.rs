@@ -24,12 +24,16 @@ struct Ways {
     charging: AtomicU32,
     /// Refunds of first attempts fail.
     keeps_first: AtomicBool,
+    /// Refunds of first attempts hang until that is over and the gate is told.
+    hangs_refunds: AtomicBool,
+    /// Refunds that hang.
+    refunding: AtomicU32,
     /// Refunds that were refused though the money was given back are refused once.
     refuses_done: AtomicBool,
 }
 
 struct Provider {
-    inner: SandboxPayment,
+    inner: Arc<SandboxPayment>,
     ways: Arc<Ways>,
 }
 
@@ -50,6 +54,15 @@ impl PaymentProvider for Provider {
         self.inner.void(key)
     }
     fn refund(&self, key: ChargeKey, amount: Money) -> Call<()> {
+        if key.attempt == 1 && self.ways.hangs_refunds.load(Ordering::SeqCst) {
+            let (inner, ways) = (self.inner.clone(), self.ways.clone());
+            let mut gate = self.ways.gate.subscribe();
+            return Box::pin(async move {
+                ways.refunding.fetch_add(1, Ordering::SeqCst);
+                gate.wait_for(|_| !ways.hangs_refunds.load(Ordering::SeqCst)).await.unwrap();
+                inner.refund(key, amount).await
+            });
+        }
         if key.attempt == 1 && self.ways.keeps_first.load(Ordering::SeqCst) {
             return Box::pin(async { Err(ProviderError::failed("not now")) });
         }
@@ -79,11 +92,13 @@ fn world(seed: u64) -> (Rc<Cluster>, Arc<Ways>) {
         gate: watch::Sender::new(false),
         charging: AtomicU32::new(0),
         keeps_first: AtomicBool::new(true),
+        hangs_refunds: AtomicBool::new(false),
+        refunding: AtomicU32::new(0),
         refuses_done: AtomicBool::new(false),
     });
     let inner = ways.clone();
     let cluster = Cluster::of_world(seed, |world| {
-        let provider = Provider { inner: world.sandbox().payment(), ways: inner };
+        let provider = Provider { inner: Arc::new(world.sandbox().payment()), ways: inner };
         world.providers.payment = Arc::new(provider);
     });
     (cluster, ways)
@@ -112,6 +127,8 @@ impl Place {
         decided_elsewhere(&cluster, &pay, id).await;
         settled(&orders.handle, id, OrderStatus::Confirmed).await;
         ways.gate.send_replace(true);
+        // It tells of the money from the beginning; then that it was tried often enough.
+        until("the refund is given up", || async { letter(&cluster, id, "stray-refund").await.tries == 4 }).await;
         let stray = letter(&cluster, id, "stray-refund").await;
         assert_eq!((stray.cause.as_str(), stray.tries), ("payment-provider", 4));
         Self { cluster, orders, pay, ways, id, stray }
@@ -216,6 +233,43 @@ fn what_a_hung_charge_takes_after_a_payment_by_hand_is_given_back() {
         let states = || cluster.world.sandbox().charges().iter().map(|charge| charge.state).collect::<Vec<_>>();
         until("the money is back", || async { states() == [ChargeState::Refunded] }).await;
     });
+}
+
+/// A crash while it is being given back loses nothing, and nobody is asked about money that is back.
+#[test]
+fn stray_money_is_told_of_while_it_is_being_given_back() {
+    for crashes in [false, true] {
+        run(move || async move {
+            let (cluster, ways) = world(75);
+            let node = cluster.start("all", &Role::ALL).await;
+            let id = hung_charge(&cluster, &node, &ways).await;
+            decided_elsewhere(&cluster, &node, id).await;
+            settled(&node.handle, id, OrderStatus::Confirmed).await;
+            ways.hangs_refunds.store(true, Ordering::SeqCst);
+            ways.gate.send_replace(true);
+            until("it is being given back", || async { ways.refunding.load(Ordering::SeqCst) == 1 }).await;
+            let stray = letter(&cluster, id, "stray-refund").await;
+            assert!(stray.detail.as_str().contains(":1 was charged"), "{stray:?}");
+            let state = || async { cluster.world.database.letter(stray.id).await.unwrap().unwrap().state };
+            let books = || cluster.world.sandbox().charges().iter().map(|charge| (charge.key.attempt, charge.state)).collect::<Vec<_>>();
+            ways.keeps_first.store(false, Ordering::SeqCst);
+            if crashes {
+                cluster.crash(node).await;
+                ways.hangs_refunds.store(false, Ordering::SeqCst);
+                let next = cluster.start("next", &Role::ALL).await;
+                cluster.is_shared().await;
+                assert_eq!(books(), [(1, ChargeState::Approved), (2, ChargeState::Approved)]);
+                assert_eq!(state().await, DeadLetterState::Open);
+                assert!(crate::external::act(&next, &stray, DeadLetterAction::Reprocess).await);
+                assert_eq!(state().await, DeadLetterState::Reprocessed);
+            } else {
+                ways.hangs_refunds.store(false, Ordering::SeqCst);
+                ways.gate.send_modify(|_| {});
+                until("nobody is asked about it any more", || async { state().await == DeadLetterState::Superseded }).await;
+            }
+            assert_eq!(books(), [(1, ChargeState::Refunded), (2, ChargeState::Approved)]);
+        });
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
-use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED, key_letter};
+use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -59,7 +59,7 @@ pub(crate) fn charged(order: &Order, attempt: u32, charge: Charge, now: Timestam
 
 /// What a task is doing.
 #[derive(Clone, Copy)]
-enum At {
+pub(super) enum At {
     /// A step of its order. If it is given up, the order is parked.
     Step(&'static str),
     /// Refunding this attempt's charge, which the row does not record. That is not a step of the order.
@@ -67,7 +67,7 @@ enum At {
 }
 
 /// Nothing more can be done here: the order is parked, the node is stopping, or the shard is another's.
-struct GivenUp;
+pub(super) struct GivenUp;
 
 /// What became of a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,7 +127,7 @@ impl PaymentTask {
         }
     }
 
-    fn provider(&self) -> &dyn PaymentProvider {
+    pub(super) fn provider(&self) -> &dyn PaymentProvider {
         &*self.cell.node.providers.payment
     }
 
@@ -250,19 +250,6 @@ impl PaymentTask {
         if self.signal.is_raised() { self.undo(order).await } else { Ok(()) }
     }
 
-    /// Money was taken under a key of which the stored row does not tell: it is given back.
-    async fn give_back_stray(&self, order: &Order, attempt: u32) -> Result<(), GivenUp> {
-        let row = self.read(|reads, id| reads.payment(id)).await?;
-        if row.is_some_and(|row| row.records(attempt)) {
-            return Ok(());
-        }
-        let mut trouble = Trouble::default();
-        while let Err(error) = self.provider().give_back(ChargeKey { order: order.id, attempt }, order.total).await {
-            self.stumble(order, At::Stray(attempt), error, &mut trouble, None).await?;
-        }
-        Ok(())
-    }
-
     /// Leaves no money taken: voids by key, found or not, so that a late charge is refused; what was charged is given back. What is
     /// stored is read before each call, for while one waits another node, or a person, may have done it.
     async fn undo(&self, order: &Arc<Order>) -> Result<(), GivenUp> {
@@ -313,7 +300,7 @@ impl PaymentTask {
     }
 
     /// After a call that failed: waits for the next try, or parks the order when it was tried often or long enough.
-    async fn stumble(
+    pub(super) async fn stumble(
         &self,
         order: &Order,
         at: At,
@@ -386,8 +373,7 @@ impl PaymentTask {
         let step = match at {
             At::Step(step) => step,
             At::Stray(attempt) => {
-                let letter = key_letter(order.id, order.shard, attempt, self.cell.node.now());
-                let _outcome = self.cell.node.journal.ask(Write::AddLetter(letter.because(cause, detail, tries)), None).await;
+                self.keep_stray(order, attempt, (cause, detail, tries)).await?;
                 return Err(GivenUp);
             }
         };
@@ -431,7 +417,7 @@ impl PaymentTask {
     }
 
     /// Reads, again and again while the database is away.
-    async fn read<T>(&self, ask: impl Fn(&Arc<dyn crate::db::Reads>, OrderId) -> ReadCall<T>) -> Result<T, GivenUp> {
+    pub(super) async fn read<T>(&self, ask: impl Fn(&Arc<dyn crate::db::Reads>, OrderId) -> ReadCall<T>) -> Result<T, GivenUp> {
         self.cell.node.read_until_ok(|| ask(&self.cell.node.reads, self.id)).await.map_err(|_| GivenUp)
     }
 }
@@ -444,4 +430,4 @@ fn undone_by_void(voided: Voided) -> PaymentStatus {
     }
 }
 
-type ReadCall<T> = futures_util::future::BoxFuture<'static, Result<T, crate::db::StoreError>>;
+pub(super) type ReadCall<T> = futures_util::future::BoxFuture<'static, Result<T, crate::db::StoreError>>;
