@@ -122,7 +122,7 @@ pub fn transactions(orders: &[Arc<Order>]) -> [Vec<Write>; 5] {
         confirm.push(save(order, confirmed, true, vec![Event::of(order, at, EventBody::OrderConfirmed)]));
         let task = notice(order);
         let event = task.answer(order.shard, order.correlation, at);
-        notify.push(Write::SaveNotice { task, shard: order.shard, correlation: order.correlation, event, letter: None });
+        notify.push(Write::SaveNotice { task, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None });
         notify.push(save(order, settled, false, Vec::new()));
     }
     all

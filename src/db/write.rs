@@ -202,6 +202,8 @@ pub enum Write {
         event: Option<Event>,
         /// What a person must look at.
         letter: Option<DeadLetter>,
+        /// The dead letter that a person closed with it.
+        closing: Option<Box<Closing>>,
     },
     /// Creates or changes a product ([`ProductChange::apply`]), with its audit entries. The outcome is [`Outcome::Product`] or
     /// [`Outcome::Stock`]; under a used key, [`Outcome::Answered`]. A negative quantity is a bad write.

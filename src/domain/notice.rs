@@ -67,6 +67,13 @@ impl NoticeTask {
         notice_id(self.order, self.kind, self.channel)
     }
 
+    /// A notice that was given up, to be tried anew, because a person asked for it.
+    #[must_use]
+    pub fn asked_for(order: OrderId, kind: NoticeKind, channel: Channel, now: Timestamp) -> Self {
+        let (status, reason) = (NoticeStatus::Pending, Some(Text::lossy("a person asked for it")));
+        Self { order, kind, channel, status, attempt: 0, next_try_at: Some(now), reason, created_at: now }
+    }
+
     /// A task that has not been tried yet.
     #[must_use]
     pub fn new(order: &Order, kind: NoticeKind, channel: Channel, now: Timestamp) -> Self {

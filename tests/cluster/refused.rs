@@ -8,7 +8,9 @@ use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore};
 use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Reads, Retention, Store, StoreError, Write, WriterState};
-use ordermill::domain::{CancelledBy, Closing, DeadLetter, DeadLetterKind, DeadLetterState, OrderStatus, Role, Shards, Text, WriterId};
+use ordermill::domain::{
+    CancelledBy, Closing, DeadLetter, DeadLetterKind, DeadLetterState, NoticeStatus, OrderStatus, Role, Shards, Text, WriterId,
+};
 use ordermill::providers::sandbox::Party;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -256,4 +258,36 @@ fn a_decision_closes_its_letter_in_the_transaction_that_does_it() {
             assert_eq!(told, [(state.name(), "ann", Some("paid at the counter"))], "{action:?}");
         });
     }
+}
+
+/// The same of a notice: it is stored as one that is to be sent, so that no crash between leaves it given up with its letter closed.
+#[test]
+fn a_notice_that_a_person_asks_for_again_is_sent_whatever_crashes() {
+    run(|| async {
+        let cluster = Cluster::new(58);
+        let kind: Kind = |write| matches!(write, Write::CloseLetter(_));
+        let store = move |line: &MemoryDatabase| -> Box<dyn Store> {
+            Box::new(Refuses { inner: line.store(), kind, armed: Arc::new(AtomicBool::new(true)) })
+        };
+        let node = cluster.start_on("one", &Role::ALL, store).await;
+        cluster.is_shared().await;
+        put_product(&node.handle, 1, 1000, 100).await;
+        let sandbox = cluster.world.sandbox();
+        sandbox.behave(Party::Email, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+        let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        let given_up = letter(&cluster, id, "CONFIRMATION/EMAIL").await;
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
+        // The mail server takes its time; then the node is gone.
+        sandbox.behave(Party::Email, Behaviour { latency_ms: 60_000, ..Behaviour::default() });
+        decide(&node, &given_up, DeadLetterAction::Reprocess).await.unwrap();
+        cluster.crash(node).await;
+        sandbox.behave(Party::Email, Behaviour::default());
+        let state = || async { cluster.world.database.letter(given_up.id).await.unwrap().unwrap().state };
+        assert_eq!(state().await, DeadLetterState::Reprocessed);
+        let _next = cluster.start("next", &Role::ALL).await;
+        let notice = || async { cluster.world.database.notices(id).await.unwrap().remove(0).status };
+        until("it is sent", || async { notice().await == NoticeStatus::Sent }).await;
+        assert_eq!(state().await, DeadLetterState::Reprocessed);
+        cluster.settles().await;
+    });
 }

@@ -112,13 +112,13 @@ async fn notice_stored(f: &mut Fixture) {
     let mut task = NoticeTask::new(&order, NoticeKind::Confirmation, Channel::Sms, crate::sample::at(400));
     (task.attempt, task.next_try_at, task.reason) = (2, Some(crate::sample::at(900)), Some(crate::sample::text("busy")));
     let (shard, correlation) = (order.shard, order.correlation);
-    let write = Write::SaveNotice { task: task.clone(), shard, correlation, event: None, letter: None };
+    let write = Write::SaveNotice { task: task.clone(), shard, correlation, event: None, letter: None, closing: None };
     assert_eq!(f.write(write).await, (Outcome::Done, vec![]));
     assert_eq!(f.reads.notices(order.id).await.unwrap(), vec![task.clone()]);
     (task.status, task.next_try_at) = (NoticeStatus::GivenUp, None);
     let event = task.answer(shard, correlation, crate::sample::at(901));
     let letter = letter(&order, 1, "smtp", 5);
-    let write = Write::SaveNotice { task: task.clone(), shard, correlation, event, letter: Some(letter.clone()) };
+    let write = Write::SaveNotice { task: task.clone(), shard, correlation, event, letter: Some(letter.clone()), closing: None };
     assert_eq!(f.write(write).await, (Outcome::Done, vec![EventKind::NotificationFailed]));
     assert_eq!(f.reads.notices(order.id).await.unwrap(), vec![task]);
     assert_eq!(f.reads.letter(letter.id).await.unwrap(), Some(letter));

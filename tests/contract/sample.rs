@@ -124,7 +124,7 @@ pub(crate) fn notice(order: &Order, kind: NoticeKind, channel: Channel, status: 
     let mut task = NoticeTask::new(order, kind, channel, at(400));
     (task.status, task.attempt) = (status, attempt);
     let event = task.answer(order.shard, order.correlation, at(401));
-    Write::SaveNotice { task, shard: order.shard, correlation: order.correlation, event, letter: None }
+    Write::SaveNotice { task, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None }
 }
 
 /// A save that changes only what is told.

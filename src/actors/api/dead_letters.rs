@@ -2,11 +2,14 @@
 
 use crate::actors::api::by_hand::{Word, claim_of_step, is_of_row};
 use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
-use crate::actors::api::handle::NodeHandle;
+use crate::actors::api::handle::{NodeHandle, WriteError};
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
 use crate::db::{AuditEntry, Outcome, Write};
-use crate::domain::{Channel, Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, OrderId, Role, Shard, Text};
+use crate::domain::{
+    Channel, Closing, CorrelationId, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, NoticeTask, OrderId, Role,
+    Shard, Text,
+};
 use crate::saga::by_hand::{Done, Undo};
 use crate::saga::dispute::Dispute;
 use crate::saga::park::{is_of_old_form, is_of_strays};
@@ -22,8 +25,8 @@ const SKIP_NEXT: &str =
     "nothing is left to do about the money, but its order is still parked: skip this dead letter, and the order continues";
 
 impl NodeHandle {
-    /// Carries out a person's decision on a dead letter, audited as `by`. If the decision is a command to the order, or records its payment,
-    /// the same transaction closes the dead letter. Otherwise it is carried out first, and the dead letter closed after: a crash in between
+    /// Carries out a person's decision on a dead letter, audited as `by`. If the decision is a command to the order, or is stored with its
+    /// payment or notice, the same transaction closes the dead letter. Otherwise it is carried out first, and the dead letter closed after: a crash in between
     /// leaves the dead letter open, and acting on it again changes nothing.
     ///
     /// # Errors
@@ -62,11 +65,10 @@ impl NodeHandle {
         if let (Some(command), Some(order), false) = (command, letter.order, is_decided) {
             is_decided = self.decide_order(&letter, action, (order, command), closing.clone(), limit).await?;
         }
-        self.close(closing, is_decided, limit).await?;
         if letter.kind == DeadLetterKind::Notice && action == DeadLetterAction::Reprocess {
-            self.retry_notice(&letter);
+            is_decided = self.ask_for_notice(&letter, closing.clone(), limit).await?;
         }
-        Ok(())
+        self.close(closing, is_decided, limit).await
     }
 
     /// Whether this person has decided so before, with this note.
@@ -170,12 +172,26 @@ impl NodeHandle {
         again(letter.clone()).await.map_err(|why| why.map_or(DeadLetterError::Unavailable, DeadLetterError::FailedAgain))
     }
 
-    fn retry_notice(&self, letter: &DeadLetter) {
+    /// Stores the notice as one that is to be sent, in the transaction that closes its dead letter, and has it sent. Returns whether that was
+    /// stored: not if the notice was sent or withdrawn after all.
+    async fn ask_for_notice(&self, letter: &DeadLetter, closing: Closing, limit: Duration) -> Result<bool, DeadLetterError> {
         let named = letter.step.as_str().split_once('/');
         let notice = named.and_then(|(kind, channel)| Some((NoticeKind::from_name(kind)?, Channel::from_name(channel)?)));
-        let inbox = letter.shard.and_then(|shard| self.node.inbox_of(shard));
-        if let (Some(order), Some((kind, channel)), Some(inbox)) = (letter.order, notice, inbox) {
+        let (Some(order), Some(shard), Some((kind, channel))) = (letter.order, letter.shard, notice) else { return Ok(false) };
+        let task = NoticeTask::asked_for(order, kind, channel, self.node.now());
+        let (correlation, closing) = (CorrelationId(order.0), Some(Box::new(closing)));
+        let write = Write::SaveNotice { task, shard, correlation, event: None, letter: None, closing };
+        let stored = self.write(write, limit).await;
+        // Stored, or perhaps: what is not there is not sent.
+        if let Some(inbox) = self.node.inbox_of(shard) {
             inbox.push(Inbound::RetryNotice { order, kind, channel });
+        }
+        match stored {
+            // Of a batch whose commit was in doubt it is not known how it was decided: the dead letter says it.
+            Ok(Outcome::Repeated(_) | Outcome::Recorded) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
+            Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }
     }
 }

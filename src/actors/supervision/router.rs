@@ -60,8 +60,7 @@ impl Router {
             Inbound::RetryNotice { order, kind, channel } => {
                 let addresses = self.cell.addresses.borrow();
                 if let Some(notifier) = &addresses.notifier {
-                    // A full mailbox refuses it; then the dead letter is closed and the notice still given up.
-                    drop(notifier.retry.try_send(RetryNotice { order, kind, channel }));
+                    tell_surely(&notifier.retry, RetryNotice { order, kind, channel });
                 }
             }
             Inbound::Foreign { role, event, order } => self.deliver_foreign(role, event, order),

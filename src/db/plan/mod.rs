@@ -173,8 +173,8 @@ impl<'a> Plan<'a> {
             Write::SavePayment { payment, shard, correlation, event, letter, closing } => {
                 self.save_payment(payment, (*shard, *correlation), event.as_ref(), (letter.as_ref(), closing.as_deref()))
             }
-            Write::SaveNotice { task, shard, correlation, event, letter } => {
-                self.save_notice(task, (*shard, *correlation), event.as_ref(), letter.as_ref())
+            Write::SaveNotice { task, shard, correlation, event, letter, closing } => {
+                self.save_notice(task, (*shard, *correlation), event.as_ref(), (letter.as_ref(), closing.as_deref()))
             }
             Write::ChangeProduct(write) => self.change_product(write),
             Write::KeepAnswer { key, answer, at } => match self.answers.find(key, *at) {
@@ -324,7 +324,7 @@ impl<'a> Plan<'a> {
         task: &'a NoticeTask,
         (shard, correlation): (Shard, CorrelationId),
         event: Option<&Event>,
-        letter: Option<&DeadLetter>,
+        (letter, closing): (Option<&DeadLetter>, Option<&Closing>),
     ) -> Outcome {
         let key = notice_key(task);
         let stored = match self.notices.get(&key) {
@@ -338,6 +338,9 @@ impl<'a> Plan<'a> {
         let goes_on = stored.filter(|(stored, ..)| stored.status != NoticeStatus::GivenUp);
         let created_at = goes_on.map_or(task.created_at, |(.., created_at)| created_at);
         self.notices.insert(key, SavedNotice { task, shard, created_at, updated_at });
+        if let Some(closing) = closing {
+            self.rare.decide_letter(closing);
+        }
         self.told(event, letter)
     }
 

@@ -85,9 +85,10 @@ impl<'a> Needs<'a> {
                 self.letters.extend(letter.iter().map(|letter| letter.id));
                 self.letters.extend(closing.iter().map(|closing| closing.id));
             }
-            Write::SaveNotice { task, letter, .. } => {
+            Write::SaveNotice { task, letter, closing, .. } => {
                 self.notices.push(task.order);
                 self.letters.extend(letter.iter().map(|letter| letter.id));
+                self.letters.extend(closing.iter().map(|closing| closing.id));
             }
             Write::ChangeProduct(write) => {
                 self.products.push(write.id);

@@ -146,7 +146,8 @@ impl World {
             (NoticeTask { attempt: 2, status: NoticeStatus::Sent, ..new }, EventBody::NotificationSent { kind, channel: Channel::Email }),
         ] {
             let event = Some(Event::of(order, at(4), body));
-            self.write(Write::SaveNotice { task, shard: order.shard, correlation: order.correlation, event, letter: None }).await;
+            self.write(Write::SaveNotice { task, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None })
+                .await;
         }
     }
 

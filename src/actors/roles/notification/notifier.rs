@@ -154,7 +154,7 @@ impl Notifier {
         let mut failed = None;
         let may_send = turn.order.as_ref().is_some_and(|order| self.cell.may_send(order.shard));
         // It waits, or is another node's to send: then what is stored rules.
-        let turn = if may_send { turn } else { Turn { way: turn.way.later(), ..turn } };
+        let turn = if may_send { turn } else { Turn { way: Way::AskFirst, ..turn } };
         if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
             let Some(mut call) = message(&self.cell.node, order, key.1, key.2) else { return self.run(key, turn, None, signal) };
             match at_once(&mut call) {
@@ -315,7 +315,7 @@ impl Handler<Recorded> for Notifier {
 impl Handler<RetryNotice> for Notifier {
     type Result = ();
     fn handle(&mut self, retry: RetryNotice, _ctx: &mut Self::Context) {
-        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskedFor });
+        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskFirst });
     }
 }
 

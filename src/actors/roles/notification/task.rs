@@ -22,18 +22,6 @@ pub(crate) enum Way {
     Fresh,
     /// It may have been: the stored row rules.
     AskFirst,
-    /// A person asks for it: also if it was given up.
-    AskedFor,
-}
-
-impl Way {
-    /// The way once it had to wait.
-    pub(crate) fn later(self) -> Self {
-        match self {
-            Self::Fresh | Self::AskFirst => Self::AskFirst,
-            Self::AskedFor => Self::AskedFor,
-        }
-    }
 }
 
 /// A first try that the actor has begun already.
@@ -55,7 +43,7 @@ pub(crate) struct DeliveryTask {
 }
 
 pub(crate) fn save(task: NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<Event>, letter: Option<DeadLetter>) -> Write {
-    Write::SaveNotice { task, shard, correlation, event, letter }
+    Write::SaveNotice { task, shard, correlation, event, letter, closing: None }
 }
 
 /// The write that a sent notice makes.
@@ -131,7 +119,7 @@ impl DeliveryTask {
             // While it waited, the shard may have been another's, who has sent it.
             if begun.is_none() && losses != self.cell.losses() {
                 losses = self.cell.losses();
-                let Some(stored) = self.task(order, way.later()).await else { return };
+                let Some(stored) = self.task(order, Way::AskFirst).await else { return };
                 task = stored;
                 continue;
             }
@@ -241,8 +229,6 @@ impl DeliveryTask {
                 tell_waiting(&self.cell, order, self.kind, self.channel);
                 None
             }
-            // Its patience begins anew.
-            NoticeStatus::GivenUp if way == Way::AskedFor => Some(fresh),
             NoticeStatus::Sent | NoticeStatus::GivenUp | NoticeStatus::Withdrawn => {
                 self.cell.tell_again(row.answer(order.shard, order.correlation, row.created_at));
                 None
