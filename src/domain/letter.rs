@@ -1,6 +1,6 @@
 //! Dead letters: failed steps and messages that wait for a person.
 
-use super::{OrderId, Role, Shard, Text, Timestamp, ids::Derived};
+use super::{Channel, NoticeKind, OrderId, Role, Shard, Text, Timestamp, ids::Derived};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -152,6 +152,14 @@ impl DeadLetter {
             closed_at: None,
             origin: None,
         }
+    }
+
+    /// An open dead letter about a notice of an order.
+    #[must_use]
+    pub fn about_notice((order, shard): (OrderId, Shard), kind: NoticeKind, channel: Channel, now: Timestamp) -> Self {
+        let number = u32::from(kind.number()) * 2 + u32::from(channel.number());
+        let step = format!("{}/{}", kind.name(), channel.name());
+        Self::about(order, shard, DeadLetterKind::Notice, number, Role::Notification, &step, now)
     }
 
     /// Sets its cause (a short code), its detail (for a person) and the number of tries.

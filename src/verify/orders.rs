@@ -187,8 +187,8 @@ impl View<'_> {
         }
         for fact in &self.facts.notices {
             let row = rows.iter().find(|row| (row.kind, row.channel) == (fact.kind, fact.channel)).map(|row| row.status);
-            // One that was given up may have been sent, or be tried again, at a person's wish.
-            if row.is_none() || (fact.sent && row != Some(NoticeStatus::Sent)) {
+            // One that was given up may have been sent, or be tried again, at a person's wish; or it could not be stored at all.
+            if fact.sent && row != Some(NoticeStatus::Sent) {
                 let name = row.map_or("missing", NoticeStatus::name);
                 return Some(format!("it knows a notice {}/{} whose row is {name}", fact.kind.name(), fact.channel.name()));
             }

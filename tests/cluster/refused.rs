@@ -291,3 +291,42 @@ fn a_notice_that_a_person_asks_for_again_is_sent_whatever_crashes() {
         cluster.settles().await;
     });
 }
+
+/// Else it is asked for again, and sent again, for ever. It holds nothing up: its order settles, and a person can have it sent.
+#[test]
+fn a_notice_that_the_database_refuses_is_given_up_once_wherever_it_is_sent() {
+    for (seed, is_split, latency_ms) in [(59, false, 0), (60, false, 300), (61, true, 0), (62, true, 300)] {
+        run(move || async move {
+            let cluster = Cluster::new(seed);
+            let armed = Arc::new(AtomicBool::new(true));
+            let (inner, kind): (_, Kind) = (armed.clone(), |write| matches!(write, Write::SaveNotice { .. }));
+            let store = move |line: &MemoryDatabase| -> Box<dyn Store> { Box::new(Refuses { inner: line.store(), kind, armed: inner }) };
+            let (orders, node) = if is_split {
+                let others: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Notification).collect();
+                (cluster.start("orders", &others).await, cluster.start_on("role", &[Role::Notification], store).await)
+            } else {
+                let node = cluster.start_on("all", &Role::ALL, store).await;
+                (node.clone(), node)
+            };
+            cluster.is_shared().await;
+            put_product(&orders.handle, 1, 1000, 100).await;
+            let sandbox = cluster.world.sandbox();
+            sandbox.behave(Party::Email, Behaviour { latency_ms, ..Behaviour::default() });
+            let case = format!("split: {is_split}, {latency_ms} ms");
+            let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            let refused = letter(&cluster, id, "CONFIRMATION/EMAIL").await;
+            assert_eq!((refused.kind, refused.cause.as_str()), (DeadLetterKind::Notice, "write-refused"), "{case}");
+            settled(&orders.handle, id, OrderStatus::Confirmed).await;
+            assert_eq!(stored(&orders.handle, id).await.record.parked, None, "{case}");
+            tokio::time::sleep(std::time::Duration::from_millis(4 * cluster.world.settings.redrive_far.first_ms)).await;
+            assert_eq!(sandbox.sent().len(), 1, "{case}");
+            cluster.settles().await;
+            armed.store(false, Ordering::SeqCst);
+            decide(&node, &refused, DeadLetterAction::Reprocess).await.unwrap();
+            let notice = || async { cluster.world.database.notices(id).await.unwrap().first().map(|notice| notice.status) };
+            until("it is sent", || async { notice().await == Some(NoticeStatus::Sent) }).await;
+            assert_eq!(sandbox.sent().len(), 2, "{case}: a person asked for it");
+            cluster.settles().await;
+        });
+    }
+}

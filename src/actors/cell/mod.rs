@@ -12,9 +12,9 @@ use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tell::tell_surely;
-use crate::db::Write;
-use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role, RoleShards, Shard};
-use crate::saga::park::step_letter;
+use crate::db::{Outcome, Write};
+use crate::domain::{Channel, CorrelationId, DeadLetter, Event, EventBody, NoticeKind, Order, OrderId, Role, RoleShards, Shard, Text};
+use crate::saga::park::{WRITE_REFUSED, step_letter};
 use actix::Recipient;
 use actix::prelude::SendError;
 use std::cell::{Cell as Slot, RefCell};
@@ -289,8 +289,26 @@ impl Cell {
         }
     }
 
-    /// Parks an order whose owner is elsewhere: the role that failed keeps the dead letter, and its event tells the owner. Notices park
-    /// nothing.
+    /// Gives up a notice of which the database refuses what must be stored: a dead letter tells of it, and the order hears that it was
+    /// given up. Else it would be asked for again, and perhaps sent again, for ever.
+    pub(crate) async fn give_up_notice(
+        &self,
+        (order, correlation): (OrderId, CorrelationId),
+        (kind, channel): (NoticeKind, Channel),
+        attempt: u32,
+        why: &str,
+    ) {
+        let (at, shard) = (self.node.now(), self.node.shards().of(order));
+        let detail = format!("what became of the notice cannot be stored, so it may have been sent: {why}");
+        let letter = DeadLetter::about_notice((order, shard), kind, channel, at).because(WRITE_REFUSED, &detail, attempt);
+        let body = EventBody::NotificationFailed { kind, channel, attempt, last: true, reason: Text::lossy(&detail) };
+        let event = Event { order, shard, correlation, at, body, external_ids: None };
+        if let Ok(Outcome::Refused(why)) = self.node.journal.ask(Write::ParkStep { letter: Box::new(letter), event }, None).await {
+            tracing::error!(order.id = %order, cause = %why, "a notice that cannot be stored cannot be given up either");
+        }
+    }
+
+    /// Parks an order whose owner is elsewhere: the role that failed keeps the dead letter, and its event tells the owner.
     pub(crate) async fn park_far(
         &self,
         (order, correlation): (OrderId, CorrelationId),
@@ -300,23 +318,11 @@ impl Cell {
     ) {
         let (now, shard) = (self.node.now(), self.node.shards().of(order));
         let letter = step_letter(order, shard, role, step, now).because(cause, detail, tries);
-        let told = (letter.step.clone(), letter.cause.clone(), letter.detail.clone());
-        let write = if role == Role::Notification {
-            Write::AddLetter(letter)
-        } else {
-            let (step, cause, detail) = told;
-            let event = Event {
-                order,
-                shard,
-                correlation,
-                at: now,
-                body: EventBody::StepParked { role, step, cause, detail, tries },
-                external_ids: None,
-            };
-            Write::ParkStep { letter: Box::new(letter), event }
-        };
+        let (step, cause, detail) = (letter.step.clone(), letter.cause.clone(), letter.detail.clone());
+        let body = EventBody::StepParked { role, step, cause, detail, tries };
+        let event = Event { order, shard, correlation, at: now, body, external_ids: None };
         // Where it is not stored, the step is asked for again, and fails again.
-        let _outcome = self.node.journal.ask(write, None).await;
+        let _outcome = self.node.journal.ask(Write::ParkStep { letter: Box::new(letter), event }, None).await;
     }
 
     /// Whether this node does the work of `role` for the shard's orders.

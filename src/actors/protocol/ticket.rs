@@ -1,7 +1,7 @@
 //! Whose a write is, and whether it can still be withdrawn.
 
 use crate::db::Outcome;
-use crate::domain::{OrderId, Role, Shard};
+use crate::domain::{Channel, NoticeKind, OrderId, Role, Shard};
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::oneshot;
 
@@ -31,6 +31,8 @@ pub(crate) enum Origin {
     Order(Shard, OrderId, u64),
     /// A role, about an order.
     Role(Role, Shard, OrderId),
+    /// The notifier, about a notice; none where a notice is withdrawn that nobody waits for.
+    Notice(Shard, OrderId, Option<(NoticeKind, Channel)>),
     /// Somebody who waits.
     Ask(oneshot::Sender<Outcome>),
 }

@@ -14,7 +14,7 @@ use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tell::tell_surely;
 use crate::db::Outcome;
-use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Role};
+use crate::domain::{Channel, CorrelationId, Event, EventBody, NoticeKind, Order, OrderId, Role};
 use crate::saga::park::{STORE, WRITE_REFUSED};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
@@ -111,14 +111,25 @@ impl Router {
                 }
             }
             Origin::Role(role, _, order) => self.role_outcome(role, order, outcome),
+            Origin::Notice(_, order, notice) => self.notice_outcome(order, notice, outcome),
             Origin::Ask(_) => invariant::violated("an asked outcome came to a router", "router"),
         }
     }
 
-    fn role_outcome(&self, role: Role, order: OrderId, outcome: Outcome) {
-        if role == Role::Notification {
-            self.recorded(order);
+    fn notice_outcome(&self, order: OrderId, notice: Option<(NoticeKind, Channel)>, outcome: Outcome) {
+        self.recorded(order);
+        match (outcome, notice) {
+            (Outcome::Refused(why), Some(notice)) => {
+                let cell = self.cell.clone();
+                actix::spawn(async move { cell.give_up_notice((order, CorrelationId(order.0)), notice, 1, &why).await });
+            }
+            // Nobody is told anything, and nobody asks for it.
+            (Outcome::Refused(why), None) => tracing::warn!(order.id = %order, cause = %why, "a withdrawn notice cannot be stored"),
+            (outcome, _) => self.role_outcome(Role::Notification, order, outcome),
         }
+    }
+
+    fn role_outcome(&self, role: Role, order: OrderId, outcome: Outcome) {
         match outcome {
             Outcome::Repeated(answers) => {
                 for answer in answers {

@@ -45,7 +45,7 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     }
     for (origin, outcome) in refused {
         match origin {
-            Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+            Origin::Order(shard, ..) | Origin::Role(_, shard, _) | Origin::Notice(shard, ..) => {
                 if let Some(inbox) = node.inbox_of(shard) {
                     inbox.push(Inbound::Stored { done: vec![(origin, outcome)], events: Arc::default(), mine: Vec::new() });
                 }

@@ -399,7 +399,7 @@ impl JournalWriter {
         let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
         for (origin, outcome) in told {
             match origin {
-                Origin::Order(shard, ..) | Origin::Role(_, shard, _) => {
+                Origin::Order(shard, ..) | Origin::Role(_, shard, _) | Origin::Notice(shard, ..) => {
                     if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
                         share.done.push((origin, outcome));
                     }

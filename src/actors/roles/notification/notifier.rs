@@ -131,12 +131,12 @@ impl Notifier {
             reason: None,
             created_at: self.cell.node.now(),
         };
-        self.record((shard, key.0), save(task, shard, correlation, None, None));
+        self.record((shard, key.0, None), save(task, shard, correlation, None, None));
     }
 
-    fn record(&mut self, (shard, order): (Shard, OrderId), write: Write) {
+    fn record(&mut self, (shard, order, notice): (Shard, OrderId, Option<(NoticeKind, Channel)>), write: Write) {
         *self.recording.entry(order).or_insert(0) += 1;
-        self.cell.submit(Origin::Role(Role::Notification, shard, order), write);
+        self.cell.submit(Origin::Notice(shard, order, notice), write);
     }
 
     fn admit(&mut self, key: Key, turn: Turn) {
@@ -161,7 +161,7 @@ impl Notifier {
                 Some(Ok(())) => {
                     let write = sent(order, key.1, key.2, 1, self.cell.node.now());
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(order.id));
-                    self.record((order.shard, order.id), write);
+                    self.record((order.shard, order.id, Some((key.1, key.2))), write);
                     return self.ended(&key);
                 }
                 Some(Err(error)) => failed = Some(error),
@@ -199,7 +199,7 @@ impl Notifier {
     fn put_off(&mut self, key: Key, order: &Order) {
         let now = self.cell.node.now();
         let task = NoticeTask { next_try_at: Some(now), ..NoticeTask::new(order, key.1, key.2, now) };
-        self.record((order.shard, order.id), save(task, order.shard, order.correlation, None, None));
+        self.record((order.shard, order.id, Some((key.1, key.2))), save(task, order.shard, order.correlation, None, None));
         self.board.note(key.2, self.cell.steady_ms());
         tell_waiting(&self.cell, order, key.1, key.2);
     }

@@ -8,8 +8,8 @@ use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
 use crate::domain::{
-    Channel, CorrelationId, DeadLetter, DeadLetterKind, Event, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role,
-    Shard, Text, Timestamp,
+    Channel, CorrelationId, DeadLetter, Event, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Text,
+    Timestamp,
 };
 use crate::providers::{Call, Email, ProviderError, Sms};
 use std::rc::Rc;
@@ -141,7 +141,7 @@ impl DeliveryTask {
                 Ok(()) => {
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(self.id));
                     let write = sent(order, self.kind, self.channel, task.attempt + 1, self.cell.node.now());
-                    self.submit(write).await;
+                    self.submit(order, write).await;
                     return;
                 }
                 Err(error) => error,
@@ -271,8 +271,6 @@ impl DeliveryTask {
     }
 
     fn letter(&self, order: &Order, error: &ProviderError, tries: u32, now: Timestamp) -> DeadLetter {
-        let number = u32::from(self.kind.number()) * 2 + u32::from(self.channel.number());
-        let step = format!("{}/{}", self.kind.name(), self.channel.name());
         let cause = match error {
             ProviderError::Unknown { .. } => "notice-outcome-unknown",
             ProviderError::Rejected { .. } => "notice-rejected",
@@ -280,22 +278,30 @@ impl DeliveryTask {
                 "notice-failed"
             }
         };
-        DeadLetter::about(order.id, order.shard, DeadLetterKind::Notice, number, Role::Notification, &step, now).because(
-            cause,
-            &error.to_string(),
-            tries,
-        )
+        DeadLetter::about_notice((order.id, order.shard), self.kind, self.channel, now).because(cause, &error.to_string(), tries)
     }
 
     async fn store(&self, order: &Order, task: NoticeTask, event: Option<Event>, letter: Option<DeadLetter>) {
-        self.submit(save(task, order.shard, order.correlation, event, letter)).await;
+        self.submit(order, save(task, order.shard, order.correlation, event, letter)).await;
     }
 
-    async fn submit(&self, write: Write) {
-        if let Ok(Outcome::Repeated(answers)) = self.cell.node.journal.ask(write, None).await {
-            for answer in answers {
-                self.cell.again(answer);
+    async fn submit(&self, order: &Order, write: Write) {
+        let Write::SaveNotice { task, event, .. } = &write else { return };
+        // Of what only waits the last try was told before.
+        let (attempt, is_withdrawn) = (task.attempt + u32::from(event.is_none()), task.status == NoticeStatus::Withdrawn);
+        match self.cell.node.journal.ask(write, None).await {
+            Ok(Outcome::Repeated(answers)) => {
+                for answer in answers {
+                    self.cell.again(answer);
+                }
             }
+            Ok(Outcome::Refused(why)) if is_withdrawn => {
+                tracing::warn!(order.id = %self.id, cause = %why, "a withdrawn notice cannot be stored");
+            }
+            Ok(Outcome::Refused(why)) => {
+                self.cell.give_up_notice((order.id, order.correlation), (self.kind, self.channel), attempt, &why).await;
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 }
