@@ -5,7 +5,7 @@ use super::dispute::dispute;
 pub use super::undo::Undo;
 use super::{Facts, NoticeFact, Owed, PaymentFact, Record, StockFact, awaited, external, owed, step};
 use crate::domain::{DeadLetter, DeadLetterKind, EventBody, EventKind, Order, ReservedLine, Role, Roles, Text, Timestamp};
-use crate::saga::park::{EXTERNAL, Effects, STORE};
+use crate::saga::park::{EXTERNAL, Effects, STORE, is_of_old_form};
 
 /// Handles what `external_roles` owe and will not do: a payment that was never requested counts as cancelled, and an undo becomes a dead
 /// letter.
@@ -55,15 +55,17 @@ pub struct Done {
     pub role: Role,
     /// Its step.
     pub step: Text<64>,
-    /// Why the order was parked.
-    pub cause: Text<64>,
+    /// Why the order was parked; `None` if the dead letter does not tell.
+    pub cause: Option<Text<64>>,
 }
 
 impl Done {
     /// What closing this dead letter as done means.
     #[must_use]
     pub fn of(letter: &DeadLetter) -> Self {
-        Self { role: letter.role, step: letter.step.clone(), cause: letter.cause.clone() }
+        // What earlier versions wrote of several steps is one dead letter: the order may be parked for an earlier one.
+        let cause = (!is_of_old_form(letter)).then(|| letter.cause.clone());
+        Self { role: letter.role, step: letter.step.clone(), cause }
     }
 
     /// Whether the dead letter is about something that is still owed. A dead letter may outlive its debt; what is owed by then is a
@@ -84,9 +86,8 @@ impl Done {
 /// Records that a person did what a role could not: what was owed is now a fact, and the order continues. A role that keeps a row reports
 /// it with an event instead.
 pub fn done(order: &Order, record: &mut Record, done: &Done, external_roles: Roles, now: Timestamp, effects: &mut Effects) {
-    if record.parked.as_ref() == Some(&done.cause) {
-        record.parked = None;
-        effects.changed = true;
+    if done.cause.is_none() || record.parked == done.cause {
+        effects.changed |= record.parked.take().is_some();
     }
     let debts = owed(&record.facts, order.channels());
     if !done.is_owed(&debts, record) {
@@ -156,7 +157,7 @@ mod tests {
         let mut effects = Effects::default();
         let mut done = |record: &mut Record, role| {
             record.parked = Some(Text::lossy("write-refused"));
-            let what = Done { role, step: Text::lossy("store"), cause: Text::lossy("write-refused") };
+            let what = Done { role, step: Text::lossy("store"), cause: Some(Text::lossy("write-refused")) };
             super::done(&order, record, &what, Roles::default(), now, &mut effects);
             assert_eq!(record.parked, None, "{role:?}");
             owed(&record.facts, order.channels())
@@ -275,10 +276,25 @@ mod tests {
     fn an_old_letter_that_is_closed_as_done_says_nothing_of_what_is_owed_now() {
         let (order, now, external) = (order(), Timestamp(5), Roles::default().with(Role::Payment));
         let (mut record, refund) = parked_for_a_refund(&order, external, now);
-        let overdue = Done { role: Role::Payment, step: Text::lossy("payment-answer"), cause: Text::lossy(awaited::OVERDUE) };
+        let overdue = Done { role: Role::Payment, step: Text::lossy("payment-answer"), cause: Some(Text::lossy(awaited::OVERDUE)) };
         done(&order, &mut record, &overdue, external, now, &mut Effects::default());
         assert!(record.facts.refunded.is_none() && record.parked.is_some(), "nobody has said that it is given back");
         done(&order, &mut record, &Done::of(&refund), external, now, &mut Effects::default());
         assert!(record.facts.refunded.is_some() && record.parked.is_none(), "{record:?}");
+    }
+
+    /// What an earlier version told last stands in the one letter of all steps, whatever the order was parked for.
+    #[test]
+    fn an_old_letter_that_is_closed_as_done_unparks_its_order_whatever_it_tells() {
+        let (order, now) = (order(), Timestamp(5));
+        let about = |number| DeadLetter::about(order.id, order.shard, DeadLetterKind::Step, number, Role::Inventory, STORE, now);
+        for (number, is_unparked) in [(0, true), (22, false)] {
+            let letter = about(number).because("write-refused", "why", 1);
+            let mut record = step::placed(&order);
+            record.parked = Some(Text::lossy("payment-provider"));
+            let mut effects = Effects::default();
+            done(&order, &mut record, &Done::of(&letter), Roles::default(), now, &mut effects);
+            assert_eq!((record.parked.is_none(), effects.changed), (is_unparked, is_unparked), "{number}");
+        }
     }
 }

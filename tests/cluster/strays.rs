@@ -5,11 +5,12 @@ use crate::external::letter;
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
+use ordermill::config::providers::Behaviour;
 use ordermill::db::{Reads, Write};
 use ordermill::domain::{
     CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Money, Order, OrderId, OrderStatus, Payment, PaymentStatus, Role, Text,
 };
-use ordermill::providers::sandbox::{ChargeState, SandboxPayment};
+use ordermill::providers::sandbox::{ChargeState, Party, SandboxPayment};
 use ordermill::providers::{Call, Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, ProviderError, Voided};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -268,6 +269,27 @@ fn stray_money_is_told_of_while_it_is_being_given_back() {
                 until("nobody is asked about it any more", || async { state().await == DeadLetterState::Superseded }).await;
             }
             assert_eq!(books(), [(1, ChargeState::Refunded), (2, ChargeState::Approved)]);
+        });
+    }
+}
+
+/// Whatever a person says: its key may still be charged, and nothing else would tell.
+#[test]
+fn the_letter_of_stray_money_stays_open_while_the_provider_is_away() {
+    for is_split in [false, true] {
+        run(move || async move {
+            let place = Place::begin(76, is_split).await;
+            let sandbox = place.cluster.world.sandbox();
+            sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+            for overrules in [false, true] {
+                let said = place.act(&place.pay, DeadLetterAction::Done { overrules }).await;
+                assert!(matches!(said, Err(DeadLetterError::FailedAgain(_))), "{said:?}");
+            }
+            assert_eq!(place.stray_state().await, DeadLetterState::Open);
+            // What it says when it is back may be overruled.
+            sandbox.behave(Party::Payment, Behaviour::default());
+            place.act(&place.pay, DeadLetterAction::Done { overrules: true }).await.unwrap();
+            assert_eq!(place.stray_state().await, DeadLetterState::Done);
         });
     }
 }

@@ -15,16 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a person reports.
-pub(super) struct Word<'a> {
-    pub(super) letter: &'a DeadLetter,
-    pub(super) note: &'a Text<200>,
+pub(super) struct Word {
     /// Whether it counts whatever the provider says.
     pub(super) overrules: bool,
     /// How the dead letter is closed, with what is overruled.
-    pub(super) closing: &'a mut Closing,
+    pub(super) closing: Closing,
 }
 
-impl Word<'_> {
+impl Word {
+    /// The reason that the payment's row gives.
+    fn reason(&self, how: &str) -> Text<200> {
+        let note = self.closing.note.as_ref().map_or("", Text::as_str);
+        Text::lossy(&format!("{how}: {note}"))
+    }
+
     /// Lets the report count anyway, audited, if the person asked for an override.
     fn overrule(&mut self, said: String, voided: &[ChargeKey]) -> Result<(), DeadLetterError> {
         if !self.overrules {
@@ -63,8 +67,8 @@ impl NodeHandle {
         }))
     }
 
-    /// Asks the provider, then stores the result as the payment role's outcome; the order receives it like any other. Returns whether the
-    /// dead letter is closed too, in the same transaction.
+    /// Asks the provider, then stores the result as the payment role's outcome; the order receives it like any other. The same transaction
+    /// closes the dead letter: returns how, if it did not.
     ///
     /// # Errors
     /// The provider contradicts the report or cannot be asked, without an override; or the result cannot be stored.
@@ -72,9 +76,9 @@ impl NodeHandle {
         &self,
         id: OrderId,
         claim: PaymentStatus,
-        word: &mut Word<'_>,
+        mut word: Word,
         limit: Duration,
-    ) -> Result<bool, DeadLetterError> {
+    ) -> Result<Option<Closing>, DeadLetterError> {
         let (order, row) = self.paying(id).await?;
         let attempt = row.as_ref().map_or(1, |row| row.attempt);
         let is_by_hand = row.as_ref().is_some_and(|row| row.status == PaymentStatus::Charged && row.is_by_hand());
@@ -90,34 +94,39 @@ impl NodeHandle {
         };
         let (status, reason) = match verdict {
             Verdict::Says(status) => (status, None),
-            Verdict::HoldsNothing => (claim, Some(format!("{BY_HAND}: {}", word.note))),
+            Verdict::HoldsNothing => (claim, Some(word.reason(BY_HAND))),
             Verdict::Contradicts(said) => {
                 word.overrule(said, &voided)?;
                 let how = if is_open && is_by_hand { BY_HAND } else { OVERRULED };
-                (claim, Some(format!("{how}: {}", word.note)))
+                (claim, Some(word.reason(how)))
             }
         };
         let mut payment = Payment::of(&order, attempt, status, self.node.now());
-        payment.reason = reason.as_deref().map(Text::lossy);
+        payment.reason = reason;
         let open_key = is_open.then(|| self.open_key(&order, attempt));
-        self.book(&order, payment, (open_key, word.closing.clone()), limit).await
+        self.book(&order, payment, (open_key, word.closing), limit).await
     }
 
     /// Handles a person's report that stray money, which no row records, was refunded. Only the provider knows. The keys that it does not
-    /// know are closed.
+    /// know are closed. Returns how the dead letter is to be closed.
     ///
     /// # Errors
-    /// See [`NodeHandle::pay_by_hand`].
-    pub(super) async fn strays_are_gone(&self, id: OrderId, word: &mut Word<'_>, limit: Duration) -> Result<(), DeadLetterError> {
+    /// The provider contradicts the report, without an override. Or it cannot be asked: then the key may still be charged, whatever the
+    /// person says, and nothing but this dead letter would tell.
+    pub(super) async fn strays_are_gone(&self, id: OrderId, mut word: Word, limit: Duration) -> Result<Closing, DeadLetterError> {
         let mut voided = Vec::new();
-        let said = match tokio::time::timeout(limit, self.strays(id, &mut voided)).await {
-            Ok(Ok(taken)) if taken.is_empty() => return Ok(()),
-            Ok(Ok(taken)) => format!("the payment provider says that {} is charged", names(&taken)),
-            Ok(Err(DeadLetterError::FailedAgain(error))) => format!("the payment provider cannot be asked: {error}"),
+        let away = match tokio::time::timeout(limit, self.strays(id, &mut voided)).await {
+            Ok(Ok(taken)) if taken.is_empty() => return Ok(word.closing),
+            Ok(Ok(taken)) => {
+                word.overrule(format!("the payment provider says that {} is charged", names(&taken)), &voided)?;
+                return Ok(word.closing);
+            }
+            Ok(Err(DeadLetterError::FailedAgain(error))) => error,
             Ok(Err(error)) => return Err(error),
-            Err(_) => "the payment provider did not answer in time".to_owned(),
+            Err(_) => "it did not answer in time".to_owned(),
         };
-        word.overrule(said, &voided)
+        let why = "so its key may still be charged, and the dead letter stays open until it can";
+        Err(DeadLetterError::FailedAgain(format!("the payment provider cannot be asked ({away}), {why}; {}", changed(&voided))))
     }
 
     /// The order and its payment row.
@@ -156,19 +165,19 @@ impl NodeHandle {
         Ok(judge(claim, &found))
     }
 
-    /// Writes in one transaction: the payment, the dead letter about an open key, and the closing of the person's dead letter. Returns
-    /// whether that is closed.
+    /// Writes in one transaction: the payment, the dead letter about an open key, and the closing of the person's dead letter. Returns that
+    /// closing if it was not written.
     async fn book(
         &self,
         order: &Order,
         payment: Payment,
         (open_key, closing): (Option<DeadLetter>, Closing),
         limit: Duration,
-    ) -> Result<bool, DeadLetterError> {
+    ) -> Result<Option<Closing>, DeadLetterError> {
         let status = payment.status;
         let event = payment.answer(order.shard, order.correlation);
-        let (shard, correlation, letter, closing) = (order.shard, order.correlation, open_key.clone(), Some(Box::new(closing)));
-        let write = Write::SavePayment { payment, shard, correlation, event, letter, closing };
+        let (shard, correlation, letter) = (order.shard, order.correlation, open_key.clone());
+        let write = Write::SavePayment { payment, shard, correlation, event, letter, closing: Some(Box::new(closing.clone())) };
         match self.write(write, limit).await {
             // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
             Ok(outcome @ (Outcome::Repeated(_) | Outcome::Recorded)) => {
@@ -185,9 +194,9 @@ impl NodeHandle {
                 if let Some(inbox) = self.node.inbox_of(order.shard) {
                     answers.into_iter().for_each(|answer| inbox.push(Inbound::Again(answer)));
                 }
-                Ok(false)
+                Ok(Some(closing))
             }
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(None),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }

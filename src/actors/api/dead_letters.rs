@@ -56,19 +56,22 @@ impl NodeHandle {
         if let (true, Some(order), Some(shard)) = (gives_back_strays(&letter, action), letter.order, letter.shard) {
             self.give_back_strays(order, shard).await?;
         }
-        let mut closing = Closing { id: letter.id, state: action.closes_as(), by, note, overrules: None, at: self.node.now() };
-        let mut is_decided = false;
-        if let (DeadLetterAction::Done { overrules }, Some(note)) = (action, closing.note.clone()) {
-            let mut word = Word { letter: &letter, note: &note, overrules, closing: &mut closing };
-            is_decided = self.hold_against_provider(&mut word, limit).await?;
+        let closing = Closing { id: letter.id, state: action.closes_as(), by, note, overrules: None, at: self.node.now() };
+        // Whoever stores it takes it.
+        let mut left = Some(closing);
+        if let (DeadLetterAction::Done { overrules }, Some(closing)) = (action, left.clone()) {
+            left = self.hold_against_provider(&letter, Word { overrules, closing }, limit).await?;
         }
-        if let (Some(command), Some(order), false) = (command, letter.order, is_decided) {
-            is_decided = self.decide_order(&letter, action, (order, command), closing.clone(), limit).await?;
+        if let (Some(command), Some(order), Some(closing)) = (command, letter.order, left.clone()) {
+            left = self.decide_order(&letter, action, (order, command), closing, limit).await?;
         }
-        if letter.kind == DeadLetterKind::Notice && action == DeadLetterAction::Reprocess {
-            is_decided = self.ask_for_notice(&letter, closing.clone(), limit).await?;
+        if let (DeadLetterKind::Notice, DeadLetterAction::Reprocess, Some(closing)) = (letter.kind, action, left.clone()) {
+            left = self.ask_for_notice(&letter, closing, limit).await?;
         }
-        self.close(closing, is_decided, limit).await
+        match left {
+            Some(closing) => self.close(closing, limit).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether this person has decided so before, with this note.
@@ -94,7 +97,7 @@ impl NodeHandle {
         self.node.reads.letter(id).await.map_err(|_| DeadLetterError::Unavailable)?.ok_or(DeadLetterError::NotFound)
     }
 
-    /// Gives the order its command. Returns whether it took it.
+    /// Gives the order its command, which closes the dead letter in the same transaction: returns how, if it did not.
     async fn decide_order(
         &self,
         letter: &DeadLetter,
@@ -102,22 +105,25 @@ impl NodeHandle {
         (order, command): (OrderId, OrderCommand),
         closing: Closing,
         limit: Duration,
-    ) -> Result<bool, DeadLetterError> {
+    ) -> Result<Option<Closing>, DeadLetterError> {
         let decided = match self.decide(order, command, closing.clone(), limit).await {
             // Whoever did it by hand has nothing more to ask of an order that has ended meanwhile. It may still be parked for this.
             Err(CommandError::Rejected(Rejection::TooLate(_))) if matches!(action, DeadLetterAction::Done { .. }) => {
-                self.decide(order, unpark(letter), closing, limit).await
+                self.decide(order, unpark(letter), closing.clone(), limit).await
             }
             decided => decided,
         };
         match decided {
-            Ok(_) => Ok(true),
+            // A decision that changed nothing was not stored.
+            Ok(_) => Ok(if self.is_audited(&closing).await? { None } else { Some(closing) }),
             Err(CommandError::Rejected(Rejection::ShippedUnpaid)) => Err(DeadLetterError::NotApplicable(SHIPPED_UNPAID_HELP)),
             Err(CommandError::Rejected(Rejection::Disputed)) => Err(DeadLetterError::NotApplicable(DISPUTED_HELP)),
             Err(CommandError::Rejected(_)) => Err(DeadLetterError::NotApplicable("it is too late for that")),
             Err(CommandError::NotFound) => Err(DeadLetterError::NotApplicable("its order does not exist")),
             // What the payment's node had to do is done.
-            Err(CommandError::NotHere) if is_of_strays(letter) || is_of_row(letter) => self.is_not_parked(order).await.map(|()| false),
+            Err(CommandError::NotHere) if is_of_strays(letter) || is_of_row(letter) => {
+                self.is_not_parked(order).await.map(|()| Some(closing))
+            }
             Err(CommandError::NotHere | CommandError::Unavailable | CommandError::Unknown) => Err(DeadLetterError::Unavailable),
         }
     }
@@ -129,13 +135,9 @@ impl NodeHandle {
         if stored.is_some_and(|stored| stored.record.parked.is_some()) { Err(DeadLetterError::NotApplicable(SKIP_NEXT)) } else { Ok(()) }
     }
 
-    /// Closes the dead letter, unless the transaction that stored the decision did. A decision that had an effect is audited, and counts
-    /// even if another person closed the dead letter differently in the meantime, or it is open again because the step failed again.
-    async fn close(&self, closing: Closing, is_decided: bool, limit: Duration) -> Result<(), DeadLetterError> {
+    /// Closes the dead letter of a decision that was not stored with its effect.
+    async fn close(&self, closing: Closing, limit: Duration) -> Result<(), DeadLetterError> {
         let (id, state) = (closing.id, closing.state);
-        if is_decided && self.is_audited(&closing).await? {
-            return Ok(());
-        }
         match self.write(Write::CloseLetter(closing), limit).await {
             Ok(Outcome::Missing) => {}
             Ok(_) => return Ok(()),
@@ -144,6 +146,8 @@ impl NodeHandle {
         if self.letter(id).await?.state == state { Ok(()) } else { Err(DeadLetterError::Closed) }
     }
 
+    /// Whether the decision was stored with its effect. It is audited then, and counts even if another person closed the dead letter
+    /// differently in the meantime, or it is open again because the step failed again.
     async fn is_audited(&self, closing: &Closing) -> Result<bool, DeadLetterError> {
         let audit = self.node.reads.audit(closing.id.0.to_string()).await.map_err(|_| DeadLetterError::Unavailable)?;
         let is_it = |entry: &AuditEntry| {
@@ -152,14 +156,14 @@ impl NodeHandle {
         Ok(audit.iter().any(is_it))
     }
 
-    /// Checks a report about money with the provider before anything depends on it. Returns whether what was stored closed the dead letter.
-    async fn hold_against_provider(&self, word: &mut Word<'_>, limit: Duration) -> Result<bool, DeadLetterError> {
-        let letter = word.letter;
-        let Some(order) = letter.order else { return Ok(false) };
+    /// Checks a report about money with the provider before anything depends on it. Returns how the dead letter is to be closed, unless what
+    /// was stored closed it.
+    async fn hold_against_provider(&self, letter: &DeadLetter, word: Word, limit: Duration) -> Result<Option<Closing>, DeadLetterError> {
+        let Some(order) = letter.order else { return Ok(Some(word.closing)) };
         if is_of_strays(letter) {
-            return self.strays_are_gone(order, word, limit).await.map(|()| false);
+            return self.strays_are_gone(order, word, limit).await.map(Some);
         }
-        let Some(claim) = self.payment_claimed(letter).await? else { return Ok(false) };
+        let Some(claim) = self.payment_claimed(letter).await? else { return Ok(Some(word.closing)) };
         self.pay_by_hand(order, claim, word, limit).await
     }
 
@@ -172,15 +176,17 @@ impl NodeHandle {
         again(letter.clone()).await.map_err(|why| why.map_or(DeadLetterError::Unavailable, DeadLetterError::FailedAgain))
     }
 
-    /// Stores the notice as one that is to be sent, in the transaction that closes its dead letter, and has it sent. Returns whether that was
-    /// stored: not if the notice was sent or withdrawn after all.
-    async fn ask_for_notice(&self, letter: &DeadLetter, closing: Closing, limit: Duration) -> Result<bool, DeadLetterError> {
+    /// Stores the notice as one that is to be sent, in the transaction that closes its dead letter, and has it sent. Returns how that is to be
+    /// closed, if it was not: the notice was sent or withdrawn after all.
+    async fn ask_for_notice(&self, letter: &DeadLetter, closing: Closing, limit: Duration) -> Result<Option<Closing>, DeadLetterError> {
         let named = letter.step.as_str().split_once('/');
         let notice = named.and_then(|(kind, channel)| Some((NoticeKind::from_name(kind)?, Channel::from_name(channel)?)));
-        let (Some(order), Some(shard), Some((kind, channel))) = (letter.order, letter.shard, notice) else { return Ok(false) };
-        let task = NoticeTask::asked_for(order, kind, channel, self.node.now());
-        let (correlation, closing) = (CorrelationId(order.0), Some(Box::new(closing)));
-        let write = Write::SaveNotice { task, shard, correlation, event: None, letter: None, closing };
+        let (Some(order), Some(shard), Some((kind, channel))) = (letter.order, letter.shard, notice) else {
+            return Ok(Some(closing));
+        };
+        let (task, correlation) = (NoticeTask::asked_for(order, kind, channel, self.node.now()), CorrelationId(order.0));
+        let stores = Some(Box::new(closing.clone()));
+        let write = Write::SaveNotice { task, shard, correlation, event: None, letter: None, closing: stores };
         let stored = self.write(write, limit).await;
         // Stored, or perhaps: what is not there is not sent.
         if let Some(inbox) = self.node.inbox_of(shard) {
@@ -188,8 +194,8 @@ impl NodeHandle {
         }
         match stored {
             // Of a batch whose commit was in doubt it is not known how it was decided: the dead letter says it.
-            Ok(Outcome::Repeated(_) | Outcome::Recorded) => Ok(false),
-            Ok(_) => Ok(true),
+            Ok(Outcome::Repeated(_) | Outcome::Recorded) => Ok(Some(closing)),
+            Ok(_) => Ok(None),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }
