@@ -2,7 +2,7 @@
 
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, product, put_product, run, settled, stored, until};
-use ordermill::actors::{Command, DeadLetterAction, DeadLetterError, NodeHandle};
+use ordermill::actors::{ActorSettings, Command, DeadLetterAction, DeadLetterError, NodeHandle};
 use ordermill::db::{DeadLetterFilter, Reads};
 use ordermill::domain::analytics::{Numbers, TOTAL};
 use ordermill::domain::{
@@ -16,7 +16,14 @@ use std::time::Duration;
 const OURS: [Role; 4] = [Role::Order, Role::Inventory, Role::Notification, Role::Analytics];
 
 async fn begin(seed: u64) -> (Rc<Cluster>, Rc<Member>) {
-    let cluster = Cluster::with(seed, |settings| settings.external_roles = [Role::Payment].into_iter().collect::<Roles>());
+    begin_with(seed, |_| {}).await
+}
+
+async fn begin_with(seed: u64, set: impl FnOnce(&mut ActorSettings)) -> (Rc<Cluster>, Rc<Member>) {
+    let cluster = Cluster::with(seed, |settings| {
+        settings.external_roles = [Role::Payment].into_iter().collect::<Roles>();
+        set(settings);
+    });
     let node = cluster.start("ours", &OURS).await;
     until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
     put_product(&node.handle, 1, 1000, 100).await;
@@ -92,6 +99,36 @@ fn a_payment_that_was_never_asked_for_is_owed_by_nobody() {
             settled(&node.handle, id, OrderStatus::Cancelled).await;
         }
     });
+}
+
+/// A node that was down for longer than the deadline reads what was said in time, and only then ends what is not paid.
+#[test]
+fn a_payment_that_waits_in_its_topic_is_heard_before_a_deadline_that_has_passed() {
+    for is_paid in [true, false] {
+        run(move || async move {
+            let (cluster, node) = begin_with(36, |settings| settings.deadlines.payment_ms = 20_000).await;
+            let settings = cluster.world.settings.clone();
+            let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+            until("it waits for the money", || async { stored(&node.handle, id).await.record.facts.is_reserved() }).await;
+            cluster.crash(node).await;
+            tokio::time::sleep(Duration::from_millis(2 * settings.deadlines.payment_ms)).await;
+            let next = cluster.start("next", &OURS).await;
+            until("it owns the shards", || async { next.owns(Role::Order) == 24 }).await;
+            let began = tokio::time::Instant::now();
+            tokio::time::sleep(Duration::from_millis(settings.redrive_far.first_ms / 2)).await;
+            assert_eq!(stored(&next.handle, id).await.record.facts.cancel, None, "the topic is being read");
+            if is_paid {
+                pays(&next, id).await;
+                settled(&next.handle, id, OrderStatus::Confirmed).await;
+                tokio::time::sleep(Duration::from_millis(settings.redrive_far.first_ms)).await;
+                assert_eq!(stored(&next.handle, id).await.status, OrderStatus::Confirmed);
+                return;
+            }
+            until("it is ended", || async { stored(&next.handle, id).await.record.facts.cancel.is_some() }).await;
+            assert!(began.elapsed() <= Duration::from_millis(settings.redrive_far.first_ms + 1000), "{:?}", began.elapsed());
+            assert_eq!(stored(&next.handle, id).await.record.facts.cancel.unwrap().0, CancelledBy::PaymentDeadline);
+        });
+    }
 }
 
 fn money(minor: i64) -> Money {

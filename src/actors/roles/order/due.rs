@@ -1,6 +1,7 @@
 //! When an order's deadline falls due, by the steady clock. It is computed from the wall clock once per incarnation of the actor; from then
 //! on a wall clock that jumps changes nothing, so that stock is held as long as was promised and no longer. A deadline that fell due while
-//! nobody looked after the order falls due at once.
+//! nobody looked after the order falls due at once, or, where the payment's answer comes over a topic, when that was listened to for as long
+//! as the order waits before it asks again.
 
 use crate::domain::{CancelledBy, Timestamp};
 use crate::saga::Record;

@@ -68,6 +68,8 @@ pub(crate) struct OrderActor {
     asks_at: u64,
     /// A deadline before that for which an alarm is set.
     alarm_at: u64,
+    /// No deadline ends it before: what was said in time may lie in a topic that is still being read. By the steady clock.
+    hears_until: u64,
     /// Held while it owes more than a notice.
     slot: Option<OpenSlot>,
     /// What the notifier has stored and still has to send.
@@ -96,6 +98,7 @@ impl OrderActor {
             overdue: Overdue::default(),
             asks_at: u64::MAX,
             alarm_at: 0,
+            hears_until: 0,
             slot: None,
             notices_stored: Vec::new(),
             asked_far: false,
@@ -373,6 +376,9 @@ impl Actor for OrderActor {
             }
             Some(Begin::Loaded { record, asks }) => {
                 self.record = record;
+                if !self.cell.owns(Role::Payment, self.order.shard) {
+                    self.hears_until = self.cell.steady_ms().saturating_add(self.rhythm().after(1));
+                }
                 let owes_more = self.debts().is_more_than_a_notice();
                 self.count_open(owes_more && !self.waits_for_another_team());
                 // Asking makes all roles on the way answer again: each answer would wake it to ask once more.

@@ -24,6 +24,10 @@ impl OrderActor {
         if let Some((due_ms, by)) = self.due(now)
             && due_ms <= self.cell.steady_ms()
         {
+            let left_ms = self.hears_until.saturating_sub(self.cell.steady_ms());
+            if left_ms > 0 {
+                return self.cell.wake_after(left_ms, self.order.id, Alarm::Nudge);
+            }
             let mut effects = Effects::default();
             let letters = Letters::of(&self.record);
             let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
@@ -85,7 +89,7 @@ impl OrderActor {
     }
 
     /// The delays after which it asks again.
-    fn rhythm(&self) -> Backoff {
+    pub(super) fn rhythm(&self) -> Backoff {
         let settings = &self.cell.node.settings;
         if self.has_all_roles() { settings.redrive } else { settings.redrive_far }
     }
