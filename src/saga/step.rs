@@ -7,7 +7,7 @@ use crate::domain::{
     CancelledBy, DeadLetter, DeadLetterKind, Event, EventBody, EventKind, Money, Order, OrderStatus, Role, Text, Timestamp,
 };
 use crate::saga::dispute::dispute;
-use crate::saga::park::{CHARGE, Effects, PROVIDER, SHIPPED_UNPAID, STORE, STRAY_REFUND, WRITE_REFUSED, is_parked_for, park, step_letter};
+use crate::saga::park::{Effects, PROVIDER, SHIPPED_UNPAID, STORE, STRAY_REFUND, WRITE_REFUSED, is_parked_for, park, step_letter};
 
 /// Why a command was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -227,16 +227,11 @@ pub fn unpark(record: &mut Record, cause: Option<&str>, effects: &mut Effects) -
 /// closed it before this event arrived. If what failed is not owed any more, or the order is parked for something else, the role's dead
 /// letter about this step is closed instead.
 fn park_far(order: &Order, record: &mut Record, letter: DeadLetter, now: Timestamp, effects: &mut Effects) {
-    let debts = owed(&record.facts, order.channels());
-    let is_owed = match (letter.role, letter.step.as_str()) {
-        // Its role handles it, whatever happens to the order.
-        (Role::Payment, STRAY_REFUND) => return,
-        // A cancel came between: the payment is undone instead.
-        (Role::Payment, CHARGE) => debts.payment && record.facts.cancel.is_none(),
-        (Role::Payment, _) => debts.payment || debts.refunded,
-        (Role::Inventory, _) => debts.stock || debts.released || debts.stock_moved,
-        (Role::Order | Role::Notification | Role::Analytics, _) => false,
-    };
+    // Its role handles it, whatever happens to the order.
+    if letter.step.as_str() == STRAY_REFUND {
+        return;
+    }
+    let is_owed = superseded::is_owed(order, &record.facts, letter.role, letter.step.as_str());
     let is_parked_otherwise = record.parked.as_ref().is_some_and(|cause| *cause != letter.cause);
     if is_owed && !is_parked_otherwise {
         return park(record, letter, effects);

@@ -1,13 +1,29 @@
 //! Dead letters that need no attention any more, because the order was cancelled or the answer came after all. Pure.
 
 use super::dispute::{Dispute, is_disputed};
-use super::park::{EXTERNAL, Effects, SHIPPED_UNPAID, numbers_of};
+use super::park::{CHARGE, EXTERNAL, Effects, REFUND, SHIPPED_UNPAID, STORE, VOID, numbers_of, step_letter};
 use super::undo::Undo;
-use super::{Record, awaited, status, table};
+use super::{Facts, Record, awaited, owed, status, table};
 use crate::domain::{CancelledBy, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
 
 /// The number of dead letters about goods that left unpaid.
 const UNPAID: u32 = 1;
+
+/// The steps that a role may fail at on another node than its order's.
+const FAR_STEPS: [(Role, &str); 5] =
+    [(Role::Payment, CHARGE), (Role::Payment, VOID), (Role::Payment, REFUND), (Role::Payment, STORE), (Role::Inventory, STORE)];
+
+/// Whether the order is owed this step of a role.
+pub(super) fn is_owed(order: &Order, facts: &Facts, role: Role, step: &str) -> bool {
+    let debts = owed(facts, order.channels());
+    match (role, step) {
+        // Once the order is cancelled, the payment is undone instead.
+        (Role::Payment, CHARGE) => debts.payment && facts.cancel.is_none(),
+        (Role::Payment, _) => debts.payment || debts.refunded,
+        (Role::Inventory, _) => debts.stock || debts.released || debts.stock_moved,
+        (Role::Order | Role::Notification | Role::Analytics, _) => false,
+    }
+}
 
 /// The dead letters about steps of the order that may be open, according to its record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +31,8 @@ pub struct Letters {
     /// Those that it may be parked for.
     parked: Vec<u32>,
     disputed: Vec<u32>,
+    /// The owed steps of roles on other nodes.
+    far: Vec<(Role, &'static str)>,
     is_cancelled: bool,
     /// The length of the history.
     told: usize,
@@ -32,7 +50,15 @@ impl Letters {
             Some(cause) => Dispute::of_cause(cause).map_or_else(|| numbers_of(cause).to_vec(), |dispute| vec![dispute.number()]),
         };
         let disputed = Dispute::ALL.into_iter().filter(|dispute| is_disputed(record, *dispute)).map(Dispute::number).collect();
-        Self { parked, disputed, is_cancelled: record.facts.cancel.is_some(), told: record.history.len() }
+        Self { parked, disputed, far: Vec::new(), is_cancelled: record.facts.cancel.is_some(), told: record.history.len() }
+    }
+
+    /// Also those that roles on other nodes may have stored without the order having heard of it: of each step that it is owed. An order
+    /// that has not asked again has none.
+    #[must_use]
+    pub fn and_of_far_steps(mut self, order: &Order, facts: &Facts) -> Self {
+        self.far = FAR_STEPS.into_iter().filter(|(role, step)| is_owed(order, facts, *role, step)).collect();
+        self
     }
 
     /// Closes dead letters that were open before, or are new in this step, and have become pointless in it. A person's decision closes its
@@ -60,6 +86,8 @@ impl Letters {
             std::mem::take(&mut effects.letters).into_iter().partition(|letter| is_new(letter) && !live.contains(&letter.id));
         effects.letters = letters;
         let open = self.parked.iter().chain(&self.disputed).map(|number| about(*number));
+        let far = self.far.iter().filter(|(role, step)| !is_owed(order, &record.facts, *role, step));
+        let open = open.chain(far.map(|(role, step)| step_letter(order.id, order.shard, *role, step, now)));
         // What is new may be stored already, by a role elsewhere.
         for letter in open.chain::<Vec<DeadLetter>>(pointless) {
             let is_told = effects.letters.iter().any(|told| told.id == letter.id);

@@ -243,3 +243,44 @@ fn what_fails_while_the_order_is_parked_for_something_else_leaves_no_letter_behi
         assert_eq!((world.record.parked.as_ref().map(Text::as_str), world.letters.open().len()), (Some(then.2), 1), "it failed anew");
     }
 }
+
+/// The role has stored its letter, and what it told of it is lost: the order, which has asked again, closes it once nothing is owed.
+#[test]
+fn a_letter_of_which_the_order_never_heard_is_closed_when_its_step_is_done() {
+    let keeps = |world: &mut World, (role, step, cause): (Role, &str, &str)| {
+        let letter = step_letter(world.order.id, world.order.shard, role, step, Timestamp(9)).because(cause, "why", 4);
+        world.letters.take(Effects { letters: vec![letter], ..Effects::default() });
+    };
+    let paid = |world: &World| EventBody::PaymentProcessed { amount: world.order.total, method: world.order.payment_method.clone() };
+    for (lost, is_cancelled) in [(CHARGE, false), (PAY, false), (CHARGE, true), (VOID, true), (STOCK, true)] {
+        let mut world = World::reserved();
+        if is_cancelled && lost != CHARGE {
+            world.cancel();
+        }
+        keeps(&mut world, lost);
+        let letters = ordermill::saga::superseded::Letters::of(&world.record).and_of_far_steps(&world.order, &world.record.facts);
+        let (now, mut effects) = (Timestamp(9), Effects::default());
+        if is_cancelled && lost == CHARGE {
+            cancel(&world.order, &mut world.record, CancelledBy::Customer, now, &mut effects).unwrap();
+        } else {
+            let body = match lost {
+                VOID => EventBody::PaymentCancelled,
+                STOCK => EventBody::InventoryReleased { lines: Vec::new() },
+                _ => paid(&world),
+            };
+            answer(&world.order, &mut world.record, &Event::of(&world.order, now, body), now, &mut effects);
+        }
+        letters.look(&world.order, &world.record, now, &mut effects);
+        world.letters.take(effects);
+        assert!(world.letters.open().is_empty(), "{lost:?}, {is_cancelled}: {:?}", world.letters.open());
+    }
+    // What is still owed is still told.
+    let mut world = World::reserved();
+    keeps(&mut world, PAY);
+    let letters = ordermill::saga::superseded::Letters::of(&world.record).and_of_far_steps(&world.order, &world.record.facts);
+    let (now, mut effects) = (Timestamp(9), Effects::default());
+    ordermill::saga::step::ship(&world.order, &mut world.record, Shipment::default(), now, &mut effects).unwrap();
+    letters.look(&world.order, &world.record, now, &mut effects);
+    world.letters.take(effects);
+    assert_eq!(world.letters.open(), ["payment/store"]);
+}

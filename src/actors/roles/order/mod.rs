@@ -21,7 +21,6 @@ use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Text, Timestamp};
-use crate::saga::superseded::Letters;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
@@ -123,7 +122,7 @@ impl OrderActor {
         let now = self.cell.node.now();
         let mut effects = Effects::default();
         let before = awaited::is_overdue(&self.record).then(|| self.record.facts.clone());
-        let letters = Letters::of(&self.record);
+        let letters = self.letters();
         for input in std::mem::take(&mut self.stash) {
             match input {
                 Input::Answer(event) => self.take_answer(&event, now, &mut effects),

@@ -15,6 +15,13 @@ impl OrderActor {
         answering.into_iter().all(|role| self.cell.owns(role, self.order.shard))
     }
 
+    /// The dead letters that may be open. What a role elsewhere has told of a step that failed may be lost; then the order asks again, and
+    /// hears in the end that it was done.
+    pub(super) fn letters(&self) -> Letters {
+        let letters = Letters::of(&self.record);
+        if self.redrives == 0 || self.has_all_roles() { letters } else { letters.and_of_far_steps(&self.order, &self.record.facts) }
+    }
+
     /// Something is owed for too long: end the order when its deadline has passed, else ask again.
     pub(super) fn redrive(&mut self, now: Timestamp) {
         if self.in_flight {
@@ -29,7 +36,7 @@ impl OrderActor {
                 return self.cell.wake_after(left_ms, self.order.id, Alarm::Nudge);
             }
             let mut effects = Effects::default();
-            let letters = Letters::of(&self.record);
+            let letters = self.letters();
             let ended: Result<(), Rejection> = step::cancel(&self.order, &mut self.record, by, now, &mut effects);
             self.look_after_external(now, &mut effects);
             letters.look(&self.order, &self.record, now, &mut effects);
