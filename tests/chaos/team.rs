@@ -3,6 +3,7 @@
 //! speaks of orders that nobody placed. It keeps books of what it did.
 
 use crate::kills::Luck;
+use crate::process::LIMIT;
 use crate::talk::{self, Kept, Say, When};
 use ordermill::domain::Role;
 use rdkafka::config::ClientConfig;
@@ -168,7 +169,7 @@ impl Voice {
             }
             self.keep_up();
         }
-        self.producer.flush(Duration::from_secs(10)).unwrap();
+        self.producer.flush(LIMIT).unwrap();
     }
 
     /// The next order that it is asked about.
@@ -203,7 +204,7 @@ impl Voice {
             }
         }
         // Nobody finds it said before the broker has it.
-        self.producer.flush(Duration::from_secs(10)).unwrap();
+        self.producer.flush(LIMIT).unwrap();
     }
 
     fn speak_of_nobody(&mut self) {
