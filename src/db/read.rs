@@ -125,6 +125,8 @@ pub struct DeadLetterFilter {
     pub kind: Option<DeadLetterKind>,
     /// Only this cause.
     pub cause: Option<String>,
+    /// Only this step.
+    pub step: Option<String>,
     /// Only this order.
     pub order: Option<OrderId>,
     /// Where the previous page ended.
@@ -141,13 +143,14 @@ pub type DeadLetterPlace = (Timestamp, DeadLetterId);
 impl DeadLetterFilter {
     /// Whether every dead letter of the order passes it.
     pub(in crate::db) fn passes_all(&self) -> bool {
-        self.state.is_none() && self.kind.is_none() && self.cause.is_none()
+        self.state.is_none() && self.kind.is_none() && self.cause.is_none() && self.step.is_none()
     }
 
     pub(in crate::db) fn passes(&self, letter: &DeadLetter) -> bool {
         self.state.is_none_or(|state| letter.state == state)
             && self.kind.is_none_or(|kind| letter.kind == kind)
             && self.cause.as_ref().is_none_or(|cause| letter.cause.as_str() == cause)
+            && self.step.as_ref().is_none_or(|step| letter.step.as_str() == step)
             && self.order.is_none_or(|order| letter.order == Some(order))
     }
 }
@@ -165,6 +168,8 @@ pub struct DeadLetterGroup {
     pub count: u64,
     /// When the oldest was created.
     pub oldest: Timestamp,
+    /// When the newest was created.
+    pub newest: Timestamp,
 }
 
 /// Which stock corrections to list: newest first, after `before` (exclusive).

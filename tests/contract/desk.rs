@@ -170,6 +170,8 @@ async fn listed(f: &mut Fixture) {
     assert_eq!(ids(f, DeadLetterFilter { kind: Some(DeadLetterKind::Notice), ..all.clone() }).await, [c]);
     assert_eq!(ids(f, DeadLetterFilter { cause: Some("timeout".to_owned()), ..all.clone() }).await, [a]);
     assert_eq!(ids(f, DeadLetterFilter { order: Some(two.id), ..all.clone() }).await, [b, c]);
+    assert_eq!(ids(f, DeadLetterFilter { step: Some("charge".to_owned()), ..all.clone() }).await, [b, c, a]);
+    assert_eq!(ids(f, DeadLetterFilter { step: Some("refund".to_owned()), ..all.clone() }).await, []);
     let both = DeadLetterFilter { order: Some(two.id), cause: Some("declined".to_owned()), ..all };
     assert_eq!(ids(f, both).await, [b]);
 }
@@ -249,7 +251,7 @@ async fn grouped(f: &mut Fixture) {
     assert_eq!(groups.len(), 3);
     let first = &groups[0];
     assert_eq!((first.kind, first.cause.as_str(), first.step.as_str()), (DeadLetterKind::Step, "timeout", "charge"));
-    assert_eq!((first.count, first.oldest), (3, at(18)), "the closed one does not count");
+    assert_eq!((first.count, first.oldest, first.newest), (3, at(18), at(20)), "the closed one does not count");
     assert!(groups.iter().any(|group| group.step == "refund" && group.count == 1));
 }
 

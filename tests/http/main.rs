@@ -7,6 +7,7 @@ mod app;
 mod bad_requests;
 mod desk;
 mod forwarding;
+mod live;
 mod neighbours;
 mod node;
 mod orders;

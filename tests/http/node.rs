@@ -65,8 +65,21 @@ fn the_document_describes_every_route() {
     run(|| async {
         let app = app(Settings::default()).await;
         let document = app.get("/openapi.json").await.body;
-        let pages =
-            ["/openapi.json", "/asyncapi.json", "/docs", "/docs/{file:.*}", "/problems/{kind}", "/", "/assets/{file}", "/livez", "/readyz"];
+        let pages = [
+            "/openapi.json",
+            "/asyncapi.json",
+            "/docs",
+            "/docs/{file:.*}",
+            "/problems/{kind}",
+            "/",
+            "/orders",
+            "/orders/{id}",
+            "/attention",
+            "/system",
+            "/assets/{file}",
+            "/livez",
+            "/readyz",
+        ];
         for route in ROUTES.iter().filter(|route| !pages.contains(&route.path)) {
             let method = route.method.as_str().to_lowercase();
             let operation = &document["paths"][route.path][&method];
@@ -185,15 +198,13 @@ fn the_committed_document_is_the_served_one() {
     );
 }
 
-/// The page says what its numbers of sales are of, and has the place for it.
+/// The page says what its numbers of sales are of.
 #[test]
 fn the_page_says_what_a_sale_is() {
     run(|| async {
         let app = app(Settings::default()).await;
-        assert!(app.get("/").await.text.contains("<p id=\"sales-note\"></p>"));
-        let script = app.get("/assets/dashboard.js").await.text;
-        let told = script.lines().find(|line| line.contains("sales-note")).unwrap_or_default();
-        assert!(told.contains("Sales are orders that were confirmed") && told.contains("cancelled later, they are refunded"), "{told}");
+        let script = app.get("/assets/page-dashboard.js").await.text;
+        assert!(script.contains("orders that were confirmed; cancelled later, they are refunded"));
         assert!(include_str!("../../docs/api.md").contains("A sale is an order that was confirmed"), "so does the guide");
         for number in ["sales.gross", "sales.refunded", "averageOrderValue"] {
             assert!(script.contains(&format!("board.{number}")), "{number}");
@@ -201,16 +212,33 @@ fn the_page_says_what_a_sale_is() {
     });
 }
 
+/// Every view has its own address, and all are the same shell.
 #[test]
 fn pages_load_nothing_from_elsewhere() {
     run(|| async {
         let app = app(Settings::default()).await;
-        let page = app.get("/").await;
-        assert!(page.text.contains("<title>ordermill</title>"));
-        let policy = page.header("content-security-policy").unwrap();
+        let id = Uuid::from_u128(1);
+        let shell = app.get("/").await;
+        assert!(shell.text.contains("<title>ordermill</title>") && !shell.text.contains("<script>"));
+        for uri in ["/orders", &format!("/orders/{id}"), "/attention", "/system"] {
+            let page = app.get(uri).await;
+            assert_eq!((page.status, &page.text), (200, &shell.text), "{uri}");
+        }
+        let policy = shell.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
-        for uri in ["/", "/assets/dashboard.js", "/assets/dashboard.css", "/docs/", "/docs/swagger-initializer.js"] {
-            let answer = app.get(uri).await;
+        let script = app.get("/assets/app.js").await.text;
+        let named = shell.text.split('"').chain(script.split('"')).map(|part| part.trim_start_matches('.'));
+        let mut files: Vec<String> = named
+            .filter(|name| name.ends_with(".js") || name.ends_with(".css"))
+            .map(|name| if name.starts_with("/assets/") { name.to_owned() } else { format!("/assets{name}") })
+            .collect();
+        files.extend(
+            ["/assets/uplot.js", "/assets/uplot.css", "/assets/uplot-licence.txt", "/docs/", "/docs/swagger-initializer.js"]
+                .map(str::to_owned),
+        );
+        assert!(files.len() > 12, "{files:?}");
+        for uri in files {
+            let answer = app.get(&uri).await;
             assert_eq!(answer.status, 200, "{uri}");
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{uri}");
             assert!(!answer.text.contains("https://cdn") && !answer.text.contains("//unpkg"), "{uri}");
@@ -218,6 +246,23 @@ fn pages_load_nothing_from_elsewhere() {
         assert_eq!(app.get("/docs").await.header("location"), Some("/docs/"));
         assert_eq!(app.get("/problems/invalid-request").await.status, 200);
         assert_eq!(app.send(Method::HEAD, "/health", &[], b"").await.status, 200);
+    });
+}
+
+/// What a browser has is not sent again, and what is sent is small.
+#[test]
+fn files_of_pages_are_compressed_and_asked_for_once() {
+    run(|| async {
+        let app = app(Settings::default()).await;
+        for uri in ["/", "/assets/app.js", "/assets/uplot.js"] {
+            let plain = app.get(uri).await;
+            assert_eq!(plain.header("content-encoding"), None, "{uri}");
+            let packed = app.send(Method::GET, uri, &[("accept-encoding", "br, gzip;q=0.8")], b"").await;
+            assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("gzip")), "{uri}");
+            let etag = plain.header("etag").unwrap();
+            let again = app.send(Method::GET, uri, &[("if-none-match", etag)], b"").await;
+            assert_eq!((again.status, again.text.as_str()), (304, ""), "{uri}");
+        }
     });
 }
 

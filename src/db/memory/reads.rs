@@ -243,9 +243,11 @@ fn letter_groups(tables: &Tables) -> Vec<DeadLetterGroup> {
             step: step.to_owned(),
             count: 0,
             oldest: letter.created_at,
+            newest: letter.created_at,
         });
         group.count += 1;
         group.oldest = group.oldest.min(letter.created_at);
+        group.newest = group.newest.max(letter.created_at);
     }
     let mut groups: Vec<DeadLetterGroup> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));

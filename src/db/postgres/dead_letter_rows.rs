@@ -33,6 +33,7 @@ macro_rules! letter_list {
                 $where,
                 " AND (created_at, id) < (?, ?) AND (created_at, id) >= (?, ?) \
                  AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
+                 AND step = coalesce(?, step) \
                  ORDER BY created_at DESC, id DESC LIMIT ?"
             ) => DeadLetterTypes
         );
@@ -52,8 +53,8 @@ letter_list!(LettersOfOrder, EndOfOrder, "order_id = ?");
 
 sql!(
     Groups,
-    "SELECT kind, cause, step, count(*), min(created_at) FROM dead_letters WHERE state = 'OPEN' \
-     GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, Timestamptz)
+    "SELECT kind, cause, step, count(*), min(created_at), max(created_at) FROM dead_letters WHERE state = 'OPEN' \
+     GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, Timestamptz, Timestamptz)
 );
 
 sql!(
@@ -129,6 +130,7 @@ async fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (Timestamptz, SqlUu
         Value::TextOrNull(filter.state.map(|state| state.name().to_owned())),
         Value::TextOrNull(filter.kind.map(|kind| kind.name().to_owned())),
         Value::TextOrNull(filter.cause.clone()),
+        Value::TextOrNull(filter.step.clone()),
         Value::Int(i64::from(filter.limit) + 1),
     ];
     let rows: Vec<DeadLetterRow> = select(conn, list, values).await?;
@@ -137,11 +139,11 @@ async fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (Timestamptz, SqlUu
 }
 
 pub(super) async fn groups(conn: &AsyncPgConnection) -> Result<Vec<DeadLetterGroup>, Failure> {
-    let rows: Vec<(String, String, String, i64, Time)> = select(conn, Groups, []).await?;
+    let rows: Vec<(String, String, String, i64, Time, Time)> = select(conn, Groups, []).await?;
     rows.into_iter()
-        .map(|(kind, cause, step, count, oldest)| {
+        .map(|(kind, cause, step, count, oldest, newest)| {
             let count = u64::try_from(count).unwrap_or(0);
-            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: timestamp(oldest) })
+            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: timestamp(oldest), newest: timestamp(newest) })
         })
         .collect()
 }

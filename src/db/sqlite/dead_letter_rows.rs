@@ -29,6 +29,7 @@ macro_rules! letter_list {
                 $where,
                 " AND (created_at, id) < (?, ?) AND (created_at, id) >= (?, ?) \
                  AND state = coalesce(?, state) AND kind = coalesce(?, kind) AND cause = coalesce(?, cause) \
+                 AND step = coalesce(?, step) \
                  ORDER BY created_at DESC, id DESC LIMIT ?"
             ) => DeadLetterTypes
         );
@@ -48,8 +49,8 @@ letter_list!(LettersOfOrder, EndOfOrder, "order_id = ?");
 
 sql!(
     Groups,
-    "SELECT kind, cause, step, count(*), min(created_at) FROM dead_letters WHERE state = 'OPEN' \
-     GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, BigInt)
+    "SELECT kind, cause, step, count(*), min(created_at), max(created_at) FROM dead_letters WHERE state = 'OPEN' \
+     GROUP BY kind, cause, step ORDER BY count(*) DESC, kind, cause, step" => (Text, Text, Text, BigInt, BigInt, BigInt)
 );
 
 sql!(
@@ -126,18 +127,19 @@ fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (BigInt, Binary)>>(
         filter.state.map_or(Value::Null, |state| Value::Text(state.name())),
         filter.kind.map_or(Value::Null, |kind| Value::Text(kind.name())),
         Value::text_or_null(filter.cause.as_deref()),
+        Value::text_or_null(filter.step.as_deref()),
         Value::Int(i64::from(filter.limit) + 1),
     ];
-    let rows = select::<_, DeadLetterRow, 9>(conn, list, values)?.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let rows = select::<_, DeadLetterRow, 10>(conn, list, values)?.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
 pub(super) fn groups(conn: &mut SqliteConnection) -> Result<Vec<DeadLetterGroup>, Failure> {
-    select::<_, (String, String, String, i64, i64), 0>(conn, Groups, [])?
+    select::<_, (String, String, String, i64, i64, i64), 0>(conn, Groups, [])?
         .into_iter()
-        .map(|(kind, cause, step, count, oldest)| {
+        .map(|(kind, cause, step, count, oldest, newest)| {
             let count = u64::try_from(count).unwrap_or(0);
-            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: Timestamp(oldest) })
+            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: Timestamp(oldest), newest: Timestamp(newest) })
         })
         .collect()
 }

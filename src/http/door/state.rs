@@ -5,6 +5,7 @@ use crate::config::Settings;
 use crate::http::door::access::{Access, BadKey};
 use crate::http::door::nodes::NodeClient;
 use crate::http::door::operations::{NodeInfo, Operations};
+use crate::http::numbers::attention::Attention;
 use crate::http::numbers::board::Board;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct HttpState {
     pub node: NodeInfo,
     pub(crate) access: Access,
     pub(crate) analytics: Arc<Board>,
+    pub(crate) attention: Arc<Attention>,
     pub(crate) nodes: NodeClient,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) in_progress: AtomicUsize,
@@ -71,6 +73,7 @@ impl HttpState {
         let server = &parts.settings.server;
         Ok(Self {
             analytics: Arc::new(Board::of(&parts.handle, &parts.settings)),
+            attention: Arc::new(Attention::of(&parts.handle, &parts.settings)),
             access: Access::new(&parts.settings.access, server.open_metrics)?,
             nodes: NodeClient::new(&parts.settings, &parts.node.name)?,
             in_progress: AtomicUsize::new(0),

@@ -43,11 +43,11 @@ const PAGE: u32 = 200;
 #[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/v1/admin/dlq", tag = "admin", params(
         ("state" = Option<String>, Query, description = "OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED or SUPERSEDED"),
         ("kind" = Option<String>, Query, description = "STEP, NOTICE, ANOMALY or MESSAGE"),
-        ("cause" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
+        ("cause" = Option<String>, Query), ("step" = Option<String>, Query), ("orderId" = Option<Uuid>, Query),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = DeadLetterPage)))]
 pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let mut params = Params::of(&request, &["state", "kind", "cause", "orderId", "limit", "cursor"]);
+    let mut params = Params::of(&request, &["state", "kind", "cause", "step", "orderId", "limit", "cursor"]);
     let limit = params.limit();
     let filter = DeadLetterFilter {
         state: params
@@ -55,6 +55,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpRespons
         kind: params
             .take("kind", |name| DeadLetterKind::from_name(name).ok_or_else(|| one_of(&DeadLetterKind::ALL.map(DeadLetterKind::name)))),
         cause: params.take("cause", |cause| Ok(cause.to_owned())),
+        step: params.take("step", |step| Ok(step.to_owned())),
         order: params.uuid("orderId").map(OrderId),
         before: params.cursor::<24>(LETTERS).and_then(|bytes| {
             let (at, id) = bytes.split_first_chunk::<8>()?;
@@ -196,9 +197,7 @@ async fn act_elsewhere(call: &Call, request: &HttpRequest, id: DeadLetterId, bul
 struct Bulk {
     action: DeadLetterAction,
     note: Option<Text<200>>,
-    kind: Option<DeadLetterKind>,
-    cause: Option<String>,
-    order: Option<OrderId>,
+    filter: DeadLetterFilter,
     limit: usize,
     pace: Duration,
     dry_run: bool,
@@ -206,14 +205,7 @@ struct Bulk {
 
 async fn matching(call: &Call, bulk: &Bulk) -> Result<Vec<DeadLetterId>, Problem> {
     let mut ids = Vec::new();
-    let mut filter = DeadLetterFilter {
-        state: Some(DeadLetterState::Open),
-        kind: bulk.kind,
-        cause: bulk.cause.clone(),
-        order: bulk.order,
-        limit: PAGE,
-        ..DeadLetterFilter::default()
-    };
+    let mut filter = bulk.filter.clone();
     while ids.len() < bulk.limit {
         let page = call.state.handle.reads().letters(filter.clone()).await?;
         ids.extend(page.rows.iter().map(|letter| letter.id));
@@ -236,18 +228,16 @@ fn read_bulk(bytes: &[u8]) -> Result<Bulk, Problem> {
         let per_second = bounded(&mut reader, per_second, &at("perSecond"), PACE, PACE_MAX);
         let dry_run = dry_run.map_or(Some(false), |raw| reader.flag(raw, &at("dryRun")));
         let filter = reader.required(filter, &at("filter")).and_then(|raw| read_filter(&mut reader, raw, &at("filter")));
-        let ((action, note), (kind, cause, order)) = (decision?, filter?);
+        let ((action, note), filter) = (decision?, filter?);
         let pace = Duration::from_secs(1) / u32::try_from(per_second?).ok()?;
-        Some(Bulk { action, note, kind, cause, order, limit: usize::try_from(limit?).ok()?, pace, dry_run: dry_run? })
+        Some(Bulk { action, note, filter, limit: usize::try_from(limit?).ok()?, pace, dry_run: dry_run? })
     });
     reader.errors.none_or(bulk)
 }
 
-type Filter = (Option<DeadLetterKind>, Option<String>, Option<OrderId>);
-
 /// An empty filter means all open letters; it must be written.
-fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<Filter> {
-    let [kind, cause, order] = reader.object(raw, &["kind", "cause", "orderId"], at_filter)?;
+fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<DeadLetterFilter> {
+    let [kind, cause, step, order] = reader.object(raw, &["kind", "cause", "step", "orderId"], at_filter)?;
     let at = |name| At::Field(at_filter, name);
     let kind = kind.and_then(|raw| {
         let kind = reader.string(raw, &at("kind")).map(|name| DeadLetterKind::from_name(&name))?;
@@ -257,8 +247,10 @@ fn read_filter(reader: &mut Reader, raw: &str, at_filter: &At<'_>) -> Option<Fil
         kind
     });
     let cause = cause.and_then(|raw| reader.text::<64>(raw, &at("cause"))).map(|cause| cause.to_string());
+    let step = step.and_then(|raw| reader.text::<64>(raw, &at("step"))).map(|step| step.to_string());
     let order = order.and_then(|raw| reader.uuid(raw, &at("orderId"))).map(OrderId);
-    Some((kind, cause, order))
+    let state = Some(DeadLetterState::Open);
+    Some(DeadLetterFilter { state, kind, cause, step, order, limit: PAGE, ..DeadLetterFilter::default() })
 }
 
 fn read_decision(

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod analytics;
 pub(crate) mod dead_letters;
 pub(crate) mod import;
+pub(crate) mod live;
 pub(crate) mod node;
 pub(crate) mod orders;
 pub(crate) mod products;

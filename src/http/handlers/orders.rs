@@ -16,6 +16,7 @@ use crate::http::wire::json::Reader;
 use crate::http::wire::order::OrderView;
 use crate::http::wire::order_body::{OrderBody, read_shipment};
 use crate::http::wire::orders::{CommandAccepted, OrderAccepted, OrderPage, OrderStatusView, OrderSummary};
+use crate::http::wire::owed::{InProgress, owes};
 use crate::http::wire::precondition;
 use crate::http::wire::precondition::etag;
 use crate::http::wire::problem::{Problem, ProblemKind};
@@ -112,10 +113,30 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
     if waits_for.is_none() && precondition::is_known(request.headers(), revision) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag(revision))).finish());
     }
-    let mut view = OrderView::from(&stored);
-    view.payment.next_try_at = call.state.handle.next_payment_try(id).map(Time);
-    view.waits_for = waits_for;
-    Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(view))
+    Ok(HttpResponse::Ok().insert_header((ETAG, etag(revision))).json(whole(&call, &stored).await?))
+}
+
+/// An order with what it waits for.
+///
+/// # Errors
+/// What the roles have stored about it cannot be read.
+pub(crate) async fn whole(call: &Call, stored: &StoredOrder) -> Result<OrderView, Problem> {
+    let (handle, cluster, id) = (&call.state.handle, &call.state.settings.cluster, stored.order.id);
+    let mut view = OrderView::from(stored);
+    view.payment.next_try_at = handle.next_payment_try(id).map(Time);
+    view.waits_for = waits_for(call, stored);
+    if stored.open {
+        let mut roles = InProgress { next_payment_try: handle.next_payment_try(id), ..InProgress::default() };
+        // A node may have no right to read what a role has stored that it does not host.
+        if cluster.hosted().has(Role::Payment) {
+            roles.payment = handle.reads().payment(id).await?;
+        }
+        if cluster.hosted().has(Role::Notification) {
+            roles.notices = handle.reads().notices(id).await?;
+        }
+        view.owes = owes(stored, cluster.external(), &roles);
+    }
+    Ok(view)
 }
 
 /// Shows an order's status.
@@ -160,21 +181,37 @@ fn waits_for(call: &Call, stored: &StoredOrder) -> Option<String> {
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = OrderPage)))]
 pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
-    let mut params = Params::of(&request, &["customerId", "status", "from", "to", "limit", "cursor"]);
+    let mut params = Params::of(&request, &[FILTERS, &["limit", "cursor"]].concat());
+    let filter = read_filter(&call, &mut params);
+    let filter = OrderFilter { before: params.cursor(ORDERS).map(|bytes| OrderId(Uuid::from_bytes(bytes))), ..filter };
+    let filter = params.done(filter)?;
+    Ok(HttpResponse::Ok().json(page(&call, filter).await?))
+}
+
+/// The parameters that choose among the orders.
+pub(crate) const FILTERS: &[&str] = &["customerId", "status", "from", "to"];
+
+/// Which orders a request wants to see.
+pub(crate) fn read_filter(call: &Call, params: &mut Params) -> OrderFilter {
     let now = now();
     let limit = params.limit();
     let customer = params.uuid("customerId").map(CustomerId);
-    let filter = OrderFilter {
+    OrderFilter {
         customer: customer.or(call.caller.customer),
         status: params.take("status", |text| OrderStatus::from_name(text).ok_or_else(|| format!("must be one of {}", status_names()))),
         from: params.when("from", now).map(|when| when.at),
         to: params.when("to", now).map(|when| when.at),
-        before: params.cursor(ORDERS).map(|bytes| OrderId(Uuid::from_bytes(bytes))),
         limit,
         ..OrderFilter::default()
-    };
-    let filter = params.done(filter)?;
-    if !customer.is_none_or(|customer| call.caller.sees(customer)) {
+    }
+}
+
+/// A page of orders, as far as the caller may see them.
+///
+/// # Errors
+/// 403: they are another customer's.
+pub(crate) async fn page(call: &Call, filter: OrderFilter) -> Result<OrderPage, Problem> {
+    if !filter.customer.is_none_or(|customer| call.caller.sees(customer)) {
         return Err(Problem::new(ProblemKind::Forbidden, "this key can only see the orders of its own customerId"));
     }
     let page = call.state.handle.reads().orders(filter).await?;
@@ -185,7 +222,7 @@ pub(crate) async fn list(call: Call, request: HttpRequest) -> Answer {
         // Of an order that is parked, or another node's, there is no next try here.
         item.waits_for = handle.next_payment_try(row.id).and_then(|_| handle.waits_for(row.id, row.status));
     }
-    Ok(HttpResponse::Ok().json(OrderPage { items, next_cursor }))
+    Ok(OrderPage { items, next_cursor })
 }
 
 fn status_names() -> String {

@@ -7,7 +7,7 @@ use crate::domain::{Condition, IfMissing, Money, Product, ProductChange, Product
 use crate::http::door::call::Call;
 use crate::http::door::once::Once;
 use crate::http::door::{body, once};
-use crate::http::wire::json::{At, Reader};
+use crate::http::wire::json::{At, Reader, parse_uuid};
 use crate::http::wire::precondition;
 use crate::http::wire::precondition::etag;
 use crate::http::wire::problem::{Problem, ProblemKind};
@@ -25,6 +25,8 @@ use uuid::Uuid;
 const PRODUCTS: u8 = b'p';
 /// What the cursors of the list of corrections are marked with.
 const CORRECTIONS: u8 = b's';
+/// Most products that are asked for by their ids.
+const IDS_MAX: usize = 200;
 
 /// What a product's quantity in a request means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,15 +62,25 @@ impl Mode {
 
 /// Lists products, by id.
 ///
-/// Continue with `nextCursor` until there is none.
+/// Continue with `nextCursor` until there is none. With `ids`, it is these products, those that there are.
 #[utoipa::path(get, operation_id = "listProducts", path = "/api/v1/products", tag = "stock",
-    params(("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
+    params(("ids" = Option<String>, Query, description = "only these products, separated by commas; at most 200"), ("limit" = Option<u32>, Query, description = "1 to 200, default 50"), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "a page", body = ProductPage)))]
 pub(crate) async fn list(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let mut params = Params::of(&request, &["limit", "cursor"]);
+    let mut params = Params::of(&request, &["ids", "limit", "cursor"]);
     let limit = params.limit();
+    let ids = params.take("ids", |text| {
+        let ids: Option<Vec<Uuid>> = text.split(',').take(IDS_MAX + 1).map(parse_uuid).collect();
+        ids.filter(|ids| ids.len() <= IDS_MAX).ok_or_else(|| format!("must be at most {IDS_MAX} UUIDs, separated by commas"))
+    });
     let after = params.cursor(PRODUCTS).map(|bytes| ProductId(Uuid::from_bytes(bytes)));
     params.done(())?;
+    if let Some(ids) = ids {
+        let reads = call.state.handle.reads();
+        let found = futures_util::future::try_join_all(ids.into_iter().map(|id| reads.product(ProductId(id)))).await?;
+        let items = found.iter().flatten().map(Into::into).collect();
+        return Ok(HttpResponse::Ok().json(ProductPage { items, next_cursor: None }));
+    }
     let mut rows = call.state.handle.reads().products(after, limit + 1).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;

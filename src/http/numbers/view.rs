@@ -112,6 +112,8 @@ pub(crate) fn point(start: Timestamp, numbers: &Numbers) -> Point {
         notices_given_up: numbers.of(Metric::NoticesGivenUp),
         gross_sales: amount(numbers.of(Metric::SaleValue)),
         refunds: amount(numbers.of(Metric::RefundValue)),
+        stock_reserved: numbers.of(Metric::StockReserved),
+        stock_insufficient: numbers.of(Metric::StockInsufficient),
     }
 }
 
@@ -159,7 +161,7 @@ pub(crate) fn latency(summary: &StepSummary) -> Latency {
 }
 
 /// The columns of a report as CSV, in order.
-pub(crate) const CSV_COLUMNS: [&str; 17] = [
+pub(crate) const CSV_COLUMNS: [&str; 19] = [
     "start",
     "placed",
     "confirmed",
@@ -177,6 +179,8 @@ pub(crate) const CSV_COLUMNS: [&str; 17] = [
     "noticesGivenUp",
     "grossSales",
     "refunds",
+    "stockReserved",
+    "stockInsufficient",
 ];
 
 /// A report as CSV (RFC 4180) with a header; what has no value is empty.
@@ -205,6 +209,8 @@ pub(crate) fn csv(points: &[Point]) -> Result<Vec<u8>, csv::Error> {
             point.notices_given_up.to_string(),
             point.gross_sales.clone(),
             point.refunds.clone(),
+            point.stock_reserved.to_string(),
+            point.stock_insufficient.to_string(),
         ])?;
     }
     writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))

@@ -7,7 +7,7 @@ use crate::domain::Role;
 use crate::http::door::access::Need;
 use crate::http::door::state::HttpState;
 use crate::http::gate::Gate;
-use crate::http::handlers::{admin, analytics, dead_letters, import, node, orders, products};
+use crate::http::handlers::{admin, analytics, dead_letters, import, live, node, orders, products};
 use crate::http::live::order_events;
 use crate::http::pages;
 use crate::http::wire::problem::{Problem, ProblemKind};
@@ -74,6 +74,9 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::POST, "/api/v1/admin/breakers/{name}/{turn}", OPERATOR, EVERY, || web::to(admin::turn_breaker)),
     entry(Method::GET, "/api/v1/admin/cluster", OPERATOR, EVERY, || web::to(admin::cluster)),
     entry(Method::GET, "/api/v1/admin/actors", OPERATOR, EVERY, || web::to(admin::actors)),
+    entry(Method::GET, "/api/v1/admin/attention", OPERATOR, EVERY, || web::to(live::attention)),
+    entry(Method::GET, "/api/v1/live", CUSTOMER, EVERY, || web::to(live::stream)),
+    entry(Method::GET, "/api/v1/whoami", CUSTOMER, EVERY, || web::to(live::whoami)),
     entry(Method::GET, "/api/v1/admin/log-level", OPERATOR, EVERY, || web::to(admin::log_level)),
     entry(Method::PUT, "/api/v1/admin/log-level", ADMIN, EVERY, || web::to(admin::set_log_level)),
     entry(Method::GET, "/health", Need::Nothing, EVERY, || web::to(node::health)),
@@ -88,7 +91,11 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/docs", Need::Nothing, EVERY, || web::to(openapi::to_docs)),
     entry(Method::GET, "/docs/{file:.*}", Need::Nothing, EVERY, || web::to(openapi::docs)),
     entry(Method::GET, "/problems/{kind}", Need::Nothing, EVERY, || web::to(pages::problem)),
-    entry(Method::GET, "/", Need::Nothing, EVERY, || web::to(pages::dashboard)),
+    entry(Method::GET, "/", Need::Nothing, EVERY, || web::to(pages::shell)),
+    entry(Method::GET, "/orders", Need::Nothing, EVERY, || web::to(pages::shell)),
+    entry(Method::GET, "/orders/{id}", Need::Nothing, EVERY, || web::to(pages::shell)),
+    entry(Method::GET, "/attention", Need::Nothing, EVERY, || web::to(pages::shell)),
+    entry(Method::GET, "/system", Need::Nothing, EVERY, || web::to(pages::shell)),
     entry(Method::GET, "/assets/{file}", Need::Nothing, EVERY, || web::to(pages::asset)),
 ];
 

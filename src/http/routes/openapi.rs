@@ -1,7 +1,7 @@
 //! The OpenAPI document, made from the handlers, and its pages.
 
 use crate::http::door::access::Need;
-use crate::http::handlers::{admin, analytics, dead_letters, import, node, orders, products};
+use crate::http::handlers::{admin, analytics, dead_letters, import, live, node, orders, products};
 use crate::http::live::order_events;
 use crate::http::pages;
 use crate::http::routes::ROUTES;
@@ -33,6 +33,7 @@ static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         analytics::dashboard, analytics::metrics, analytics::reports, analytics::stream,
         dead_letters::list, dead_letters::act_on_many, dead_letters::groups, dead_letters::show, dead_letters::act,
         admin::turn_breaker, admin::breakers, admin::cluster, admin::actors, admin::log_level, admin::set_log_level,
+        live::attention, live::stream, live::whoami,
         node::health, node::live, node::ready, node::info, node::metrics,
     ),
     // In the order in which readers look for them.

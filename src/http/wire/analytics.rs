@@ -229,6 +229,10 @@ pub(crate) struct Point {
     pub(crate) gross_sales: String,
     /// The sum of the totals of confirmed orders cancelled in this period.
     pub(crate) refunds: String,
+    /// Orders whose stock was reserved.
+    pub(crate) stock_reserved: i64,
+    /// Orders without sufficient stock.
+    pub(crate) stock_insufficient: i64,
 }
 
 /// A report.

@@ -133,11 +133,14 @@ pub(crate) struct GroupView {
     pub count: u64,
     /// When the oldest was created.
     pub oldest: Time,
+    /// When the newest was created.
+    pub newest: Time,
 }
 
 impl From<DeadLetterGroup> for GroupView {
     fn from(group: DeadLetterGroup) -> Self {
-        Self { kind: group.kind.name(), cause: group.cause, step: group.step, count: group.count, oldest: Time(group.oldest) }
+        let (oldest, newest) = (Time(group.oldest), Time(group.newest));
+        Self { kind: group.kind.name(), cause: group.cause, step: group.step, count: group.count, oldest, newest }
     }
 }
 
@@ -206,6 +209,8 @@ pub(crate) struct BulkFilter {
     pub kind: Option<String>,
     /// Only this cause.
     pub cause: Option<String>,
+    /// Only this step.
+    pub step: Option<String>,
     /// Only this order.
     pub order_id: Option<Uuid>,
 }

@@ -3,6 +3,7 @@
 use crate::db::StoredOrder;
 use crate::domain::{Address, Contact, Shortage, Text};
 use crate::http::wire::orders::Links;
+use crate::http::wire::owed::OwedView;
 use crate::http::wire::values::{Amount, Status, Time};
 use crate::saga::{NoticeFact, PaymentFact, StockFact, owed, table};
 use serde::Serialize;
@@ -213,6 +214,8 @@ pub(crate) struct OrderView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub waits_for: Option<String>,
+    /// The answers that it waits for; empty when it is settled. One that is parked waits for a person first.
+    pub owes: Vec<OwedView>,
     /// What was ordered.
     pub items: Vec<ItemView>,
     /// The sum of price times quantity.
@@ -269,6 +272,7 @@ impl From<&StoredOrder> for OrderView {
             settled: !stored.open,
             parked: stored.record.parked.as_ref().map(ToString::to_string),
             waits_for: None,
+            owes: Vec::new(),
             items: order.lines.iter().map(item).collect(),
             total_amount: Amount(order.total),
             payment_method: order.payment_method.to_string(),
