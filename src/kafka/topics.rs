@@ -99,6 +99,12 @@ fn tell_missing(state: &BrokerState, topic: &str, code: RDKafkaErrorCode, shards
     tell(state, topic, format!("it does not exist and could not be created: {code}"), what_now);
 }
 
+/// It is there, and the brokers do not show it.
+fn tell_hidden(state: &BrokerState, topic: &str) {
+    let what_now = "let ordermill's login DESCRIBE, READ and WRITE it; it goes on by itself then".to_owned();
+    tell(state, topic, "it exists, but ordermill's login may not see it".to_owned(), what_now);
+}
+
 fn tell(state: &BrokerState, topic: &str, cause: String, remedy: String) {
     state.troubles().raise(Trouble { kind: TroubleKind::Partitions, topic: topic.to_owned(), partition: None, who: "", cause, remedy });
 }
@@ -134,18 +140,19 @@ pub async fn look(settings: &KafkaSettings, state: &BrokerState, shards: Shards)
         let copies = if settings.replication == 0 { -1 } else { i32::from(settings.replication) };
         let new: Vec<NewTopic<'_>> = missing.iter().map(|name| new_topic(name, shards, copies)).collect();
         let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-        let mut is_late = false;
+        let mut late = Vec::new();
         for created in admin.create_topics(&new, &options).await? {
             match created {
                 Ok(topic) => drop(counts.insert(topic, shards.count().into())),
                 // Somebody was faster.
-                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => is_late = true,
+                Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => late.push(topic),
                 Err((topic, code)) => tell_missing(state, &topic, code, shards),
             }
         }
-        if is_late {
+        if !late.is_empty() {
             counts.extend(ask(admin, timeout).await?.1);
         }
+        late.iter().filter(|topic| !counts.contains_key(*topic)).for_each(|topic| tell_hidden(state, topic));
     }
     for (name, has) in counts.iter().filter(|(name, _)| names.contains(name)) {
         tell_count(state, name, *has, shards);

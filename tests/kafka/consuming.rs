@@ -208,6 +208,31 @@ async fn what_is_owned_is_heard_while_the_brokers_do_not_say_where_the_rest_begi
     node.consumer.stop(LIMIT).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_not_answered_holds_up_neither_a_rebalance_nor_what_is_heard() {
+    let mock = Mock::with_coordinator_apart("ordermill.order");
+    let mut settings = KafkaSettings { request_timeout_ms: 600_000, ..settings(&mock.brokers) };
+    // The client itself gives nothing up in the test's time.
+    settings.properties.0.insert("socket.timeout.ms".to_owned(), "300000".to_owned());
+    let database = database(Nodes::One);
+    let node =
+        Node::start_with(&settings, &database, FakeRoles::new(Journal::start(&database, None).await), &[Role::Order], owned(&[0, 1]));
+    let of = |shard: u16| (0..).filter(move |n| shards().of(order(*n).id).0 == shard);
+    let teller = Teller::new(&settings);
+    let tell = |n: u64| teller.tell(&without_local(&event_of(n, EventKind::PaymentProcessed)));
+    of(0).take(2).chain(of(1).take(1)).for_each(tell);
+    node.heard("some of both shards", 3).await;
+    mock.silence_coordinator();
+    of(0).skip(2).take(1).for_each(tell);
+    node.heard("one more", 4).await;
+    until("it is done", async || node.consumer.consumed()[0].waiting == 0).await;
+    // It is to be committed with the shard that goes.
+    node.role_shards.send_replace(owned(&[1]));
+    of(1).skip(1).take(2).for_each(tell);
+    node.heard("those of the shard that stays", 6).await;
+    node.consumer.stop(LIMIT).await;
+}
+
 /// What a node that no longer listens kept of parked orders would grow, and be believed when the partition comes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_orders_of_a_partition_that_goes_are_forgotten_and_read_anew_when_it_comes_back() {

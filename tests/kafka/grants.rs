@@ -9,9 +9,10 @@ use ordermill::config::KafkaSettings;
 use ordermill::domain::{EventKind, Role, Topic};
 use ordermill::kafka::client::BrokerState;
 use ordermill::kafka::topics;
+use rdkafka::admin::AdminOptions;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
 use std::time::Duration;
 
@@ -47,14 +48,18 @@ async fn a_commit_that_is_refused_is_told_and_made_after_the_grant_though_nothin
     node.consumer.stop(LIMIT).await;
 }
 
-/// Whether the group's offsets may be asked for.
-fn may_ask(settings: &KafkaSettings, topic: &str) -> bool {
+fn client_of(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (name, value) in &settings.properties.0 {
         config.set(name, value);
     }
     config.set("bootstrap.servers", settings.brokers.join(",")).set("group.id", group(settings));
-    let client: BaseConsumer = config.create().unwrap();
+    config
+}
+
+/// Whether the group's offsets may be asked for.
+fn may_ask(settings: &KafkaSettings, topic: &str) -> bool {
+    let client: BaseConsumer = client_of(settings).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, 0);
     tokio::task::block_in_place(|| client.committed_offsets(list, Duration::from_secs(10)))
@@ -74,6 +79,64 @@ async fn a_group_whose_offsets_may_not_be_asked_is_told_at_the_start_and_over_wi
     Teller::new(&place.settings).tell(&foreign(1, Topic::Shipping, &json!({"orderId": order(1).id.0, "carrier": "post"})));
     node.heard("what comes then", 1).await;
     node.consumer.stop(LIMIT).await;
+}
+
+/// Nothing was read there yet, so nobody knows what should come next: it is begun at its beginning again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_loses_its_beginning_before_it_is_first_read_is_read_from_what_is_left() {
+    let place = Place::new().await;
+    // No statistics that would tell where the client stands.
+    let settings = KafkaSettings { statistics_ms: 3_600_000, ..place.with_login() };
+    let (topic, shipped) =
+        (place.names.of_topic(Topic::Shipping), foreign(1, Topic::Shipping, &json!({"orderId": order(1).id.0, "carrier": "post"})));
+    let node = Node::start(&settings, &place.database, place.fake(), &[Role::Order]);
+    until("it listens", async || node.consumer.consumed()[0].partitions == 24).await;
+    // It has asked where the partition begins, and may not read there.
+    rule("deny", "topic", &topic, "READ");
+    told(&node, &["shipping-events partition", "it cannot be read", "READ"]).await;
+    let teller = Teller::new(&place.settings);
+    (0..3).for_each(|_| teller.tell(&shipped));
+    let mut deleted = TopicPartitionList::new();
+    deleted.add_partition_offset(&topic, shipped.partition, Offset::Offset(2)).unwrap();
+    for gone in place.admin().delete_records(&deleted, &AdminOptions::new()).await.unwrap().elements() {
+        gone.error().unwrap();
+    }
+    rule("allow", "topic", &topic, "READ");
+    node.heard("what is left", 1).await;
+    teller.tell(&shipped);
+    node.heard("what comes then", 2).await;
+    over(&node).await;
+    node.consumer.stop(LIMIT).await;
+}
+
+/// It cannot even be asked where it begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_may_not_be_seen_at_the_start_is_told_and_read_when_it_may() {
+    let place = Place::new().await;
+    let topic = place.names.of_topic(Topic::Shipping);
+    let teller = Teller::new(&place.settings);
+    let shipped = foreign(1, Topic::Shipping, &json!({"orderId": order(1).id.0, "carrier": "post"}));
+    teller.tell(&shipped);
+    rule("deny", "topic", &topic, "ALL");
+    until("the rule holds", async || !may_see(&place.with_login(), &topic)).await;
+    let node = Node::start(&place.with_login(), &place.database, place.fake(), &[Role::Order]);
+    until("it is told", async || node.state.troubles().told().iter().any(|one| one.starts_with(&topic))).await;
+    // Another topic goes on meanwhile.
+    teller.tell(&without_local(&event_of(2, EventKind::PaymentProcessed)));
+    node.heard("another topic", 1).await;
+    rule("allow", "topic", &topic, "ALL");
+    node.heard("what was there", 2).await;
+    teller.tell(&shipped);
+    node.heard("what comes then", 3).await;
+    over(&node).await;
+    node.consumer.stop(LIMIT).await;
+}
+
+/// Whether the brokers tell the login of the topic.
+fn may_see(settings: &KafkaSettings, topic: &str) -> bool {
+    let client: BaseConsumer = client_of(settings).create().unwrap();
+    let metadata = tokio::task::block_in_place(|| client.fetch_metadata(None, Duration::from_secs(10)));
+    metadata.is_ok_and(|all| all.topics().iter().any(|one| one.name() == topic))
 }
 
 /// With more copies than there are brokers, say.

@@ -114,9 +114,12 @@ async fn every_event_of_every_order_is_told_though_the_node_is_killed_and_shipme
     }
     let stranger = some_order(77).id;
     teller.tell(&node.shipped(stranger));
+    // A tombstone is counted, and nothing else.
+    teller.tell(&Record { value: None, ..node.shipped(orders[0]) });
     for order in &orders {
         node.comes_to(*order, "SHIPPED");
     }
+    until("the tombstone is counted", LIMIT, || node.plan.metric(r#"ordermill_kafka_tombstones_total{topic="shipping-events"}"#) > 0.0);
     served.wait_settled(LIMIT);
     until("the letter of the order that nobody knows", LIMIT, || node.letters().len() == 1);
     let letter = node.letters().remove(0);
@@ -346,6 +349,10 @@ async fn shipments_that_were_deleted_while_the_node_was_down_are_told_wherever_a
     }
     let health = || node.plan.get("/health").unwrap().body;
     until("health tells of it", LIMIT, || health().contains("deleted before they were read") && health().contains("DEGRADED"));
+    let troubles = || node.plan.metric(r#"ordermill_kafka_troubles{kind="records-lost"}"#);
+    until("an alert could tell of it", LIMIT, || troubles() > 0.0);
+    let met = r#"ordermill_kafka_troubles_total{kind="records-lost",topic="#.to_owned() + &format!("\"{topic}\"}}");
+    assert_eq!(node.plan.metric(&met).to_string(), deleted.count().to_string());
     assert!(node.plan.log().contains("deleted before they were read"), "{}", node.plan.log());
     let counted = node.plan.metric(r#"ordermill_kafka_lost_records_total{topic="shipping-events"}"#);
     assert_eq!(counted.to_string(), orders.len().to_string());
@@ -353,7 +360,7 @@ async fn shipments_that_were_deleted_while_the_node_was_down_are_told_wherever_a
         let path = format!("/api/v1/admin/dlq/{}", letter["letterId"].as_str().unwrap());
         assert_eq!(node.plan.send("POST", &path, r#"{"action": "discard"}"#).unwrap().status, 200);
     }
-    until("it is over", LIMIT, || health().contains("\"UP\"") && !health().contains("deleted before"));
+    until("it is over", LIMIT, || health().contains("\"UP\"") && !health().contains("deleted before") && troubles() < 1.0);
     teller.tell(&node.shipped(orders[0]));
     node.comes_to(orders[0], "SHIPPED");
     served.stop();

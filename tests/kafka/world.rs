@@ -18,7 +18,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::mocking::MockCluster;
+use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaErrorCode, RDKafkaRespErr};
@@ -62,7 +62,28 @@ pub(crate) struct Mock {
 
 impl Mock {
     pub(crate) fn start() -> Self {
-        let cluster = MockCluster::new(1).unwrap();
+        Self::of(MockCluster::new(1).unwrap())
+    }
+
+    /// Of two brokers, of which one is the group's coordinator and nothing else.
+    pub(crate) fn with_coordinator_apart(group: &str) -> Self {
+        let mock = Self::of(MockCluster::new(2).unwrap());
+        mock.cluster.coordinator(MockCoordinator::Group(group.to_owned()), 2).unwrap();
+        let names = TopicNames::of(&settings(&mock.brokers));
+        for topic in Topic::ALL {
+            for shard in shards().all() {
+                mock.cluster.partition_leader(&names.of_topic(topic), shard.0.into(), Some(1)).unwrap();
+            }
+        }
+        mock
+    }
+
+    /// From now on the coordinator answers nobody.
+    pub(crate) fn silence_coordinator(&self) {
+        self.cluster.broker_round_trip_time(2, Duration::from_secs(3_600)).unwrap();
+    }
+
+    fn of(cluster: MockCluster<'static, DefaultProducerContext>) -> Self {
         let brokers = cluster.bootstrap_servers();
         let names = TopicNames::of(&settings(&brokers));
         for topic in Topic::ALL {

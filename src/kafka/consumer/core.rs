@@ -56,6 +56,8 @@ pub struct Task {
 pub struct Begun {
     /// What the group has committed.
     pub known: BTreeMap<PartitionId, i64>,
+    /// Topics of which the brokers do not say so; they hold up no others.
+    pub refused: BTreeSet<Topic>,
     /// The orders that are parked there.
     pub parked: Vec<OrderId>,
 }
@@ -69,8 +71,8 @@ pub enum Action {
     Listen(Vec<(PartitionId, Option<i64>)>, u64),
     /// Fetch nothing more of these, and commit what is done; what is under way of them need not go on.
     Leave(Vec<PartitionId>),
-    /// Fetch from there instead; it is that assignment.
-    Fetch(PartitionId, i64, u64),
+    /// Fetch from there instead, or from the beginning; it is that assignment.
+    Fetch(PartitionId, Option<i64>, u64),
     /// Fetch no more for now.
     Pause(PartitionId),
     /// Go on fetching.
@@ -222,11 +224,12 @@ impl ConsumerCore {
         self.lanes.retain(|item| is_alive(partitions, item.place));
     }
 
-    /// It is known where the partitions begin that were asked for; none: it is not, and [`Self::plan`] asks again.
+    /// It is known where the partitions begin that were asked for; none: it is not. [`Self::plan`] asks again for what is not known.
     pub fn begun(&mut self, begun: Option<Begun>) {
         self.is_asking = false;
-        let asked = std::mem::take(&mut self.asked);
+        let mut asked = std::mem::take(&mut self.asked);
         let Some(begun) = begun else { return };
+        asked.retain(|(topic, _)| !begun.refused.contains(topic));
         let shards: BTreeSet<Shard> = asked.iter().filter_map(|(_, partition)| shard_of(*partition)).collect();
         self.parked.extend(begun.parked.into_iter().filter(|order| shards.contains(&self.reading.shards.of(*order))));
         if !asked.is_empty() {
@@ -238,7 +241,9 @@ impl ConsumerCore {
             self.actions.push_back(Action::Listen(places, self.lives));
         }
         // What has come to be owned meanwhile was not asked for.
-        self.plan();
+        if begun.refused.is_empty() {
+            self.plan();
+        }
     }
 
     /// A message was fetched. `false`: it is nobody's here, for what was fetched before its partition was given up is its next owner's.
@@ -406,12 +411,11 @@ impl ConsumerCore {
         self.partitions.iter().filter_map(|(key, one)| Some((*key, one.window.at()?))).collect()
     }
 
-    /// Nothing is missing, but the client has stopped somewhere; `topic`: in one topic.
-    pub fn fetch_again(&mut self, topic: Option<Topic>) {
-        for (key, at) in self.places() {
-            if topic.is_none_or(|topic| key.0 == topic) {
-                self.fetch(key, at);
-            }
+    /// Nothing is missing of these, but the client may have stopped. Where nothing was read yet, the beginning may have moved.
+    pub fn fetch_again(&mut self, which: impl Fn(PartitionId) -> bool) {
+        let places: Vec<_> = self.partitions.iter().map(|(key, one)| (*key, one.window.at())).filter(|(key, _)| which(*key)).collect();
+        for (key, at) in places {
+            self.fetch(key, at);
         }
     }
 
@@ -425,13 +429,13 @@ impl ConsumerCore {
         } else {
             partition.window.pass_to(gap.low);
         }
-        self.fetch(gap.partition, gap.low);
+        self.fetch(gap.partition, Some(gap.low));
     }
 
-    fn fetch(&mut self, key: PartitionId, offset: i64) {
+    fn fetch(&mut self, key: PartitionId, from: Option<i64>) {
         if let Some(partition) = self.partitions.get_mut(&key) {
             partition.is_paused = false;
-            self.actions.push_back(Action::Fetch(key, offset, partition.life));
+            self.actions.push_back(Action::Fetch(key, from, partition.life));
         }
     }
 

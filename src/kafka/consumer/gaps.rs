@@ -16,22 +16,39 @@ use std::time::{Duration, Instant};
 /// A partition by its topic's full name.
 pub(super) type Place = (String, i32);
 
-/// The offsets that the group has committed; none of a partition that it never heard.
+/// Where the group was.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The offsets that it has committed; none of a partition that it never heard.
+    pub(super) committed: HashMap<Place, i64>,
+    /// The topics of which it is not told.
+    pub(super) refused: HashMap<String, RDKafkaErrorCode>,
+}
+
+/// The offsets that the group has committed.
 pub(super) async fn committed(
     client: &Arc<StreamConsumer<ConsumerCallbacks>>,
     list: TopicPartitionList,
     limit: Duration,
-) -> Result<HashMap<Place, i64>, KafkaError> {
+) -> Result<Known, KafkaError> {
     let client = client.clone();
     let found = blocking(move || client.committed_offsets(list, limit)).await?;
-    let mut all = HashMap::new();
+    let mut known = Known::default();
     for one in found.elements() {
-        one.error()?;
+        if let Err(error) = one.error() {
+            match error.rdkafka_error_code() {
+                // The group's refusal is one of all.
+                Some(code) if client::is_refusal(code) && code != RDKafkaErrorCode::GroupAuthorizationFailed => {
+                    known.refused.insert(one.topic().to_owned(), code);
+                }
+                Some(_) | None => return Err(error),
+            }
+        }
         if let Offset::Offset(offset) = one.offset() {
-            all.insert((one.topic().to_owned(), one.partition()), offset);
+            known.committed.insert((one.topic().to_owned(), one.partition()), offset);
         }
     }
-    Ok(all)
+    Ok(known)
 }
 
 /// Of these partitions and what should come next in each: those where the brokers do not have it.
@@ -94,7 +111,8 @@ pub(super) async fn refusals(
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&place.0, place.1, Offset::End)?;
             client.assign(&list)?;
-            found.push((place, refusal(&client, limit)));
+            let refused = refusal(&client, limit, client::is_refusal);
+            found.push((place, refused.and_then(|error| error.rdkafka_error_code())));
         }
         Ok(found)
     })
@@ -120,29 +138,26 @@ pub(super) async fn group_refusal(
         list.add_partition(&place.0, place.1);
         let answer = client.committed_offsets(list, limit);
         let answer = answer.and_then(|found| found.elements().iter().try_for_each(|one| one.error()));
-        let is_refusal = |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
+        let is_refusal = |code| code == RDKafkaErrorCode::GroupAuthorizationFailed;
         let Err(error) = answer else { return Ok(None) };
-        if is_refusal(&error) {
+        if error.rdkafka_error_code().is_some_and(is_refusal) {
             return Ok(Some(error));
         }
-        let told = std::iter::from_fn(|| client.poll(Duration::ZERO)).filter_map(Result::err).find(is_refusal);
-        Ok(told)
+        // What it was told meanwhile.
+        Ok(refusal(&client, Duration::ZERO, is_refusal))
     })
     .await
 }
 
-/// The end of the partition, or a message, is a yes; so is no answer, which others tell of.
-fn refusal(client: &BaseConsumer<ClientCallbacks>, limit: Duration) -> Option<RDKafkaErrorCode> {
+/// The first refusal that the client is told of within the limit. The end of the partition, or a message, is a yes; so is no answer, which
+/// others tell of.
+fn refusal(client: &BaseConsumer<ClientCallbacks>, limit: Duration, is_refusal: impl Fn(RDKafkaErrorCode) -> bool) -> Option<KafkaError> {
     let end = Instant::now() + limit;
-    while Instant::now() < end {
-        match client.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return None,
-            Some(Err(error)) => {
-                if let Some(code) = error.rdkafka_error_code().filter(|code| client::is_refusal(*code)) {
-                    return Some(code);
-                }
-            }
+    while let Some(told) = client.poll(end.saturating_duration_since(Instant::now())) {
+        match told {
+            Ok(_) | Err(KafkaError::PartitionEOF(_)) => return None,
+            Err(error) if error.rdkafka_error_code().is_some_and(&is_refusal) => return Some(error),
+            Err(_) => {}
         }
     }
     None

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ impl Run<'_> {
         self.core.assign(role_shards);
         if !self.core.is_asking() {
             self.group_is_over();
+            self.tell_refused(&HashMap::new());
         }
     }
 
@@ -43,10 +44,10 @@ impl Run<'_> {
     }
 
     /// Has the client fetch from there.
-    pub(super) fn fetch(&mut self, key: PartitionId, offset: i64, life: u64) -> Result<(), KafkaError> {
+    pub(super) fn fetch(&mut self, key: PartitionId, from: Option<i64>, life: u64) -> Result<(), KafkaError> {
         self.gone.entry((key, life)).or_default();
         self.client.incremental_unassign(&self.list([(key, Offset::Invalid)])?)?;
-        self.client.incremental_assign(&self.list([(key, Offset::Offset(offset))])?)
+        self.client.incremental_assign(&self.list([(key, from.map_or(Offset::Beginning, Offset::Offset))])?)
     }
 
     pub(super) fn ask_where(&self, new: &[PartitionId], shards: BTreeSet<Shard>) -> Result<(), KafkaError> {
@@ -58,10 +59,15 @@ impl Run<'_> {
                 Ok(known) => known,
                 Err(error) => return Finished::Begun(Err(Some(error))),
             };
-            let known = known.into_iter().filter_map(|((name, partition), offset)| Some(((names.topic(&name)?, partition), offset)));
+            let refused = known.refused;
+            let place = |((name, partition), offset): (gaps::Place, i64)| Some(((names.topic(&name)?, partition), offset));
+            let known = known.committed.into_iter().filter_map(place).collect();
             // After the offsets: what was parked before them is known then.
             match parked::load(&reads, role, &shards).await {
-                Ok(parked) => Finished::Begun(Ok(Begun { known: known.collect(), parked })),
+                Ok(parked) => {
+                    let topics = refused.keys().filter_map(|name| names.topic(name)).collect();
+                    Finished::Begun(Ok((Begun { known, refused: topics, parked }, refused)))
+                }
                 Err(error) => {
                     tracing::warn!(error = %error, "the dead letters could not be read for the consumer; trying again");
                     Finished::Begun(Err(None))
@@ -73,19 +79,35 @@ impl Run<'_> {
     }
 
     /// It is known where partitions begin, or not: then they are asked for again.
-    pub(super) fn begun(&mut self, begun: Result<Begun, Option<KafkaError>>) {
+    pub(super) fn begun(&mut self, begun: Result<(Begun, HashMap<String, RDKafkaErrorCode>), Option<KafkaError>>) {
+        let again = Some(Instant::now() + Duration::from_millis(self.shared.parts.settings.pause_ms));
         match begun {
-            Ok(begun) => {
+            Ok((begun, refused)) => {
                 self.group_is_over();
                 self.core.begun(Some(begun));
+                if !refused.is_empty() {
+                    self.group.again = again;
+                }
+                self.tell_refused(&refused);
             }
             Err(error) => {
                 self.core.begun(None);
-                self.group.again = Some(Instant::now() + Duration::from_millis(self.shared.parts.settings.pause_ms));
+                self.group.again = again;
                 if let Some(error) = error {
                     self.not_begun(&error);
                 }
             }
+        }
+    }
+
+    /// Topics that the brokers do not tell of.
+    fn tell_refused(&mut self, refused: &HashMap<String, RDKafkaErrorCode>) {
+        let now: BTreeSet<String> = refused.keys().cloned().collect();
+        let before = std::mem::replace(&mut self.group.refused, now);
+        before.iter().filter(|topic| !refused.contains_key(*topic)).for_each(|topic| self.over(TroubleKind::Read, topic));
+        for (topic, code) in refused {
+            let remedy = "let ordermill's login READ the topic; it goes on by itself then".to_owned();
+            self.trouble(TroubleKind::Read, topic, None, format!("it cannot be read: {code}"), remedy);
         }
     }
 

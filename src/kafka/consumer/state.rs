@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use rdkafka::consumer::StreamConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) enum Finished {
     Lost { letter: DeadLetterId, is_closed: bool },
     Counts(Option<Counts>),
     Rights(Vec<(Place, Option<RDKafkaErrorCode>)>),
-    Begun(Result<Begun, Option<KafkaError>>),
+    Begun(Result<(Begun, HashMap<String, RDKafkaErrorCode>), Option<KafkaError>>),
     Group(Option<KafkaError>),
 }
 
@@ -61,6 +61,8 @@ pub(super) struct Group {
     /// Whether the group may not be used.
     pub(super) is_refused: bool,
     pub(super) is_asking: bool,
+    /// Topics of which it is not told where the group was.
+    pub(super) refused: BTreeSet<String>,
 }
 
 /// What is under way of the looking around, and what it has found.

@@ -1,6 +1,6 @@
 //! What the loop looks after beside messages: gaps, the number of partitions, the right to read, and where the client stands.
 
-use super::core::assignment;
+use super::core::assignment::{self, PartitionId};
 use super::core::gap::Gap;
 use super::gaps::{self, Place};
 use super::state::{Finished, Run};
@@ -70,9 +70,9 @@ impl Run<'_> {
                 return;
             }
         };
-        if found.is_empty() {
-            return self.core.fetch_again(None);
-        }
+        // Where nothing is missing the client may have stopped all the same.
+        let gaps: BTreeSet<PartitionId> = found.iter().map(|gap| gap.partition).collect();
+        self.core.fetch_again(|partition| !gaps.contains(&partition));
         for gap in found {
             let (processor, name) = (self.processor.clone(), self.names.of_topic(gap.partition.0));
             let store = async move {
@@ -158,7 +158,7 @@ impl Run<'_> {
                 self.watch.denied.insert(topic);
             } else if self.watch.denied.remove(&topic) {
                 self.over(TroubleKind::Read, &name);
-                self.core.fetch_again(Some(topic));
+                self.core.fetch_again(|(of, _)| of == topic);
             }
         }
     }

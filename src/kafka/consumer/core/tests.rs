@@ -98,7 +98,8 @@ impl Bench {
             Own(owned) => core.assign(&owned.iter().map(|shard| (Role::Notification, Shard(*shard))).collect()),
             Begun(known, parked) => {
                 let known = known.iter().map(|(partition, offset)| ((Topic::Order, *partition), *offset)).collect();
-                core.begun(Some(super::Begun { known, parked: parked.iter().map(|name| order(*name)).collect() }));
+                let parked = parked.iter().map(|name| order(*name)).collect();
+                core.begun(Some(super::Begun { known, parked, ..super::Begun::default() }));
             }
             NotBegun => core.begun(None),
             Again => core.plan(),
@@ -160,7 +161,7 @@ impl Bench {
                     format!("listen{}", places.iter().map(place).collect::<String>())
                 }
                 Action::Leave(gone) => format!("leave{}", gone.iter().map(|(_, number)| format!(" {number}")).collect::<String>()),
-                Action::Fetch((_, number), offset, _) => format!("fetch {number}@{offset}"),
+                Action::Fetch((_, number), from, _) => format!("fetch {number}@{}", from.unwrap_or(-1)),
                 Action::Pause((_, number)) => format!("pause {number}"),
                 Action::Resume((_, number)) => format!("resume {number}"),
                 Action::Process(task) => {
@@ -350,10 +351,24 @@ fn records_that_are_gone_are_passed_and_a_new_topic_is_read_from_its_beginning()
     let mut bench = asks_then(10, &steps);
     assert_eq!(commits(&mut bench, true), [(0, 1)], "5 was another topic's");
     let mut bench = asks_then(10, &[(Take('a', 5), "hear a5")]);
-    bench.core.fetch_again(None);
+    bench.core.fetch_again(|_| true);
     assert_eq!(bench.told(), "fetch 0@6", "the client has stopped, and nothing is missing");
-    bench.core.fetch_again(Some(Topic::Payment));
+    bench.core.fetch_again(|(topic, _)| topic == Topic::Payment);
     assert_eq!(bench.told(), "");
+    let mut bench = asks(10, &[(Own(&[0]), "ask 0"), (Begun(&[], &[]), "listen 0@-1")]);
+    bench.core.fetch_again(|_| true);
+    assert_eq!(bench.told(), "fetch 0@-1", "its beginning went before anything was read");
+}
+
+#[test]
+fn a_topic_that_the_brokers_do_not_tell_of_holds_up_no_other() {
+    let mut bench = asks(10, &[(Own(&[0]), "ask 0")]);
+    bench.core.begun(Some(super::Begun { refused: [Topic::Order].into(), ..super::Begun::default() }));
+    assert_eq!(bench.told(), "", "nothing else was asked for, and it is not asked again at once");
+    bench.core.plan();
+    assert_eq!(bench.told(), "ask 0");
+    bench.run(Begun(&[(0, 5)], &[]));
+    assert_eq!(bench.told(), "listen 0@5");
 }
 
 #[test]
