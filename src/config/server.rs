@@ -67,7 +67,7 @@ impl Default for ServerSettings {
             disconnect_timeout_ms: 2_000,
             shutdown_timeout_ms: 20_000,
             drain_ms: 0,
-            wait_limit_ms: 60_000,
+            wait_limit_ms: 55_000,
             heartbeat_ms: 15_000,
             stream_limit_ms: 3_600_000,
             retry_after_s: 1,

@@ -10,10 +10,10 @@ use crate::http::door::state::HttpState;
 use crate::http::forward::asker::vouched;
 use crate::http::forward::route as forward;
 use crate::http::wire::problem::{Problem, ProblemKind};
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::web::Bytes;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -155,6 +155,15 @@ impl Door {
             answer = problem.to_response(correlation, request.path(), self.state.settings.server.retry_after_s);
         }
         answer = ended(answer);
+        // An HTTP/1.0 client knows no chunks: the connection's end is the answer's.
+        let is_endless = request.version() < Version::HTTP_11 && matches!(answer.body().size(), BodySize::Stream);
+        if is_endless {
+            answer.head_mut().no_chunking(true);
+        }
+        // While the node stops, a client's next request belongs to another node.
+        if is_endless || self.state.is_draining() {
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
         let headers = answer.headers_mut();
         headers.insert(correlation::X_CORRELATION_ID, correlation::header(correlation));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

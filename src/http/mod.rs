@@ -12,6 +12,7 @@ mod gate;
 mod handlers;
 mod live;
 mod numbers;
+mod offers;
 mod open_files;
 
 mod pages;

@@ -48,3 +48,19 @@ fn generated_clients_place_orders_and_read_problems() {
     assert!(sound, "{report}");
     node.stop();
 }
+
+/// Java's offers HTTP/2 with each request. What is not answered, nobody knows whether it was taken.
+#[test]
+fn no_request_of_a_default_client_is_lost_among_many_one_after_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let node = plan.start();
+    plan.put_product("12.50");
+    let url = format!("{}/api/v1/orders", plan.url());
+    let body = format!(r#"{{"customerId":"{PRODUCT}","items":[{{"productId":"{PRODUCT}","quantity":1,"price":"12.50"}}]}}"#);
+    for (client, count) in [("java", 3_000), ("node", 500), ("python", 500), ("go", 500), ("curl", 200)] {
+        let said = run(&["post", client, &url, &count.to_string(), &body]);
+        assert_eq!(said.trim(), format!("taken {count} lost 0"), "{client}");
+    }
+    node.stop();
+}

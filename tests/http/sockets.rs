@@ -5,11 +5,11 @@ use crate::support::{World1, put_product};
 use ordermill::actors::{Actors, AnalyticsSettings, Parts, Where};
 use ordermill::config::Settings;
 use ordermill::domain::Roles;
-use ordermill::http::{ServeError, serve};
+use ordermill::http::{HttpState, ServeError, serve};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Longer than any limit that must end a connection in these tests.
@@ -17,6 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs blocking `test` against a server with these settings.
 fn with_server(settings: Settings, test: impl FnOnce(SocketAddr) + Send + 'static) {
+    with_state(settings, |address, _| test(address));
+}
+
+/// The same, with what the server knows.
+fn with_state(settings: Settings, test: impl FnOnce(SocketAddr, &HttpState) + Send + 'static) {
     actix::System::new().block_on(async move {
         let world = World1::new(1);
         let parts = Parts {
@@ -38,9 +43,10 @@ fn with_server(settings: Settings, test: impl FnOnce(SocketAddr) + Send + 'stati
         put_product(actors.handle(), 1, 1000, 10_000).await;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (server, handle) = serve(listener, state_over(actors.handle(), settings)).unwrap();
+        let state = state_over(actors.handle(), settings);
+        let (server, handle) = serve(listener, state.clone()).unwrap();
         let server = actix::spawn(server);
-        let tested = tokio::task::spawn_blocking(move || test(address)).await;
+        let tested = tokio::task::spawn_blocking(move || test(address, &state)).await;
         handle.stop(false).await;
         server.await.unwrap().unwrap();
         tested.unwrap();
@@ -109,6 +115,96 @@ fn one_connection_serves_many_requests_also_sent_at_once() {
             seen.push_str(&read(&mut stream, "UP"));
         }
     });
+}
+
+/// As Java's client offers HTTP/2 with each request, and a browser's page a WebSocket.
+#[test]
+fn an_offer_of_another_protocol_is_overlooked_and_the_connection_kept() {
+    with_server(Settings::default(), |address| {
+        let mut stream = connect(address);
+        let body = order(1).to_string();
+        let offer =
+            "Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\nHost:";
+        for _ in 0..3 {
+            stream.write_all(post(address, &body).replacen("Host:", offer, 1).as_bytes()).unwrap();
+            let answer = read(&mut stream, "links").to_lowercase();
+            assert!(
+                answer.starts_with("http/1.1 202 ") && !answer.contains("upgrade") && !answer.contains("connection: close"),
+                "{answer}"
+            );
+        }
+        let offer = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket";
+        let live = format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\n{offer}\r\n\r\n");
+        for _ in 0..2 {
+            stream.write_all(live.as_bytes()).unwrap();
+            let answer = read(&mut stream, "UP").to_lowercase();
+            assert!(answer.starts_with("http/1.1 200 ") && !answer.contains("upgrade"), "{answer}");
+        }
+    });
+}
+
+/// The client's next request belongs to another node; who is not told would send it here.
+#[test]
+fn a_node_that_stops_says_with_each_answer_that_the_connection_ends() {
+    with_state(Settings::default(), |address, state| {
+        let mut stream = connect(address);
+        let live = format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(live.as_bytes()).unwrap();
+        assert!(!read(&mut stream, "UP").contains("connection: close"));
+        state.drain();
+        stream.write_all(live.as_bytes()).unwrap();
+        // Up to the end of the connection.
+        let answer = read(&mut stream, "");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
+    });
+}
+
+/// Else a request may meet the end that nobody told of.
+#[test]
+fn an_idle_connection_is_kept_for_its_whole_time() {
+    let mut settings = Settings::default();
+    settings.server.keep_alive_ms = 1_000;
+    with_server(settings, |address| {
+        let live = format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let idle: Vec<_> = (0..16)
+            .map(|_| {
+                // At all times of the library's clock.
+                std::thread::park_timeout(Duration::from_millis(40));
+                let live = live.clone();
+                std::thread::spawn(move || {
+                    let mut stream = connect(address);
+                    let began = Instant::now();
+                    stream.write_all(live.as_bytes()).unwrap();
+                    read(&mut stream, "");
+                    began.elapsed()
+                })
+            })
+            .collect();
+        let shortest = idle.into_iter().map(|one| one.join().unwrap()).min().unwrap();
+        assert!(shortest >= Duration::from_millis(1_000), "closed after {shortest:?}");
+    });
+}
+
+#[test]
+fn a_client_of_http_1_0_is_sent_no_chunks() {
+    with_server(Settings::default(), |address| {
+        let mut stream = connect(address);
+        stream.write_all(post(address, &order(1).to_string()).as_bytes()).unwrap();
+        let answer = read(&mut stream, "/events");
+        let id = answer.split("\"orderId\":\"").nth(1).and_then(|rest| rest.get(..36)).unwrap().to_owned();
+        let mut events = connect(address);
+        events.write_all(format!("GET /api/v1/orders/{id}/events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").as_bytes()).unwrap();
+        let seen = read(&mut events, "OrderConfirmed");
+        let (head, body) = seen.split_once("\r\n\r\n").unwrap();
+        assert!(!head.contains("chunked") && !head.contains("keep-alive"), "{head}");
+        assert!(body.starts_with("retry: 2000"), "{body}");
+    });
+}
+
+/// Most proxies give up after a minute.
+#[test]
+fn nobody_waits_as_long_as_a_proxy_does() {
+    assert!(Settings::default().server.wait_limit_ms < 60_000);
 }
 
 #[test]
