@@ -33,23 +33,30 @@ pub async fn at_rest(fleet: &Rc<Fleet>, book: &Book) -> Vec<String> {
         let report = verify(&mut *snapshot, &options).await.expect("memory can be read");
         let positions = chaos.ask(|database| database.analytics_positions());
         let writers = chaos.ask(|database| database.writers());
-        let is_published = fleet.ground.bus.as_ref().is_none_or(crate::bus::Bus::is_level);
+        let is_published = fleet.ground.broker.as_ref().is_none_or(crate::broker::Broker::is_level);
         let is_counted = writers.iter().all(|row| {
             let counted = positions.iter().find(|(writer, _)| *writer == row.writer).map_or(0, |(_, seq)| *seq);
             counted >= row.last_seq
         });
-        let is_counted = is_counted && is_published;
+        // Everything that a node listens to is committed to its end.
+        let behind = fleet.behind();
+        let is_counted = is_counted && is_published && behind.is_empty();
         if is_counted && report.is_sound() {
             break;
         }
         if is_counted || try_number == 119 {
             let told: Vec<_> = writers.iter().map(|row| (row.writer.0, &row.node, row.alive, row.last_seq)).collect();
-            broken.push(format!("at rest, published = {is_published}, counted = {is_counted}: {told:?} {positions:?}\n{report}"));
+            broken.push(format!(
+                "at rest, published = {is_published}, counted = {is_counted}, not heard {behind:?}: {told:?} {positions:?}\n{report}"
+            ));
             break;
         }
         pause(1000).await;
     }
     let orders = orders(chaos).await;
+    if fleet.ground.broker.is_some() {
+        broken.extend(fleet.ground.auditor.untold());
+    }
     broken.extend(answers(&orders, book));
     if !fleet.ground.teams.roles.has(Role::Payment) {
         broken.extend(charges(&orders, fleet));

@@ -94,6 +94,15 @@ impl Auditor {
     }
 }
 
+impl Auditor {
+    /// What is stored in a log and was never published.
+    pub fn untold(&self) -> Option<String> {
+        let books = self.books.lock().unwrap();
+        let missing: BTreeSet<EventId> = books.known.difference(&books.told_once).copied().collect();
+        (!missing.is_empty()).then(|| format!("{} events were never published: {missing:?}", missing.len()))
+    }
+}
+
 fn of(event: &Event) -> (OrderId, Topic) {
     (event.order, event.kind().topic())
 }

@@ -2,6 +2,7 @@
 //! dice decides them in the order in which they come.
 
 use crate::chance::Chance;
+use crate::publish::Fate;
 use futures_util::FutureExt;
 use ordermill::actors::faults::{Plant, Point};
 use ordermill::db::Reads;
@@ -31,13 +32,20 @@ pub struct Odds {
     pub call_fails: u64,
     pub call_delay_ms: u64,
     pub crash_at_commit: u64,
-    /// The same of messages between nodes.
-    pub bus_lost: u64,
-    pub bus_twice: u64,
-    pub bus_late: u64,
+    /// Messages to the brokers that they do not take, or take without anybody hearing of it; commits of offsets the same.
+    pub refused: u64,
+    pub unheard: u64,
+    /// Messages that a role does not take, as if they were bad.
+    pub not_taken: u64,
+    /// Each second: a node is cut off from the brokers, a partition moves, loses records, has a transaction of a stranger open.
+    pub broker_cut: u64,
+    pub moves: u64,
+    pub truncates: u64,
+    pub transactions: u64,
     /// Bugs on purpose.
     pub plant: Option<Plant>,
     pub releases_twice: bool,
+    pub forgets_keys: bool,
 }
 
 impl Odds {
@@ -47,7 +55,8 @@ impl Odds {
         let (panic, lost, twice, late) = (some(150), some(800), some(800), some(800));
         let (not_written, unknown, outlives, commit_delay_ms) = (some(800), some(800), some(5000), some(2000));
         let (call_fails, call_delay_ms, crash_at_commit) = (some(800), some(1000), some(500));
-        let (bus_lost, bus_twice, bus_late) = (some(800), some(800), some(800));
+        let (refused, unheard, not_taken) = (some(50), some(200), some(300));
+        let (broker_cut, moves, truncates, transactions) = (some(500), some(200), some(50), some(100));
         let points = [Point::OrderStarted, Point::OrderMessage, Point::OrderSave, Point::OrderStored, Point::OrderTimer];
         let poison = chance.hits(1500).then(|| (chance.pick(&points), chance.below(6)));
         Self {
@@ -63,9 +72,13 @@ impl Odds {
             call_fails,
             call_delay_ms,
             crash_at_commit,
-            bus_lost,
-            bus_twice,
-            bus_late,
+            refused,
+            unheard,
+            not_taken,
+            broker_cut,
+            moves,
+            truncates,
+            transactions,
             ..Self::default()
         }
     }
@@ -163,15 +176,6 @@ impl Counts {
         self.takes += other.takes;
         self.gives += other.gives;
     }
-}
-
-/// What becomes of a message between nodes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Passage {
-    Once,
-    Lost,
-    Twice,
-    Late { ms: u64 },
 }
 
 impl Chaos {
@@ -364,22 +368,26 @@ impl Chaos {
         }
     }
 
-    /// What becomes of a message between nodes.
-    pub fn passage(&self) -> Passage {
-        let mut state = self.lock();
+    /// What the brokers do with a message, or a commit.
+    pub fn fate(&self, chance: &mut Chance) -> Fate {
+        let state = self.lock();
         if !state.rages {
-            return Passage::Once;
+            return Fate::Taken;
         }
-        let (lost, twice, late) = (state.odds.bus_lost, state.odds.bus_twice, state.odds.bus_late);
-        let chance = &mut state.chance;
-        if chance.hits(lost) {
-            Passage::Lost
-        } else if chance.hits(twice) {
-            Passage::Twice
-        } else if chance.hits(late) {
-            Passage::Late { ms: chance.delay_ms(10_000) }
+        let (refused, unheard) = (state.odds.refused, state.odds.unheard);
+        if chance.hits(refused) {
+            Fate::Refused
+        } else if chance.hits(unheard) {
+            Fate::Unheard
         } else {
-            Passage::Once
+            Fate::Taken
         }
+    }
+
+    /// Whether a role does not take a message, as if it were a bad one.
+    pub fn fails_to_take(&self) -> bool {
+        let mut state = self.lock();
+        let odds = state.odds.not_taken;
+        state.rages && state.chance.hits(odds)
     }
 }

@@ -156,6 +156,10 @@ impl Faults for Hand {
         self.chaos.lock().odds.releases_twice
     }
 
+    fn forgets_keys(&self) -> bool {
+        self.chaos.lock().odds.forgets_keys
+    }
+
     fn takes_from_the_living(&self) -> bool {
         self.chaos.lock().odds.plant == Some(Plant::TakesFromTheLiving)
     }

@@ -1,28 +1,35 @@
 //! Nodes that live, sleep, die and live again on one database. Each life has a set of tasks of its own: a crash drops the set, and
 //! with it everything that is not stored, answers on their way included; while it is not polled the node sleeps.
 
-use crate::auditor::{Auditor, node_of};
-use crate::bus::{Bus, consume};
+use crate::auditor::Auditor;
+use crate::broker::{Broker, shards};
 use crate::chance::Chance;
 use crate::chaos::Chaos;
+use crate::consume::{self, processor};
 use crate::hand::Hand;
+use crate::publish::{self, Feed};
+use crate::run::Bug;
 use crate::support::SimWorld;
 use crate::team::Teams;
+use futures_util::FutureExt;
 use ordermill::actors::faults::Faults;
-use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NodeHandle, Parts, Where, World};
+use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, Counter, NodeHandle, Parts, Repeats, Where, World};
 use ordermill::config::providers::{BreakerSettings, ProviderSettings};
+use ordermill::db::Reads;
 use ordermill::db::memory::MemoryDatabase;
-use ordermill::db::{Reads, WriterRow};
-use ordermill::domain::{NoticeId, OrderId, Role, Roles, Shard, Timestamp};
+use ordermill::domain::{NoticeId, OrderId, Role, Roles, Timestamp};
+use ordermill::kafka::consumer::core::assignment::{self, LISTENERS};
+use ordermill::kafka::consumer::{ReprocessError, parked};
 use ordermill::providers::sandbox::{SandboxControl, SandboxMailer, SandboxTexter};
 use ordermill::providers::{Breaker, Breakers, Call, Email, Guarded, Mailer, Providers, Sms, Texter};
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 /// What nodes are made of; it outlives them.
@@ -34,13 +41,11 @@ pub struct Ground {
     pub chaos: Arc<Chaos>,
     pub auditor: Arc<Auditor>,
     /// What is between the nodes; none where one node is all.
-    pub bus: Option<Bus>,
+    pub broker: Option<Broker>,
     /// What other teams do.
     pub teams: Rc<Teams>,
-    /// A bug on purpose: orders that a node does not find again when it starts.
-    pub drops_on_restart: bool,
-    /// A bug on purpose: whoever publishes does not stop at markers.
-    pub passes_markers: bool,
+    /// A bug on purpose.
+    pub bug: Option<Bug>,
 }
 
 /// All nodes.
@@ -96,11 +101,6 @@ impl Fleet {
         Rc::new(Self { ground, nodes })
     }
 
-    /// Those that live and are not asleep.
-    pub fn awake(&self) -> Vec<Rc<Node>> {
-        self.nodes.iter().filter(|node| node.is_up() && !node.is_asleep()).cloned().collect()
-    }
-
     /// Asks some node; the next one while `is_elsewhere` is the answer, for a while. None: the line was cut.
     pub async fn ask<T: 'static, F: Future<Output = T> + 'static>(
         &self,
@@ -126,27 +126,44 @@ impl Fleet {
         last
     }
 
-    /// Whether somebody publishes this log now: its own node, while its writer is the node's, or for a dead writer a survivor.
-    pub fn publishes(&self, row: &WriterRow) -> bool {
-        let owner = &self.nodes[node_of(row)];
-        if row.alive { owner.is_up() && !owner.is_asleep() } else { !self.awake().is_empty() }
+    /// What some node listens to and has not committed to its end.
+    pub fn behind(&self) -> Vec<String> {
+        let Some(broker) = &self.ground.broker else { return Vec::new() };
+        let mut listened = BTreeSet::new();
+        for handle in self.nodes.iter().filter_map(|node| node.handle()) {
+            let role_shards = handle.role_shards().borrow().clone();
+            for role in LISTENERS {
+                let count = |_| Some(i32::from(shards().count()));
+                let partitions = assignment::partitions(role, &role_shards, broker.external, shards(), count);
+                listened.extend(partitions.into_iter().map(|partition| (role, partition)));
+            }
+        }
+        broker.behind(listened).into_iter().map(|behind| format!("{behind:?}")).collect()
     }
+}
 
-    /// The roles that had an event where it became true; of a dead writer's nobody knows.
-    pub fn local_roles(&self, row: &WriterRow, shard: Shard) -> Roles {
-        let life = self.nodes[node_of(row)].life.borrow().clone();
-        let Some(life) = life.filter(|_| row.alive) else { return Roles::default() };
-        life.handle.role_shards().borrow().roles(shard)
+/// Where a node's actors put what they commit and say again.
+struct Hooks {
+    commits: Option<Counter>,
+    repeats: Option<Repeats>,
+}
+
+impl Hooks {
+    fn new(broker: Option<&Broker>) -> (Self, Option<Feed>) {
+        let Some(broker) = broker else { return (Self { commits: None, repeats: None }, None) };
+        let (commits, commits_end) = mpsc::channel(broker.settings.publish_feed);
+        let (repeats, repeats_end) = mpsc::channel(broker.settings.publish_feed);
+        let hooks = Self {
+            commits: Some(Arc::new(move |logged| drop(commits.try_send(logged)))),
+            repeats: Some(Arc::new(move |writer, event| drop(repeats.try_send((writer, event))))),
+        };
+        (hooks, Some(Feed { commits: commits_end, repeats: repeats_end }))
     }
 }
 
 impl Node {
     pub fn is_up(&self) -> bool {
         self.life.borrow().is_some()
-    }
-
-    pub fn is_asleep(&self) -> bool {
-        *self.asleep.borrow()
     }
 
     pub fn handle(&self) -> Option<NodeHandle> {
@@ -213,14 +230,15 @@ impl Node {
             let tasks = Rc::new(LocalSet::new());
             let mut crashed = chaos.begin_life(self.index);
             let (ended, mut end) = oneshot::channel();
-            let node = self.clone();
+            let (node, seed) = (self.clone(), chance.below(u64::MAX));
             let own = Rc::downgrade(&tasks);
             tasks.spawn_local(async move {
-                if let (Ok(actors), Some(tasks)) = (node.start().await, own.upgrade()) {
+                let (hooks, feed) = Hooks::new(node.ground.broker.as_ref());
+                if let (Ok(actors), Some(tasks)) = (node.start(hooks).await, own.upgrade()) {
                     let (stop, stopped) = oneshot::channel();
                     let handle = actors.handle().clone();
-                    if let Some(bus) = &node.ground.bus {
-                        actix::spawn(consume(handle.clone(), bus.clone()));
+                    if let (Some(broker), Some(feed)) = (&node.ground.broker, feed) {
+                        node.connect(broker, &handle, feed, seed);
                     }
                     *node.life.borrow_mut() = Some(Rc::new(Life { handle, tasks, stop: RefCell::new(Some(stop)) }));
                     let _asked = stopped.await;
@@ -248,16 +266,71 @@ impl Node {
         }
     }
 
-    async fn start(&self) -> Result<Actors, ordermill::db::StoreError> {
+    /// Starts the node's publisher and its consumers.
+    fn connect(&self, broker: &Broker, handle: &NodeHandle, feed: Feed, seed: u64) {
+        let (chaos, bug) = (&self.ground.chaos, self.ground.bug);
+        let mut chance = Chance::new(seed, 0);
+        let shell = publish::Shell {
+            broker: broker.clone(),
+            chaos: chaos.clone(),
+            node: self.index,
+            handle: handle.clone(),
+            queue: chance.pick(&[10_000, 10, 2]),
+            chance,
+            passes_markers: bug == Some(Bug::PassesMarkers),
+        };
+        actix::spawn(publish::publish(shell, feed));
+        let (mut processors, mut owners) = (BTreeMap::new(), Vec::new());
+        for (number, role) in LISTENERS.into_iter().enumerate().filter(|(_, role)| self.roles.has(*role)) {
+            let processor = processor(role, broker, handle, self.clock.clone());
+            processors.insert(role, processor.clone());
+            let (owner, owned) = mpsc::unbounded_channel();
+            owners.push(owner);
+            let shell = consume::Shell {
+                role,
+                broker: broker.clone(),
+                chaos: chaos.clone(),
+                node: self.index,
+                handle: handle.clone(),
+                chance: Chance::new(seed, 1 + number as u64),
+                processor,
+                owned,
+                commits_what_is_under_way: bug == Some(Bug::CommitsWhatIsUnderWay),
+            };
+            actix::spawn(consume::consume(shell));
+        }
+        // One who waits tells the others: a `watch` wakes several in an order that no seed decides.
+        let mut role_shards = handle.role_shards();
+        role_shards.mark_changed();
+        actix::spawn(async move {
+            while role_shards.changed().await.is_ok() {
+                let owned = role_shards.borrow_and_update().clone();
+                owners.iter().for_each(|owner| drop(owner.send(owned.clone())));
+            }
+        });
+        handle.takes_letters_again(Arc::new(move |letter| {
+            let processor = processors.get(&letter.role).cloned();
+            async move {
+                let Some(processor) = processor else { return Err(None) };
+                parked::take_again(&processor, &letter).await.map_err(|error| match error {
+                    ReprocessError::Failed(why) | ReprocessError::Unreadable(why) => Some(why),
+                    ReprocessError::Away(_) => None,
+                })
+            }
+            .boxed()
+        }));
+    }
+
+    async fn start(&self, hooks: Hooks) -> Result<Actors, ordermill::db::StoreError> {
         let ground = &self.ground;
         let hand = Arc::new(Hand { chaos: ground.chaos.clone(), auditor: ground.auditor.clone(), node: self.index });
         let line = ground.database.line();
         line.set_faults(Some(hand.clone()));
-        let reads: Arc<dyn Reads> =
-            if ground.drops_on_restart { Arc::new(crate::forgetful::Forgetful(line.clone())) } else { Arc::new(line.clone()) };
-        let index = self.index;
-        let repeats =
-            ground.bus.clone().map(|bus| Arc::new(move |writer, event| bus.repeat(index, writer, event)) as ordermill::actors::Repeats);
+        let reads: Arc<dyn Reads> = if ground.bug == Some(Bug::DropOnRestart) {
+            Arc::new(crate::forgetful::Forgetful(line.clone()))
+        } else {
+            Arc::new(line.clone())
+        };
         let parts = Parts {
             settings: ground.settings.clone(),
             analytics: AnalyticsSettings::default(),
@@ -267,9 +340,8 @@ impl Node {
             providers: self.providers(),
             faults: Faults::plan(hand),
             roles: self.roles,
-            // The bus follows the stored logs.
-            publish: None,
-            repeats,
+            publish: hooks.commits,
+            repeats: hooks.repeats,
             name: self.name(),
             url: "http://127.0.0.1:0".to_owned(),
         };

@@ -2,7 +2,7 @@
 
 use crate::audit;
 use crate::auditor::Auditor;
-use crate::bus::{Bus, publish};
+use crate::broker::{Broker, shards};
 use crate::chance::Chance;
 use crate::chaos::{Chaos, Counts, Odds};
 use crate::life::{Fleet, Ground, cast, pause};
@@ -11,10 +11,12 @@ use crate::team::{self, Teams};
 use crate::workload::{Book, commander, customer, supply, vandal};
 use ordermill::actors::faults::Plant;
 use ordermill::actors::{ActorSettings, DeadLetterAction, DeadLetterError, NodeHandle, invariant};
+use ordermill::config::KafkaSettings;
 use ordermill::config::providers::{Behaviour, SandboxSettings};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{DeadLetterFilter, Reads};
-use ordermill::domain::{DeadLetterId, DeadLetterKind, DeadLetterState, Role, Shards, Text};
+use ordermill::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, Role, Text};
+use ordermill::kafka::consumer::core::letters::WAITS;
 use ordermill::providers::sandbox::{Party, SandboxControl};
 use ordermill::saga::policy::{Backoff, Deadlines, RestartLimit};
 use std::cell::RefCell;
@@ -33,6 +35,8 @@ pub enum Bug {
     WaitsForNoLease,
     LivesOnFenced,
     PassesMarkers,
+    CommitsWhatIsUnderWay,
+    ForgetsKeys,
     BelievesEveryAnswer,
 }
 
@@ -45,7 +49,7 @@ impl Bug {
             Self::WaitsForNoLease => Some(Plant::WaitsForNoLease),
             Self::LivesOnFenced => Some(Plant::LivesOnFenced),
             Self::BelievesEveryAnswer => Some(Plant::BelievesEveryAnswer),
-            Self::ReleaseTwice | Self::DropOnRestart | Self::PassesMarkers => None,
+            Self::ReleaseTwice | Self::DropOnRestart | Self::PassesMarkers | Self::CommitsWhatIsUnderWay | Self::ForgetsKeys => None,
         }
     }
 }
@@ -104,10 +108,10 @@ async fn simulate(options: Options) -> Outcome {
     for node in &fleet.nodes {
         lives.push(actix::spawn(node.clone().live(Chance::new(options.seed, 30 + node.index as u64))));
     }
-    if let Some(bus) = &fleet.ground.bus {
-        lives.push(actix::spawn(publish(fleet.clone(), bus.clone(), options.seed)));
+    if let Some(broker) = &fleet.ground.broker {
+        lives.push(actix::spawn(broker.clone().trouble(fleet.nodes.len(), options.seed)));
         if !fleet.ground.teams.roles.is_empty() {
-            lives.push(actix::spawn(team::play(fleet.clone(), fleet.ground.teams.clone(), bus.clone(), options.seed)));
+            lives.push(actix::spawn(team::play(fleet.clone(), fleet.ground.teams.clone(), broker.clone(), options.seed)));
         }
     }
     // The catalogue is filled in peace.
@@ -175,10 +179,11 @@ fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     // One that is alone, as on SQLite, or some with a bus between them.
     let count = usize::try_from(chance.below(5)).unwrap();
     let nodes = if count == 0 { Nodes::One } else { Nodes::Many };
-    let database = MemoryDatabase::new(Shards::new(24).unwrap(), nodes, Arc::new(move || ordermill::actors::World::now(&*clock)));
+    let database = MemoryDatabase::new(shards(), nodes, Arc::new(move || ordermill::actors::World::now(&*clock)));
     let mut odds = Odds::of(chance);
     odds.plant = options.bug.and_then(Bug::plant);
     odds.releases_twice = options.bug == Some(Bug::ReleaseTwice);
+    odds.forgets_keys = options.bug == Some(Bug::ForgetsKeys);
     let teams = Rc::new(Teams::of(options.seed, nodes == Nodes::Many));
     let roles = cast(chance, count.max(1), &teams.ours());
     let skews: Vec<i64> = roles.iter().map(|_| skew_ms(chance)).collect();
@@ -191,11 +196,22 @@ fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     }
     let chaos = Arc::new(Chaos::new(options.seed, odds, roles.len(), database.clone(), options.traced));
     let auditor = Arc::new(Auditor::new(settings.lease_ms));
-    let bus = (nodes == Nodes::Many).then(|| Bus::new(chaos.clone(), auditor.clone(), teams.roles));
+    let kafka = kafka(chance);
+    let broker = (nodes == Nodes::Many).then(|| Broker::new(chaos.clone(), auditor.clone(), teams.roles, kafka));
     chaos.tell(|| format!("{roles:?}, clocks {skews:?}"));
-    let (drops_on_restart, passes_markers) = (options.bug == Some(Bug::DropOnRestart), options.bug == Some(Bug::PassesMarkers));
     let sandbox = sandbox(options, chance);
-    Fleet::new(Ground { world, database, sandbox, settings, chaos, auditor, bus, teams, drops_on_restart, passes_markers }, &roles, &skews)
+    Fleet::new(Ground { world, database, sandbox, settings, chaos, auditor, broker, teams, bug: options.bug }, &roles, &skews)
+}
+
+fn kafka(chance: &mut Chance) -> KafkaSettings {
+    KafkaSettings {
+        publish_window: chance.pick(&[1000, 20, 3]),
+        publish_feed: chance.pick(&[1000, 4, 1]),
+        publish_page: chance.pick(&[1000, 7, 1]),
+        consume_window: chance.pick(&[1000, 6, 1]),
+        retries: chance.pick(&[3, 1, 0]),
+        ..KafkaSettings::default()
+    }
 }
 
 /// How wrong a node's clock is.
@@ -251,14 +267,19 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
     let chaos = &fleet.ground.chaos;
     let mut open = Vec::new();
     for second in 0..SETTLE_S {
-        open = chaos.ask(|database| database.open_orders(Shards::new(24).unwrap().all().collect(), None, 1000));
+        open = chaos.ask(|database| database.open_orders(shards().all().collect(), None, 1000));
         let reports: Vec<_> = fleet.nodes.iter().filter_map(|node| node.handle()).map(|handle| handle.report()).collect();
         let is_at_rest = |report: &ordermill::actors::ActorsReport| {
             let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
             alive == 0 && report.open_orders == 0 && report.not_ready.is_empty()
         };
-        let are_quiet = fleet.ground.teams.are_quiet(fleet.ground.bus.as_ref());
-        if are_quiet && open.is_empty() && !reports.is_empty() && reports.iter().all(is_at_rest) {
+        let are_quiet = fleet.ground.teams.are_quiet(fleet.ground.broker.as_ref());
+        if are_quiet
+            && letters(fleet, DeadLetterKind::Message).is_empty()
+            && open.is_empty()
+            && !reports.is_empty()
+            && reports.iter().all(is_at_rest)
+        {
             return Vec::new();
         }
         if open.is_empty() && second == SETTLE_S - 1 {
@@ -273,15 +294,20 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
     open.iter().map(tell).collect()
 }
 
+fn letters(fleet: &Fleet, kind: DeadLetterKind) -> Vec<DeadLetter> {
+    let filter = DeadLetterFilter { state: Some(DeadLetterState::Open), kind: Some(kind), limit: 1000, ..DeadLetterFilter::default() };
+    fleet.ground.chaos.ask(|database| database.letters(filter)).rows
+}
+
 async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
-    let filter = DeadLetterFilter {
-        state: Some(DeadLetterState::Open),
-        kind: Some(DeadLetterKind::Step),
-        limit: 1000,
-        ..DeadLetterFilter::default()
-    };
-    let letters = fleet.ground.chaos.ask(|database| database.letters(filter));
-    for letter in letters.rows {
+    // What waits behind another message goes on by itself.
+    for letter in letters(fleet, DeadLetterKind::Message).into_iter().filter(|letter| letter.cause.as_str() != WAITS) {
+        // Of records that were deleted there is nothing to try again.
+        let action = if letter.origin.is_none() { DeadLetterAction::Skip } else { DeadLetterAction::Reprocess };
+        let acted = act(fleet, chance, letter.id, action).await;
+        fleet.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
+    }
+    for letter in letters(fleet, DeadLetterKind::Step) {
         if let Some(action) = team::decide(&fleet.ground.teams, &fleet.ground.chaos, &letter) {
             let acted = act(fleet, chance, letter.id, action).await;
             fleet.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));

@@ -1,6 +1,6 @@
 //! Other teams that run the payment or the inventory in our place, and are hostile; and the person at the desk who asks them.
 
-use crate::bus::Bus;
+use crate::broker::Broker;
 use crate::chance::Chance;
 use crate::chaos::Chaos;
 use crate::life::{Fleet, pause};
@@ -50,8 +50,8 @@ impl Teams {
     }
 
     /// Whether all that was meant to be said by now was said, and heard.
-    pub fn are_quiet(&self, bus: Option<&Bus>) -> bool {
-        self.talking.get() == 0 && bus.is_none_or(|bus| bus.is_heard(self.roles))
+    pub fn are_quiet(&self, broker: Option<&Broker>) -> bool {
+        self.talking.get() == 0 && broker.is_none_or(|broker| broker.is_heard(self.roles))
     }
 
     fn kept<T>(&self, role: Role, order: OrderId, act: impl FnOnce(&mut Kept) -> T) -> T {
@@ -59,7 +59,7 @@ impl Teams {
     }
 
     fn say(&self, fleet: &Fleet, role: Role, order: &Arc<Order>, when: When, say: Say, chance: &mut Chance) {
-        let Some(bus) = &fleet.ground.bus else { return };
+        let Some(broker) = &fleet.ground.broker else { return };
         if self.kept(role, order.id, |kept| kept.when(when)) != when {
             return self.rest.borrow_mut().push((role, order.clone(), say));
         }
@@ -67,7 +67,7 @@ impl Teams {
         fleet.ground.chaos.tell(|| format!("another team's {}: {say:?} {} {when:?}", role.name(), order.id));
         // Their clock may be wrong.
         let now = fleet.ground.world.now().plus_ms(chance.pick(&[0, 0, 60_000]));
-        bus.say(Event::of(order, now, body(say, order)));
+        broker.say(Event::of(order, now, body(say, order)), chance);
     }
 }
 
@@ -91,14 +91,13 @@ fn body(say: Say, order: &Order) -> EventBody {
 }
 
 /// Answers each order that one of the teams is asked about, once.
-pub async fn play(fleet: Rc<Fleet>, teams: Rc<Teams>, bus: Bus, seed: u64) {
+pub async fn play(fleet: Rc<Fleet>, teams: Rc<Teams>, broker: Broker, seed: u64) {
     let mut chance = Chance::new(seed, 7);
-    let mut changes = bus.changes();
-    let mut heard: BTreeMap<_, usize> = BTreeMap::new();
+    let mut heard = 0;
     let mut asked: BTreeSet<(Role, OrderId)> = BTreeSet::new();
     loop {
-        let _seen = *changes.borrow_and_update();
-        for event in bus.heard(&mut heard) {
+        let changed = broker.changes.notified();
+        for event in broker.heard(&mut heard) {
             let role = if matches!(event.body, EventBody::OrderCreated(_)) {
                 Role::Inventory
             } else if matches!(event.body, EventBody::InventoryReserved { .. }) {
@@ -113,9 +112,7 @@ pub async fn play(fleet: Rc<Fleet>, teams: Rc<Teams>, bus: Bus, seed: u64) {
                 actix::spawn(answer(fleet.clone(), teams.clone(), role, order, own));
             }
         }
-        if changes.changed().await.is_err() {
-            return;
-        }
+        changed.await;
     }
 }
 

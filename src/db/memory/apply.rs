@@ -49,7 +49,8 @@ pub(super) fn apply(tables: &mut Tables, batch: &Batch, shards: Shards, now: Tim
 
 /// Looks up what is stored of all that the batch is about. What is judged by the clock is done here.
 fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, plants: Plants) -> Stored {
-    let mut stored = Stored { cluster: load_cluster(tables, needs, own, now, plants), ..Stored::default() };
+    let cluster = load_cluster(tables, needs, own, now, plants);
+    let mut stored = Stored { cluster, forgets_keys: plants.forgets_keys, ..Stored::default() };
     let orders = needs.placed.iter().chain(&needs.saved);
     stored.orders.extend(orders.filter(|order| tables.orders.contains_key(order)));
     for wanted in &needs.keys {

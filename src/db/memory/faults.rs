@@ -82,6 +82,11 @@ pub trait Faults: Send + Sync {
         false
     }
 
+    /// Whether plans know no idempotency key: a bug on purpose, which must be found.
+    fn forgets_keys(&self) -> bool {
+        false
+    }
+
     /// How this commit ends.
     fn commit(&self, batch: &Batch) -> Fault;
 

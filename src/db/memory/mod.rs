@@ -55,6 +55,8 @@ struct Plants {
     forgets_releases: bool,
     /// See [`Faults::takes_from_the_living`].
     takes_from_the_living: bool,
+    /// See [`Faults::forgets_keys`].
+    forgets_keys: bool,
 }
 
 struct Shared {

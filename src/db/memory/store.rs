@@ -29,6 +29,7 @@ impl MemoryStore {
             let plants = Plants {
                 forgets_releases: faults.as_ref().is_some_and(|faults| faults.releases_twice()),
                 takes_from_the_living: faults.as_ref().is_some_and(|faults| faults.takes_from_the_living()),
+                forgets_keys: faults.as_ref().is_some_and(|faults| faults.forgets_keys()),
             };
             apply::apply(Arc::make_mut(&mut tables), batch, self.database.shared.shards, now, plants).map_err(CommitError::BadWrite)?
         };

@@ -60,6 +60,8 @@ pub(super) struct Stored {
     pub(super) letters: HashMap<DeadLetterId, StoredLetter>,
     pub(super) positions: HashMap<WriterId, i64>,
     pub(super) cluster: StoredCluster,
+    /// A bug on purpose, which a simulation must find: no key is known. Only debug builds have it.
+    pub(super) forgets_keys: bool,
 }
 
 /// An order lies in a shard that this store has not.
@@ -250,7 +252,8 @@ impl<'a> Plan<'a> {
         }
         if let Some(key) = key {
             // A key of an order that is not stored yet is this one's: it was taken while looking.
-            let holder = self.stored.keys.get(key.key.as_slice()).filter(|held| held.expires_at > order.created_at);
+            let is_forgotten = cfg!(debug_assertions) && self.stored.forgets_keys;
+            let holder = self.stored.keys.get(key.key.as_slice()).filter(|held| held.expires_at > order.created_at && !is_forgotten);
             if let Some(held) = holder.filter(|held| held.order != order.id) {
                 return Outcome::KeyTaken { order: held.order, same_body: held.body == key.body };
             }

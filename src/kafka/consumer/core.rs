@@ -134,6 +134,8 @@ pub struct ConsumerCore {
     leaving: BTreeMap<PartitionId, Leaving>,
     is_committing: bool,
     actions: VecDeque<Action>,
+    /// See [`Self::plant_commits_of_what_is_under_way`].
+    commits_what_is_under_way: bool,
 }
 
 impl ConsumerCore {
@@ -157,7 +159,13 @@ impl ConsumerCore {
             leaving: BTreeMap::new(),
             is_committing: false,
             actions: VecDeque::new(),
+            commits_what_is_under_way: false,
         }
+    }
+
+    /// Plants a bug on purpose, which the simulation must find: an offset is done when its message is taken. Only debug builds have it.
+    pub fn plant_commits_of_what_is_under_way(&mut self) {
+        self.commits_what_is_under_way = true;
     }
 
     /// What to do next.
@@ -255,6 +263,9 @@ impl ConsumerCore {
         }
         let Some(partition) = self.partitions.get_mut(&key) else { return false };
         partition.window.take(record.offset);
+        if cfg!(debug_assertions) && self.commits_what_is_under_way {
+            partition.window.done(record.offset);
+        }
         if matches!(work, Work::Pass) {
             partition.window.done(record.offset);
             return true;

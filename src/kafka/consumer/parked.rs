@@ -54,7 +54,10 @@ async fn open_letters(reads: &Arc<dyn Reads>, order: Option<OrderId>) -> Result<
 }
 
 /// Takes a letter's message once, for a person who waits for the answer.
-pub(super) async fn take_again(processor: &MessageProcessor, letter: &DeadLetter) -> Result<(), ReprocessError> {
+///
+/// # Errors
+/// See [`ReprocessError`].
+pub async fn take_again(processor: &MessageProcessor, letter: &DeadLetter) -> Result<(), ReprocessError> {
     let unreadable = |why: &str| ReprocessError::Unreadable(why.to_owned());
     let record = letters::record(letter).ok_or_else(|| unreadable("its message was too long to be kept"))?;
     let event = match Work::of(&record, processor.role, &processor.reading) {

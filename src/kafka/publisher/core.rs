@@ -84,6 +84,8 @@ pub struct PublisherCore {
     is_trial: bool,
     /// Producers that failed one after the other.
     failures: u32,
+    /// See [`Self::plant_passing_of_markers`].
+    passes_markers: bool,
 }
 
 impl PublisherCore {
@@ -101,7 +103,13 @@ impl PublisherCore {
             rests: false,
             is_trial: false,
             failures: 0,
+            passes_markers: false,
         }
+    }
+
+    /// Plants a bug on purpose, which the simulation must find: no marker holds a log up. Only debug builds have it.
+    pub fn plant_passing_of_markers(&mut self) {
+        self.passes_markers = true;
     }
 
     /// There is a producer.
@@ -270,7 +278,8 @@ impl PublisherCore {
     /// The point that must be published before this marker is passed; none if it is.
     fn stands_in_the_way(&self, writer: WriterId, marker: &Marker) -> Option<(WriterId, i64)> {
         let (before, seq) = marker.after?;
-        (before != writer && !self.is_published(before, seq)).then_some((before, seq))
+        let is_passed = before == writer || self.is_published(before, seq) || (cfg!(debug_assertions) && self.passes_markers);
+        (!is_passed).then_some((before, seq))
     }
 
     fn is_published(&self, writer: WriterId, seq: i64) -> bool {
