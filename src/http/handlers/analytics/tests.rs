@@ -154,9 +154,9 @@ async fn a_report_has_the_same_rows_as_json_and_as_csv() {
     assert_eq!((report.from.as_str(), report.to.as_str()), ("2026-01-05T00:00:00.000000Z", "2026-01-07T00:00:00.000000Z"));
     let csv = String::from_utf8(view::csv(&report.rows).unwrap()).unwrap();
     insta::assert_snapshot!(csv.replace('\r', ""), @r"
-    start,placed,confirmed,shipped,failed,cancelled,revenue,orderValue,averageOrderValue,conversion,paymentsCharged,paymentsFailed,paymentsRefunded,noticesSent,noticesGivenUp,grossSales,refunds
-    2026-01-05T00:00:00.000000Z,1,1,0,0,0,39.98,39.98,39.98,1,1,0,0,0,0,39.98,0.00
-    2026-01-06T00:00:00.000000Z,0,0,0,0,0,0.00,0.00,,,0,0,0,0,0,0.00,0.00
+    start,placed,confirmed,shipped,failed,cancelled,revenue,orderValue,averageOrderValue,conversion,paymentsCharged,paymentsFailed,paymentsRefunded,noticesSent,noticesGivenUp,grossSales,refunds,stockReserved,stockInsufficient
+    2026-01-05T00:00:00.000000Z,1,1,0,0,0,39.98,39.98,39.98,1,1,0,0,0,0,39.98,0.00,1,0
+    2026-01-06T00:00:00.000000Z,0,0,0,0,0,0.00,0.00,,,0,0,0,0,0,0.00,0.00,0,0
     ");
 }
 
