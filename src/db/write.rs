@@ -240,7 +240,8 @@ pub enum Write {
     /// Closes an open dead letter, with its audit entry. For a closed one, [`Outcome::Missing`].
     CloseLetter(Closing),
     /// Adds analytics figures counted from a stretch of `source`'s log. If the stored position is not `after`, the outcome is
-    /// [`Outcome::Repeated`] and nothing is added: somebody else has counted too.
+    /// [`Outcome::Repeated`] and nothing is added: somebody else has counted too. If another writer's log ends before `seq`,
+    /// [`Outcome::Missing`]: the database is older than what was counted of it.
     SaveAnalytics {
         /// Rows whose `value` is added to what is stored.
         add: Vec<AnalyticsRow>,

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{at, letter, order, place, save};
-use ordermill::db::{AnalyticsRow, DeadLetterFilter, Outcome, Scan, Write};
+use ordermill::db::{AnalyticsRow, DeadLetterFilter, NewWriter, Outcome, Scan, Write};
 use ordermill::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, PaymentStatus, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
@@ -20,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("open letters are grouped by kind, cause and step, most first", |f| Box::pin(grouped(f))),
     ("analytics numbers are added up and their position moves", |f| Box::pin(analytics(f))),
     ("analytics numbers up to a position are added only once", |f| Box::pin(analytics_once(f))),
+    ("analytics numbers of what another's log does not have are not added", |f| Box::pin(analytics_of_nothing(f))),
 ];
 
 async fn added(f: &mut Fixture) {
@@ -283,4 +284,16 @@ async fn analytics_once(f: &mut Fixture) {
         }
     }
     assert_eq!(f.reads.analytics(0, 100).await.unwrap(), [row(10, 1, b"", 10)]);
+}
+
+/// As after a failover to a standby that had not got the end of it.
+async fn analytics_of_nothing(f: &mut Fixture) {
+    let (source, end) = (f.writer.writer, f.writer.last_seq);
+    f.store.end_writer(source).await.unwrap();
+    f.writer = f.store.start_writer(&NewWriter::of_all_roles("next", "url", 60_000)).await.unwrap();
+    let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: end + 1 }).await;
+    assert_eq!(outcome, Outcome::Missing);
+    assert_eq!(f.reads.analytics(0, 100).await.unwrap(), []);
+    let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: end }).await;
+    assert_eq!(outcome, Outcome::Done);
 }

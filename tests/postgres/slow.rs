@@ -98,6 +98,12 @@ fn a_database_that_went_back_ends_the_node_which_names_what_is_lost() {
     let node = plan.start();
     let next = place();
     plan_settles(&plan, &next);
+    // It is said for as long as nobody has closed it.
+    let letters = plan.get("/api/v1/admin/dlq?cause=commits-lost").unwrap().body;
+    assert!(letters.contains(&lost) && !letters.contains(&kept) && letters.contains("with 1 new orders"), "{letters}");
+    process::until("an alert could tell of it", process::LIMIT, || {
+        plan.metric(r#"ordermill_dead_letters_open{kind="MESSAGE",cause="commits-lost",step="commits"}"#) > 0.0
+    });
     node.stop();
     let (sound, report) = plan.verify(&[]);
     assert!(sound, "{report}");

@@ -6,6 +6,7 @@
 
 mod acknowledged;
 mod gathered;
+mod lost;
 mod retention;
 pub(crate) mod slow_commit;
 
@@ -21,7 +22,7 @@ use crate::actors::runtime::step_times::Step;
 use crate::actors::writer::acknowledged::Acknowledged;
 use crate::actors::writer::gathered::{Asked, admit, again, split_placing};
 use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Store, StoreError, Write, WriterState};
-use crate::domain::{LoggedEvent, OrderId, RoleShards, Roles, Shards};
+use crate::domain::{LoggedEvent, RoleShards, Roles, Shards};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -293,17 +294,7 @@ impl JournalWriter {
         }
     }
 
-    /// After a sync that failed, what is read back may be in the system's memory alone; in a database that went back, nothing is true of
-    /// what this node has in memory. So nothing more is written, and the process ends; the next one begins with what is stored.
-    async fn halt_if_void(&self, error: &StoreError) {
-        if matches!(error, StoreError::Unsynced(_) | StoreError::WentBack(_)) {
-            self.node.counters.set_not_ready("database", Some(&error.to_string()));
-            self.node.halted.send_replace(Some(error.to_string()));
-            std::future::pending::<()>().await;
-        }
-    }
-
-    async fn wait(&self, failures: u32, error: &StoreError) {
+    async fn wait(&mut self, failures: u32, error: &StoreError) {
         self.halt_if_void(error).await;
         self.node.journal.note_trouble();
         self.node.counters.set_not_ready("database", Some(&error.to_string()));
@@ -329,16 +320,6 @@ impl JournalWriter {
                     self.wait(failures, &error).await;
                 }
             }
-        }
-    }
-
-    /// Whether the row holds fewer commits than were answered: then the database is older than what this node knows.
-    async fn check_went_back(&self, state: WriterState) {
-        if state.commits < self.state.commits {
-            let lost = self.acknowledged.after(state.commits);
-            tell_lost(&lost);
-            let told = format!("{} of {} commits of writer {}", self.state.commits - state.commits, self.state.commits, state.writer.0);
-            self.halt_if_void(&StoreError::WentBack(format!("lost: {told}, with {} new orders", lost.len()))).await;
         }
     }
 
@@ -458,13 +439,6 @@ impl JournalWriter {
 struct Share {
     done: Vec<(Origin, Outcome)>,
     mine: Vec<u32>,
-}
-
-/// Names the orders whose clients were told that they are stored.
-fn tell_lost(lost: &[OrderId]) {
-    for id in lost {
-        tracing::error!(order.id = %id, "an order that was answered with 202 is not in the database any more");
-    }
 }
 
 enum Settled {

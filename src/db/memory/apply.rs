@@ -78,6 +78,7 @@ fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, p
     }
     let letter = |letter: &DeadLetter| StoredLetter { state: letter.state, created_at: letter.created_at };
     stored.letters.extend(needs.letters.iter().filter_map(|id| Some((*id, letter(tables.letters.get(id)?)))));
+    stored.ends.extend(needs.sources.iter().filter_map(|source| Some((*source, tables.writers.get(source)?.last_seq))));
     stored.positions.extend(needs.sources.iter().filter_map(|source| Some((*source, *tables.positions.get(source)?))));
     stored
 }

@@ -59,6 +59,8 @@ pub(super) struct Stored {
     pub(super) notices: HashMap<NoticeKey, (NoticeTask, Timestamp)>,
     pub(super) letters: HashMap<DeadLetterId, StoredLetter>,
     pub(super) positions: HashMap<WriterId, i64>,
+    /// The ends of the logs whose figures are saved.
+    pub(super) ends: HashMap<WriterId, i64>,
     pub(super) cluster: StoredCluster,
     /// A bug on purpose, which a simulation must find: no key is known. Only debug builds have it.
     pub(super) forgets_keys: bool,
@@ -118,7 +120,10 @@ impl<'a> Plan<'a> {
     pub(super) fn decide(batch: &'a Batch, shards: Shards, mut stored: Stored) -> Result<Self, NoShard> {
         let stock = StockPlan::new(std::mem::take(&mut stored.products), std::mem::take(&mut stored.stock));
         let answers = Answers::new(std::mem::take(&mut stored.answers));
-        let rare = RareWrites::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions));
+        let mut ends = std::mem::take(&mut stored.ends);
+        // The own log is guarded by the fence.
+        ends.remove(&batch.writer);
+        let rare = RareWrites::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions), ends);
         let cluster = Cluster::new(std::mem::take(&mut stored.cluster));
         let mut plan = Self {
             writer: batch.writer,

@@ -24,13 +24,19 @@ pub(in crate::db) struct RareWrites<'a> {
     marked: BTreeMap<DeadLetterId, &'a str>,
     audit: Vec<AuditEntry>,
     stored_positions: HashMap<WriterId, i64>,
+    /// The ends of other writers' logs.
+    ends: HashMap<WriterId, i64>,
     positions: BTreeMap<WriterId, i64>,
     numbers: BTreeMap<(i64, u8, &'a [u8]), i64>,
 }
 
 impl<'a> RareWrites<'a> {
-    pub(super) fn new(stored: HashMap<DeadLetterId, StoredLetter>, stored_positions: HashMap<WriterId, i64>) -> Self {
-        Self { stored, stored_positions, ..Self::default() }
+    pub(super) fn new(
+        stored: HashMap<DeadLetterId, StoredLetter>,
+        stored_positions: HashMap<WriterId, i64>,
+        ends: HashMap<WriterId, i64>,
+    ) -> Self {
+        Self { stored, stored_positions, ends, ..Self::default() }
     }
 
     /// A failure that comes again opens its letter again; an open one keeps its place in the list. One that is superseded closes what
@@ -109,6 +115,9 @@ impl<'a> RareWrites<'a> {
         let position = self.positions.get(&source).or_else(|| self.stored_positions.get(&source));
         if position.copied().unwrap_or(0) != after {
             return Outcome::Repeated(Vec::new());
+        }
+        if self.ends.get(&source).is_some_and(|end| seq > *end) {
+            return Outcome::Missing;
         }
         self.positions.insert(source, seq);
         for row in add {

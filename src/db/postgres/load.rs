@@ -76,6 +76,7 @@ sql!(
     Positions,
     "SELECT writer, seq FROM analytics_positions WHERE writer = ANY(?) ORDER BY writer FOR NO KEY UPDATE" => (BigInt, BigInt)
 );
+sql!(LogEnds, "SELECT writer, last_seq FROM writers WHERE writer = ANY(?)" => (BigInt, BigInt));
 sql!(
     /// A writer whose transaction is open is passed over: a frozen node's would hold us up.
     EndExpired,
@@ -211,6 +212,7 @@ pub(super) struct Found {
 struct FoundRarely {
     letters: Vec<(Uuid, String, Time)>,
     positions: Vec<(i64, i64)>,
+    ends: Vec<(i64, i64)>,
     claimed: Vec<i64>,
     shards: Vec<ShardRow>,
     owners: Vec<(i64, bool, i64)>,
@@ -317,10 +319,11 @@ async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundR
     };
     let claim = [Value::Int(asks.own), Value::Ints(claimed.clone()), Value::Ints(leases), Value::Int(asks.own)];
     let awaited = [Value::Ids(asks.awaited.clone()), Value::Ids(asks.awaited.clone())];
-    let (letters, positions, expired, claimed, shards, owners, known, held, answers) = join!(
+    let (letters, positions, ends, expired, claimed, shards, owners, known, held, answers) = join!(
         biased;
         look(conn, Letters, asks.letters.len(), [Value::Ids(asks.letters)]),
-        look(conn, Positions, asks.sources.len(), [Value::Ints(asks.sources)]),
+        look(conn, Positions, asks.sources.len(), [Value::Ints(asks.sources.clone())]),
+        look(conn, LogEnds, asks.sources.len(), [Value::Ints(asks.sources)]),
         expire,
         look(conn, ClaimLogs, claimed.len(), claim),
         look(conn, Shards, handed, [Value::Names(roles), Value::Int2s(shards)]),
@@ -333,6 +336,7 @@ async fn look_rarely(conn: &AsyncPgConnection, asks: Rare) -> QueryResult<FoundR
     Ok(FoundRarely {
         letters: letters?,
         positions: positions?,
+        ends: ends?,
         claimed: claimed?,
         shards: shards?,
         owners: owners?,
@@ -369,6 +373,7 @@ impl Found {
         }
         stored.answers = self.rare.answers.into_iter().map(rows::kept_answer).collect::<Result<_, Failure>>()?;
         stored.positions = self.rare.positions.into_iter().map(|(source, seq)| (WriterId(source), seq)).collect();
+        stored.ends = self.rare.ends.into_iter().map(|(source, end)| (WriterId(source), end)).collect();
         stored.cluster = cluster(self.rare.claimed, self.rare.shards, self.rare.owners, self.rare.known, self.rare.held)?;
         Ok((stored, marks))
     }

@@ -31,6 +31,7 @@ sql!(AnswersAmong, "SELECT key, body, answer, expires_at FROM answers WHERE key 
 sql!(DeleteAnswer, "DELETE FROM answers WHERE key = ?");
 sql!(InsertAnswers, "INSERT INTO answers (key, body, answer, expires_at) VALUES ");
 sql!(Position, "SELECT seq FROM analytics_positions WHERE writer = ?" => BigInt);
+sql!(LogEnd, "SELECT last_seq FROM writers WHERE writer = ?" => BigInt);
 sql!(MovePosition, "INSERT INTO analytics_positions (writer, seq) VALUES ", " ON CONFLICT (writer) DO UPDATE SET seq = excluded.seq");
 /// Reads what the batch's rare writes are about.
 pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, stored: &mut Stored) -> Result<(), Failure> {
@@ -44,6 +45,8 @@ pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, stored: &mut 
     for source in &needs.sources {
         let seq = select::<_, i64, 1>(conn, Position, [Value::Int(source.0)])?;
         stored.positions.extend(seq.first().map(|seq| (*source, *seq)));
+        let end = select::<_, i64, 1>(conn, LogEnd, [Value::Int(source.0)])?;
+        stored.ends.extend(end.first().map(|end| (*source, *end)));
     }
     Ok(())
 }

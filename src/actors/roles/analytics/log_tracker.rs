@@ -44,6 +44,8 @@ pub(super) enum Saved {
     No,
     /// What is stored is not what was expected: load the position and count again from there.
     Unclear,
+    /// The log is shorter than what was counted of it: the database went back. The same, and what was heard of its end is void.
+    Void,
 }
 
 /// All sources. A source is in here while something of it may be missing in the stored numbers, and while `unsaved` is of it.
@@ -193,6 +195,11 @@ impl LogTracker {
             Saved::No => {
                 self.unsaved = Some(increment);
                 true
+            }
+            Saved::Void => {
+                self.sources.remove(&increment.source);
+                self.heard.remove(&increment.source);
+                false
             }
             Saved::Unclear => {
                 if let Some(source) = self.sources.remove(&increment.source) {

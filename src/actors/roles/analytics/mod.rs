@@ -266,9 +266,14 @@ fn verdict(outcome: &Outcome) -> Saved {
             tracing::error!(cause = %cause, "the database refuses the analytics numbers; trying again");
             Saved::No
         }
+        Outcome::Missing => {
+            tracing::error!(
+                "the database is older than what was counted of another node's log; the analytics are counted again from what is stored"
+            );
+            Saved::Void
+        }
         Outcome::Recorded
         | Outcome::Repeated(_)
-        | Outcome::Missing
         | Outcome::KeyTaken { .. }
         | Outcome::Product(_)
         | Outcome::Answered { .. }
