@@ -38,6 +38,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("page-dashboard.js", SCRIPT, include_str!("assets/page-dashboard.js")),
     ("page-orders.js", SCRIPT, include_str!("assets/page-orders.js")),
     ("page-order.js", SCRIPT, include_str!("assets/page-order.js")),
+    ("page-reports.js", SCRIPT, include_str!("assets/page-reports.js")),
     ("page-attention.js", SCRIPT, include_str!("assets/page-attention.js")),
     ("page-system.js", SCRIPT, include_str!("assets/page-system.js")),
     ("style.css", STYLE, include_str!("assets/style.css")),

@@ -74,6 +74,7 @@ fn the_document_describes_every_route() {
             "/",
             "/orders",
             "/orders/{id}",
+            "/reports",
             "/attention",
             "/system",
             "/assets/{file}",
@@ -220,7 +221,7 @@ fn pages_load_nothing_from_elsewhere() {
         let id = Uuid::from_u128(1);
         let shell = app.get("/").await;
         assert!(shell.text.contains("<title>ordermill</title>") && !shell.text.contains("<script>"));
-        for uri in ["/orders", &format!("/orders/{id}"), "/attention", "/system"] {
+        for uri in ["/orders", &format!("/orders/{id}"), "/reports", "/attention", "/system"] {
             let page = app.get(uri).await;
             assert_eq!((page.status, &page.text), (200, &shell.text), "{uri}");
         }

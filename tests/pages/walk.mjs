@@ -177,8 +177,24 @@ step("a breaker is turned");
 console.log(`all pages: ${requests} files, ${bytes} bytes as they were sent`);
 assert.ok(bytes > 0 && bytes < MOST_BYTES, `${bytes} bytes`);
 
+// A report counts what the API counts; where the clock changes, a day is as long as it was.
+await page.getByRole("link", { name: "Reports", exact: true }).click();
+await page.getByRole("link", { name: "Today" }).click();
+await page.waitForURL(/bucket=hour/);
+await until("today's report", async () => Number((await page.locator("tfoot td").first().textContent()).replace(/\D/g, "")) >= now);
+const berlin = await open({ timezoneId: "Europe/Berlin" });
+await berlin.goto(url);
+await signIn(berlin, operatorKey);
+await heading(berlin, "Today");
+await berlin.goto(`${url}/reports?from=2026-10-24&to=2026-10-28&bucket=day`);
+await berlin.locator("tbody tr").nth(3).waitFor();
+const starts = await berlin.locator("tbody time").evaluateAll((times) => times.map((time) => time.dateTime.slice(0, 16)));
+assert.deepEqual(starts, ["2026-10-23T22:00", "2026-10-24T22:00", "2026-10-25T23:00", "2026-10-26T23:00"]);
+await berlin.context().close();
+step("reports count, and their days are those of the time zone");
+
 // Every page, in both schemes and on a small screen.
-const paths = ["/", "/orders", `/orders/${mine.orderId}`, "/attention", "/attention?state=closed", "/system"];
+const paths = ["/", "/orders", `/orders/${mine.orderId}`, "/reports", "/attention", "/attention?state=closed", "/system"];
 for (const colorScheme of ["light", "dark"]) {
   await page.emulateMedia({ colorScheme });
   for (const path of paths) {

@@ -57,6 +57,16 @@ export async function call(method, path, { body, signal, idempotencyKey, headers
   return json;
 }
 
+/** A file of the API, as text. */
+export async function text(path, signal) {
+  const asked = era;
+  const answer = await fetch(path, { headers: headers({ Accept: "*/*" }), signal, cache: "no-store" }).catch((error) => { throw isOver(error) ? error : new Problem(0, {}); });
+  if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
+  const file = await answer.text();
+  if (asked !== era) throw new DOMException("another key", "AbortError");
+  return file;
+}
+
 export const get = (path, signal) => call("GET", path, { signal });
 
 /** Parameters as a query; those without a value are left out. */

@@ -9,10 +9,11 @@ const VIEWS = [
   [/^\/$/, "Dashboard", () => import("./page-dashboard.js")],
   [/^\/orders$/, "Orders", () => import("./page-orders.js")],
   [/^\/orders\/([^/]+)$/, "Order", () => import("./page-order.js")],
+  [/^\/reports$/, "Report", () => import("./page-reports.js")],
   [/^\/attention$/, "Attention", () => import("./page-attention.js")],
   [/^\/system$/, "System", () => import("./page-system.js")],
 ];
-const NAV = [["/", "Dashboard", true], ["/orders", "Orders", false], ["/attention", "Attention", true], ["/system", "System", true]];
+const NAV = [["/", "Dashboard", true], ["/orders", "Orders", false], ["/reports", "Reports", true], ["/attention", "Attention", true], ["/system", "System", true]];
 
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
@@ -86,7 +87,7 @@ function listen(mine, topics, parameters) {
     if (shown !== mine) return;
     for (const [topic, data] of latest) {
       if (topic === "attention") attention.show(data);
-      else mine.view.on?.[topic]?.(data);
+      mine.view.on?.[topic]?.(data);
     }
     latest.clear();
   };

@@ -43,6 +43,9 @@ export function major(minorUnits) {
   return `${minorUnits < 0n ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 
+/** The mean of a sum over a number of orders, to the nearest cent. */
+export const mean = (sum, number) => (2n * sum + BigInt(number)) / (2n * BigInt(number));
+
 /** A length of time: `340 ms`, `2.4 s`, `3 min 12 s`, `5 h 4 min`, `3 d 4 h`. */
 export function duration(ms) {
   if (ms < 0) return `−${duration(-ms)}`;

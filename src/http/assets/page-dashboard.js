@@ -3,7 +3,7 @@
 import { get, query } from "./api.js";
 import { chart } from "./charts.js";
 import { command, empty, h, keyed, notice, setText } from "./dom.js";
-import { count, dayStart, duration, local, major, minor, money, percent, timeOf, unit } from "./format.js";
+import { count, dayStart, duration, local, major, mean, minor, money, percent, timeOf, unit } from "./format.js";
 import { reasonOf, sign, STATUS } from "./words.js";
 
 const DAY_MS = 86_400_000;
@@ -31,7 +31,7 @@ function sum(rows) {
   return {
     placed, confirmed, charged, failedPayments, shipped: whole("shipped"), failed: whole("failed"), cancelled: whole("cancelled"),
     reserved: whole("stockReserved"), insufficient: whole("stockInsufficient"), gross, refunds: amount("refunds"), net: amount("revenue"),
-    average: confirmed === 0 ? null : gross / BigInt(confirmed), conversion: share(confirmed, placed),
+    average: confirmed === 0 ? null : mean(gross, confirmed), conversion: share(confirmed, placed),
     payments: share(charged, charged + failedPayments), notices: share(sent, sent + givenUp), sent, givenUp,
   };
 }

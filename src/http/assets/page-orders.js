@@ -60,6 +60,15 @@ export default function orders({ query: asked, go, isOperator, signal, fail, str
     });
     return row;
   };
+  /** Why an order waits for a person, by its id; of the newest 200 that do. */
+  let parked = new Map();
+  const mark = async ({ items }) => {
+    const isAny = items.some((item) => item.kind === "parked-orders");
+    if (!isAny && parked.size === 0) return;
+    const { items: letters } = isAny ? await get("/api/v1/admin/dlq?state=OPEN&kind=STEP&limit=200", signal) : { items: [] };
+    parked = new Map(letters.map((letter) => [letter.orderId, `a person: ${letter.cause} at ${letter.step}`]));
+    draw();
+  };
   const update = (row, order) => {
     const [state, , , , changed, waits] = row.children;
     const isNew = state.firstElementChild.dataset.status !== order.status;
@@ -69,7 +78,8 @@ export default function orders({ query: asked, go, isOperator, signal, fail, str
       changed.dataset.at = order.updatedAt;
       changed.replaceChildren(agoOf(order.updatedAt));
     }
-    setText(waits, order.waitsFor ?? "");
+    setText(waits, parked.get(order.orderId) ?? order.waitsFor ?? "");
+    waits.classList.toggle("bad", parked.has(order.orderId));
   };
   const draw = () => {
     keyed(body, rows, (order) => order.orderId, make, update);
@@ -144,7 +154,7 @@ export default function orders({ query: asked, go, isOperator, signal, fail, str
     errors.replaceChildren(notice("bad", ...(error.body.errors ?? []).map((one) => h("p", null, `${one.pointer.slice(1)} ${one.detail}`))));
     stream([], {});
   });
-  return { node, topics: ["orders"], parameters: { ...wanted, limit: PAGE }, on: { orders: take, elsewhere: () => poll(wanted, signal, take) } };
+  return { node, topics: ["orders"], parameters: { ...wanted, limit: PAGE }, on: { orders: take, attention: (data) => mark(data).catch(() => {}), elsewhere: () => poll(wanted, signal, take) } };
 }
 
 /** Where the node cannot follow the orders, they are asked for. */

@@ -94,6 +94,7 @@ pub const ROUTES: &[Entry] = &[
     entry(Method::GET, "/", Need::Nothing, EVERY, || web::to(pages::shell)),
     entry(Method::GET, "/orders", Need::Nothing, EVERY, || web::to(pages::shell)),
     entry(Method::GET, "/orders/{id}", Need::Nothing, EVERY, || web::to(pages::shell)),
+    entry(Method::GET, "/reports", Need::Nothing, EVERY, || web::to(pages::shell)),
     entry(Method::GET, "/attention", Need::Nothing, EVERY, || web::to(pages::shell)),
     entry(Method::GET, "/system", Need::Nothing, EVERY, || web::to(pages::shell)),
     entry(Method::GET, "/assets/{file}", Need::Nothing, EVERY, || web::to(pages::asset)),
