@@ -33,7 +33,7 @@ pub use log::{LoggedEvent, Marker};
 pub use money::{MAX_AMOUNT, Money, MoneyError};
 pub use notice::{NoticeStatus, NoticeTask};
 pub use order::{Address, Contact, MAX_ITEMS, Order, OrderError, OrderLine, OrderStatus, Quantity};
-pub use payment::{BY_HAND, BookedCharge, OVERRULED, Payment, PaymentStatus};
+pub use payment::{BY_HAND, BookedCharge, Failures, OVERRULED, Payment, PaymentStatus};
 pub use role::{Role, RoleShards, Roles};
 pub use shard::{Shard, Shards, murmur2};
 pub use stock::{Condition, IfMissing, Pricing, Product, ProductChange, ReserveDecision, Revision, StockChange, StockError, reserve};

@@ -12,7 +12,7 @@ pub const OVERRULED: &str = "by hand, whatever the provider says";
 /// The status of an order's payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PaymentStatus {
-    /// An attempt after the first is in progress.
+    /// An attempt is in progress: one after the first, or one that has failed.
     Trying,
     /// Charged.
     Charged,
@@ -47,6 +47,15 @@ impl PaymentStatus {
     }
 }
 
+/// How often a step of a payment has failed in a row, kept so that whoever continues with it does not begin anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failures {
+    /// The number of failed tries; 0 once a person was asked.
+    pub count: u32,
+    /// When the first of them failed.
+    pub since: Timestamp,
+}
+
 /// One charge in the provider's own books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BookedCharge {
@@ -75,8 +84,11 @@ pub struct Payment {
     pub method: Text<50>,
     /// The status.
     pub status: PaymentStatus,
-    /// The provider's reason when it failed; [`BY_HAND`] or [`OVERRULED`] and the person's note when a person did it.
+    /// The provider's reason when it failed; [`BY_HAND`] or [`OVERRULED`] and the person's note when a person did it; the step and its last
+    /// error while it is tried.
     pub reason: Option<Text<200>>,
+    /// The failures of the step that is tried, if any.
+    pub failures: Option<Failures>,
     /// When the row was last written.
     pub updated_at: Timestamp,
 }
@@ -91,7 +103,8 @@ impl Payment {
     /// The row of `order`'s payment with this outcome.
     #[must_use]
     pub fn of(order: &Order, attempt: u32, status: PaymentStatus, now: Timestamp) -> Self {
-        Self { order: order.id, attempt, amount: order.total, method: order.payment_method.clone(), status, reason: None, updated_at: now }
+        let (amount, method) = (order.total, order.payment_method.clone());
+        Self { order: order.id, attempt, amount, method, status, reason: None, failures: None, updated_at: now }
     }
 }
 
@@ -114,10 +127,22 @@ impl Payment {
         }
     }
 
-    /// Whether this state may replace `stored`. The first final answer stays, but a charge may be refunded.
+    /// The failures of this step, if it is what was tried last.
+    #[must_use]
+    pub fn failures_of(&self, step: &str) -> Option<Failures> {
+        let is_of_step =
+            self.status != PaymentStatus::Trying || self.reason.as_ref().is_some_and(|reason| reason.as_str().starts_with(step));
+        self.failures.filter(|failures| is_of_step && failures.count > 0)
+    }
+
+    /// Whether this state may replace `stored`. The first final answer stays, but a charge may be refunded. How often a step has failed
+    /// changes nothing else.
     #[must_use]
     pub fn follows(&self, stored: Option<&Self>) -> bool {
         let Some(stored) = stored else { return true };
+        if self.failures.is_some() && (self.status, self.attempt) == (stored.status, stored.attempt) {
+            return self.failures != stored.failures;
+        }
         match (stored.status, self.status) {
             (PaymentStatus::Trying, PaymentStatus::Trying) => self.attempt > stored.attempt,
             (PaymentStatus::Trying, _) => self.attempt >= stored.attempt,

@@ -127,6 +127,7 @@ mod tests {
             method: Text::lossy("card"),
             status,
             reason: None,
+            failures: None,
             updated_at: Timestamp(0),
         }
     }

@@ -1,9 +1,11 @@
 //! What is under way while shards change hands is done once: notices, of which nobody can take one back, and payments.
 
 use crate::member::{Cluster, Member};
-use crate::support::{line, put_product, run, settled, until};
+use crate::support::{LIMIT, line, put_product, run, settled, until};
+use ordermill::actors::{Command, DeadLetterAction};
 use ordermill::config::providers::Behaviour;
-use ordermill::domain::{OrderId, OrderStatus, Role, Shards};
+use ordermill::db::{DeadLetterFilter, Reads};
+use ordermill::domain::{CancelledBy, DeadLetterState, OrderId, OrderStatus, Role, Shards, Text};
 use ordermill::providers::PAYMENT_BREAKER;
 use ordermill::providers::sandbox::Party;
 use ordermill::saga::policy::Backoff;
@@ -119,4 +121,47 @@ fn a_payment_that_another_node_made_while_its_task_waited_is_not_made_again() {
         assert_eq!(charges.iter().map(|charge| charge.key.order).collect::<BTreeSet<_>>().len(), ORDERS);
         assert_eq!(charges.len(), ORDERS, "nobody was charged twice");
     });
+}
+
+/// However often the node dies, a step that fails becomes a dead letter after as many tries as on one that lives.
+#[test]
+fn tries_of_a_payment_are_counted_across_nodes_that_die() {
+    for (seed, price, step) in [(47, 1003, "charge"), (48, 1005, "charge"), (49, 1009, "refund")] {
+        run(move || async move {
+            let cluster = Cluster::new(seed);
+            let mut node = cluster.start("node-0", &Role::ALL).await;
+            cluster.is_shared().await;
+            put_product(&node.handle, 1, price, 100).await;
+            let id = node.place(vec![line(1, 1, price)]).await.unwrap().unwrap();
+            if step == "refund" {
+                settled(&node.handle, id, OrderStatus::Confirmed).await;
+                let cancel = Command::Cancel { by: CancelledBy::Customer };
+                node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+            }
+            let database = &cluster.world.database;
+            let filter =
+                || DeadLetterFilter { state: Some(DeadLetterState::Open), order: Some(id), limit: 9, ..DeadLetterFilter::default() };
+            let told = || async { database.letters(filter()).await.unwrap().rows.pop() };
+            let tries = cluster.world.settings.payment_retry.retries + 1;
+            let mut lives = 1;
+            loop {
+                let handle = node.handle.clone();
+                until("it has failed once more", || async { handle.next_payment_try(id).is_some() || told().await.is_some() }).await;
+                if let Some(letter) = told().await {
+                    assert_eq!((letter.step.as_str(), letter.tries), (step, tries), "{price}");
+                    break;
+                }
+                assert!(lives < 2 * tries, "{price}: {lives} nodes have tried it, and nobody is told");
+                cluster.crash(node).await;
+                node = cluster.start(&format!("node-{lives}"), &Role::ALL).await;
+                lives += 1;
+            }
+            // A person has it tried again, as often again.
+            let letter = told().await.unwrap().id;
+            let again = DeadLetterAction::Reprocess;
+            node.ask(move |handle| async move { handle.act(letter, again, Text::lossy("ann"), None, LIMIT).await }).await.unwrap().unwrap();
+            let row = || async { database.payment(id).await.unwrap().unwrap() };
+            until("it fails anew", || async { row().await.failures.is_some_and(|failures| failures.count > 0) }).await;
+        });
+    }
 }

@@ -4,7 +4,7 @@ use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{letter, notice, order, payment, place};
 use ordermill::db::{Outcome, Write};
-use ordermill::domain::{Channel, EventKind, NoticeKind, NoticeStatus, NoticeTask, Order, PaymentStatus};
+use ordermill::domain::{Channel, EventKind, Failures, NoticeKind, NoticeStatus, NoticeTask, Order, PaymentStatus};
 use std::sync::Arc;
 
 pub(crate) const CASES: &[Case] = &[
@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("of final payment answers the first stays, and is repeated", |f| Box::pin(first_stays(f))),
     ("a charge can be given back, once", |f| Box::pin(refunded(f))),
     ("attempts follow each other and repeat nothing while undecided", |f| Box::pin(attempts(f))),
+    ("how often a payment has failed is counted beside what it is", |f| Box::pin(failures_counted(f))),
     ("a payment that is refused stores neither event nor letter", |f| Box::pin(refused_writes_nothing(f))),
     ("a notice is stored with its event, letter and next try", |f| Box::pin(notice_stored(f))),
     ("a notice that was sent or withdrawn stays so", |f| Box::pin(notice_stays(f))),
@@ -105,6 +106,33 @@ async fn refused_writes_nothing(f: &mut Fixture) {
     };
     f.write(Write::SavePayment { payment: back, shard, correlation, event, letter: Some(wanted.clone()), closing: None }).await;
     assert_eq!(f.reads.letter(wanted.id).await.unwrap(), Some(wanted));
+}
+
+/// Counted beside what the payment is, which stays: nothing is told again.
+async fn failures_counted(f: &mut Fixture) {
+    let order = placed(f, 1).await;
+    let failing = |status, attempt, count| {
+        let mut write = payment(&order, attempt, status);
+        if let Write::SavePayment { payment, event, .. } = &mut write {
+            payment.failures = Some(Failures { count, since: crate::sample::at(700) });
+            *event = None;
+        }
+        write
+    };
+    let stored = async |f: &Fixture| f.reads.payment(order.id).await.unwrap().unwrap();
+    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 1)).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 2)).await, (Outcome::Done, vec![]));
+    assert_eq!(stored(f).await.failures, Some(Failures { count: 2, since: crate::sample::at(700) }));
+    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 2)).await, (Outcome::Repeated(vec![]), vec![]), "that is known");
+    assert_eq!(f.write(payment(&order, 1, PaymentStatus::Charged)).await, (Outcome::Done, vec![EventKind::PaymentProcessed]));
+    assert_eq!(stored(f).await.failures, None);
+    // A refund that fails; the charge is not told again, by whom ever.
+    assert_eq!(f.write(failing(PaymentStatus::Charged, 1, 3)).await, (Outcome::Done, vec![]));
+    let Outcome::Repeated(events) = f.write(payment(&order, 1, PaymentStatus::Charged)).await.0 else { panic!("it is charged already") };
+    assert_eq!(events.len(), 1);
+    assert_eq!((stored(f).await.status, stored(f).await.failures.map(|failures| failures.count)), (PaymentStatus::Charged, Some(3)));
+    let snapshot = f.reads.snapshot().await.unwrap().orders(None, 10).await.unwrap();
+    assert_eq!(snapshot[0].payment, Some(stored(f).await));
 }
 
 async fn notice_stored(f: &mut Fixture) {

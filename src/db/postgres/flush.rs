@@ -29,9 +29,11 @@ sql!(PutRare, "INSERT INTO rare_orders (id, status) SELECT * FROM unnest(?, ?) O
 sql!(DropRare, "DELETE FROM rare_orders WHERE id = ANY(?)");
 sql!(
     SavePayments,
-    "INSERT INTO payments (order_id, attempt, amount, method, status, reason, updated_at) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?) \
+    "INSERT INTO payments (order_id, attempt, amount, method, status, reason, updated_at, failures, failing_since) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) \
      ON CONFLICT (order_id) DO UPDATE SET attempt = excluded.attempt, amount = excluded.amount, method = excluded.method, \
-     status = excluded.status, reason = excluded.reason, updated_at = excluded.updated_at"
+     status = excluded.status, reason = excluded.reason, updated_at = excluded.updated_at, failures = excluded.failures, \
+     failing_since = excluded.failing_since"
 );
 sql!(
     SaveNotices,
@@ -170,6 +172,8 @@ fn payments(script: &mut Script, plan: &Plan<'_>) {
             Value::Names(rows().map(|payment| payment.status.name()).collect()),
             Value::TextsOrNull(rows().map(|payment| payment.reason.as_ref().map(|reason| reason.as_str().to_owned())).collect()),
             Value::Times(rows().map(|payment| time(payment.updated_at)).collect()),
+            Value::Int4s(rows().map(|payment| payment.failures.map_or(0, |failures| int4(failures.count))).collect()),
+            Value::TimesOrNull(rows().map(|payment| payment.failures.map(|failures| time(failures.since))).collect()),
         ]
     });
 }

@@ -61,7 +61,8 @@ sql!(Steps, "SELECT order_id, step, at, data FROM inventory_steps WHERE order_id
 sql!(Orders, "SELECT id, status, open FROM orders WHERE id = ANY(?)" => (SqlUuid, Text, Bool));
 sql!(
     Payments,
-    "SELECT order_id, attempt, amount, method, status, reason, updated_at FROM payments WHERE order_id = ANY(?)" => PaymentTypes
+    "SELECT order_id, attempt, amount, method, status, reason, updated_at, failures, failing_since FROM payments \
+     WHERE order_id = ANY(?)" => PaymentTypes
 );
 sql!(
     Notices,

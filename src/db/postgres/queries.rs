@@ -217,7 +217,8 @@ fn first_id_at(at: Option<Timestamp>, shift_us: i64, open: Uuid) -> Uuid {
 
 sql!(
     Payments,
-    "SELECT order_id, attempt, amount, method, status, reason, updated_at FROM payments WHERE order_id = ANY(?)" => PaymentTypes
+    "SELECT order_id, attempt, amount, method, status, reason, updated_at, failures, failing_since FROM payments \
+     WHERE order_id = ANY(?)" => PaymentTypes
 );
 sql!(
     Notices,

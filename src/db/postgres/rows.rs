@@ -6,8 +6,8 @@ use crate::db::codec::{self, EventColumns};
 use crate::db::plan::{OrderStock, StepName, StockRow};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, Event, Money, NoticeKind, NoticeStatus, NoticeTask, OrderId, OrderStatus, Payment, PaymentStatus, Product, ProductId,
-    Quantity, ReservedLine, Role, Shard, Text, Timestamp,
+    Channel, Event, Failures, Money, NoticeKind, NoticeStatus, NoticeTask, OrderId, OrderStatus, Payment, PaymentStatus, Product,
+    ProductId, Quantity, ReservedLine, Role, Shard, Text, Timestamp,
 };
 use diesel::sql_types::{
     Binary, Bool, Integer, Nullable, Numeric, SmallInt, Text as SqlText, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid,
@@ -68,11 +68,14 @@ pub(super) fn kept_answer((key, body, answer, at): AnswerRow) -> Result<(Vec<u8>
     Ok((key, KeptAnswer { body, answer, expires_at: timestamp(at) }))
 }
 
-pub(super) type PaymentTypes = (SqlUuid, Integer, Numeric, SqlText, SqlText, Nullable<SqlText>, Timestamptz);
-pub(super) type PaymentRow = (Uuid, i32, Decimal, String, String, Option<String>, Time);
+pub(super) type PaymentTypes =
+    (SqlUuid, Integer, Numeric, SqlText, SqlText, Nullable<SqlText>, Timestamptz, Integer, Nullable<Timestamptz>);
+pub(super) type PaymentRow = (Uuid, i32, Decimal, String, String, Option<String>, Time, i32, Option<Time>);
 
 /// A payment's row.
-pub(super) fn payment((order, attempt, amount, method, status, reason, updated_at): PaymentRow) -> Result<Payment, Failure> {
+pub(super) fn payment(row: PaymentRow) -> Result<Payment, Failure> {
+    let (order, attempt, amount, method, status, reason, updated_at, failures, since) = row;
+    let failures = count(failures)?;
     Ok(Payment {
         order: OrderId(order),
         attempt: count(attempt)?,
@@ -80,6 +83,7 @@ pub(super) fn payment((order, attempt, amount, method, status, reason, updated_a
         method: text(&method)?,
         status: PaymentStatus::from_name(&status).ok_or(Failure::Column("a payment's status"))?,
         reason: text_or_none(reason.as_deref())?,
+        failures: since.map(|since| Failures { count: failures, since: timestamp(since) }),
         updated_at: timestamp(updated_at),
     })
 }

@@ -29,9 +29,10 @@ sql!(InsertKeys, "INSERT INTO idempotency_keys (key, body, order_id, expires_at)
 sql!(SaveOrder, "UPDATE orders SET status = ?, updated_at = ?, open = ?, record = ? WHERE id = ?");
 sql!(
     SavePayments,
-    "INSERT INTO payments (order_id, attempt, amount, method, status, reason, updated_at) VALUES ",
+    "INSERT INTO payments (order_id, attempt, amount, method, status, reason, updated_at, failures, failing_since) VALUES ",
     " ON CONFLICT (order_id) DO UPDATE SET attempt = excluded.attempt, amount = excluded.amount, method = excluded.method, \
-      status = excluded.status, reason = excluded.reason, updated_at = excluded.updated_at"
+      status = excluded.status, reason = excluded.reason, updated_at = excluded.updated_at, failures = excluded.failures, \
+      failing_since = excluded.failing_since"
 );
 sql!(
     SaveNotices,
@@ -167,6 +168,8 @@ fn flush_payments(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Fa
                 Value::Text(payment.status.name()),
                 Value::text_or_null(payment.reason.as_ref().map(|reason| reason.as_str())),
                 Value::Int(payment.updated_at.0),
+                Value::Int(payment.failures.map_or(0, |failures| i64::from(failures.count))),
+                payment.failures.map_or(Value::Null, |failures| Value::Int(failures.since.0)),
             ]
         })
         .collect();

@@ -5,8 +5,8 @@ use super::statement::{Id, Value, among, select, sql};
 use crate::db::codec;
 use crate::db::plan::{OrderStock, StepName, StockRow};
 use crate::domain::{
-    Channel, Money, NoticeKind, NoticeStatus, NoticeTask, OrderId, Payment, PaymentStatus, Product, ProductId, Quantity, ReservedLine,
-    Shard, Text, Timestamp,
+    Channel, Failures, Money, NoticeKind, NoticeStatus, NoticeTask, OrderId, Payment, PaymentStatus, Product, ProductId, Quantity,
+    ReservedLine, Shard, Text, Timestamp,
 };
 use diesel::sql_types::{BigInt, Binary, Nullable, Text as SqlText};
 use diesel::sqlite::SqliteConnection;
@@ -65,17 +65,20 @@ pub(super) fn count(number: i64) -> Result<u32, Failure> {
     u32::try_from(number).map_err(|_| Failure::Column("a count"))
 }
 
-pub(super) type PaymentTypes = (Binary, BigInt, BigInt, SqlText, SqlText, Nullable<SqlText>, BigInt);
-type PaymentRow = (Id, i64, i64, String, String, Option<String>, i64);
+pub(super) type PaymentTypes = (Binary, BigInt, BigInt, SqlText, SqlText, Nullable<SqlText>, BigInt, BigInt, Nullable<BigInt>);
+type PaymentRow = (Id, i64, i64, String, String, Option<String>, i64, i64, Option<i64>);
 sql!(
     PaymentsAmong,
-    "SELECT order_id, attempt, amount, method, status, reason, updated_at FROM payments WHERE order_id IN " => PaymentTypes
+    "SELECT order_id, attempt, amount, method, status, reason, updated_at, failures, failing_since FROM payments WHERE order_id IN "
+        => PaymentTypes
 );
 
 /// The payments of these orders.
 pub(super) fn payments_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Result<HashMap<OrderId, Payment>, Failure> {
     let mut payments = HashMap::new();
-    for (Id(order), attempt, amount, method, status, reason, updated_at) in among::<_, PaymentRow>(conn, PaymentsAmong, keys)? {
+    for row in among::<_, PaymentRow>(conn, PaymentsAmong, keys)? {
+        let (Id(order), attempt, amount, method, status, reason, updated_at, failures, since) = row;
+        let failures = count(failures)?;
         let payment = Payment {
             order: OrderId(order),
             attempt: count(attempt)?,
@@ -83,6 +86,7 @@ pub(super) fn payments_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Res
             method: text(&method)?,
             status: PaymentStatus::from_name(&status).ok_or(Failure::Column("a payment's status"))?,
             reason: text_or_none(reason.as_deref())?,
+            failures: since.map(|since| Failures { count: failures, since: Timestamp(since) }),
             updated_at: Timestamp(updated_at),
         };
         payments.insert(payment.order, payment);

@@ -11,7 +11,7 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
-use crate::domain::{CorrelationId, Event, EventBody, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
+use crate::domain::{CorrelationId, Event, EventBody, Failures, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
 use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED};
 use std::sync::Arc;
@@ -59,9 +59,9 @@ pub(crate) fn charged(order: &Order, attempt: u32, charge: Charge, now: Timestam
 
 /// What a task is doing.
 #[derive(Clone, Copy)]
-pub(super) enum At {
-    /// A step of its order. If it is given up, the order is parked.
-    Step(&'static str),
+pub(super) enum At<'a> {
+    /// A step of its order. If it is given up, the order is parked. The row, if any, keeps how often it has failed.
+    Step(&'static str, Option<&'a Payment>),
     /// Refunding this attempt's charge, which the row does not record. That is not a step of the order.
     Stray(u32),
 }
@@ -71,7 +71,7 @@ pub(super) struct GivenUp;
 
 /// What became of a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stored {
+pub(super) enum Stored {
     /// It is stored.
     Done,
     /// Something else had been stored before: it is to be read, and nothing may rest on what was to be written.
@@ -147,8 +147,9 @@ impl PaymentTask {
                     losses = self.cell.losses();
                     is_stale = false;
                     attempt.is_doubtful();
-                    let Some(number) = self.stored_attempt(order).await? else { return Ok(()) };
+                    let Some((number, failures)) = self.stored_attempt(order).await? else { return Ok(()) };
                     attempt.number = number;
+                    trouble.resume(failures, self.clocks());
                     trouble.failures = trouble.failures.max(number.saturating_sub(1));
                     continue;
                 }
@@ -174,16 +175,19 @@ impl PaymentTask {
                 Err(error) => error,
             };
             if let ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } = error {
-                self.wait_for_provider(order, At::Step(CHARGE), retry_in_ms, &trouble, Some(&self.signal)).await?;
+                let row = self.trying(order, attempt.number);
+                self.wait_for_provider(order, At::Step(CHARGE, Some(&row)), retry_in_ms, &trouble, Some(&self.signal)).await?;
                 continue;
             }
             if matches!(error, ProviderError::Unknown { .. }) {
                 attempt.is_doubtful();
             }
-            self.stumble(order, At::Step(CHARGE), error, &mut trouble, Some(&self.signal)).await?;
-            if !attempt.ask_first && !self.signal.is_raised() && losses == self.cell.losses() {
-                let trying = Payment::of(order, attempt.number + 1, PaymentStatus::Trying, self.cell.node.now());
-                match self.store(order, trying, None).await? {
+            let row = self.trying(order, attempt.number);
+            is_stale =
+                self.stumble(order, At::Step(CHARGE, Some(&row)), error, &mut trouble, Some(&self.signal)).await? == Stored::Otherwise;
+            if !is_stale && !attempt.ask_first && !self.signal.is_raised() && losses == self.cell.losses() {
+                let next = tried(self.trying(order, attempt.number + 1), CHARGE, &trouble);
+                match self.store(order, next, None).await? {
                     Stored::Done => attempt.number += 1,
                     Stored::Otherwise => is_stale = true,
                 }
@@ -191,13 +195,22 @@ impl PaymentTask {
         }
     }
 
-    /// The number of the attempt to go on with; none when the payment is decided, and told again.
-    async fn stored_attempt(&self, order: &Order) -> Result<Option<u32>, GivenUp> {
+    fn trying(&self, order: &Order, attempt: u32) -> Payment {
+        Payment::of(order, attempt, PaymentStatus::Trying, self.cell.node.now())
+    }
+
+    /// The time on the cell's steady clock and on the wall clock.
+    fn clocks(&self) -> (u64, Timestamp) {
+        (self.cell.steady_ms(), self.cell.node.now())
+    }
+
+    /// The number of the attempt to go on with, and how often it has failed; none when the payment is decided, and told again.
+    async fn stored_attempt(&self, order: &Order) -> Result<Option<(u32, Option<Failures>)>, GivenUp> {
         // What was written just now may be on its way to the rows.
         self.cell.node.journal.passed().await;
-        let Some(row) = self.read(|reads, id| reads.payment(id)).await? else { return Ok(Some(1)) };
+        let Some(row) = self.read(|reads, id| reads.payment(id)).await? else { return Ok(Some((1, None))) };
         if row.status == PaymentStatus::Trying {
-            return Ok(Some(row.attempt));
+            return Ok(Some((row.attempt, row.failures_of(CHARGE))));
         }
         self.cell.tell_again(row.answer(order.shard, order.correlation));
         Ok(None)
@@ -261,24 +274,28 @@ impl PaymentTask {
             self.cell.node.journal.passed().await;
             let row = self.read(|reads, id| reads.payment(id)).await?;
             let key = ChargeKey { order: order.id, attempt: row.as_ref().map_or(1, |row| row.attempt) };
-            let (step, undone) = match &row {
+            let step = if row.as_ref().is_some_and(|row| row.status == PaymentStatus::Charged) { REFUND } else { VOID };
+            trouble.resume(row.as_ref().and_then(|row| row.failures_of(step)), self.clocks());
+            let undone = match &row {
                 Some(row) if matches!(row.status, PaymentStatus::Failed | PaymentStatus::Cancelled | PaymentStatus::Refunded) => {
                     self.cell.tell_again(row.answer(order.shard, order.correlation));
                     return Ok(());
                 }
                 Some(row) if row.status == PaymentStatus::Charged && row.is_by_hand() => {
                     let how = "the charge was made by hand: refund it by hand too, then close this dead letter as done";
-                    return self.park(order, At::Step(REFUND), (PROVIDER, how, 0)).await;
+                    return self.park(order, At::Step(REFUND, None), (PROVIDER, how, 0)).await;
                 }
                 Some(row) if row.status == PaymentStatus::Charged => {
-                    (REFUND, self.provider().give_back(key, order.total).await.map(|()| PaymentStatus::Refunded))
+                    self.provider().give_back(key, order.total).await.map(|()| PaymentStatus::Refunded)
                 }
-                Some(_) | None => (VOID, self.void(key, trouble.failures > 0).await.map(undone_by_void)),
+                Some(_) | None => self.void(key, trouble.failures > 0).await.map(undone_by_void),
             };
             let status = match undone {
                 Ok(status) => status,
                 Err(error) => {
-                    self.stumble(order, At::Step(step), error, &mut trouble, None).await?;
+                    let is_charged = |row: &Payment| row.status == PaymentStatus::Charged;
+                    let kept = row.filter(is_charged).unwrap_or_else(|| self.trying(order, key.attempt));
+                    self.stumble(order, At::Step(step, Some(&kept)), error, &mut trouble, None).await?;
                     continue;
                 }
             };
@@ -303,29 +320,38 @@ impl PaymentTask {
     pub(super) async fn stumble(
         &self,
         order: &Order,
-        at: At,
+        at: At<'_>,
         error: ProviderError,
         trouble: &mut Trouble,
         signal: Option<&Signal>,
-    ) -> Result<(), GivenUp> {
+    ) -> Result<Stored, GivenUp> {
         if let ProviderError::Open { retry_in_ms } | ProviderError::Busy { retry_in_ms, .. } = error {
-            return self.wait_for_provider(order, at, retry_in_ms, trouble, signal).await;
+            self.wait_for_provider(order, at, retry_in_ms, trouble, signal).await?;
+            return Ok(Stored::Done);
         }
         let detail = error.to_string();
         let settings = &self.cell.node.settings;
-        trouble.add(error, self.cell.steady_ms(), self.breaker().map(Breaker::answered));
+        let before = trouble.to_store();
+        trouble.add(error, self.clocks(), self.breaker().map(Breaker::answered));
         let left = trouble.left(self.cell.steady_ms(), settings.payment_give_up_ms).unwrap_or(u64::MAX);
         match trouble.next(settings.payment_retry, left) {
             Some(delay) => {
+                let stored = if trouble.to_store() == before { Stored::Done } else { self.keep_failures(order, at, trouble).await? };
                 self.cell.node.remember_retry(self.id, self.cell.node.now().plus_ms(delay));
                 match signal {
                     Some(signal) => signal.pause(delay).await,
                     None => pause(delay).await,
                 }
-                Ok(())
+                Ok(stored)
             }
             None => self.park(order, at, (PROVIDER, &detail, trouble.calls())).await,
         }
+    }
+
+    /// Stores how often the step has failed, so that whoever continues with it, on another node perhaps, does not begin anew.
+    async fn keep_failures(&self, order: &Order, at: At<'_>, trouble: &Trouble) -> Result<Stored, GivenUp> {
+        let At::Step(step, Some(row)) = at else { return Ok(Stored::Done) };
+        self.store(order, tried(row.clone(), step, trouble), None).await
     }
 
     fn breaker(&self) -> Option<&Breaker> {
@@ -336,7 +362,7 @@ impl PaymentTask {
     async fn wait_for_provider(
         &self,
         order: &Order,
-        at: At,
+        at: At<'_>,
         retry_in_ms: u64,
         trouble: &Trouble,
         signal: Option<&Signal>,
@@ -369,9 +395,20 @@ impl PaymentTask {
     }
 
     /// Cause, detail and tries tell why.
-    async fn park<T>(&self, order: &Order, at: At, (cause, detail, tries): (&str, &str, u32)) -> Result<T, GivenUp> {
+    async fn park<T>(&self, order: &Order, at: At<'_>, (cause, detail, tries): (&str, &str, u32)) -> Result<T, GivenUp> {
         let step = match at {
-            At::Step(step) => step,
+            At::Step(step, row) => {
+                // When a person has it tried again, it is tried as often again.
+                if let Some(row) = row {
+                    let failures = Some(Failures { count: 0, since: self.cell.node.now() });
+                    let stored = Box::pin(self.store(order, Payment { failures, ..row.clone() }, None)).await?;
+                    // It was decided meanwhile: whoever still waits for an answer asks again.
+                    if stored == Stored::Otherwise {
+                        return Err(GivenUp);
+                    }
+                }
+                step
+            }
             At::Stray(attempt) => {
                 self.keep_stray(order, attempt, (cause, detail, tries)).await?;
                 return Err(GivenUp);
@@ -389,7 +426,7 @@ impl PaymentTask {
         Err(GivenUp)
     }
 
-    async fn store(&self, order: &Arc<Order>, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
+    async fn store(&self, order: &Order, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
         let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
         match self.cell.node.journal.ask(write, None).await {
             Ok(Outcome::Done) => Ok(Stored::Done),
@@ -401,7 +438,7 @@ impl PaymentTask {
                 }
                 Ok(Stored::Otherwise)
             }
-            Ok(Outcome::Refused(why)) => self.park(order, At::Step(STORE), (WRITE_REFUSED, &why, 1)).await,
+            Ok(Outcome::Refused(why)) => self.park(order, At::Step(STORE, None), (WRITE_REFUSED, &why, 1)).await,
             Ok(
                 Outcome::NotStored
                 | Outcome::NotOurs
@@ -420,6 +457,16 @@ impl PaymentTask {
     pub(super) async fn read<T>(&self, ask: impl Fn(&Arc<dyn crate::db::Reads>, OrderId) -> ReadCall<T>) -> Result<T, GivenUp> {
         self.cell.node.read_until_ok(|| ask(&self.cell.node.reads, self.id)).await.map_err(|_| GivenUp)
     }
+}
+
+/// The row with how often its step has failed, and why the last time.
+fn tried(mut row: Payment, step: &str, trouble: &Trouble) -> Payment {
+    row.failures = trouble.to_store();
+    if row.status == PaymentStatus::Trying {
+        let last = trouble.last.as_ref().map(ToString::to_string).unwrap_or_default();
+        row.reason = Some(Text::lossy(&format!("{step}: {last}")));
+    }
+    row
 }
 
 /// What a void leaves: nothing taken, or a charge that is to be given back.
