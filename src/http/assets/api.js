@@ -133,14 +133,22 @@ export function follow(path, onEvent, onState) {
   (async () => {
     while (!stop) {
       let refused = false;
+      let ended = false;
+      const begun = Date.now();
       try {
         await read();
+        ended = true;
       } catch (error) {
         refused = error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
       }
       if (stop || refused) return;
       if (document.hidden && hidden !== null) {
         while (document.hidden && !stop) await pause(HIDDEN_MS);
+        continue;
+      }
+      // A node ends each stream after a while, and when it stops: that is no loss unless the next one cannot be had.
+      if (ended && Date.now() - begun > RETRY_MS) {
+        await pause(RETRY_MS / 5);
         continue;
       }
       failures += 1;

@@ -57,8 +57,10 @@ export function copyButton(text, what) {
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
     try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = "✓";
+      // Browsers have a clipboard only on this machine or with TLS; elsewhere the text is selected, to be copied by hand.
+      if (navigator.clipboard) await navigator.clipboard.writeText(text);
+      else getSelection().selectAllChildren(button.previousElementSibling ?? button.parentElement);
+      button.textContent = navigator.clipboard ? "✓" : "copy";
     } catch {
       button.textContent = "✗";
     }

@@ -100,14 +100,18 @@ function ask({ name, kind, letter, group, done }) {
   const filter = { kind: group.kind, cause: group.cause, step: group.step };
   const count1000 = async () => call("POST", "/api/v1/admin/dlq", { body: { action: name, filter, limit: 1000, dryRun: true, ...(needsNote ? { note: "counting" } : {}) }, signal: stop.signal });
   setText(scope, "Counting …");
+  // Nobody acts on a number that is not known yet, nor twice.
+  go.disabled = true;
   count1000().then(({ matched }) => {
     const many = `${count(matched)}${matched === 1000 ? " or more" : ""}`;
     setText(scope, `${many} open dead ${matched === 1 ? "letter" : "letters"}: ${group.cause} at ${group.step}, ${PACE} a second.`);
     setText(go, `${label} ${many}`);
+    go.disabled = matched === 0;
   }).catch(refuse);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (go.disabled) return;
+    go.disabled = true;
     await run({ body: { ...decision(), filter, limit: BATCH, perSecond: PACE }, progress, refuse, go, cancel, note, stop, began: () => { ran = true; } });
   });
 }
