@@ -430,9 +430,12 @@ impl ConsumerCore {
         }
     }
 
-    /// The gap's letter is stored: on with what there is.
+    /// The gap's letter is stored: on with what there is. A gap may be found twice; behind it, nothing is fetched again.
     pub fn pass_gap(&mut self, gap: &Gap) {
         let Some(partition) = self.partitions.get_mut(&gap.partition) else { return };
+        if partition.window.at() != Some(gap.from) {
+            return;
+        }
         if gap.is_new_topic() {
             // Its numbers begin anew: what is under way of the old ones is nobody's any more.
             self.lives += 1;

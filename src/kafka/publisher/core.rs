@@ -232,7 +232,8 @@ impl PublisherCore {
         None
     }
 
-    /// The producer has no room: what was to be sent is read from the log later.
+    /// The producer has no room for it, or refused it: what was to be sent is read from the log later. Nothing that comes behind it is sent
+    /// before.
     pub fn not_taken(&mut self, outgoing: &Outgoing) {
         if let Outgoing::Logged { writer, logged, .. } = outgoing
             && let Some(log) = self.logs.get_mut(writer)
@@ -264,6 +265,13 @@ impl PublisherCore {
     pub fn has_room(&self) -> bool {
         let most = if self.is_trial { 1 } else { self.window };
         self.waiting() < most && !self.is_full
+    }
+
+    /// Where there is no room: how few must wait for there to be some again. None: nothing waits, so no acknowledgement makes room.
+    #[must_use]
+    pub fn room_at(&self) -> Option<usize> {
+        let enough = if self.is_trial { 0 } else { self.window / 2 };
+        Some(enough.min(self.waiting().checked_sub(1)?))
     }
 
     /// The logs that are to be read on, and after which number.

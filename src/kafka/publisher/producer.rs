@@ -50,8 +50,8 @@ pub(super) struct Told {
     acked: Mutex<Vec<(WriterId, i64)>>,
     /// Events of logs that are not acknowledged.
     waiting: AtomicUsize,
-    /// The publisher is woken when no more than so many wait.
-    enough_room: usize,
+    /// The publisher, if it waits for room, is woken when no more than so many wait.
+    enough: AtomicUsize,
     /// Set while the publisher waits for room.
     starved: AtomicBool,
     /// Wakes the publisher.
@@ -77,18 +77,21 @@ impl Told {
 
     fn acked(&self, place: (WriterId, i64)) {
         self.acked.lock().unwrap_or_else(PoisonError::into_inner).push(place);
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
         self.wake_if_starved();
     }
 
-    /// The publisher has no room: it is woken when there is enough.
-    pub(super) fn starve(&self) {
-        self.starved.store(true, Ordering::Release);
+    /// The publisher has no room: it is woken when no more than so many wait. That must be fewer than it knows of, else it is woken at once,
+    /// again and again.
+    pub(super) fn starve(&self, enough: usize) {
+        self.enough.store(enough, Ordering::SeqCst);
+        self.starved.store(true, Ordering::SeqCst);
         self.wake_if_starved();
     }
 
     fn wake_if_starved(&self) {
-        if self.waiting.load(Ordering::Acquire) <= self.enough_room && self.starved.swap(false, Ordering::AcqRel) {
+        let is_enough = self.waiting.load(Ordering::SeqCst) <= self.enough.load(Ordering::SeqCst);
+        if is_enough && self.starved.swap(false, Ordering::SeqCst) {
             self.wake.notify_one();
         }
     }
@@ -164,7 +167,7 @@ impl Producer {
             trouble: Mutex::default(),
             acked: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            enough_room: settings.publish_window / 2,
+            enough: AtomicUsize::new(0),
             starved: AtomicBool::new(false),
             wake: Notify::new(),
         });
@@ -188,9 +191,9 @@ impl Producer {
             Outgoing::Repeat(event) => self.hand_over(event, Provenance::Repeat, None),
             Outgoing::Logged { writer, logged, .. } => {
                 let place = (*writer, logged.seq);
-                self.told.waiting.fetch_add(1, Ordering::AcqRel);
+                self.told.waiting.fetch_add(1, Ordering::SeqCst);
                 self.hand_over(&logged.event, Provenance::Log { writer: *writer, seq: logged.seq, local }, Some(place)).inspect_err(|_| {
-                    self.told.waiting.fetch_sub(1, Ordering::AcqRel);
+                    self.told.waiting.fetch_sub(1, Ordering::SeqCst);
                 })
             }
         }

@@ -181,8 +181,8 @@ impl<'s> Run<'s> {
             if let Some(failure) = told.take_trouble() {
                 return Left::Broken { is_refusal: self.tell_trouble(&failure) };
             }
-            if !self.core.has_room() {
-                told.starve();
+            if let Some(enough) = self.core.room_at().filter(|_| !self.core.has_room()) {
+                told.starve(enough);
             }
             self.tell_lag();
         }
@@ -202,7 +202,10 @@ impl<'s> Run<'s> {
             match producer.send(&outgoing, &local) {
                 Ok(()) => {}
                 Err(NotTaken::Full) => self.core.not_taken(&outgoing),
-                Err(NotTaken::Broken(failure)) => return told.fail(failure),
+                Err(NotTaken::Broken(failure)) => {
+                    self.core.not_taken(&outgoing);
+                    return told.fail(failure);
+                }
             }
         }
     }
@@ -280,7 +283,7 @@ impl<'s> Run<'s> {
         let half = Instant::now() + by.saturating_duration_since(Instant::now()) / 2;
         self.take_acked(told);
         while self.core.waiting() > 0 && Instant::now() < half {
-            told.starve();
+            told.starve(0);
             drop(timeout(Duration::from_millis(20), told.wake.notified()).await);
             self.take_acked(told);
         }

@@ -350,6 +350,11 @@ fn records_that_are_gone_are_passed_and_a_new_topic_is_read_from_its_beginning()
     let steps = [(Take('a', 5), "hear a5"), (Gap(0, 2), "fetch 0@0"), (Take('b', 0), "hear b0"), (Done(5), ""), (Done(0), "")];
     let mut bench = asks_then(10, &steps);
     assert_eq!(commits(&mut bench, true), [(0, 1)], "5 was another topic's");
+    let mut bench = asks_then(10, &[(Gap(8, 9), "fetch 0@8"), (Take('a', 8), "hear a8")]);
+    bench.core.pass_gap(&gap::Gap::at((Topic::Order, 0), 5, 8, 9).unwrap());
+    assert_eq!(bench.told(), "", "it was found twice");
+    bench.run(Done(8));
+    assert_eq!(commits(&mut bench, true), [(0, 9)]);
     let mut bench = asks_then(10, &[(Take('a', 5), "hear a5")]);
     bench.core.fetch_again(|_| true);
     assert_eq!(bench.told(), "fetch 0@6", "the client has stopped, and nothing is missing");

@@ -257,6 +257,44 @@ fn after_a_refusal_one_event_is_tried_alone() {
 }
 
 #[test]
+fn what_is_refused_at_once_is_sent_before_what_comes_behind_it() {
+    let core = sends(
+        10,
+        &[
+            (Look(&[(1, true, 0, 0), (2, false, 0, 1)]), ""),
+            (Claimed(2), ""),
+            (Commit(1, 0, 3), "1/1 1/2 1/3"),
+            (NotTaken(1, 2), ""),
+            (Page(1, 1, 2), ""),
+            (Page(2, 0, 1), ""),
+            (Lost { is_refusal: false }, ""),
+            (Connected, ""),
+            (Page(1, 0, 3), "1/1 1/2 1/3"),
+        ],
+    );
+    assert_eq!(core.waiting(), 3);
+}
+
+#[test]
+fn room_is_waited_for_where_an_acknowledgement_makes_some() {
+    let mut core = sends(4, &[(Look(&[(1, true, 0, 0)]), "")]);
+    assert_eq!(core.room_at(), None, "nothing waits");
+    Commit(1, 0, 9).run(&mut core);
+    while core.poll_send(OWN).is_some() {}
+    assert_eq!((core.waiting(), core.room_at()), (4, Some(2)), "half of the window");
+    NotTaken(1, 4).run(&mut core);
+    Acked(1, 1).run(&mut core);
+    Acked(1, 2).run(&mut core);
+    NotTaken(1, 3).run(&mut core);
+    assert_eq!((core.waiting(), core.room_at()), (0, None), "the producer is full of what is said again");
+    Lost { is_refusal: true }.run(&mut core);
+    Connected.run(&mut core);
+    Page(1, 2, 3).run(&mut core);
+    while core.poll_send(OWN).is_some() {}
+    assert_eq!((core.waiting(), core.room_at()), (1, Some(0)), "one is tried alone");
+}
+
+#[test]
 fn a_failing_producer_is_made_again_later_and_later() {
     let settings = KafkaSettings { backoff_first_ms: 10, backoff_most_ms: 50, ..KafkaSettings::default() };
     let mut core = PublisherCore::new(&settings);
