@@ -117,7 +117,7 @@ async fn the_lag_comes_to_nothing_behind_a_transaction() {
             .set("transactional.id", &place.settings.prefix)
             .create()
             .unwrap();
-        producer.init_transactions(Duration::from_secs(30)).unwrap();
+        producer.init_transactions(Duration::from_secs(120)).unwrap();
         producer.begin_transaction().unwrap();
         let (key, value) = (shipped.key.as_deref().unwrap(), shipped.value.as_deref().unwrap());
         producer.send(BaseRecord::to(&topic).partition(shipped.partition).key(key).payload(value)).map_err(|(error, _)| error).unwrap();
