@@ -5,9 +5,10 @@ use crate::auditor::Auditor;
 use crate::chance::Chance;
 use crate::chaos::Chaos;
 use ordermill::config::KafkaSettings;
-use ordermill::db::Reads;
-use ordermill::domain::{Event, EventId, Role, Roles, Shards, Topic};
+use ordermill::db::{DeadLetterFilter, Reads};
+use ordermill::domain::{DeadLetterKind, Event, EventId, Role, Roles, Shards, Topic};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
+use ordermill::kafka::consumer::core::letters;
 use ordermill::kafka::consumer::core::work::Work;
 use ordermill::kafka::headers::Headers;
 use ordermill::kafka::message::{Dated, Reading, Record};
@@ -67,6 +68,8 @@ pub enum Fetched {
 struct Kafka {
     partitions: BTreeMap<PartitionId, Partition>,
     offsets: BTreeMap<(Role, PartitionId), i64>,
+    /// The furthest that was ever committed: who has given a partition up may commit late, and behind its next owner.
+    reached: BTreeMap<(Role, PartitionId), i64>,
     /// Nodes that cannot reach the brokers until then.
     cut: BTreeMap<usize, Instant>,
     /// What was sent and is on its way, though its producer is gone.
@@ -231,15 +234,26 @@ impl Broker {
     pub fn commit(&self, role: Role, partition: PartitionId, offset: i64) {
         let mut kafka = self.kafka();
         let before = kafka.offsets.insert((role, partition), offset).unwrap_or(0);
+        let reached = kafka.reached.entry((role, partition)).or_insert(0);
+        *reached = offset.max(*reached);
         self.chaos.tell(|| format!("brokers: {role:?} has committed {offset} of {partition:?}, after {before}"));
         let Some(place) = kafka.partitions.get(&partition) else { return };
         for at in before.max(place.low)..offset {
             let Some(Some((record, event))) = place.at(at) else { continue };
             let is_work = matches!(Work::of(record, role, &self.reading), Work::Hear(_));
-            if is_work && !kafka.handled.contains(&(role, *event)) && !kafka.buried.contains(&(role, partition, at)) {
+            let is_dealt_with = kafka.handled.contains(&(role, *event)) || kafka.buried.contains(&(role, partition, at));
+            if is_work && !is_dealt_with && !self.is_letter(role, partition, at) {
                 self.chaos.breaks(format!("{role:?} has committed {offset} of {partition:?} and has not taken {at}"));
             }
         }
+    }
+
+    /// Whether there is a dead letter of the message; its node may have died before it heard that it is stored.
+    fn is_letter(&self, role: Role, partition: PartitionId, offset: i64) -> bool {
+        let filter = DeadLetterFilter { kind: Some(DeadLetterKind::Message), limit: 100_000, ..DeadLetterFilter::default() };
+        let letters = self.chaos.ask(|database| database.letters(filter)).rows;
+        let of_role = letters.iter().filter(|letter| letter.role == role).filter_map(letters::record);
+        of_role.into_iter().any(|record| (record.topic, record.partition) == partition && record.offset == offset)
     }
 
     /// The role has taken an event.
@@ -256,7 +270,7 @@ impl Broker {
     pub fn is_heard(&self, roles: Roles) -> bool {
         let kafka = self.kafka();
         let theirs = kafka.partitions.iter().filter(|((topic, _), _)| topic.role().is_some_and(|role| roles.has(role)));
-        theirs.into_iter().all(|(partition, place)| kafka.offsets.get(&(Role::Order, *partition)).copied().unwrap_or(0) >= place.high())
+        theirs.into_iter().all(|(partition, place)| kafka.reached.get(&(Role::Order, *partition)).copied().unwrap_or(0) >= place.high())
     }
 
     /// Whether all logs are published to their ends, and that is stored.
@@ -270,7 +284,7 @@ impl Broker {
         let mut behind = Vec::new();
         for (role, partition) in listened {
             let high = kafka.partitions.get(&partition).map_or(0, Partition::high);
-            let offset = kafka.offsets.get(&(role, partition)).copied().unwrap_or(0);
+            let offset = kafka.reached.get(&(role, partition)).copied().unwrap_or(0);
             if offset < high {
                 behind.push((role, partition, offset, high));
             }

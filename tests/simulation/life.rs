@@ -7,7 +7,7 @@ use crate::chance::Chance;
 use crate::chaos::Chaos;
 use crate::consume::{self, processor};
 use crate::hand::Hand;
-use crate::publish::{self, Feed};
+use crate::publish;
 use crate::run::Bug;
 use crate::support::SimWorld;
 use crate::team::Teams;
@@ -20,6 +20,7 @@ use ordermill::db::memory::MemoryDatabase;
 use ordermill::domain::{NoticeId, OrderId, Role, Roles, Timestamp};
 use ordermill::kafka::consumer::core::assignment::{self, LISTENERS};
 use ordermill::kafka::consumer::{ReprocessError, parked};
+use ordermill::kafka::publisher::{FeedEnd, feed};
 use ordermill::providers::sandbox::{SandboxControl, SandboxMailer, SandboxTexter};
 use ordermill::providers::{Breaker, Breakers, Call, Email, Guarded, Mailer, Providers, Sms, Texter};
 use std::cell::{Cell, RefCell};
@@ -149,15 +150,15 @@ struct Hooks {
 }
 
 impl Hooks {
-    fn new(broker: Option<&Broker>) -> (Self, Option<Feed>) {
+    fn new(broker: Option<&Broker>) -> (Self, Option<FeedEnd>) {
         let Some(broker) = broker else { return (Self { commits: None, repeats: None }, None) };
-        let (commits, commits_end) = mpsc::channel(broker.settings.publish_feed);
-        let (repeats, repeats_end) = mpsc::channel(broker.settings.publish_feed);
+        let (feed, end) = feed(&broker.settings);
+        let again = feed.clone();
         let hooks = Self {
-            commits: Some(Arc::new(move |logged| drop(commits.try_send(logged)))),
-            repeats: Some(Arc::new(move |writer, event| drop(repeats.try_send((writer, event))))),
+            commits: Some(Arc::new(move |logged| feed.push(logged))),
+            repeats: Some(Arc::new(move |writer, event| again.repeat(writer, event))),
         };
-        (hooks, Some(Feed { commits: commits_end, repeats: repeats_end }))
+        (hooks, Some(end))
     }
 }
 
@@ -267,7 +268,7 @@ impl Node {
     }
 
     /// Starts the node's publisher and its consumers.
-    fn connect(&self, broker: &Broker, handle: &NodeHandle, feed: Feed, seed: u64) {
+    fn connect(&self, broker: &Broker, handle: &NodeHandle, feed: FeedEnd, seed: u64) {
         let (chaos, bug) = (&self.ground.chaos, self.ground.bug);
         let mut chance = Chance::new(seed, 0);
         let shell = publish::Shell {

@@ -6,25 +6,19 @@ use crate::chaos::Chaos;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use ordermill::actors::{Logged, NodeHandle};
+use ordermill::actors::NodeHandle;
 use ordermill::db::{Outcome, Write};
 use ordermill::domain::{Event, WriterId};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
+use ordermill::kafka::publisher::FeedEnd;
 use ordermill::kafka::publisher::core::{Outgoing, PublisherCore};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 /// Longest wait for the database.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// Where the node's actors put what they commit and say again.
-pub struct Feed {
-    pub commits: mpsc::Receiver<Logged>,
-    pub repeats: mpsc::Receiver<(WriterId, Event)>,
-}
 
 /// A message on its way to the brokers.
 struct Flight {
@@ -71,7 +65,7 @@ struct Run {
 }
 
 /// Runs until the node ends.
-pub async fn publish(shell: Shell, mut feed: Feed) {
+pub async fn publish(shell: Shell, mut feed: FeedEnd) {
     let mut core = PublisherCore::new(&shell.broker.settings);
     if shell.passes_markers {
         core.plant_passing_of_markers();
@@ -104,7 +98,7 @@ pub async fn publish(shell: Shell, mut feed: Feed) {
 
 impl Run {
     /// Until the producer fails: whether something was refused. None: the node's journal has ended.
-    async fn pump(&mut self, feed: &mut Feed) -> Option<bool> {
+    async fn pump(&mut self, feed: &mut FeedEnd) -> Option<bool> {
         let settings = self.shell.broker.settings.clone();
         let every = |ms| interval(Duration::from_millis(ms));
         let (mut marks, mut looks) = (every(settings.publish_mark_ms), every(settings.publish_recheck_ms));

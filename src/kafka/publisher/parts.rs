@@ -48,15 +48,20 @@ impl Feed {
 
 /// Where a feed ends, for [`Publisher::start`](super::Publisher::start).
 pub struct FeedEnd {
-    pub(super) commits: mpsc::Receiver<Logged>,
-    pub(super) repeats: mpsc::Receiver<(WriterId, Event)>,
+    /// What was committed.
+    pub commits: mpsc::Receiver<Logged>,
+    /// What is said again, and by which writer.
+    pub repeats: mpsc::Receiver<(WriterId, Event)>,
 }
 
-/// A feed with room for `settings.publish_feed` commits, and as many repeats.
+/// Fewest repeats that find room: an order says up to two at once, and if there were room for one, the other would never be told.
+const LEAST_REPEATS: usize = 64;
+
+/// A feed with room for `settings.publish_feed` commits, and as many repeats, or more.
 #[must_use]
 pub fn feed(settings: &KafkaSettings) -> (Feed, FeedEnd) {
     let (commits, commits_end) = mpsc::channel(settings.publish_feed.max(1));
-    let (repeats, repeats_end) = mpsc::channel(settings.publish_feed.max(1));
+    let (repeats, repeats_end) = mpsc::channel(settings.publish_feed.max(LEAST_REPEATS));
     (Feed { commits, repeats }, FeedEnd { commits: commits_end, repeats: repeats_end })
 }
 
@@ -67,4 +72,28 @@ pub(super) enum Stop {
     No,
     /// It sends nothing more, waits for acknowledgements until this moment and stores them.
     By(tokio::time::Instant),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CorrelationId, EventBody, OrderId, Timestamp};
+
+    #[test]
+    fn what_an_order_says_again_at_once_finds_room_in_the_smallest_feed() {
+        let (feed, mut end) = feed(&KafkaSettings { publish_feed: 1, ..KafkaSettings::default() });
+        let event = |body| Event {
+            order: OrderId::from_parts(1, [1; 10]),
+            shard: Shard(0),
+            correlation: CorrelationId(uuid::Uuid::nil()),
+            at: Timestamp(1),
+            body,
+            external_ids: None,
+        };
+        for body in [EventBody::ShipmentHeld, EventBody::OrderConfirmed] {
+            feed.repeat(WriterId(1), event(body));
+        }
+        let told = [end.repeats.try_recv(), end.repeats.try_recv()].map(|told| told.map(|(_, event)| event.body));
+        assert_eq!(told, [Ok(EventBody::ShipmentHeld), Ok(EventBody::OrderConfirmed)]);
+    }
 }
