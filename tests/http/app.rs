@@ -25,13 +25,16 @@ pub const ADMIN_KEY: &str = "admin-key-0123456789";
 #[derive(Default)]
 pub struct TestOperations {
     pub filter: Mutex<String>,
+    /// What is wrong with the database, if anything.
+    pub trouble: Mutex<Option<(Health, String)>>,
 }
 
 impl Operations for TestOperations {
     fn publish(&self) {}
 
     fn components(&self) -> Vec<Component> {
-        vec![Component { name: "database".to_owned(), health: Health::Up, detail: None }]
+        let (health, detail) = self.trouble.lock().unwrap().clone().map_or((Health::Up, None), |(health, detail)| (health, Some(detail)));
+        vec![Component { name: "database".to_owned(), health, detail }]
     }
 
     fn log_filter(&self) -> String {
@@ -67,6 +70,10 @@ pub fn keys() -> AccessSettings {
 }
 
 pub fn state_over(handle: &NodeHandle, settings: Settings) -> Arc<HttpState> {
+    state_with(handle, settings, Arc::default())
+}
+
+fn state_with(handle: &NodeHandle, settings: Settings, operations: Arc<TestOperations>) -> Arc<HttpState> {
     let node = NodeInfo {
         name: "node-1".to_owned(),
         version: "0.0.0",
@@ -75,13 +82,7 @@ pub fn state_over(handle: &NodeHandle, settings: Settings) -> Arc<HttpState> {
         database: "memory".to_owned(),
         started_at: Timestamp(0),
     };
-    let parts = HttpParts {
-        handle: handle.clone(),
-        settings: Arc::new(settings),
-        operations: Arc::new(TestOperations::default()),
-        metrics: None,
-        node,
-    };
+    let parts = HttpParts { handle: handle.clone(), settings: Arc::new(settings), operations, metrics: None, node };
     Arc::new(HttpState::new(parts).unwrap())
 }
 
@@ -119,6 +120,7 @@ impl Answer {
 pub struct TestApp<S> {
     pub service: S,
     pub state: Arc<HttpState>,
+    pub operations: Arc<TestOperations>,
     pub world: World1,
     pub actors: Actors,
 }
@@ -130,9 +132,10 @@ pub async fn app(settings: Settings) -> TestApp<impl Service<actix_http::Request
     // The actors' hook keeps a panic's text for their keeper; here a failed assertion is to be read.
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     put_product(actors.handle(), 1, 1000, 100).await;
-    let state = state_over(actors.handle(), settings);
+    let operations = Arc::new(TestOperations::default());
+    let state = state_with(actors.handle(), settings, operations.clone());
     let service = test::init_service(App::new().configure(|config| routes::configure(config, &state))).await;
-    TestApp { service, state, world, actors }
+    TestApp { service, state, operations, world, actors }
 }
 
 impl<S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = Error>> TestApp<S> {

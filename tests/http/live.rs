@@ -6,7 +6,11 @@ use crate::support::{put_product, run, until};
 use actix_web::http::Method;
 use ordermill::config::Settings;
 use ordermill::config::providers::Behaviour;
+use ordermill::db::Batch;
+use ordermill::db::memory::{Answer, Call, Fault, Faults};
+use ordermill::http::Health;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The events of a stream: id, name, data.
@@ -114,6 +118,63 @@ fn attention_names_what_waits_for_a_person() {
             let listed = app.get(&format!("/api/v1/admin/dlq?step={step}")).await;
             assert_eq!(listed.body["items"].as_array().unwrap().len().to_string(), matched, "{step}");
         }
+    });
+}
+
+/// A database that cannot be read.
+struct Unreadable;
+
+impl Faults for Unreadable {
+    fn commit(&self, _: &Batch) -> Fault {
+        Fault::NONE
+    }
+
+    fn call(&self, call: Call) -> Answer {
+        Answer { fails: call == Call::Read, ..Answer::PROCEED }
+    }
+}
+
+#[test]
+fn attention_does_not_say_that_all_is_well_when_it_cannot_know() {
+    run(|| async {
+        let app = app(short()).await;
+        let told = async || {
+            let answer = app.get("/api/v1/admin/attention").await;
+            let items = answer.body["items"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
+            items.iter().map(|item| format!("{} {} {}", item["level"], item["kind"], item["detail"]).replace('"', "")).collect::<Vec<_>>()
+        };
+        *app.operations.trouble.lock().unwrap() = Some((Health::Degraded, "slow".to_owned()));
+        assert_eq!(told().await, ["WARNING component database: slow"]);
+        *app.operations.trouble.lock().unwrap() = Some((Health::Down, "gone".to_owned()));
+        app.world.database.set_faults(Some(Arc::new(Unreadable)));
+        until("what was read is old", async || told().await.len() == 2).await;
+        let items = told().await;
+        assert_eq!(items[0], "ERROR component database: gone");
+        assert!(items[1].starts_with("ERROR component database: it cannot be read: "), "{items:?}");
+        let stream = events(&app.get("/api/v1/live?topics=attention").await.text);
+        assert_eq!(stream[1].2["items"].as_array().map(Vec::len), Some(2), "{stream:?}");
+        app.world.database.set_faults(None);
+        *app.operations.trouble.lock().unwrap() = None;
+        until("all is well", async || told().await.is_empty()).await;
+    });
+}
+
+#[test]
+fn only_operators_are_told_a_providers_words() {
+    run(|| async {
+        let mut settings = Settings { access: keys(), ..Settings::default() };
+        settings.server.stream_limit_ms = 1_500;
+        let app = app(settings).await;
+        app.behave(Behaviour { error_rate: 1.0, ..Default::default() });
+        let headers = [("content-type", "application/json"), ("authorization", &format!("Bearer {OPERATOR_KEY}"))];
+        let id = app.send(Method::POST, "/api/v1/orders", &headers, order(1).to_string().as_bytes()).await.at("/orderId");
+        let uri = format!("/api/v1/orders/{id}");
+        until("a try has failed", async || !app.get_as(OPERATOR_KEY, &uri).await.at("/owes/0/lastError").is_empty()).await;
+        let shown = app.get_as(CUSTOMER_KEY, &uri).await;
+        assert_eq!((shown.at("/owes/0/answer"), shown.at("/owes/0/lastError")), ("CHARGE".to_owned(), String::new()), "{}", shown.text);
+        let stream = app.get_as(CUSTOMER_KEY, &format!("/api/v1/live?topics=order&orderId={id}")).await;
+        assert_eq!(names(&stream.text)[..2], ["elsewhere", "order"]);
+        assert!(!stream.text.contains("lastError"), "{}", stream.text);
     });
 }
 

@@ -77,7 +77,7 @@ export function query(parameters) {
 
 /**
  * Follows `path` until the returned function is called. A lost stream is taken up again where it broke off; `onState` is told
- * `{ live }`, or `{ live: false, retryMs }`.
+ * `{ live }`, `{ live: false, retryMs }`, or `{ live: false, refused: true }`: it is not tried again.
  */
 export function follow(path, onEvent, onState) {
   let stop = false;
@@ -100,6 +100,14 @@ export function follow(path, onEvent, onState) {
   window.addEventListener("online", now);
   document.addEventListener("visibilitychange", look);
 
+  // A fault of the page must not pass for a lost connection.
+  const tell = (listener, ...what) => {
+    try {
+      listener(...what);
+    } catch (error) {
+      reportError(error);
+    }
+  };
   const read = async () => {
     current = new AbortController();
     let timer = setTimeout(() => current.abort(), SILENCE_MS);
@@ -112,10 +120,10 @@ export function follow(path, onEvent, onState) {
         throw new Problem(answer.status, body);
       }
       failures = 0;
-      onState({ live: true });
+      tell(onState, { live: true });
       const parser = parse((event) => {
         if (event.id !== undefined) last = event.id;
-        if (event.data !== undefined) onEvent(event.name, JSON.parse(event.data));
+        if (event.data !== undefined) tell(onEvent, event.name, JSON.parse(event.data));
       });
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
@@ -141,6 +149,7 @@ export function follow(path, onEvent, onState) {
       } catch (error) {
         refused = error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
       }
+      if (refused && !stop) tell(onState, { live: false, refused: true });
       if (stop || refused) return;
       if (document.hidden && hidden !== null) {
         while (document.hidden && !stop) await pause(HIDDEN_MS);
@@ -153,7 +162,7 @@ export function follow(path, onEvent, onState) {
       }
       failures += 1;
       const retryMs = Math.min(RETRY_MS * 2 ** (failures - 1), RETRY_MOST_MS) * (0.75 + Math.random() / 2);
-      onState({ live: false, retryMs });
+      tell(onState, { live: false, retryMs });
       await pause(retryMs);
     }
   })();

@@ -102,9 +102,10 @@ function listen(mine, topics, parameters) {
   }, connection);
 }
 
-function connection({ live, retryMs }) {
+function connection({ live, retryMs, refused }) {
   const box = byId("connection");
-  const text = live ? (wasLost ? "Connection is back" : "Live") : `Connection lost, trying again in ${duration(retryMs)}. What you see may be old.`;
+  const lost = () => (refused ? "Not live: the node refused to follow this page." : `Connection lost, trying again in ${duration(retryMs)}.`);
+  const text = live ? (wasLost ? "Connection is back" : "Live") : `${lost()} What you see may be old.`;
   setText(box, text);
   box.className = `connection ${live ? "live" : "lost"}`;
   document.body.classList.toggle("stale", !live);
@@ -135,6 +136,7 @@ function fail(error) {
 /** Takes everything off the screen that an earlier key has shown. */
 function forget() {
   leave();
+  for (const dialog of document.querySelectorAll("dialog")) dialog.remove();
   me = null;
   main.replaceChildren();
   byId("nav").replaceChildren();

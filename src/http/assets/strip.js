@@ -31,7 +31,7 @@ export function strip(box) {
       box.hidden = false;
       box.className = `strip ${items.length === 0 ? "calm" : items.some((item) => item.level === "ERROR") ? "error" : "warning"}`;
       setText(state, items.length === 0 ? "✓ All is well: nothing needs attention" : "Needs attention");
-      keyed(list, items, (item) => `${item.kind}:${item.kind === "breaker" ? item.detail.split(":")[0] : ""}`, make, update);
+      keyed(list, items, (item) => `${item.kind}:${["breaker", "component"].includes(item.kind) ? item.detail.split(":")[0] : ""}`, make, update);
       // Read aloud when something comes or goes, not with every number.
       setText(told, items.length === 0 ? "Nothing needs attention" : `Needs attention: ${items.map((item) => (ATTENTION[item.kind] ?? [item.kind])[0]).join(", ")}`);
       document.title = document.title.replace(/^\(\d+\) /, "");

@@ -160,5 +160,5 @@ export const ATTENTION = {
   "standing-orders": ["order stands still", "orders stand still", "/orders?to=5m"],
   "waiting-notices": ["order waits for a notice", "orders wait for a notice", "/system"],
   lag: ["event behind Kafka", "events behind Kafka", "/system"],
-  component: ["component down", "components down", "/system"],
+  component: ["part with a problem", "parts with a problem", "/system"],
 };

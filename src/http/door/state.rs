@@ -73,7 +73,7 @@ impl HttpState {
         let server = &parts.settings.server;
         Ok(Self {
             analytics: Arc::new(Board::of(&parts.handle, &parts.settings)),
-            attention: Arc::new(Attention::of(&parts.handle, &parts.settings)),
+            attention: Arc::new(Attention::of(&parts.handle, &parts.operations, &parts.settings)),
             access: Access::new(&parts.settings.access, server.open_metrics)?,
             nodes: NodeClient::new(&parts.settings, &parts.node.name)?,
             in_progress: AtomicUsize::new(0),

@@ -54,7 +54,7 @@ pub(crate) async fn whoami(call: Call, request: HttpRequest) -> Result<HttpRespo
     responses((status = 200, description = "what needs attention", body = AttentionView)))]
 pub(crate) async fn attention(call: Call, request: HttpRequest) -> Result<HttpResponse, Problem> {
     no_params(&request)?;
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(call.state.attention.view().await?))
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(call.state.attention.view().await))
 }
 
 /// Streams what a page shows.
@@ -219,7 +219,7 @@ impl LivePage {
     async fn read(&self, topic: Topic) -> Result<Option<Bytes>, Problem> {
         let call = &self.call;
         let json = match topic {
-            Topic::Attention => serde_json::to_vec(&call.state.attention.view().await?),
+            Topic::Attention => serde_json::to_vec(&call.state.attention.view().await),
             Topic::Dashboard => return Ok(Some(call.state.analytics.dashboard().await?.json)),
             Topic::Orders => serde_json::to_vec(&orders::page(call, self.filter).await?),
             Topic::Order => {

@@ -4,6 +4,7 @@ use crate::actors::NodeHandle;
 use crate::config::Settings;
 use crate::db::{DeadLetterGroup, Reads, ShardRow, StoreError, StoredOrder};
 use crate::domain::{DeadLetterKind, Role, Roles, Timestamp};
+use crate::http::door::operations::{Health, Operations};
 use crate::http::wire::attention::{AttentionItem, AttentionView};
 use crate::http::wire::values::{Time, now};
 use crate::saga::owed;
@@ -27,6 +28,7 @@ const LAG: i64 = 1_000;
 pub(crate) struct Attention {
     reads: Arc<dyn Reads>,
     handle: NodeHandle,
+    operations: Arc<dyn Operations>,
     external: Roles,
     has_orders: bool,
     has_kafka: bool,
@@ -41,10 +43,11 @@ struct Last {
 
 impl Attention {
     /// Of a node.
-    pub(crate) fn of(handle: &NodeHandle, settings: &Settings) -> Self {
+    pub(crate) fn of(handle: &NodeHandle, operations: &Arc<dyn Operations>, settings: &Settings) -> Self {
         Self {
             reads: handle.reads().clone(),
             handle: handle.clone(),
+            operations: operations.clone(),
             external: settings.cluster.external(),
             has_orders: settings.cluster.hosted().has(Role::Order),
             has_kafka: settings.kafka.is_on(),
@@ -52,15 +55,15 @@ impl Attention {
         }
     }
 
-    /// What needs attention now. What the database says may be a few seconds old.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub(crate) async fn view(&self) -> Result<AttentionView, StoreError> {
+    /// What needs attention now. What the database says may be a few seconds old; that it says nothing needs attention too.
+    pub(crate) async fn view(&self) -> AttentionView {
         let mut items = self.of_node();
-        items.extend(self.of_database().await?);
+        match self.of_database().await {
+            Ok(more) => items.extend(more),
+            Err(why) => items.push(item("component", ERROR, 1, None, format!("database: it cannot be read: {why}"))),
+        }
         items.sort_by_key(|item| item.level != ERROR);
-        Ok(AttentionView { items })
+        AttentionView { items }
     }
 
     async fn of_database(&self) -> Result<Vec<AttentionItem>, StoreError> {
@@ -81,6 +84,15 @@ impl Attention {
         let reasons = self.handle.not_ready();
         if !reasons.is_empty() {
             items.push(item("node", ERROR, 1, None, reasons.join("; ")));
+        }
+        for component in self.operations.components() {
+            let level = match component.health {
+                Health::Up => continue,
+                Health::Degraded => WARNING,
+                Health::Down => ERROR,
+            };
+            let detail = component.detail.unwrap_or_else(|| component.health.name().to_owned());
+            items.push(item("component", level, 1, None, format!("{}: {detail}", component.name)));
         }
         for breaker in self.handle.breakers().snapshots() {
             if let Some(why) = self.handle.breaker_note(&breaker, None) {

@@ -16,7 +16,8 @@ pub(crate) struct AttentionView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AttentionItem {
     /// `node` (the answering node is not ready), `shards` (no node owns them), `breaker`, `parked-orders`, `dead-letters` (other than those
-    /// of parked orders), `standing-orders`, `waiting-notices`, `lag` (events that are not in Kafka yet) or `component`.
+    /// of parked orders), `standing-orders`, `waiting-notices`, `lag` (events that are not in Kafka yet) or
+    /// `component` (one that `/health` does not call UP, or a database that cannot be read).
     #[schema(value_type = String)]
     pub kind: &'static str,
     /// `ERROR`: orders stand still until a person acts. `WARNING`: something is behind or waits.

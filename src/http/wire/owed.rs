@@ -29,7 +29,7 @@ pub(crate) struct OwedView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tries: Option<u32>,
-    /// Why the last try failed, as far as that is stored.
+    /// Why the last try failed, as far as that is stored. Only operators are told.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub last_error: Option<String>,
