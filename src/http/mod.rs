@@ -14,7 +14,7 @@ mod live;
 mod numbers;
 mod offers;
 mod open_files;
-
+mod operations;
 mod pages;
 pub mod routes;
 mod server;
@@ -22,9 +22,9 @@ mod wire;
 
 pub use door::access::{Access, BadKey, Caller, Need};
 pub use door::call::Call;
-pub use door::operations::{Component, Health, NodeInfo, Operations};
 pub use door::state::{HttpParts, HttpState, ServeError};
 pub use gate::Gate;
+pub use operations::{Component, Health, NodeInfo, Operations};
 pub use routes::openapi;
 pub use server::serve;
 pub use wire::problem::{FieldErrors, Problem, ProblemKind};

@@ -35,7 +35,24 @@ const TABLE: &[(&str, &[&str])] = &[
 /// The rooms inside of a room, lower ones first: a file uses lower rooms and its own. `roles` know nothing of each other either.
 const INNER: &[(&str, &[&str])] = &[
     ("actors", &["protocol", "runtime", "journal", "node", "writer", "cell", "roles", "supervision", "api", "start"]),
-    ("http", &["wire", "numbers", "open_files", "offers", "door", "forward", "live", "pages", "handlers", "gate", "routes", "server"]),
+    (
+        "http",
+        &[
+            "operations",
+            "wire",
+            "numbers",
+            "open_files",
+            "offers",
+            "door",
+            "forward",
+            "live",
+            "pages",
+            "handlers",
+            "gate",
+            "routes",
+            "server",
+        ],
+    ),
     ("actors/roles", &["analytics"]),
     ("actors/roles", &["inventory"]),
     ("actors/roles", &["notification"]),

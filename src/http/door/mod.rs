@@ -6,5 +6,4 @@ pub(crate) mod call;
 pub(crate) mod correlation;
 pub(crate) mod nodes;
 pub(crate) mod once;
-pub(crate) mod operations;
 pub(crate) mod state;

@@ -1,8 +1,8 @@
 //! The node itself: is it alive, ready, who is it, its metrics.
 
 use crate::http::door::call::Call;
-use crate::http::door::operations::{Component, Health};
 use crate::http::door::state::HttpState;
+use crate::http::operations::{Component, Health};
 use crate::http::wire::problem::Problem;
 use crate::http::wire::values::{self, Time};
 use actix_web::HttpResponse;

@@ -4,7 +4,7 @@ use crate::actors::NodeHandle;
 use crate::config::Settings;
 use crate::db::{DeadLetterGroup, Reads, ShardRow, StoreError, StoredOrder};
 use crate::domain::{DeadLetterKind, Role, Roles, Timestamp};
-use crate::http::door::operations::{Health, Operations};
+use crate::http::operations::{Health, Operations};
 use crate::http::wire::attention::{AttentionItem, AttentionView};
 use crate::http::wire::values::{Time, now};
 use crate::saga::owed;
