@@ -23,6 +23,7 @@ use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, EdgeParts};
 use sampler::Sampler;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -267,6 +268,14 @@ pub fn migrate(settings: &Settings) -> Result<(), AppError> {
     let runtime = database_runtime(settings)?;
     runtime.block_on(database::open(settings, runtime.handle()))?;
     Ok(())
+}
+
+/// Copies the database to a new file, beside a node that writes.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn back_up(settings: &Settings, copy: &Path) -> Result<(), AppError> {
+    Ok(database::back_up(settings, copy)?)
 }
 
 /// Lets a login of the database serve nodes that host `roles`, and those only.

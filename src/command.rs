@@ -1,8 +1,8 @@
 //! The commands that need a node or its database in this process: the composition root's side of the command line.
 
 use crate::app;
-use crate::cli::{DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, Usage, VerifyArgs};
-use crate::config::{ConfigError, RoleUrls, Settings, Sources};
+use crate::cli::{BackupArgs, DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, Usage, VerifyArgs};
+use crate::config::{ConfigError, RoleUrls, Settings, Sources, StoreUrl};
 use crate::domain::{Role, Roles};
 use crate::verify::{self, Expect};
 use anyhow::{Context, anyhow};
@@ -42,30 +42,22 @@ impl Node for Local {
             }
             None => None,
         };
-        let options = verify::Options {
-            expect: if args.allow_open { Expect::Live } else { Expect::Settled },
-            recorded,
-            external: if args.external_roles.is_empty() { settings.cluster.external_roles.clone() } else { args.external_roles.clone() },
-            ..verify::Options::default()
-        };
-        let runtime = app::database_runtime(&settings)?;
-        let reads = app::open_reads(&settings, &runtime)?;
-        let report = runtime.block_on(async {
-            let mut snapshot = reads.snapshot().await.context("the database cannot be read")?;
-            // After the snapshot has begun: what settled before is in both.
-            let provider = match &args.provider {
-                Some(url) => Some(app::provider_books(&settings, url).await.with_context(|| format!("the payment provider at {url}"))?),
-                None => None,
-            };
-            let log_since = verify::log_since(snapshot.as_mut(), chrono::Utc::now(), settings.store.event_retention_ms).await?;
-            anyhow::Ok(verify::verify(snapshot.as_mut(), &verify::Options { log_since, provider, ..options }).await?)
-        })?;
-        if args.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
-        } else {
-            print!("{report}");
-        }
-        Ok(report.is_sound())
+        let expect = if args.allow_open { Expect::Live } else { Expect::Settled };
+        let report =
+            check(&settings, verify::Options { recorded, ..options(expect, &args.external_roles, &settings) }, args.provider.as_deref())?;
+        show(&report, args.json)
+    }
+
+    fn back_up(&self, args: &BackupArgs) -> anyhow::Result<bool> {
+        let settings = database_settings(&args.database)?;
+        app::back_up(&settings, &args.file)?;
+        let file = args.file.display();
+        let mut copied = settings.clone();
+        copied.store.url = StoreUrl::new(&format!("sqlite:{file}"));
+        let report =
+            check(&copied, options(Expect::Live, &args.external_roles, &settings), None).with_context(|| format!("the copy {file}"))?;
+        eprintln!("{} was copied to {file}; the check of the copy:", settings.store.url);
+        show(&report, args.json)
     }
 
     fn sandbox(&self, args: &SandboxArgs) -> anyhow::Result<()> {
@@ -98,6 +90,37 @@ impl Node for Local {
         let address = start.recv().context("the node ended at its start")??;
         Ok(Box::new(InProcess { address, stop, thread }))
     }
+}
+
+fn options(expect: Expect, external: &[Role], settings: &Settings) -> verify::Options {
+    let external = if external.is_empty() { settings.cluster.external_roles.clone() } else { external.to_vec() };
+    verify::Options { expect, external, ..verify::Options::default() }
+}
+
+/// Checks the invariants of the database that the settings name; with the books of the provider at `provider`.
+fn check(settings: &Settings, options: verify::Options, provider: Option<&str>) -> anyhow::Result<verify::Report> {
+    let runtime = app::database_runtime(settings)?;
+    let reads = app::open_reads(settings, &runtime)?;
+    runtime.block_on(async {
+        let mut snapshot = reads.snapshot().await.context("the database cannot be read")?;
+        // After the snapshot has begun: what settled before is in both.
+        let provider = match provider {
+            Some(url) => Some(app::provider_books(settings, url).await.with_context(|| format!("the payment provider at {url}"))?),
+            None => None,
+        };
+        let log_since = verify::log_since(snapshot.as_mut(), chrono::Utc::now(), settings.store.event_retention_ms).await?;
+        Ok(verify::verify(snapshot.as_mut(), &verify::Options { log_since, provider, ..options }).await?)
+    })
+}
+
+/// Prints a report. Says whether no invariant is violated.
+fn show(report: &verify::Report, json: bool) -> anyhow::Result<bool> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(report.is_sound())
 }
 
 /// `LOGIN=ROLE,…`

@@ -5,7 +5,7 @@ use crate::db::postgres::{PgOptions, PgReads, PgStore};
 use crate::db::sqlite::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{Reads, Store, StoreError};
 use crate::domain::{Roles, Shards};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -45,6 +45,16 @@ pub(super) async fn grant(settings: &Settings, login: &str, roles: Roles) -> Res
     match place(settings)? {
         Place::Sqlite(_) => Err(StoreError::Mismatch("a SQLite file has no logins: they need PostgreSQL".to_owned())),
         Place::Postgres(options) => options.grant(login, roles).await,
+    }
+}
+
+/// Copies the database to a new file, beside a node that writes.
+pub(super) fn back_up(settings: &Settings, copy: &Path) -> Result<(), StoreError> {
+    match place(settings)? {
+        Place::Sqlite(options) => options.back_up(copy),
+        Place::Postgres(_) => {
+            Err(StoreError::Mismatch("this copies SQLite files; for PostgreSQL use pg_dump, or pg_basebackup with archived WAL".to_owned()))
+        }
     }
 }
 

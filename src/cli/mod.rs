@@ -19,7 +19,7 @@ mod rng;
 mod shell;
 mod table;
 
-pub use node::{DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, VerifyArgs};
+pub use node::{BackupArgs, DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, VerifyArgs};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -83,6 +83,8 @@ enum Command {
     Load(Box<load::LoadArgs>),
     /// Check every invariant of a live database
     Verify(VerifyArgs),
+    /// Copy a SQLite database to a new file while its node runs, and check the copy
+    Backup(BackupArgs),
     /// Run stand-ins for the payment provider, SMTP server and SMS gateway
     Sandbox(SandboxArgs),
     /// Check that a node is ready, or alive (for container health checks)
@@ -119,7 +121,7 @@ impl Command {
         let (url, key, json) = match self {
             Self::Orders(_) | Self::Dlq(_) | Self::Breakers(_) | Self::Products(_) | Self::Load(_) | Self::Health(_) => (true, true, true),
             Self::Demo(_) => (true, false, false),
-            Self::Verify(_) => (false, false, true),
+            Self::Verify(_) | Self::Backup(_) => (false, false, true),
             Self::Serve(_) | Self::Migrate(_) | Self::Sandbox(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => {
                 (false, false, false)
             }
@@ -153,6 +155,7 @@ fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
         Command::Products(args) => in_runtime(products::run(&args)),
         Command::Load(args) => load::load(&args),
         Command::Verify(args) => node.verify(&args),
+        Command::Backup(args) => node.back_up(&args),
         Command::Sandbox(args) => node.sandbox(&args).map(|()| true),
         Command::Health(args) => in_runtime(health::run(&args)),
         Command::Config(args) => node.config(&args).map(|()| true),

@@ -48,6 +48,24 @@ pub struct MigrateArgs {
     pub logins: Vec<String>,
 }
 
+/// Copies a SQLite database to a new file while its node runs, and checks the copy.
+#[derive(Args, Clone, Debug)]
+pub struct BackupArgs {
+    /// The copy; must not exist yet
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    // Not a doc comment: it would become the help of the command.
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would become help text")]
+    pub database: DatabaseArgs,
+    /// Roles that another team runs, which have no rows in this database (default: from the settings)
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',', value_parser = role)]
+    pub external_roles: Vec<Role>,
+    /// Print the report of the check as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Checks every invariant of a live database: stock, money, events, orders, notices, analytics.
 #[derive(Args, Clone, Debug, Default)]
 pub struct VerifyArgs {
@@ -106,6 +124,11 @@ pub trait Node {
     /// # Errors
     /// The database cannot be read.
     fn verify(&self, args: &VerifyArgs) -> anyhow::Result<bool>;
+    /// Copies the database and checks the copy; false if one of its invariants is violated.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the copy not written.
+    fn back_up(&self, args: &BackupArgs) -> anyhow::Result<bool>;
     /// Serves the stand-ins until it is asked to stop.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failing test may panic")]
 
+mod backup;
 mod bad_days;
 mod clients;
 mod cluster;

@@ -6,9 +6,10 @@
 //!
 //! Inside: `batch` decides and writes one batch (with `stock` and `rare_writes` for their parts), `statement` keeps statements prepared,
 //! `rows` turns rows into the domain's types, `queries` are the queries of `reads` and `snapshot`, `error` classifies a failure by the
-//! result code that `codes` keeps, `open` creates and checks files, `checkpoint` keeps the write-ahead log short, `retention` deletes old
+//! result code that `codes` keeps, `backup` copies the file, `open` creates and checks files, `checkpoint` keeps the write-ahead log short, `retention` deletes old
 //! rows.
 
+mod backup;
 mod batch;
 mod checkpoint;
 mod cluster;

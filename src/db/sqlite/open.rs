@@ -262,7 +262,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the standard library's enum, which may grow; what is not told apart may pass")]
-fn io(path: &Path, error: &std::io::Error) -> StoreError {
+pub(super) fn io(path: &Path, error: &std::io::Error) -> StoreError {
     let told = format!("{}: {error}", path.display());
     match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(told),
