@@ -78,6 +78,14 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }
 
+/// 6908: a node lost its shards and had them again before one of its arbiters heard of either. An order's actor took a command that
+/// had waited for it, and stored a record from before over what another node had stored meanwhile.
+#[test]
+fn seeds_that_have_found_a_fault_pass() {
+    let broken = try_seed(Options { seed: 6908, ..Options::default() }).broken;
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
 #[test]
 fn a_seed_repeats_itself() {
     for seed in [1, 2, 3, 5, 7, 8, 11, 12, 42] {

@@ -205,7 +205,7 @@ impl Cell {
         self.orders.order(order)
     }
 
-    /// Submits an actor's write.
+    /// Submits a role's write: it rests on the event that asks for it, which is stored, and on nothing that a fence makes void.
     pub(crate) fn submit(&self, origin: Origin, write: Write) {
         self.node.journal.submit(self.epoch.get(), origin, write);
     }

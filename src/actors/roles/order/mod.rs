@@ -76,12 +76,15 @@ pub(crate) struct OrderActor {
     /// The notifier is elsewhere and has been asked: nobody says here that it has stored anything.
     asked_far: bool,
     incarnation: u64,
+    /// The journal's epoch that its record rests on. What it does after a fence, before it is told to quit, is void.
+    epoch: u64,
     done: bool,
 }
 
 impl OrderActor {
     pub(crate) fn new(cell: CellRef, order: Arc<Order>, begin: Begin, incarnation: u64) -> Self {
         cell.count(ActorKind::Order, 1);
+        let epoch = cell.epoch();
         Self {
             cell,
             order,
@@ -102,6 +105,7 @@ impl OrderActor {
             notices_stored: Vec::new(),
             asked_far: false,
             incarnation,
+            epoch,
             done: false,
         }
     }
@@ -245,7 +249,8 @@ impl OrderActor {
             closings: effects.closings,
             at: now,
         };
-        self.cell.submit(Origin::Order(self.order.shard, self.order.id, self.incarnation), write);
+        let origin = Origin::Order(self.order.shard, self.order.id, self.incarnation);
+        self.cell.node.journal.submit(self.epoch, origin, write);
         self.pass(Point::OrderSave);
     }
 
@@ -366,7 +371,7 @@ impl Actor for OrderActor {
                 }
                 let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
                 self.cell.node.journal.submit_with(
-                    self.cell.epoch(),
+                    self.epoch,
                     Origin::Order(self.order.shard, self.order.id, self.incarnation),
                     write,
                     ticket,
