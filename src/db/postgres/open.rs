@@ -21,6 +21,9 @@ const OLDEST_SERVER: i32 = 130_000;
 /// How often a database that another node makes at the same moment is looked for, and how long apart.
 const CREATE_TRIES: u32 = 40;
 const CREATE_PAUSE: Duration = Duration::from_millis(250);
+
+/// So many sessions of a pooler are looked at.
+const POOLER_TRIES: usize = 4;
 /// Longest wait for another node that changes the tables.
 const MIGRATE_WAIT: &str = "300s";
 
@@ -94,17 +97,24 @@ impl PgOptions {
             Ok(opened) => opened,
             Err(error) => Err(error::connect(&error, self.place())),
         };
-        let (mut first, second) = (open().await?, open().await?);
+        let mut first = open().await?;
         let mark = Uuid::new_v4().simple().to_string();
         let judge = |error| error::judge(error).0;
         first.batch_execute(&format!("SET ordermill.session = '{mark}'")).await.map_err(judge)?;
-        let found: Vec<String> = select(&second, OfSession, []).await.map_err(judge)?;
-        if found.contains(&mark) {
-            return Err(StoreError::Mismatch(format!(
-                "{}: a pooler in transaction mode stands before the server; sessions are needed: set pool_mode = session for this \
-                 database (PgBouncer), or give the server's own address",
-                self.place()
-            )));
+        // A pooler may have more than one free session. A transaction keeps the one that it was given from the next who asks.
+        let mut others = Vec::new();
+        for _ in 0..POOLER_TRIES {
+            let mut other = open().await?;
+            other.batch_execute("BEGIN").await.map_err(judge)?;
+            let found: Vec<String> = select(&other, OfSession, []).await.map_err(judge)?;
+            if found.contains(&mark) {
+                return Err(StoreError::Mismatch(format!(
+                    "{}: a pooler in transaction mode stands before the server; sessions are needed: set pool_mode = session for this \
+                     database (PgBouncer), or give the server's own address",
+                    self.place()
+                )));
+            }
+            others.push(other);
         }
         Ok(())
     }
