@@ -6,6 +6,7 @@
 //! nothing of actors, HTTP or Kafka.
 
 pub mod codec;
+mod decode;
 pub mod error;
 mod failure;
 pub mod memory;

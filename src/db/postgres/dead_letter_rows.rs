@@ -1,10 +1,11 @@
-//! The rare of dead letters, as readers see it.
+//! Reading dead letters.
 
 use super::error::Failure;
-use super::rows;
+use super::rows::PgColumns;
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
+use crate::db::decode;
 use crate::db::read::{DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Page};
-use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Timestamp};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, OrderId, Timestamp};
 use diesel::sql_types::{BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
 use std::collections::HashMap;
@@ -14,8 +15,7 @@ type DeadLetterTypes = (
     (SqlUuid, Text, Text, Nullable<SqlUuid>, Nullable<SmallInt>, Text, Text),
     (Text, Integer, Text, Timestamptz, Nullable<Timestamptz>, Nullable<Text>),
 );
-type DeadLetterRow =
-    ((Uuid, String, String, Option<Uuid>, Option<i16>, String, String), (String, i32, String, Time, Option<Time>, Option<String>));
+type DeadLetterRow = decode::LetterRow<PgColumns>;
 
 sql!(
     OneLetter,
@@ -66,35 +66,12 @@ sql!(
 /// The open letters about steps of these orders, in the order of their ids.
 pub(super) async fn open_steps_among(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<HashMap<OrderId, Vec<DeadLetter>>, Failure> {
     let rows: Vec<DeadLetterRow> = select(conn, StepsAmong, [Value::Ids(orders)]).await?;
-    Ok(DeadLetter::by_order(rows.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?))
-}
-
-fn letter(row: DeadLetterRow) -> Result<DeadLetter, Failure> {
-    let ((id, kind, role, order, shard, step, cause), (detail, tries, state, created_at, closed_at, origin)) = row;
-    Ok(DeadLetter {
-        id: DeadLetterId(id),
-        kind: letter_kind(&kind)?,
-        role: rows::role(&role)?,
-        order: order.map(OrderId),
-        shard: shard.map(rows::shard).transpose()?,
-        step: rows::text(&step)?,
-        cause: rows::text(&cause)?,
-        detail: rows::text(&detail)?,
-        tries: rows::count(tries)?,
-        state: DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?,
-        created_at: timestamp(created_at),
-        closed_at: closed_at.map(timestamp),
-        origin,
-    })
-}
-
-fn letter_kind(name: &str) -> Result<DeadLetterKind, Failure> {
-    DeadLetterKind::from_name(name).ok_or(Failure::Column("a letter's kind"))
+    Ok(DeadLetter::by_order(rows.into_iter().map(decode::letter::<PgColumns>).collect::<Result<Vec<_>, _>>()?))
 }
 
 pub(super) async fn one(conn: &AsyncPgConnection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failure> {
     let rows: Vec<DeadLetterRow> = select(conn, OneLetter, [Value::Id(id.0)]).await?;
-    rows.into_iter().next().map(letter).transpose()
+    rows.into_iter().next().map(decode::letter::<PgColumns>).transpose()
 }
 
 /// See [`DeadLetterFilter`].
@@ -134,16 +111,11 @@ async fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (Timestamptz, SqlUu
         Value::Int(i64::from(filter.limit) + 1),
     ];
     let rows: Vec<DeadLetterRow> = select(conn, list, values).await?;
-    let rows = rows.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows.into_iter().map(decode::letter::<PgColumns>).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
 pub(super) async fn groups(conn: &AsyncPgConnection) -> Result<Vec<DeadLetterGroup>, Failure> {
-    let rows: Vec<(String, String, String, i64, Time, Time)> = select(conn, Groups, []).await?;
-    rows.into_iter()
-        .map(|(kind, cause, step, count, oldest, newest)| {
-            let count = u64::try_from(count).unwrap_or(0);
-            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: timestamp(oldest), newest: timestamp(newest) })
-        })
-        .collect()
+    let rows: Vec<decode::GroupRow<PgColumns>> = select(conn, Groups, []).await?;
+    rows.into_iter().map(decode::group::<PgColumns>).collect()
 }

@@ -7,6 +7,7 @@ use super::open::small;
 use super::statement::{Value, amount, sql, time};
 use super::{flush_rare_writes, flush_stock};
 use crate::db::codec;
+use crate::db::decode::MARKER;
 use crate::db::plan::{OrderState, Plan};
 use crate::db::postgres::script::{Script, int4};
 use crate::domain::{LoggedEvent, OrderStatus};
@@ -46,9 +47,6 @@ sql!(
     InsertEvents,
     "INSERT INTO events (writer, seq, at, order_id, topic, kind, shard, data) SELECT ?, n.* FROM unnest(?, ?, ?, ?, ?, ?, ?) AS n"
 );
-
-/// `topic` and `kind` of a marker's row.
-pub(super) const MARKER: i16 = 255;
 
 /// All that a plan writes.
 pub(super) fn script(plan: &Plan<'_>, marks: &Marks, writer: i64, last_seq: i64) -> Result<Script, Failure> {
@@ -215,8 +213,8 @@ fn log(script: &mut Script, plan: &Plan<'_>, writer: i64) -> Result<(), Failure>
         seqs.push(*seq);
         ats.push(time(crate::domain::Timestamp(0)));
         orders.push(None);
-        topics.push(MARKER);
-        kinds.push(MARKER);
+        topics.push(i16::from(MARKER));
+        kinds.push(i16::from(MARKER));
         shards.push(small(marker.shard.0));
         data.push(codec::encode_marker(marker).map_err(Failure::codec("a marker"))?);
     }

@@ -6,13 +6,14 @@
 
 use super::error::Failure;
 use super::rows::{
-    self, HeldRow, HeldTypes, LineRow, LineTypes, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, ProductRow, ProductTypes, StepRow,
-    StepTypes,
+    self, HeldRow, HeldTypes, LineRow, LineTypes, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, PgColumns, ProductRow, ProductTypes,
+    StepRow, StepTypes,
 };
-use super::statement::{Sql, Time, Value, run, select, sql, time, timestamp};
-use crate::db::plan::{Needs, Owner, Stored, StoredCluster, StoredKey, StoredLetter, notice_key};
+use super::statement::{Sql, Time, Value, run, select, sql, time};
+use crate::db::decode;
+use crate::db::plan::{Needs, Stored, StoredCluster, notice_key};
 use crate::db::store::Batch;
-use crate::domain::{DeadLetterId, DeadLetterState, OrderId, OrderStatus, Timestamp, WriterId};
+use crate::domain::{OrderId, OrderStatus, WriterId};
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
@@ -173,7 +174,7 @@ fn ranges<'a>(orders: impl Iterator<Item = &'a OrderId>) -> [Vec<Uuid>; 3] {
     let (mut ids, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for order in orders.filter(|order| seen.insert(**order)) {
-        let [first, last] = rows::half_range(*order);
+        let [first, last] = decode::half_range(*order);
         ids.push(order.0);
         firsts.push(first);
         lasts.push(last);
@@ -194,7 +195,7 @@ where
     if keys == 0 { Box::pin(ready(Ok(Vec::new()))) } else { select(conn, statement, values) }
 }
 
-type KeyRow = (Vec<u8>, Vec<u8>, Uuid, Time);
+type KeyRow = decode::KeyRow<PgColumns>;
 type ShardRow = (String, i16, Option<i64>, Option<i64>, Option<i64>);
 
 /// The rows that were found.
@@ -211,7 +212,7 @@ pub(super) struct Found {
 
 #[derive(Default)]
 struct FoundRarely {
-    letters: Vec<(Uuid, String, Time)>,
+    letters: Vec<decode::StoredLetterRow<PgColumns>>,
     positions: Vec<(i64, i64)>,
     ends: Vec<(i64, i64)>,
     claimed: Vec<i64>,
@@ -352,27 +353,23 @@ impl Found {
     pub(super) fn read(self) -> Result<(Stored, Marks), Failure> {
         let mut marks = Marks::with_capacity(self.orders.len());
         for (id, status, open) in self.orders {
-            marks.insert(OrderId(id), (rows::order_status(&status)?, open));
+            marks.insert(OrderId(id), (decode::status(&status)?, open));
         }
         let mut stored = Stored { orders: marks.keys().copied().collect(), ..Stored::default() };
-        for (key, body, order, expires_at) in self.keys {
-            stored.keys.insert(key, StoredKey { body, order: OrderId(order), expires_at: timestamp(expires_at) });
-        }
-        stored.products = self.products.into_iter().map(rows::product).collect::<Result<_, Failure>>()?;
+        stored.keys = self.keys.into_iter().map(decode::stored_key::<PgColumns>).collect();
+        stored.products = rows::products(self.products)?;
         stored.stock = rows::order_stock(self.lines, self.steps)?;
         for row in self.payments {
-            let payment = rows::payment(row)?;
+            let payment = decode::payment::<PgColumns>(row)?;
             stored.payments.insert(payment.order, payment);
         }
         for row in self.notices {
-            let (task, at): (_, Timestamp) = rows::notice(row)?;
+            let (task, at) = decode::notice::<PgColumns>(row)?;
             stored.notices.insert(notice_key(&task), (task, at));
         }
-        for (id, state, created_at) in self.rare.letters {
-            let state = DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
-            stored.letters.insert(DeadLetterId(id), StoredLetter { state, created_at: timestamp(created_at) });
-        }
-        stored.answers = self.rare.answers.into_iter().map(rows::kept_answer).collect::<Result<_, Failure>>()?;
+        let letters = self.rare.letters.into_iter().map(decode::stored_letter::<PgColumns>);
+        stored.letters = letters.collect::<Result<_, Failure>>()?;
+        stored.answers = self.rare.answers.into_iter().map(decode::kept_answer::<PgColumns>).collect::<Result<_, Failure>>()?;
         stored.positions = self.rare.positions.into_iter().map(|(source, seq)| (WriterId(source), seq)).collect();
         stored.ends = self.rare.ends.into_iter().map(|(source, end)| (WriterId(source), end)).collect();
         stored.cluster = cluster(self.rare.claimed, self.rare.shards, self.rare.owners, self.rare.known, self.rare.held)?;
@@ -394,19 +391,12 @@ fn cluster(
         ..StoredCluster::default()
     };
     for (role, shard, writer, after_writer, after_seq) in shards {
-        let owner = match (writer, after_writer, after_seq) {
-            (Some(owner), _, _) => match owners.get(&owner) {
-                Some((true, _)) => Owner::Alive(WriterId(owner)),
-                Some((false, last_seq)) => Owner::Dead(WriterId(owner), *last_seq),
-                None => Owner::Dead(WriterId(owner), 0),
-            },
-            (None, Some(before), Some(seq)) => Owner::Nobody(Some((WriterId(before), seq))),
-            (None, _, _) => Owner::Nobody(None),
-        };
-        stored.owners.insert((rows::role(&role)?, rows::shard(shard)?), owner);
+        let state = writer.and_then(|writer| owners.get(&writer).copied());
+        let owner = decode::owner(writer, (after_writer, after_seq), state);
+        stored.owners.insert((decode::role(&role)?, decode::shard(shard)?), owner);
     }
-    for row in held {
-        let event = rows::held(row)?;
+    for (order, number, at, data) in held {
+        let event = decode::event::<PgColumns>(OrderId(order), (number, at), &data, None)?;
         stored.held.entry(event.order).or_default().push(event);
     }
     Ok(stored)

@@ -1,20 +1,19 @@
 //! The questions of readers, as statements and functions of a connection.
 
 use super::error::Failure;
-use super::flush::{MARKER, is_rare};
+use super::flush::is_rare;
 use super::open::small;
-use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, ProductRow, ProductTypes};
+use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, PgColumns, ProductRow, ProductTypes};
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
-use crate::db::codec;
+use crate::db::decode;
 use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, Page, ShardRow, StoredOrder, WriterRow};
 use crate::db::rows::{AnalyticsRow, AuditEntry};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, CustomerId, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
+    Channel, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
 };
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use rust_decimal::Decimal;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ use uuid::Uuid;
 const ID_SLACK_US: i64 = 60_000_000;
 
 type StoredTypes = (Text, SqlTimestamp, Bool, Binary, Binary);
-type StoredRow = (String, Time, bool, Vec<u8>, Vec<u8>);
+type StoredRow = decode::StoredRow<PgColumns>;
 sql!(OneOrder, "SELECT status, updated_at, open, details, record FROM orders WHERE id = ?" => StoredTypes);
 sql!(
     OpenOrders,
@@ -37,16 +36,6 @@ sql!(
     KnownOrder,
     "SELECT details FROM orders WHERE id = ? UNION ALL SELECT details FROM known_orders WHERE id = ? LIMIT 1" => Binary
 );
-
-fn stored((status, updated_at, open, details, record): StoredRow) -> Result<StoredOrder, Failure> {
-    Ok(StoredOrder {
-        order: codec::decode_order(&details).map_err(Failure::codec("an order"))?,
-        record: codec::decode_record(&record).map_err(Failure::codec("a record"))?,
-        status: rows::order_status(&status)?,
-        open,
-        updated_at: timestamp(updated_at),
-    })
-}
 
 /// The id to begin after: nothing sorts before the empty one.
 fn after_id(after: Option<Uuid>) -> Value {
@@ -63,13 +52,13 @@ fn shard_numbers(shards: &[Shard]) -> Value {
 
 pub(super) async fn order(conn: &AsyncPgConnection, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
     let rows: Vec<StoredRow> = select(conn, OneOrder, [Value::Id(id.0)]).await?;
-    rows.into_iter().next().map(stored).transpose()
+    rows.into_iter().next().map(decode::stored::<PgColumns>).transpose()
 }
 
 /// An order as it was placed: its owner's or a copy.
 pub(super) async fn known_order(conn: &AsyncPgConnection, id: OrderId) -> Result<Option<Arc<Order>>, Failure> {
     let found: Vec<Vec<u8>> = select(conn, KnownOrder, [Value::Id(id.0), Value::Id(id.0)]).await?;
-    found.first().map(|details| codec::decode_order(details).map_err(Failure::codec("an order"))).transpose()
+    found.first().map(|details| decode::placed(details)).transpose()
 }
 
 pub(super) async fn open_orders(
@@ -80,7 +69,7 @@ pub(super) async fn open_orders(
 ) -> Result<Vec<StoredOrder>, Failure> {
     let values = [after_id(after.map(|id| id.0)), shard_numbers(&shards), limit(most)];
     let rows: Vec<StoredRow> = select(conn, OpenOrders, values).await?;
-    rows.into_iter().map(stored).collect()
+    rows.into_iter().map(decode::stored::<PgColumns>).collect()
 }
 
 sql!(
@@ -93,19 +82,18 @@ pub(super) async fn open_by_status(conn: &AsyncPgConnection) -> Result<Vec<OpenC
     let rows: Vec<(String, i64, Time)> = select(conn, OpenByStatus, []).await?;
     rows.into_iter()
         .map(|(status, count, oldest)| {
-            let status = OrderStatus::from_name(&status).ok_or(Failure::Column("an order's status"))?;
-            Ok(OpenCount { status, count: u64::try_from(count).unwrap_or(0), oldest: timestamp(oldest) })
+            Ok(OpenCount { status: decode::status(&status)?, count: u64::try_from(count).unwrap_or(0), oldest: timestamp(oldest) })
         })
         .collect()
 }
 
 pub(super) async fn all_orders(conn: &AsyncPgConnection, after: Option<OrderId>, most: u32) -> Result<Vec<StoredOrder>, Failure> {
     let rows: Vec<StoredRow> = select(conn, AllOrders, [after_id(after.map(|id| id.0)), limit(most)]).await?;
-    rows.into_iter().map(stored).collect()
+    rows.into_iter().map(decode::stored::<PgColumns>).collect()
 }
 
 type OrderRowTypes = (SqlUuid, SqlUuid, Text, Numeric, SqlTimestamp, SqlTimestamp);
-type OrderRowRow = (Uuid, Uuid, String, Decimal, Time, Time);
+type OrderRowRow = decode::ListedRow<PgColumns>;
 
 /// A list of orders: of what one index finds, in the order of ids, what passes the filter; and how far a page may look.
 macro_rules! order_list {
@@ -193,19 +181,8 @@ async fn list<L: Sql<Row = OrderRowTypes>, E: Sql<Row = SqlUuid>>(
         Value::Int(i64::from(filter.limit) + 1),
     ];
     let rows: Vec<OrderRowRow> = select(conn, list, values).await?;
-    let rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows.into_iter().map(decode::listed::<PgColumns>).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |row| row.id))
-}
-
-fn order_row((id, customer, status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {
-    Ok(OrderRow {
-        id: OrderId(id),
-        customer: CustomerId(customer),
-        status: rows::order_status(&status)?,
-        total: rows::money(total)?,
-        created_at: timestamp(created_at),
-        updated_at: timestamp(updated_at),
-    })
 }
 
 /// The first version 7 id of the millisecond of `at`, `shift_us` away; without a time the `open` end.
@@ -234,13 +211,13 @@ sql!(
 
 pub(super) async fn payments(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<Vec<Payment>, Failure> {
     let rows: Vec<PaymentRow> = select(conn, Payments, [Value::Ids(orders)]).await?;
-    rows.into_iter().map(rows::payment).collect()
+    rows.into_iter().map(decode::payment::<PgColumns>).collect()
 }
 
 /// The notices of these orders, in the order of their ids, kinds and channels.
 pub(super) async fn notices(conn: &AsyncPgConnection, orders: Vec<Uuid>) -> Result<Vec<NoticeTask>, Failure> {
     let rows: Vec<NoticeRow> = select(conn, Notices, [Value::Ids(orders)]).await?;
-    Ok(rows::notices(rows)?.into_iter().map(|(task, _)| task).collect())
+    Ok(decode::notices::<PgColumns>(rows)?.into_iter().map(|(task, _)| task).collect())
 }
 
 /// At most `most` pending notices of `channel`, those that are due first first.
@@ -253,7 +230,7 @@ pub(super) async fn next_notices(
     let values = [Value::Text(channel.name().to_owned()), shard_numbers(&shards), limit(most)];
     // One statement, so one view: a page that was read in two would be short when some are sent between them.
     let found: Vec<NoticeRow> = select(conn, NextNotices, values).await?;
-    found.into_iter().map(|row| rows::notice(row).map(|(task, _)| task)).collect()
+    found.into_iter().map(|row| decode::notice::<PgColumns>(row).map(|(task, _)| task)).collect()
 }
 
 sql!(
@@ -274,17 +251,17 @@ sql!(
 
 pub(super) async fn product(conn: &AsyncPgConnection, id: ProductId) -> Result<Option<Product>, Failure> {
     let rows: Vec<ProductRow> = select(conn, OneProduct, [Value::Id(id.0)]).await?;
-    rows.into_iter().next().map(rows::product).transpose()
+    rows.into_iter().next().map(decode::product::<PgColumns>).transpose()
 }
 
 pub(super) async fn products(conn: &AsyncPgConnection, after: Option<ProductId>, most: u32) -> Result<Vec<Product>, Failure> {
     let rows: Vec<ProductRow> = select(conn, ProductPage, [after_id(after.map(|id| id.0)), limit(most)]).await?;
-    rows.into_iter().map(rows::product).collect()
+    rows::products(rows)
 }
 
 pub(super) async fn low_stock(conn: &AsyncPgConnection, available: i32, most: u32) -> Result<Vec<Product>, Failure> {
     let rows: Vec<ProductRow> = select(conn, LowStock, [Value::Int4(available), limit(most)]).await?;
-    rows.into_iter().map(rows::product).collect()
+    rows::products(rows)
 }
 
 sql!(
@@ -309,28 +286,25 @@ type CorrectionTypes = (BigInt, Timestamptz, Text, Text, Text, Nullable<Text>);
 
 pub(super) async fn corrections(conn: &AsyncPgConnection, filter: CorrectionFilter) -> Result<Vec<Correction>, Failure> {
     let before = Value::Int(filter.before.unwrap_or(i64::MAX));
-    let rows: Vec<(i64, Time, String, String, String, Option<String>)> = match filter.product {
+    let rows: Vec<decode::CorrectionRow<PgColumns>> = match filter.product {
         Some(product) => select(conn, CorrectionsOf, [Value::Text(product.to_string()), before, limit(filter.limit)]).await?,
         None => select(conn, Corrections, [before, limit(filter.limit)]).await?,
     };
-    let one =
-        |(number, at, by, action, subject, note)| Correction { number, entry: AuditEntry { at: timestamp(at), by, action, subject, note } };
-    Ok(rows.into_iter().map(one).collect())
+    Ok(rows.into_iter().map(decode::correction::<PgColumns>).collect())
 }
 
 pub(super) async fn answer(conn: &AsyncPgConnection, key: [u8; 32]) -> Result<Option<KeptAnswer>, Failure> {
     let rows: Vec<rows::AnswerRow> = select(conn, KeptAnswers, [Value::Blobs(vec![key.to_vec()])]).await?;
-    Ok(rows.into_iter().next().map(rows::kept_answer).transpose()?.map(|(_, kept)| kept))
+    Ok(rows.into_iter().next().map(decode::kept_answer::<PgColumns>).transpose()?.map(|(_, kept)| kept))
 }
 
 pub(super) async fn audit(conn: &AsyncPgConnection, subject: String) -> Result<Vec<AuditEntry>, Failure> {
-    let rows: Vec<(Time, String, String, String, Option<String>)> = select(conn, Audit, [Value::Text(subject)]).await?;
-    let entry = |(at, by, action, subject, note)| AuditEntry { at: timestamp(at), by, action, subject, note };
-    Ok(rows.into_iter().map(entry).collect())
+    let rows: Vec<decode::EntryRow<PgColumns>> = select(conn, Audit, [Value::Text(subject)]).await?;
+    Ok(rows.into_iter().map(decode::entry::<PgColumns>).collect())
 }
 
 type EventTypes = (BigInt, SmallInt, SmallInt, Nullable<SqlUuid>, Timestamptz, Binary, Nullable<Binary>, Nullable<Binary>);
-type EventRow = (i64, i16, i16, Option<Uuid>, Time, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+type EventRow = decode::EventRow<PgColumns>;
 /// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row. Where sales are wanted,
 /// so does what `OrderConfirmed` (9) and `OrderCancelled` (11) tell of one.
 macro_rules! log_list {
@@ -352,26 +326,14 @@ macro_rules! log_list {
 log_list!(Events, "0, 9, 11", " AND e.topic <> 255");
 log_list!(Log, "0", "");
 
-fn entry((seq, topic, shard, order, at, data, placed, record): EventRow) -> Result<LogEntry, Failure> {
-    if topic == MARKER {
-        let marker = codec::decode_marker(&data).map_err(Failure::codec("a marker"))?;
-        return Ok(LogEntry::Marker { seq, marker });
-    }
-    let order = order.ok_or(Failure::Column("an event's order"))?;
-    let event = rows::event(order, shard, at, &data, placed.as_deref())?;
-    let sale = codec::decode_sale(event.kind(), placed.as_deref(), record.as_deref()).map_err(Failure::codec("a sale's order"))?;
-    Ok(LogEntry::Event(LoggedEvent { seq, event, sale }))
-}
-
 pub(super) async fn log(conn: &AsyncPgConnection, writer: WriterId, after: i64, most: u32) -> Result<Vec<LogEntry>, Failure> {
     let rows: Vec<EventRow> = select(conn, Log, [Value::Int(writer.0), Value::Int(after), limit(most)]).await?;
-    rows.into_iter().map(entry).collect()
+    rows.into_iter().map(decode::log_entry::<PgColumns>).collect()
 }
 
 pub(super) async fn events(conn: &AsyncPgConnection, writer: WriterId, after: i64, most: u32) -> Result<Vec<LoggedEvent>, Failure> {
     let rows: Vec<EventRow> = select(conn, Events, [Value::Int(writer.0), Value::Int(after), limit(most)]).await?;
-    let entries = rows.into_iter().map(entry);
-    entries.filter_map(|entry| entry.map(LogEntry::into_event).transpose()).collect()
+    decode::logged_events::<PgColumns>(rows)
 }
 
 sql!(
@@ -382,13 +344,8 @@ sql!(
 sql!(AnalyticsPositions, "SELECT writer, seq FROM analytics_positions ORDER BY writer" => (BigInt, BigInt));
 
 pub(super) async fn analytics(conn: &AsyncPgConnection, from: i64, to: i64) -> Result<Vec<AnalyticsRow>, Failure> {
-    let rows: Vec<(i64, i16, Vec<u8>, i64)> = select(conn, Analytics, [Value::Int(from), Value::Int(to)]).await?;
-    rows.into_iter()
-        .map(|(minute, metric, key, value)| {
-            let metric = u8::try_from(metric).map_err(|_| Failure::Column("a metric"))?;
-            Ok(AnalyticsRow { minute, metric, key, value })
-        })
-        .collect()
+    let rows: Vec<decode::AnalyticsColumns<PgColumns>> = select(conn, Analytics, [Value::Int(from), Value::Int(to)]).await?;
+    rows.into_iter().map(decode::analytics::<PgColumns>).collect()
 }
 
 pub(super) async fn analytics_positions(conn: &AsyncPgConnection) -> Result<Vec<(WriterId, i64)>, Failure> {
@@ -397,7 +354,6 @@ pub(super) async fn analytics_positions(conn: &AsyncPgConnection) -> Result<Vec<
 }
 
 type WriterTypes = ((BigInt, Text, Text, Text, Text, Bool), (Timestamptz, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
-type WriterColumns = ((i64, String, String, String, String, bool), (Time, i64, i64, i64, i64, Option<i64>));
 sql!(
     Writers,
     "SELECT writer, node, url, proof, roles, alive, lease_until, floor(extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint, \
@@ -406,35 +362,12 @@ sql!(
 );
 
 pub(super) async fn writers(conn: &AsyncPgConnection) -> Result<Vec<WriterRow>, Failure> {
-    let rows: Vec<WriterColumns> = select(conn, Writers, []).await?;
-    let row =
-        |((writer, node, url, proof, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
-            Ok(WriterRow {
-                writer: WriterId(writer),
-                node,
-                url,
-                proof,
-                roles: roles.split_terminator(',').map(rows::role).collect::<Result<_, Failure>>()?,
-                alive,
-                lease_until: timestamp(lease),
-                lease_left_ms,
-                commits,
-                last_seq,
-                published_seq,
-                publisher: publisher.map(WriterId),
-            })
-        };
-    rows.into_iter().map(row).collect()
+    let rows: Vec<decode::WriterColumns<PgColumns>> = select(conn, Writers, []).await?;
+    rows.into_iter().map(decode::writer::<PgColumns>).collect()
 }
 
 sql!(ShardRows, "SELECT role, shard, writer FROM shards" => (Text, SmallInt, Nullable<BigInt>));
 
 pub(super) async fn shard_rows(conn: &AsyncPgConnection) -> Result<Vec<ShardRow>, Failure> {
-    let found: Vec<(String, i16, Option<i64>)> = select(conn, ShardRows, []).await?;
-    let row = |(role, number, writer): (String, i16, Option<i64>)| {
-        Ok(ShardRow { role: rows::role(&role)?, shard: rows::shard(number)?, writer: writer.map(WriterId) })
-    };
-    let mut shards = found.into_iter().map(row).collect::<Result<Vec<_>, Failure>>()?;
-    shards.sort_unstable_by_key(|row| (row.role, row.shard));
-    Ok(shards)
+    decode::shard_rows::<PgColumns>(select(conn, ShardRows, []).await?)
 }

@@ -6,9 +6,9 @@ use super::rows::{self, LineRow, LineTypes};
 use super::statement::{Sql, Value, select, sql};
 use super::store::on;
 use super::{dead_letter_rows, queries};
+use crate::db::decode::{self, AuditParts};
 use crate::db::error::StoreError;
-use crate::db::plan::StockRow;
-use crate::db::read::{OrderAudit, Snapshot, WriterRow};
+use crate::db::read::{OrderAudit, Snapshot, StoredOrder, WriterRow};
 use crate::db::rows::AnalyticsRow;
 use crate::domain::{LoggedEvent, OrderId, Payment, Product, ProductId, WriterId};
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
@@ -114,31 +114,18 @@ async fn audits(conn: &AsyncPgConnection, after: Option<OrderId>, limit: u32) ->
     let page = queries::all_orders(conn, after, limit).await?;
     let ids: Vec<Uuid> = page.iter().map(|stored| stored.order.id.0).collect();
     let payments = queries::payments(conn, ids.clone()).await?;
-    let mut payments: HashMap<OrderId, Payment> = payments.into_iter().map(|payment| (payment.order, payment)).collect();
-    let mut notices = queries::notices(conn, ids.clone()).await?.into_iter().peekable();
-    let mut letters = dead_letter_rows::open_steps_among(conn, ids.clone()).await?;
-    let (firsts, lasts) = page.iter().map(|stored| rows::half_range(stored.order.id)).map(|[first, last]| (first, last)).unzip();
+    let payments: HashMap<OrderId, Payment> = payments.into_iter().map(|payment| (payment.order, payment)).collect();
+    let notices = queries::notices(conn, ids.clone()).await?;
+    let letters = dead_letter_rows::open_steps_among(conn, ids.clone()).await?;
+    let (firsts, lasts) = page.iter().map(|stored| decode::half_range(stored.order.id)).map(|[first, last]| (first, last)).unzip();
     let lines: Vec<LineRow> = select(conn, Reservations, [Value::Ids(ids), Value::Ids(firsts), Value::Ids(lasts)]).await?;
     let mut lines = rows::reservations(lines)?;
-    let mut audits = Vec::with_capacity(page.len());
-    for stored in page {
-        let id = stored.order.id;
-        let mut audit = OrderAudit::of(stored);
-        audit.payment = payments.remove(&id);
-        audit.letters = letters.remove(&id).unwrap_or_default();
-        while let Some(task) = notices.next_if(|task| task.order == id) {
-            audit.notices.push(task);
-        }
-        for (line, status, _) in lines.remove(&id).unwrap_or_default() {
-            match status {
-                StockRow::Reserved => audit.held.push(line),
-                StockRow::Released => audit.released.push(line),
-                StockRow::Shipped => audit.shipped.push(line),
-            }
-        }
-        audits.push(audit);
-    }
-    Ok(audits)
+    let mut parts = AuditParts::new(payments, notices, letters);
+    let audit = |stored: StoredOrder| {
+        let lines = lines.remove(&stored.order.id).unwrap_or_default();
+        parts.of(stored, lines)
+    };
+    Ok(page.into_iter().map(audit).collect())
 }
 
 /// The orders that a table names and `orders` has not.

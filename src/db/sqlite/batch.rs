@@ -1,14 +1,15 @@
 //! One batch inside of its transaction: what is stored is looked up, a [`Plan`] decides, the rows are written, many to a statement.
 
 use super::error::Failure;
-use super::rows::order_keys;
+use super::rows::{SqliteColumns, order_keys};
 use super::statement::{Id, Value, among, insert, run, sql};
 use super::{cluster, rare_writes, rows, stock};
 use crate::db::codec;
-use crate::db::plan::{Needs, OrderState, Plan, Stored, StoredKey, notice_key};
+use crate::db::decode::{self, MARKER};
+use crate::db::plan::{Needs, OrderState, Plan, Stored, notice_key};
 use crate::db::store::{Batch, Committed};
 use crate::db::write::Write;
-use crate::domain::{LoggedEvent, OrderId, Shards, Timestamp};
+use crate::domain::{LoggedEvent, OrderId, Shards};
 use diesel::sql_types::{BigInt, Binary};
 use diesel::sqlite::SqliteConnection;
 
@@ -43,9 +44,6 @@ sql!(
 );
 sql!(InsertEvents, "INSERT INTO events (writer, seq, topic, kind, shard, order_id, at, data) VALUES ");
 
-/// `topic` and `kind` of a marker's row.
-pub(super) const MARKER: i64 = 255;
-
 /// Stores the batch in the transaction that is open.
 pub(super) fn write(conn: &mut SqliteConnection, batch: &Batch, shards: Shards) -> Result<Committed, Failure> {
     let writer = batch.writer.0;
@@ -69,12 +67,11 @@ fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<Stor
     let mut stored = Stored::default();
     stored.orders.extend(among::<_, Id>(conn, OrdersAmong, &order_keys(&needs.placed))?.into_iter().map(|Id(id)| OrderId(id)));
     let keys: Vec<&[u8]> = needs.keys.iter().map(|wanted| wanted.key.key.as_slice()).collect();
-    for (key, body, Id(order), at) in among::<_, (Vec<u8>, Vec<u8>, Id, i64)>(conn, KeysAmong, &keys)? {
-        stored.keys.insert(key, StoredKey { body, order: OrderId(order), expires_at: Timestamp(at) });
-    }
+    let keys = among::<_, decode::KeyRow<SqliteColumns>>(conn, KeysAmong, &keys)?;
+    stored.keys = keys.into_iter().map(decode::stored_key::<SqliteColumns>).collect();
     stored.payments = rows::payments_among(conn, &order_keys(&needs.payments))?;
     let notices = rows::notices_among(conn, &order_keys(&needs.notices))?;
-    stored.notices = notices.into_iter().map(|(task, _, at)| (notice_key(&task), (task, at))).collect();
+    stored.notices = notices.into_iter().map(|(task, at)| (notice_key(&task), (task, at))).collect();
     stock::load(conn, needs, &mut stored)?;
     rare_writes::load(conn, needs, &mut stored)?;
     stored.cluster = cluster::load(conn, needs, own)?;
@@ -218,8 +215,8 @@ fn flush_log(conn: &mut SqliteConnection, plan: &Plan<'_>, writer: i64) -> Resul
         rows.push([
             Value::Int(writer),
             Value::Int(*seq),
-            Value::Int(MARKER),
-            Value::Int(MARKER),
+            Value::Int(i64::from(MARKER)),
+            Value::Int(i64::from(MARKER)),
             Value::Int(i64::from(marker.shard.0)),
             Value::Null,
             Value::Int(0),

@@ -2,11 +2,11 @@
 //! some roles only must keep of orders whose owner is elsewhere.
 
 use super::error::Failure;
-use super::rows;
+use super::rows::SqliteColumns;
 use super::statement::{Id, Value, insert, run, select, sql};
-use crate::db::codec::{self, EventColumns};
-use crate::db::plan::{Cluster, Handed, Needs, Owner, StoredCluster};
-use crate::domain::{Order, OrderId, Timestamp, WriterId};
+use crate::db::plan::{Cluster, Handed, Needs, StoredCluster};
+use crate::db::{codec, decode};
+use crate::domain::{Order, OrderId};
 use diesel::sql_types::{BigInt, Binary, Nullable};
 use diesel::sqlite::SqliteConnection;
 
@@ -60,12 +60,9 @@ pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> 
     for (role, shard) in &needs.shards {
         let key = [Value::Text(role.name()), Value::Int(i64::from(shard.0))];
         let Some(row) = select::<_, OwnerRow, 2>(conn, ShardOwner, key)?.into_iter().next() else { continue };
-        let owner = match row {
-            (Some(owner), _, _, Some(1), _) => Owner::Alive(WriterId(owner)),
-            (Some(owner), _, _, _, last_seq) => Owner::Dead(WriterId(owner), last_seq.unwrap_or(0)),
-            (None, Some(before), Some(seq), _, _) => Owner::Nobody(Some((WriterId(before), seq))),
-            (None, _, _, _, _) => Owner::Nobody(None),
-        };
+        let (writer, after_writer, after_seq, alive, last_seq) = row;
+        let state = alive.map(|alive| (alive == 1, last_seq.unwrap_or(0)));
+        let owner = decode::owner(writer, (after_writer, after_seq), state);
         stored.owners.insert((*role, *shard), owner);
     }
     for order in &needs.awaited {
@@ -75,10 +72,7 @@ pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> 
     }
     for order in &needs.copied {
         let held = select::<_, (i64, i64, Vec<u8>), 1>(conn, HeldEvents, [Value::id(&order.0)])?;
-        let event = |(shard, at, data): (i64, i64, Vec<u8>)| {
-            let columns = EventColumns { order: *order, shard: rows::shard(shard)?, at: Timestamp(at) };
-            codec::decode_event(columns, &data, None).map_err(Failure::codec("an event"))
-        };
+        let event = |(shard, at, data): (i64, i64, Vec<u8>)| decode::event::<SqliteColumns>(*order, (shard, at), &data, None);
         stored.held.insert(*order, held.into_iter().map(event).collect::<Result<_, Failure>>()?);
     }
     Ok(stored)
@@ -115,5 +109,5 @@ pub(super) fn flush(conn: &mut SqliteConnection, cluster: &Cluster<'_>, writer: 
 /// An order as it was placed: its owner's or a copy.
 pub(super) fn known_order(conn: &mut SqliteConnection, id: OrderId) -> Result<Option<std::sync::Arc<Order>>, Failure> {
     let found = select::<_, Vec<u8>, 2>(conn, KnownOrder, [Value::id(&id.0), Value::id(&id.0)])?;
-    found.first().map(|details| codec::decode_order(details).map_err(Failure::codec("an order"))).transpose()
+    found.first().map(|details| decode::placed(details)).transpose()
 }

@@ -1,17 +1,18 @@
 //! Reading dead letters.
 
 use super::error::Failure;
-use super::rows;
+use super::rows::SqliteColumns;
 use super::statement::{Id, Sql, Value, among, select, sql};
+use crate::db::decode;
 use crate::db::read::{DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, Page};
-use crate::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderId, Role, Timestamp};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, OrderId, Timestamp};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use std::collections::HashMap;
 
 type DeadLetterTypes =
-    (Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text, Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>);
-type DeadLetterRow = (Id, String, String, Option<Id>, Option<i64>, String, String, String, i64, String, i64, Option<i64>, Option<String>);
+    ((Binary, Text, Text, Nullable<Binary>, Nullable<BigInt>, Text, Text), (Text, BigInt, Text, BigInt, Nullable<BigInt>, Nullable<Text>));
+type DeadLetterRow = decode::LetterRow<SqliteColumns>;
 
 sql!(
     OneLetter,
@@ -63,36 +64,13 @@ sql!(
 /// The open letters about steps of these orders, in the order of their ids.
 pub(super) fn open_steps_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Result<HashMap<OrderId, Vec<DeadLetter>>, Failure> {
     let rows = among::<_, DeadLetterRow>(conn, StepsAmong, keys)?;
-    let mut letters = rows.into_iter().map(letter).collect::<Result<Vec<_>, Failure>>()?;
+    let mut letters = rows.into_iter().map(decode::letter::<SqliteColumns>).collect::<Result<Vec<_>, Failure>>()?;
     letters.sort_by_key(|letter| letter.id);
     Ok(DeadLetter::by_order(letters))
 }
 
-fn letter(row: DeadLetterRow) -> Result<DeadLetter, Failure> {
-    let (Id(id), kind, role, order, shard, step, cause, detail, tries, state, created_at, closed_at, origin) = row;
-    Ok(DeadLetter {
-        id: DeadLetterId(id),
-        kind: letter_kind(&kind)?,
-        role: Role::from_name(&role).ok_or(Failure::Column("a role"))?,
-        order: order.map(|Id(id)| OrderId(id)),
-        shard: shard.map(rows::shard).transpose()?,
-        step: rows::text(&step)?,
-        cause: rows::text(&cause)?,
-        detail: rows::text(&detail)?,
-        tries: rows::count(tries)?,
-        state: DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?,
-        created_at: Timestamp(created_at),
-        closed_at: closed_at.map(Timestamp),
-        origin,
-    })
-}
-
-fn letter_kind(name: &str) -> Result<DeadLetterKind, Failure> {
-    DeadLetterKind::from_name(name).ok_or(Failure::Column("a letter's kind"))
-}
-
 pub(super) fn one(conn: &mut SqliteConnection, id: DeadLetterId) -> Result<Option<DeadLetter>, Failure> {
-    select::<_, DeadLetterRow, 1>(conn, OneLetter, [Value::id(&id.0)])?.into_iter().next().map(letter).transpose()
+    select::<_, DeadLetterRow, 1>(conn, OneLetter, [Value::id(&id.0)])?.into_iter().next().map(decode::letter::<SqliteColumns>).transpose()
 }
 
 /// See [`DeadLetterFilter`].
@@ -130,16 +108,14 @@ fn list_by<L: Sql<Row = DeadLetterTypes>, E: Sql<Row = (BigInt, Binary)>>(
         Value::text_or_null(filter.step.as_deref()),
         Value::Int(i64::from(filter.limit) + 1),
     ];
-    let rows = select::<_, DeadLetterRow, 10>(conn, list, values)?.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let rows = select::<_, DeadLetterRow, 10>(conn, list, values)?
+        .into_iter()
+        .map(decode::letter::<SqliteColumns>)
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |letter| (letter.created_at, letter.id)))
 }
 
 pub(super) fn groups(conn: &mut SqliteConnection) -> Result<Vec<DeadLetterGroup>, Failure> {
-    select::<_, (String, String, String, i64, i64, i64), 0>(conn, Groups, [])?
-        .into_iter()
-        .map(|(kind, cause, step, count, oldest, newest)| {
-            let count = u64::try_from(count).unwrap_or(0);
-            Ok(DeadLetterGroup { kind: letter_kind(&kind)?, cause, step, count, oldest: Timestamp(oldest), newest: Timestamp(newest) })
-        })
-        .collect()
+    let rows = select::<_, decode::GroupRow<SqliteColumns>, 0>(conn, Groups, [])?;
+    rows.into_iter().map(decode::group::<SqliteColumns>).collect()
 }

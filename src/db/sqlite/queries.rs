@@ -1,15 +1,12 @@
 //! The questions of readers, as statements and functions of a connection.
 
-use super::batch::MARKER;
 use super::error::Failure;
-use super::rows::{self, ProductRow, ProductTypes};
+use super::rows::{self, ProductRow, ProductTypes, SqliteColumns};
 use super::statement::{Id, Sql, Value, among, select, sql};
-use crate::db::codec::{self, EventColumns};
+use crate::db::decode;
 use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, Page, ShardRow, StoredOrder, WriterRow};
 use crate::db::rows::{AnalyticsRow, AuditEntry};
-use crate::domain::{
-    Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
-};
+use crate::domain::{Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Shard, Timestamp, WriterId};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use std::collections::BTreeMap;
@@ -21,7 +18,7 @@ const CUSTOMER_PAGE: i64 = 512;
 const ID_SLACK_US: i64 = 60_000_000;
 
 type StoredTypes = (Text, BigInt, BigInt, Binary, Binary);
-type StoredRow = (String, i64, i64, Vec<u8>, Vec<u8>);
+type StoredRow = decode::StoredRow<SqliteColumns>;
 sql!(OneOrder, "SELECT status, updated_at, open, details, record FROM orders WHERE id = ?" => StoredTypes);
 sql!(
     OpenOrders,
@@ -33,31 +30,13 @@ sql!(
     "SELECT status, updated_at, open, details, record FROM orders WHERE id > ? ORDER BY id LIMIT ?" => StoredTypes
 );
 
-fn stored((status, updated_at, open, details, record): StoredRow) -> Result<StoredOrder, Failure> {
-    Ok(StoredOrder {
-        order: codec::decode_order(&details).map_err(Failure::codec("an order"))?,
-        record: codec::decode_record(&record).map_err(Failure::codec("a record"))?,
-        status: order_status(&status)?,
-        open: open == 1,
-        updated_at: Timestamp(updated_at),
-    })
-}
-
-fn order_status(name: &str) -> Result<OrderStatus, Failure> {
-    OrderStatus::from_name(name).ok_or(Failure::Column("an order's status"))
-}
-
-fn role(name: &str) -> Result<Role, Failure> {
-    Role::from_name(name).ok_or(Failure::Column("a role"))
-}
-
 /// The key to begin after: nothing sorts before the empty one.
 fn after_key(after: Option<&uuid::Uuid>) -> Value<'_> {
     after.map_or(Value::Blob(&[]), Value::id)
 }
 
 pub(super) fn order(conn: &mut SqliteConnection, id: OrderId) -> Result<Option<StoredOrder>, Failure> {
-    select::<_, StoredRow, 1>(conn, OneOrder, [Value::id(&id.0)])?.into_iter().next().map(stored).transpose()
+    select::<_, StoredRow, 1>(conn, OneOrder, [Value::id(&id.0)])?.into_iter().next().map(decode::stored::<SqliteColumns>).transpose()
 }
 
 pub(super) fn open_orders(
@@ -68,12 +47,12 @@ pub(super) fn open_orders(
 ) -> Result<Vec<StoredOrder>, Failure> {
     let shards = json(shards);
     let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Text(&shards), Value::Int(i64::from(limit))];
-    select::<_, StoredRow, 3>(conn, OpenOrders, values)?.into_iter().map(stored).collect()
+    select::<_, StoredRow, 3>(conn, OpenOrders, values)?.into_iter().map(decode::stored::<SqliteColumns>).collect()
 }
 
 pub(super) fn all_orders(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Result<Vec<StoredOrder>, Failure> {
     let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Int(i64::from(limit))];
-    select::<_, StoredRow, 2>(conn, AllOrders, values)?.into_iter().map(stored).collect()
+    select::<_, StoredRow, 2>(conn, AllOrders, values)?.into_iter().map(decode::stored::<SqliteColumns>).collect()
 }
 
 /// So many open orders are counted at a time.
@@ -95,7 +74,7 @@ pub(super) fn open_by_status(conn: &mut SqliteConnection) -> Result<Vec<OpenCoun
         let is_last = i64::try_from(rows.len()).is_ok_and(|count| count < COUNT_PAGE);
         for (Id(id), status, created_at) in rows {
             after = Some(id);
-            OpenCount::add(&mut counts, order_status(&status)?, Timestamp(created_at));
+            OpenCount::add(&mut counts, decode::status(&status)?, Timestamp(created_at));
         }
         if is_last {
             return Ok(counts.into_values().collect());
@@ -110,7 +89,7 @@ fn json(shards: &[Shard]) -> String {
 }
 
 type OrderRowTypes = (Binary, Binary, Text, BigInt, BigInt, BigInt);
-type OrderRowRow = (Id, Id, String, i64, i64, i64);
+type OrderRowRow = decode::ListedRow<SqliteColumns>;
 
 /// A list of orders: of what one index finds, in the order of ids, what passes the filter; and how far a page may look.
 macro_rules! order_list {
@@ -189,7 +168,7 @@ fn list<L: Sql<Row = OrderRowTypes>, E: Sql<Row = Binary>>(
         Value::Int(i64::from(filter.limit) + 1),
     ];
     let rows = select::<_, OrderRowRow, 7>(conn, list, values)?;
-    let rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows.into_iter().map(decode::listed::<SqliteColumns>).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::of(rows, filter.limit, last, |row| row.id))
 }
 
@@ -228,7 +207,7 @@ fn of_customer(conn: &mut SqliteConnection, customer: CustomerId, filter: &Order
         end = ids.last().filter(|_| i64::try_from(ids.len()) == Ok(size)).map(|Id(id)| OrderId(*id));
         let keys: Vec<&[u8]> = ids.iter().map(|Id(id)| id.as_bytes().as_slice()).collect();
         let rows = among::<_, OrderRowRow>(conn, OrderRowsAmong, &keys)?;
-        let mut rows = rows.into_iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = rows.into_iter().map(decode::listed::<SqliteColumns>).collect::<Result<Vec<_>, _>>()?;
         rows.retain(|row| filter.passes(row));
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
         found.extend(rows);
@@ -236,17 +215,6 @@ fn of_customer(conn: &mut SqliteConnection, customer: CustomerId, filter: &Order
         before = last.0.into_bytes();
     }
     Ok(Page::of(found, filter.limit, end, |row| row.id))
-}
-
-fn order_row((Id(id), Id(customer), status, total, created_at, updated_at): OrderRowRow) -> Result<OrderRow, Failure> {
-    Ok(OrderRow {
-        id: OrderId(id),
-        customer: CustomerId(customer),
-        status: order_status(&status)?,
-        total: rows::money(total)?,
-        created_at: Timestamp(created_at),
-        updated_at: Timestamp(updated_at),
-    })
 }
 
 /// The first version 7 id of the millisecond of `at`, `shift_us` away; without a time the `open` end.
@@ -258,7 +226,7 @@ fn first_id_at(at: Option<Timestamp>, shift_us: i64, open: [u8; 16]) -> [u8; 16]
 
 sql!(
     NextNotices,
-    "SELECT order_id, kind, channel, status, attempt, next_try_at, reason, created_at, updated_at, shard \
+    "SELECT order_id, kind, channel, status, attempt, next_try_at, reason, created_at, updated_at \
      FROM notifications INDEXED BY notifications_due \
      WHERE status = 'PENDING' AND channel = ? AND shard IN (SELECT value FROM json_each(?)) \
      ORDER BY next_try_at, order_id LIMIT ?" => rows::NoticeTypes
@@ -275,7 +243,7 @@ pub(super) fn next_notices(
     let values = [Value::Text(channel.name()), Value::Text(&shards), Value::Int(i64::from(limit))];
     // One statement, so one view: a page that was read in two would be short when some are sent between them.
     let found = select::<_, rows::NoticeRow, 3>(conn, NextNotices, values)?;
-    found.into_iter().map(|row| rows::notice(row).map(|(task, ..)| task)).collect()
+    found.into_iter().map(|row| decode::notice::<SqliteColumns>(row).map(|(task, _)| task)).collect()
 }
 
 sql!(
@@ -291,12 +259,12 @@ sql!(
 
 pub(super) fn products(conn: &mut SqliteConnection, after: Option<ProductId>, limit: u32) -> Result<Vec<Product>, Failure> {
     let values = [after_key(after.as_ref().map(|id| &id.0)), Value::Int(i64::from(limit))];
-    select::<_, ProductRow, 2>(conn, ProductPage, values)?.into_iter().map(rows::product).collect()
+    rows::products(select::<_, ProductRow, 2>(conn, ProductPage, values)?)
 }
 
 pub(super) fn low_stock(conn: &mut SqliteConnection, most: i32, limit: u32) -> Result<Vec<Product>, Failure> {
     let values = [Value::Int(i64::from(most)), Value::Int(i64::from(limit))];
-    select::<_, ProductRow, 2>(conn, LowStock, values)?.into_iter().map(rows::product).collect()
+    rows::products(select::<_, ProductRow, 2>(conn, LowStock, values)?)
 }
 
 sql!(
@@ -312,28 +280,25 @@ sql!(
 
 pub(super) fn corrections(conn: &mut SqliteConnection, filter: &CorrectionFilter) -> Result<Vec<Correction>, Failure> {
     let (before, limit) = (Value::Int(filter.before.unwrap_or(i64::MAX)), Value::Int(i64::from(filter.limit)));
-    let rows: Vec<(i64, i64, String, String, String, Option<String>)> = match filter.product {
+    let rows: Vec<decode::CorrectionRow<SqliteColumns>> = match filter.product {
         Some(product) => {
             let subject = product.to_string();
             select::<_, _, 3>(conn, CorrectionsOf, [Value::Text(&subject), before, limit])?
         }
         None => select::<_, _, 2>(conn, Corrections, [before, limit])?,
     };
-    let one =
-        |(number, at, by, action, subject, note)| Correction { number, entry: AuditEntry { at: Timestamp(at), by, action, subject, note } };
-    Ok(rows.into_iter().map(one).collect())
+    Ok(rows.into_iter().map(decode::correction::<SqliteColumns>).collect())
 }
 
 sql!(Audit, "SELECT at, by_whom, action, subject, note FROM audit_log WHERE subject = ? ORDER BY id" => (BigInt, Text, Text, Text, Nullable<Text>));
 
 pub(super) fn audit(conn: &mut SqliteConnection, subject: &str) -> Result<Vec<AuditEntry>, Failure> {
-    let rows = select::<_, (i64, String, String, String, Option<String>), 1>(conn, Audit, [Value::Text(subject)])?;
-    let entry = |(at, by, action, subject, note)| AuditEntry { at: Timestamp(at), by, action, subject, note };
-    Ok(rows.into_iter().map(entry).collect())
+    let rows = select::<_, decode::EntryRow<SqliteColumns>, 1>(conn, Audit, [Value::Text(subject)])?;
+    Ok(rows.into_iter().map(decode::entry::<SqliteColumns>).collect())
 }
 
 type EventTypes = (BigInt, BigInt, BigInt, Nullable<Binary>, BigInt, Binary, Nullable<Binary>, Nullable<Binary>);
-type EventRow = (i64, i64, i64, Option<Id>, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+type EventRow = decode::EventRow<SqliteColumns>;
 /// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row. Where sales are wanted,
 /// so does what `OrderConfirmed` (9) and `OrderCancelled` (11) tell of one.
 macro_rules! log_list {
@@ -355,27 +320,14 @@ macro_rules! log_list {
 log_list!(Events, "0, 9, 11", " AND e.topic <> 255");
 log_list!(Log, "0", "");
 
-fn entry((seq, topic, shard, order, at, data, placed, record): EventRow) -> Result<LogEntry, Failure> {
-    if topic == MARKER {
-        let marker = codec::decode_marker(&data).map_err(Failure::codec("a marker"))?;
-        return Ok(LogEntry::Marker { seq, marker });
-    }
-    let Some(Id(order)) = order else { return Err(Failure::Column("an event's order")) };
-    let columns = EventColumns { order: OrderId(order), shard: rows::shard(shard)?, at: Timestamp(at) };
-    let event = codec::decode_event(columns, &data, placed.as_deref()).map_err(Failure::codec("an event"))?;
-    let sale = codec::decode_sale(event.kind(), placed.as_deref(), record.as_deref()).map_err(Failure::codec("a sale's order"))?;
-    Ok(LogEntry::Event(LoggedEvent { seq, event, sale }))
-}
-
 pub(super) fn log(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LogEntry>, Failure> {
     let values = [Value::Int(writer.0), Value::Int(after), Value::Int(i64::from(limit))];
-    select::<_, EventRow, 3>(conn, Log, values)?.into_iter().map(entry).collect()
+    select::<_, EventRow, 3>(conn, Log, values)?.into_iter().map(decode::log_entry::<SqliteColumns>).collect()
 }
 
 pub(super) fn events(conn: &mut SqliteConnection, writer: WriterId, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, Failure> {
     let values = [Value::Int(writer.0), Value::Int(after), Value::Int(i64::from(limit))];
-    let rows = select::<_, EventRow, 3>(conn, Events, values)?.into_iter().map(entry);
-    rows.filter_map(|entry| entry.map(LogEntry::into_event).transpose()).collect()
+    decode::logged_events::<SqliteColumns>(select::<_, EventRow, 3>(conn, Events, values)?)
 }
 
 sql!(
@@ -386,13 +338,8 @@ sql!(
 sql!(AnalyticsPositions, "SELECT writer, seq FROM analytics_positions ORDER BY writer" => (BigInt, BigInt));
 
 pub(super) fn analytics(conn: &mut SqliteConnection, from: i64, to: i64) -> Result<Vec<AnalyticsRow>, Failure> {
-    select::<_, (i64, i64, Vec<u8>, i64), 2>(conn, Analytics, [Value::Int(from), Value::Int(to)])?
-        .into_iter()
-        .map(|(minute, metric, key, value)| {
-            let metric = u8::try_from(metric).map_err(|_| Failure::Column("a metric"))?;
-            Ok(AnalyticsRow { minute, metric, key, value })
-        })
-        .collect()
+    let rows = select::<_, decode::AnalyticsColumns<SqliteColumns>, 2>(conn, Analytics, [Value::Int(from), Value::Int(to)])?;
+    rows.into_iter().map(decode::analytics::<SqliteColumns>).collect()
 }
 
 pub(super) fn analytics_positions(conn: &mut SqliteConnection) -> Result<Vec<(WriterId, i64)>, Failure> {
@@ -401,7 +348,6 @@ pub(super) fn analytics_positions(conn: &mut SqliteConnection) -> Result<Vec<(Wr
 }
 
 type WriterTypes = ((BigInt, Text, Text, Text, Text, BigInt), (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));
-type WriterColumns = ((i64, String, String, String, String, i64), (i64, i64, i64, i64, i64, Option<i64>));
 sql!(
     Writers,
     "SELECT writer, node, url, proof, roles, alive, lease_until, (lease_until - now) / 1000, commits, last_seq, published_seq, \
@@ -410,41 +356,19 @@ sql!(
 );
 
 pub(super) fn writers(conn: &mut SqliteConnection) -> Result<Vec<WriterRow>, Failure> {
-    let rows = select::<_, WriterColumns, 0>(conn, Writers, [])?;
-    let row =
-        |((writer, node, url, proof, roles, alive), (lease, lease_left_ms, commits, last_seq, published_seq, publisher)): WriterColumns| {
-            Ok(WriterRow {
-                writer: WriterId(writer),
-                node,
-                url,
-                proof,
-                roles: roles.split_terminator(',').map(role).collect::<Result<_, Failure>>()?,
-                alive: alive == 1,
-                lease_until: Timestamp(lease),
-                lease_left_ms,
-                commits,
-                last_seq,
-                published_seq,
-                publisher: publisher.map(WriterId),
-            })
-        };
-    rows.into_iter().map(row).collect()
+    let rows = select::<_, decode::WriterColumns<SqliteColumns>, 0>(conn, Writers, [])?;
+    rows.into_iter().map(decode::writer::<SqliteColumns>).collect()
 }
 
 sql!(ShardRows, "SELECT role, shard, writer FROM shards" => (Text, BigInt, Nullable<BigInt>));
 
 pub(super) fn shard_rows(conn: &mut SqliteConnection) -> Result<Vec<ShardRow>, Failure> {
-    let mut rows = select::<_, (String, i64, Option<i64>), 0>(conn, ShardRows, [])?
-        .into_iter()
-        .map(|(name, number, writer)| Ok(ShardRow { role: role(&name)?, shard: rows::shard(number)?, writer: writer.map(WriterId) }))
-        .collect::<Result<Vec<_>, Failure>>()?;
-    rows.sort_unstable_by_key(|row| (row.role, row.shard));
-    Ok(rows)
+    decode::shard_rows::<SqliteColumns>(select::<_, decode::ShardColumns<SqliteColumns>, 0>(conn, ShardRows, [])?)
 }
 
 /// Notices' rows without their columns for the writer.
 pub(super) fn notices(conn: &mut SqliteConnection, orders: &[OrderId]) -> Result<Vec<NoticeTask>, Failure> {
     let keys: Vec<&[u8]> = orders.iter().map(|order| order.0.as_bytes().as_slice()).collect();
     let tasks = rows::notices_among(conn, &keys)?;
-    Ok(tasks.into_iter().map(|(task, ..)| task).collect())
+    Ok(tasks.into_iter().map(|(task, _)| task).collect())
 }

@@ -1,11 +1,11 @@
 //! The rows of the rare writes of one batch: dead letters, audit, analytics. Read before it is decided, written after.
 
 use super::error::Failure;
-use super::statement::{Id, Value, among, insert, run, select, sql};
-use crate::db::codec;
-use crate::db::plan::{Answers, Needs, RareWrites, Stored, StoredLetter};
+use super::rows::SqliteColumns;
+use super::statement::{Value, among, insert, run, select, sql};
+use crate::db::plan::{Answers, Needs, RareWrites, Stored};
 use crate::db::write::KeptAnswer;
-use crate::domain::{DeadLetterId, DeadLetterState, Timestamp};
+use crate::db::{codec, decode};
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::SqliteConnection;
 use std::collections::HashMap;
@@ -36,10 +36,8 @@ sql!(MovePosition, "INSERT INTO analytics_positions (writer, seq) VALUES ", " ON
 /// Reads what the batch's rare writes are about.
 pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, stored: &mut Stored) -> Result<(), Failure> {
     let keys: Vec<&[u8]> = needs.letters.iter().map(|id| id.0.as_bytes().as_slice()).collect();
-    for (Id(id), state, created_at) in among::<_, (Id, String, i64)>(conn, LettersAmong, &keys)? {
-        let state = DeadLetterState::from_name(&state).ok_or(Failure::Column("a letter's state"))?;
-        stored.letters.insert(DeadLetterId(id), StoredLetter { state, created_at: Timestamp(created_at) });
-    }
+    let letters = among::<_, decode::StoredLetterRow<SqliteColumns>>(conn, LettersAmong, &keys)?;
+    stored.letters = letters.into_iter().map(decode::stored_letter::<SqliteColumns>).collect::<Result<_, Failure>>()?;
     let keys: Vec<&[u8]> = needs.answers.iter().map(|key| key.key.as_slice()).collect();
     stored.answers = answers_among(conn, &keys)?;
     for source in &needs.sources {
@@ -53,12 +51,8 @@ pub(super) fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, stored: &mut 
 
 /// The answers that are kept under these keys, expired ones among them.
 pub(super) fn answers_among(conn: &mut SqliteConnection, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, KeptAnswer>, Failure> {
-    let rows = among::<_, (Vec<u8>, Vec<u8>, Vec<u8>, i64)>(conn, AnswersAmong, keys)?;
-    let read = |(key, body, answer, at): (_, _, Vec<u8>, _)| {
-        let answer = codec::decode_answer(&answer).map_err(Failure::codec("an answer"))?;
-        Ok((key, KeptAnswer { body, answer, expires_at: Timestamp(at) }))
-    };
-    rows.into_iter().map(read).collect()
+    let rows = among::<_, decode::AnswerRow<SqliteColumns>>(conn, AnswersAmong, keys)?;
+    rows.into_iter().map(decode::kept_answer::<SqliteColumns>).collect()
 }
 
 /// Writes new answers.

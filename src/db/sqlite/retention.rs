@@ -1,10 +1,10 @@
 //! Deleting what is old: events that everyone has seen, expired keys, closed letters. Orders stay.
 
-use super::batch::MARKER;
 use super::error::Failure;
 use super::queries;
 use super::statement::{Value, run, select, sql};
 use super::store::SqliteStore;
+use crate::db::decode::MARKER;
 use crate::db::error::StoreError;
 use crate::db::store::{Deleted, Publishing, Retention};
 use crate::domain::{OrderId, Timestamp, WriterId};
@@ -105,7 +105,7 @@ fn delete_writers(conn: &mut SqliteConnection, retention: &Retention, limit: i64
 fn delete_events(conn: &mut SqliteConnection, writer: WriterId, end: i64, before: Timestamp, limit: i64) -> Result<usize, Failure> {
     let handle = select::<_, (i64, i64, i64), 3>(conn, NodeHandle, [Value::Int(writer.0), Value::Int(end), Value::Int(limit)])?;
     // Markers go with the events behind them.
-    let is_event = |(_, _, topic): &(i64, i64, i64)| *topic != MARKER;
+    let is_event = |(_, _, topic): &(i64, i64, i64)| *topic != i64::from(MARKER);
     let old = handle.into_iter().filter(is_event).take_while(|(_, at, _)| *at < before.0);
     let Some((last, ..)) = old.last() else { return Ok(0) };
     Ok(run(conn, DeleteEvents, [Value::Int(writer.0), Value::Int(last)])?)

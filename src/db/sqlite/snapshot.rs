@@ -5,9 +5,9 @@ use super::error::Failure;
 use super::open::SqliteOptions;
 use super::statement::{Id, Sql, Value, select, sql};
 use super::{dead_letter_rows, error, queries, rows};
+use crate::db::decode::AuditParts;
 use crate::db::error::StoreError;
-use crate::db::plan::StockRow;
-use crate::db::read::{OrderAudit, Snapshot, WriterRow};
+use crate::db::read::{OrderAudit, Snapshot, StoredOrder, WriterRow};
 use crate::db::rows::AnalyticsRow;
 use crate::domain::{LoggedEvent, OrderId, Product, ProductId, WriterId};
 use diesel::connection::SimpleConnection;
@@ -103,28 +103,11 @@ fn all_products(conn: &mut SqliteConnection) -> Result<Vec<Product>, Failure> {
 fn audits(conn: &mut SqliteConnection, after: Option<OrderId>, limit: u32) -> Result<Vec<OrderAudit>, Failure> {
     let page = queries::all_orders(conn, after, limit)?;
     let keys: Vec<&[u8]> = page.iter().map(|stored| stored.order.id.0.as_bytes().as_slice()).collect();
-    let mut payments = rows::payments_among(conn, &keys)?;
-    let mut notices = rows::notices_among(conn, &keys)?.into_iter().map(|(task, ..)| task).peekable();
-    let mut letters = dead_letter_rows::open_steps_among(conn, &keys)?;
-    let mut audits = Vec::with_capacity(page.len());
-    for stored in page.iter() {
-        let id = stored.order.id;
-        let mut audit = OrderAudit::of(stored.clone());
-        audit.payment = payments.remove(&id);
-        audit.letters = letters.remove(&id).unwrap_or_default();
-        while let Some(task) = notices.next_if(|task| task.order == id) {
-            audit.notices.push(task);
-        }
-        for (line, status, _) in rows::reservations(conn, id)? {
-            match status {
-                StockRow::Reserved => audit.held.push(line),
-                StockRow::Released => audit.released.push(line),
-                StockRow::Shipped => audit.shipped.push(line),
-            }
-        }
-        audits.push(audit);
-    }
-    Ok(audits)
+    let payments = rows::payments_among(conn, &keys)?;
+    let notices = rows::notices_among(conn, &keys)?.into_iter().map(|(task, _)| task).collect();
+    let mut parts = AuditParts::new(payments, notices, dead_letter_rows::open_steps_among(conn, &keys)?);
+    let audit = |stored: &StoredOrder| Ok(parts.of(stored.clone(), rows::reservation(conn, stored.order.id)?));
+    page.iter().map(audit).collect()
 }
 
 /// The orders that a table names and `orders` has not.
