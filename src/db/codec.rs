@@ -14,7 +14,7 @@ use std::sync::Arc;
 const VERSION: u8 = 1;
 /// The version of a record that holds more than version 1 can.
 const RECORD_VERSION: u8 = 2;
-/// The version of a record with the reason that an unpaid order's end was told with, behind what version 2 holds.
+/// The version of a record with the reason given for the end of an unpaid order, after what version 2 holds.
 const UNPAID_END_VERSION: u8 = 3;
 /// The version of a record with what was paid in another currency, behind what version 3 holds, if that is there.
 const FOREIGN_MONEY_VERSION: u8 = 4;
@@ -122,7 +122,7 @@ struct RecordV1 {
     parked: Option<Text<64>>,
 }
 
-/// What [`encode_record`] or [`encode_record_with_room`] wrote: zeros behind are passed over.
+/// What [`encode_record`] or [`encode_record_with_room`] wrote; zeros after it are ignored.
 ///
 /// # Errors
 /// See [`decode`].
@@ -152,8 +152,8 @@ pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
     Ok(Record { facts, history, parked, external: None })
 }
 
-/// The same with zeros behind, so that an order's row keeps its size while its record grows: a row of the same size is
-/// overwritten in its place, a larger one splits its page. The status counts in, because its text stands in the same row.
+/// The same, padded with zeros, so that an order's row keeps its size while its record grows: a row of the same size is overwritten in
+/// its place, a larger one splits its page. The status counts too, because its text is in the same row.
 ///
 /// # Errors
 /// See [`encode`].

@@ -21,7 +21,7 @@ pub(super) enum Failure {
     /// A column holds what no version of this program writes.
     #[error("stored data: {0}")]
     Column(&'static str),
-    /// An order lies in a shard that this store has not.
+    /// An order is in a shard that this store does not have.
     #[error("there is no shard {0}")]
     NoShard(u16),
     /// The writer's row did not match.

@@ -263,7 +263,7 @@ impl LogEntry {
     }
 }
 
-/// The open orders in one status, whoever owns their shards.
+/// The open orders in one status, in all shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenCount {
     /// The status.

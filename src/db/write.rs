@@ -220,8 +220,8 @@ pub enum Write {
     /// Adds a dead letter of a role that does not own the order. An id that exists means the same trouble again: the dead letter is
     /// updated; an open one keeps its time, a closed one is opened again.
     AddLetter(DeadLetter),
-    /// Records that a role cannot do a step, where no row of it tells that: the dead letter, and the event for the order's owner, who may be
-    /// on another node.
+    /// Records that a role cannot do a step, if none of its rows says so: the dead letter, and the event for the order's owner, which may
+    /// be on another node.
     ParkStep {
         /// The dead letter.
         letter: Box<DeadLetter>,

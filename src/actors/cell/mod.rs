@@ -88,7 +88,8 @@ pub(crate) struct Cell {
     began: Instant,
     /// The journal's epoch that the cell's orders rest on.
     epoch: Slot<u64>,
-    /// Readings of stored orders under way, and who has left since the first of them began, and as which.
+    /// How many reads of stored orders are in progress, and which orders have left since the first of them began, each with
+    /// the number of its departure.
     readings: Slot<u32>,
     departed: RefCell<HashMap<OrderId, u64>>,
     /// The same of the shards whose orders were given away: another node may have written there since.
@@ -377,10 +378,10 @@ impl Cell {
         self.alarms.borrow_mut().clear();
     }
 
-    /// Ends router, supervisor and orders, so that they can begin anew from what is stored. What the roles have under way goes on.
+    /// Ends router, supervisor and orders, so that they can start again from what is stored. The tasks of the roles continue.
     pub(crate) fn quit_all(&self) {
         self.generation.set(self.generation.get() + 1);
-        // What told these may have died with the router.
+        // Messages to them may have died with the router.
         self.note_loss();
         self.epoch.set(self.node.journal.epoch());
         *self.owned.borrow_mut() = self.node.owned.borrow().iter().filter(|(_, shard)| self.has(*shard)).collect();

@@ -14,8 +14,8 @@ thread_local! {
     static IS_WATCHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Keeps the message of each panic for whoever learns of the death on the same thread. Without it a cause is "panicked". On
-/// threads where nobody learns of deaths a panic is told as it was before.
+/// Keeps the message of each panic for the death watch of the same thread; without it, a cause is only "panicked". On threads without
+/// a death watch a panic is reported as before.
 pub fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -28,7 +28,7 @@ pub fn watch_panics() {
                 Some(at) => format!("{text} ({}:{})", at.file(), at.line()),
                 None => text.to_owned(),
             };
-            // A thread that is going away has no place left for it, and nobody who would ask.
+            // A thread that is ending has no slot for it any more, and nobody asks.
             let _kept = CAUSE.try_with(|slot| *slot.borrow_mut() = cause);
             if !IS_WATCHED.try_with(Cell::get).unwrap_or(false) {
                 usual(info);
@@ -37,7 +37,7 @@ pub fn watch_panics() {
     });
 }
 
-/// From now on whoever watches this thread logs its panics.
+/// From now on the death watch of this thread logs its panics.
 pub(crate) fn watch_this_thread() {
     IS_WATCHED.set(true);
 }

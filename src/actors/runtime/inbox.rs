@@ -1,4 +1,4 @@
-//! The way onto an arbiter: one list under one lock, one wake-up however much lies in it.
+//! The way onto an arbiter: one list under one lock, and one wake-up however much is in it.
 
 use crate::actors::protocol::inbound::Inbound;
 use futures_util::{Stream, stream};

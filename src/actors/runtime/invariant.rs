@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The target of the log lines that tell of one: what listens for them names it, so that it hears them wherever this file lies.
+/// The target of the log lines about violations. Listeners use this name, so that they work wherever this file is.
 pub const BROKEN_INVARIANT: &str = "ordermill::broken_invariant";
 
 /// Whether the process ends. A panic would not do: it is one of an actor's, which is started again, and the test would pass.
 static IS_THE_END: AtomicBool = AtomicBool::new(cfg!(debug_assertions));
 
-/// For a test that hears of broken invariants by itself, from the log: the process goes on.
+/// For a test that reads violations from the log itself: the process continues.
 pub fn go_on() {
     IS_THE_END.store(false, Ordering::Relaxed);
 }

@@ -66,7 +66,7 @@ impl Live {
 }
 
 impl Watch {
-    /// Waits for the next change; those that were told since the last call are folded into the newest.
+    /// Waits for the next change; several changes since the last call count as one, with the newest value.
     pub async fn changed(&mut self) -> Option<Change> {
         self.changes.changed().await.ok()?;
         *self.changes.borrow_and_update()

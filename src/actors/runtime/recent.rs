@@ -1,6 +1,6 @@
-//! A set that forgets: what was put in last is in it, of what came before at least so much.
+//! A set of recent entries: it holds at least a given number of the latest ones and forgets older ones.
 //!
-//! For what is only a shortcut: whoever asks for what was forgotten finds it in the database.
+//! Use it only as a shortcut: what it has forgotten is in the database.
 
 use std::collections::HashSet;
 use std::hash::Hash;

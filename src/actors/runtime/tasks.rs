@@ -104,7 +104,7 @@ impl<K: Copy + Eq + Hash + 'static, T> Tasks<K, T> {
         }
     }
 
-    /// Tells a task to stop, if there is one; one that waits is told when its turn comes.
+    /// Tells a task to stop, if there is one; a waiting task learns it when its turn comes.
     pub(crate) fn raise(&mut self, key: &K) -> bool {
         let Some(signal) = self.running.get_mut(key) else { return false };
         signal.get_or_insert_default().raise();
@@ -139,7 +139,7 @@ impl<K: Copy + Eq + Hash + 'static, T> Tasks<K, T> {
         self.running.contains_key(key)
     }
 
-    /// Whether it was told to stop.
+    /// Whether it has been told to stop.
     pub(crate) fn is_raised(&self, key: &K) -> bool {
         self.running.get(key).is_some_and(|signal| signal.as_ref().is_some_and(Signal::is_raised))
     }

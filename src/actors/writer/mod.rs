@@ -215,8 +215,8 @@ impl JournalWriter {
     }
 
     /// Tries a batch until it is known to be stored or known not to be.
-    /// Once an outcome was unknown an old backend may still store the batch: from then on it is repeated as it is, never halved or
-    /// gathered anew, and a refusal of the repeat ends the writer, so that its number is never given to another transaction.
+    /// After an unknown outcome an old backend may still store the batch. From then on the batch is repeated unchanged, never split or
+    /// gathered again, and if the repeat is refused, the writer ends, so that no other transaction gets its number.
     async fn settle(&mut self, batch: &Batch) -> Settled {
         let mut failures = 0;
         let mut was_unknown = false;
@@ -323,7 +323,7 @@ impl JournalWriter {
         }
     }
 
-    /// The batch is stored but its reply is lost: its events are in the log, its outcomes with whoever asks again.
+    /// The batch is stored but its reply is lost: its events are in the log, and a repeated write gets its outcome.
     async fn stored_unseen(&mut self, batch: &Batch, state: WriterState) -> Known {
         let mut failures = 0;
         loop {
@@ -375,7 +375,7 @@ impl JournalWriter {
         self.deliver(shares, &Arc::new(Vec::new()));
     }
 
-    /// Answers who waits, and sorts the rest by arbiter.
+    /// Answers the waiting callers, and sorts the rest by arbiter.
     fn shares(&self, told: impl Iterator<Item = (Origin, Outcome)>) -> Vec<Share> {
         let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
         for (origin, outcome) in told {

@@ -6,19 +6,19 @@ use std::time::Duration;
 /// How a commit ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// As it should.
+    /// No fault.
     Proceed,
-    /// Nothing is written, and the journal is told so.
+    /// Nothing is written, and the journal learns that.
     NotWritten,
     /// It is written (if the fence admits it), but the reply is lost.
     WrittenUnknown,
-    /// Nothing is written, and neither is that known.
+    /// Nothing is written, and the journal does not learn that.
     LostUnknown,
-    /// As it should, in a backend of its own: it is written also if the caller lets go or sleeps meanwhile.
+    /// No fault, in a backend of its own: it is written even if the caller gives up or sleeps meanwhile.
     Outlives,
-    /// The line is lost at once, but the backend goes on: it is written later, if the fence still admits it then.
+    /// The connection is lost at once, but the backend continues: it writes later, if the fence still admits that.
     WrittenLater {
-        /// After so many milliseconds.
+        /// After this many milliseconds.
         ms: u64,
     },
 }

@@ -59,7 +59,7 @@ impl Snapshot for MemorySnapshot {
         let mut missing = Vec::new();
         let mut present = self.tables.log.range((writer, 1)..=(writer, i64::MAX)).map(|((_, seq), _)| *seq).peekable();
         let end = self.tables.writers.get(&writer).map_or(0, |row| row.last_seq);
-        // What retention deleted lies before the first number that is left.
+        // What retention deleted is before the first number that is left.
         let mut expected = present.peek().copied().unwrap_or(end + 1);
         while expected <= end && missing.len() < count(limit) {
             if present.next_if_eq(&expected).is_none() {

@@ -50,7 +50,7 @@ impl MemoryStore {
         })
     }
 
-    /// The fence comes first: a fenced writer is told so, whatever it writes.
+    /// The fence comes first: a fenced writer gets that error, whatever it writes.
     fn fenced_or(&self, batch: &Batch, error: CommitError) -> CommitError {
         let tables = self.database.lock();
         if tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) { error } else { CommitError::NoMatch }

@@ -28,7 +28,7 @@ impl Answers {
         self.new.insert(key.key, KeptAnswer { body: key.body.to_vec(), answer, expires_at: key.expires_at });
     }
 
-    /// New answers, in the order of their keys, and whether an expired one stands in the row.
+    /// New answers, in the order of their keys, and whether an expired one is in the row.
     pub(in crate::db) fn new_answers(&self) -> impl Iterator<Item = (&[u8; 32], &KeptAnswer, bool)> {
         self.new.iter().map(|(key, kept)| (key, kept, self.stored.contains_key(key.as_slice())))
     }

@@ -22,7 +22,7 @@ pub(in crate::db) enum Owner {
 pub(in crate::db) enum Handed {
     /// To this writer.
     Taken,
-    /// To nobody; whoever takes it begins after this number of this writer's log.
+    /// To nobody. The next owner begins after this number of this writer's log.
     Left(i64),
 }
 
@@ -55,7 +55,7 @@ impl<'a> Cluster<'a> {
         Self { stored, ..Self::default() }
     }
 
-    /// Takes what is free or was a dead writer's; what this writer has already, or another that is alive, is passed over.
+    /// Takes shards that are free or belonged to a dead writer; skips those of this writer and of others that are alive.
     pub(super) fn take_shards(&mut self, writer: WriterId, roles: &[Role], shards: &[Shard], log: &mut Log) -> Vec<Marker> {
         let mut taken = Vec::new();
         for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {

@@ -66,7 +66,7 @@ pub(super) struct Stored {
     pub(super) forgets_keys: bool,
 }
 
-/// An order lies in a shard that this store has not.
+/// An order is in a shard that this store does not have.
 #[derive(Debug)]
 pub(super) struct NoShard(pub(super) u16);
 
@@ -89,7 +89,7 @@ pub(super) struct NewKey<'a> {
 pub(super) struct SavedNotice<'a> {
     pub(super) task: &'a NoticeTask,
     pub(super) shard: Shard,
-    /// Of a row that is there the beginning stays, unless it was given up and begins anew.
+    /// An existing row keeps this time, unless the notice was given up and starts again.
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
 }

@@ -1,5 +1,5 @@
-//! The stock keeper's writes of one batch: every product and every order's outcomes are given once, changed in memory in the order
-//! of arrival, and told once as the rows that have changed.
+//! The stock keeper's writes of one batch: each product and each order's outcomes are loaded once, changed in memory in the sequence
+//! of arrival, and returned once as the rows that have changed.
 
 use crate::db::rows::AuditEntry;
 use crate::db::write::{ProductWrite, ReleaseReason, StockStep};
@@ -305,7 +305,7 @@ fn move_lines(products: &mut BTreeMap<ProductId, Product>, stock: &mut OrderStoc
     stock.lines.clone()
 }
 
-/// What a stored row says and since when, as the event that told it.
+/// What a stored row says, as the event that announced it, and since when.
 type Told = (Timestamp, EventBody);
 
 fn told(step: &StockStep, (at, body): Told) -> Event {

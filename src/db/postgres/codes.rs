@@ -15,7 +15,7 @@ const CHUNK: usize = 16 * 1024;
 /// An error that is longer passes as it is.
 const LONGEST_ERROR: usize = 64 * 1024;
 
-/// The code that stands before an error's text, and the text.
+/// The code in front of an error's text, and the text.
 pub(super) fn split(message: &str) -> Option<(&str, &str)> {
     let (code, text) = message.split_at_checked(5)?;
     let is_code = code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());

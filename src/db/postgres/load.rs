@@ -80,7 +80,7 @@ sql!(
 );
 sql!(LogEnds, "SELECT writer, last_seq FROM writers WHERE writer = ANY(?)" => (BigInt, BigInt));
 sql!(
-    /// A writer whose transaction is open is passed over: a frozen node's would hold us up.
+    /// A writer with an open transaction is skipped: a frozen node would block this one.
     EndExpired,
     "UPDATE writers SET alive = false WHERE writer IN (SELECT w.writer FROM unnest(?, ?) AS n (writer, lease_until) \
      JOIN writers w ON w.writer = n.writer AND w.lease_until = n.lease_until \
@@ -99,7 +99,7 @@ sql!(
         => (Text, SmallInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>)
 );
 sql!(
-    /// After the shards are locked: who is not alive now will never be again, and its log is at its end.
+    /// After the shards are locked: a writer that is not alive now never will be, so its log has ended.
     Owners, "SELECT writer, alive, last_seq FROM writers WHERE writer IN (SELECT s.writer FROM shards s)" => (BigInt, Bool, BigInt)
 );
 sql!(

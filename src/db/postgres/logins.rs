@@ -13,7 +13,7 @@ use diesel_async::SimpleAsyncConnection;
 
 sql!(HasLogin, "SELECT rolname::text FROM pg_roles WHERE rolname = ?" => Text);
 
-/// What every node reads and writes: who lives, who owns what, the log, letters.
+/// What every node reads and writes: which writers are alive, who owns what, the log, letters.
 const SHARED: &[&str] = &["writers", "shards", "events", "dead_letters", "audit_log", "answers", "analytics_positions"];
 /// What every node reads.
 const READ: &[&str] = &["meta", "__diesel_schema_migrations"];

@@ -51,7 +51,7 @@ impl PgReads {
             let made = async move { options.connect(Session::Reader).await };
             Box::pin(async move { made.await.map_err(|error| ConnectionError::CouldntSetupConfiguration(carry(error))) })
         });
-        // The address is in the options; what stands here is shown in errors.
+        // The address is in the options; this text is shown in errors.
         let manager = AsyncDieselConnectionManager::new_with_config(options.place(), config);
         let size = usize::try_from(options.readers.max(1)).unwrap_or(1);
         let pool = Pool::builder(manager).max_size(size).build().map_err(|error| StoreError::Unavailable(error.to_string()))?;

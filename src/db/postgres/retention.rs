@@ -7,7 +7,7 @@ use crate::domain::OrderId;
 use diesel::sql_types::BigInt;
 use diesel_async::AsyncPgConnection;
 
-/// So many of the oldest letters are looked at; open ones are passed over and stay.
+/// How many of the oldest letters are looked at; open ones are skipped and stay.
 const LETTER_SCAN: i64 = 20_000;
 
 sql!(
@@ -48,7 +48,7 @@ sql!(
      SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?) oldest WHERE at < ?))"
 );
 sql!(
-    /// Ids of orders are time-ordered, so only old ones are looked at. Those that stay are passed over, however many, so that they hold
+    /// Ids of orders are time-ordered, so only old ones are looked at. Those that stay are skipped, however many, so that they hold
     /// up no others.
     DeleteCopies,
     "DELETE FROM known_orders WHERE id = ANY(ARRAY(\

@@ -190,7 +190,7 @@ enum IsNew {
     No,
 }
 
-/// Runs `work` on the database's threads; whoever waits for it may go away, and it still comes to its end.
+/// Runs `work` on the database's threads. It runs to its end even if its caller stops waiting.
 pub(super) async fn on<T: Send + 'static>(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> Result<T, StoreError> {
     runtime.spawn(work).await.map_err(|error| StoreError::Unavailable(format!("the database's threads failed: {error}")))
 }

@@ -78,7 +78,7 @@ fn load(conn: &mut SqliteConnection, needs: &Needs<'_>, own: i64) -> Result<Stor
     Ok(stored)
 }
 
-/// Writes the new records of stored orders. Whether an order is there is told by the very change: looking first would find its row
+/// Writes the new records of stored orders. The update itself shows whether the order exists; a query first would look up its row
 /// twice.
 fn save_orders(conn: &mut SqliteConnection, writes: &[Write], stored: &mut Stored) -> Result<(), Failure> {
     for write in writes {

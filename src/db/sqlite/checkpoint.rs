@@ -1,9 +1,9 @@
 //! Keeps the write-ahead log short. The log's pages are moved into the file on a thread of its own, with a connection of its own,
 //! so that no commit waits for the file's sync.
 //!
-//! Promises a bound on the log: where the thread does not keep up, the writer itself moves the rest between two commits, and the
-//! next commit begins the log anew. Only a reader whose view is older than the log's end holds it up for as long as it reads.
-//! A failure is told and tried again with later commits; what is committed is safe in the log meanwhile.
+//! Promises a bound on the log: if the thread does not keep up, the writer itself moves the rest between two commits, and the next
+//! commit restarts the log. Only a reader whose view is older than the end of the log delays that, for as long as it reads.
+//! A failure is logged and retried after later commits; until then committed data is safe in the log.
 
 use super::codes::Connection;
 use super::open::SqliteOptions;
@@ -18,10 +18,10 @@ type LogTypes = (BigInt, BigInt, BigInt);
 sql!(Measure, "PRAGMA main.wal_checkpoint(NOOP)" => LogTypes);
 sql!(Move, "PRAGMA main.wal_checkpoint(PASSIVE)" => LogTypes);
 
-/// The log is measured after so many writes, counting a commit as one more: measuring costs as much as a small write.
+/// The log is measured after this many writes, a commit counting as one more: measuring costs as much as a small write.
 const MEASURE_AFTER: usize = 64;
 
-/// A log that could not be begun anew is tried again when it has grown by so many pages.
+/// If the log could not be restarted, the next try is when it has grown by this many pages.
 const RETRY_PAGES: i64 = 64;
 
 /// The log's length, and how much of it is in the file, in pages.
@@ -54,7 +54,7 @@ enum Turn {
     Rests,
     IsAsked,
     Works,
-    /// The log is long and nearly all of it is moved: the writer moves the rest, and the log begins anew.
+    /// The log is long and nearly all of it has been moved: the writer moves the rest, and the log restarts.
     IsRipe,
     Ends,
 }
@@ -66,7 +66,7 @@ struct Shared {
 
 impl Shared {
     fn turn(&self) -> MutexGuard<'_, Turn> {
-        // A turn is one word: whole, whoever panicked.
+        // A turn is a single value, so a panic elsewhere cannot leave it half-written.
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,9 +79,9 @@ impl Shared {
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    /// So many pages that wait are moved by the thread.
+    /// The thread starts when this many pages wait to be moved.
     begin_at: i64,
-    /// A log of so many pages is begun anew.
+    /// A log of this many pages is restarted.
     limit: i64,
     /// Where the log is held up: the length at which to try again.
     not_before: i64,
@@ -124,12 +124,12 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Moves what is left, while nothing is added: the next commit finds all moved and begins the log anew.
+    /// Moves what is left, while nothing is added: the next commit finds everything moved and restarts the log.
     fn begin_anew(&mut self, conn: &mut SqliteConnection, size: LogSize) -> Result<(), diesel::result::Error> {
         let mut turn = self.shared.wait_while(self.shared.turn(), |turn| turn == Turn::Works);
         *turn = Turn::Rests;
         drop(turn);
-        // Where a reader or a failure holds it up: soon again, for who reads page by page (a backup) lets go between; not at every commit.
+        // After a reader or a failure prevented it: soon, because a page-by-page reader (a backup) pauses in between; not at every commit.
         self.not_before = size.pages + RETRY_PAGES.min(self.begin_at);
         if move_pages(conn)?.is_some_and(|left| left.waiting() == 0) {
             self.not_before = 0;
@@ -143,7 +143,7 @@ impl Drop for Checkpointer {
         *self.shared.turn() = Turn::Ends;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was told when it happened; the log stays as it is.
+            // A panic of the thread was logged when it happened; the log stays as it is.
             drop(thread.join());
         }
     }

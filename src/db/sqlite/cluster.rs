@@ -1,5 +1,5 @@
-//! What nodes tell each other through the database: whose a shard is, who lives, what is published, and what a node that hosts
-//! some roles only must keep of orders whose owner is elsewhere.
+//! What nodes share through the database: who owns each shard, which writers are alive, what is published, and what a node that hosts
+//! only some roles must store of orders that another node owns.
 
 use super::error::Failure;
 use super::rows::SqliteColumns;

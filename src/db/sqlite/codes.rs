@@ -2,8 +2,8 @@
 //! text says little: a trigger can say whatever it likes.
 //!
 //! SQLite holds the code until the next call, and the driver makes one before it returns. So it is looked up while the driver reports the
-//! failure to its instrumentation, which is in time. It does not report a SELECT whose step fails; of those, [`code_of_text`] asks the
-//! library which of its codes it would have told so.
+//! failure to its instrumentation, which is in time. It does not report a SELECT whose step fails; for that,
+//! [`code_of_text`] asks the library which of its codes has this text.
 
 #![expect(unsafe_code, reason = "the driver gives no way to a connection's result code")]
 

@@ -58,9 +58,9 @@ pub struct SqliteOptions {
     pub synchronous: Synchronous,
     /// The writer's page cache, in KiB; a reader has a sixteenth of it.
     pub cache_kib: u32,
-    /// So many pages (of 4 KiB) of the write-ahead log are moved into the file together, beside the writer.
+    /// How many pages (of 4 KiB) of the write-ahead log are moved into the file together, in parallel with the writer.
     pub checkpoint_pages: u32,
-    /// A write-ahead log of so many pages is moved by the writer itself and begun anew.
+    /// At this many pages the writer itself moves the write-ahead log into the file and restarts it.
     pub log_limit_pages: u32,
     /// How long a statement waits for another process's lock, in milliseconds.
     pub busy_timeout_ms: u32,

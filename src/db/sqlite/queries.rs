@@ -299,7 +299,7 @@ pub(super) fn audit(conn: &mut SqliteConnection, subject: &str) -> Result<Vec<Au
 
 type EventTypes = (BigInt, BigInt, BigInt, Nullable<Binary>, BigInt, Binary, Nullable<Binary>, Nullable<Binary>);
 type EventRow = decode::EventRow<SqliteColumns>;
-/// What both lists of a log select; `OrderCreated` is kind 0, and what it says stands in the order's own row. Where sales are wanted,
+/// What both lists of a log select; `OrderCreated` is kind 0, and its content is in the order's own row. Where sales are wanted,
 /// so does what `OrderConfirmed` (9) and `OrderCancelled` (11) tell of one.
 macro_rules! log_list {
     ($name:ident, $of_orders:literal, $where:literal) => {

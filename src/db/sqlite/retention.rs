@@ -11,7 +11,7 @@ use crate::domain::{OrderId, Timestamp, WriterId};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
-/// So many of the oldest letters are looked at; open ones are passed over and stay.
+/// How many of the oldest letters are looked at; open ones are skipped and stay.
 const LETTER_SCAN: i64 = 20_000;
 
 sql!(NodeHandle, "SELECT seq, at, topic FROM events WHERE writer = ? AND seq <= ? ORDER BY seq LIMIT ?" => (BigInt, BigInt, BigInt));
@@ -27,7 +27,7 @@ sql!(
 
 sql!(DeleteAudit, "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log ORDER BY id LIMIT ?) AND at < ?");
 sql!(
-    /// Only old ids are looked at. Those that stay are passed over, however many, so that they hold up no others.
+    /// Only old ids are looked at. Those that stay are skipped, however many, so that they hold up no others.
     DeleteCopies,
     "DELETE FROM known_orders WHERE id IN (SELECT k.id FROM known_orders k WHERE k.id < ? AND k.created_at < ? \
      AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = k.id AND d.state = 'OPEN' \

@@ -1,5 +1,5 @@
 //! Statements that are prepared once. Diesel caches a prepared statement when its type names its text; its own batch inserts,
-//! updates and upserts have no such type and would be prepared anew each time, so the hot path's statements are given one here.
+//! updates and upserts have no such type and would be prepared each time, so the statements of the hot path get one here.
 
 use diesel::backend::Backend;
 use diesel::connection::Connection;

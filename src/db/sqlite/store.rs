@@ -49,7 +49,7 @@ impl SqliteStore {
         Ok(Self { options, checkpointer, conn: Some(conn), _lock: lock })
     }
 
-    /// The connection, opened again if the last one failed. A file that went away is not made anew.
+    /// The connection, opened again if the last one failed. A file that has disappeared is not created again.
     pub(super) fn conn(&mut self) -> Result<&mut Connection, StoreError> {
         if self.conn.is_none() {
             self.conn = Some(self.options.connect_writer("rw")?);
@@ -79,8 +79,7 @@ impl SqliteStore {
         }
     }
 
-    /// Keeps the write-ahead log short after a commit of so many writes. Not the commit's business: it is stored whatever becomes
-    /// of this.
+    /// Keeps the write-ahead log short after a commit of this many writes. A failure here does not concern the commit, which is stored.
     fn tend_log(&mut self, writes: usize) {
         let Some(conn) = &mut self.conn else { return };
         if let Err(error) = self.checkpointer.tend(conn, writes) {

@@ -30,7 +30,7 @@ pub(super) struct Stretch {
 pub(super) struct Increment {
     pub(super) add: Vec<AnalyticsRow>,
     pub(super) source: WriterId,
-    /// Where the stored position stands.
+    /// The stored position.
     pub(super) after: i64,
     pub(super) seq: i64,
 }
@@ -105,7 +105,7 @@ impl LogTracker {
         for row in writers {
             let end = row.last_seq.max(self.heard.remove(&row.writer).unwrap_or(0));
             if !counting.counts(row) {
-                // One with a save whose outcome is open stays: the same log taken up anew meanwhile would count that stretch again.
+                // A log with a save of unknown outcome stays: if it were opened again meanwhile, that stretch would be counted twice.
                 if self.unsaved.as_ref().is_none_or(|increment| increment.source != row.writer) {
                     self.sources.remove(&row.writer);
                 }
@@ -236,7 +236,7 @@ impl Source {
             return;
         }
         if list.after > self.counted || self.is_full(bounds) {
-            // Kept, so that a reader who has filled the gap finds the next list at hand instead of the next gap.
+            // Kept, so that a reader that has filled the gap continues with the next list and not with another gap.
             if self.held_events + list.events.len() <= bounds.held_events {
                 self.held_events += list.events.len();
                 self.held.push_back(list);

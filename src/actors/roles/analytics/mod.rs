@@ -43,7 +43,7 @@ pub struct AnalyticsSettings {
     pub flush_ms: u64,
     /// With more increments than this to save, …
     pub busy_rows: usize,
-    /// … so many milliseconds lie between two saves: orders wait for each, and most increments are to the same numbers again.
+    /// … this many milliseconds pass between two saves: orders wait for each save, and most increments are to the same numbers.
     pub busy_flush_ms: u64,
     /// Milliseconds between two looks for logs of writers that have ended.
     pub recheck_ms: u64,

@@ -45,7 +45,7 @@ impl NoticeBoard {
         due.set(due.get().min(at_ms));
     }
 
-    /// Whether stored notices are to be looked for now; then it is told anew when next.
+    /// Whether to look for stored notices now. If so, the next time must be set again.
     pub(crate) fn take_due(&self, channel: Channel, now_ms: u64) -> bool {
         let is_due = !self.is_held(channel, now_ms) && self.due(channel).get() <= now_ms;
         if is_due {

@@ -37,7 +37,7 @@ pub(crate) struct Notifier {
     withdrawn: Recent<OrderId>,
     /// How many writes of an order are on their way: until they are stored its rows do not tell what was sent.
     recording: HashMap<OrderId, u8>,
-    /// Orders from before this incarnation may have been told already.
+    /// The notices of orders from before this incarnation may have been sent already.
     born: Timestamp,
 }
 
@@ -106,7 +106,7 @@ impl Notifier {
         }));
     }
 
-    /// A confirmation that was not sent yet is not sent any more; its row says so to whoever asks later.
+    /// A confirmation that has not been sent yet will not be; its row says so, for later questions.
     fn withdraw(&mut self, deliver: &Deliver) {
         let event = deliver.event.get();
         self.withdrawn.insert(event.order);
@@ -250,7 +250,7 @@ impl Notifier {
         }
     }
 
-    /// Looks for all stored notices anew.
+    /// Starts reading all stored notices again.
     fn look_anew(&self) {
         Channel::ALL.into_iter().for_each(|channel| self.board.note(channel, 0));
     }
@@ -283,7 +283,7 @@ impl StreamHandler<Ended<Key>> for Notifier {
         if let Some(cause) = panic {
             self.panicked(key, &cause, ctx);
         }
-        // It was told to stop when it had ended already, its notice stored to be sent later.
+        // The stop came after the task had ended, with its notice stored to be sent later.
         if self.tasks.is_raised(&key) {
             let correlation = self.cell.known_order(key.0).map_or(CorrelationId(key.0.0), |order| order.correlation);
             self.record_withdrawn(key, self.cell.node.shards().of(key.0), correlation);

@@ -116,7 +116,7 @@ impl DeliveryTask {
             if begun.is_none() && !self.cell.owns(Role::Notification, order.shard) {
                 return;
             }
-            // While it waited, the shard may have been another's, who has sent it.
+            // While it waited, the shard may have belonged to another node, which has sent it.
             if begun.is_none() && losses != self.cell.losses() {
                 losses = self.cell.losses();
                 let Some(stored) = self.task(order, Way::AskFirst).await else { return };
@@ -209,7 +209,7 @@ impl DeliveryTask {
         task
     }
 
-    /// The stored row, or a new one; none when there is nothing to do (the stored answer was told again).
+    /// The stored row, or a new one; none if there is nothing to do (the stored answer was repeated).
     async fn task(&self, order: &Arc<Order>, way: Way) -> Option<NoticeTask> {
         let fresh = NoticeTask::new(order, self.kind, self.channel, self.cell.node.now());
         if way == Way::Fresh {
@@ -287,7 +287,7 @@ impl DeliveryTask {
 
     async fn submit(&self, order: &Order, write: Write) {
         let Write::SaveNotice { task, event, .. } = &write else { return };
-        // Of what only waits the last try was told before.
+        // A notice that only waits has reported its last try already.
         let (attempt, is_withdrawn) = (task.attempt + u32::from(event.is_none()), task.status == NoticeStatus::Withdrawn);
         match self.cell.node.journal.ask(write, None).await {
             Ok(Outcome::Repeated(answers)) => {

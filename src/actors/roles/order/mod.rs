@@ -264,7 +264,7 @@ impl OrderActor {
         }
     }
 
-    /// After a write: tells who waits, and lets the open orders' bound know when stock and payment have answered.
+    /// After a write: answers the waiting callers, and counts the order as open until stock and payment have answered.
     fn stored(&mut self) {
         let debts = self.debts();
         let change = Change { status: status(&self.record.facts), settled: debts.is_nothing() };
@@ -322,7 +322,7 @@ impl OrderActor {
         missing.all(|channel| self.notices_stored.contains(&(kind, channel)))
     }
 
-    /// Nobody reaches this actor any more; it ends once it has passed on what lies in its mailbox.
+    /// Nobody can reach this actor any more; it ends once it has passed on what is in its mailbox.
     fn leave(&mut self) {
         self.done = true;
         self.count_open(false);

@@ -15,8 +15,8 @@ impl OrderActor {
         answering.into_iter().all(|role| self.cell.owns(role, self.order.shard))
     }
 
-    /// The dead letters that may be open. What a role elsewhere has told of a step that failed may be lost; then the order asks again, and
-    /// hears in the end that it was done.
+    /// The dead letters that may be open. A message from another node about a failed step may be lost; then the order asks again and
+    /// learns in the end that the step was done.
     pub(super) fn letters(&self) -> Letters {
         let letters = Letters::of(&self.record);
         if self.redrives == 0 || self.has_all_roles() { letters } else { letters.and_of_far_steps(&self.order, &self.record.facts) }
@@ -67,9 +67,9 @@ impl OrderActor {
         self.proceed();
     }
 
-    /// What makes the next role answer: the event that it waits for where that can be told from here, else the order's first one,
-    /// which each role on the way answers again. An order may only repeat its own events to the outside. Where the first role on the
-    /// way is another team's, which is asked once, it begins behind that one's answer.
+    /// What makes the next role answer: the event that it waits for, if that can be repeated from here; otherwise the order's first event,
+    /// which each role on the way answers again. To the outside an order may repeat only its own events. If the first role on the way
+    /// belongs to another team, which is asked only once, this starts after that team's answer.
     fn within_reach(&self, event: Event) -> Event {
         let shard = self.order.shard;
         let is_told_here = event.kind().topic().role().is_none_or(|role| self.cell.owns(role, shard));

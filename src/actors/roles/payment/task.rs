@@ -78,7 +78,7 @@ pub(super) enum Stored {
     Otherwise,
 }
 
-/// Where a charge stands.
+/// The state of a charge.
 struct Attempt {
     number: u32,
     /// Ask what became of it before the next call.
@@ -104,7 +104,7 @@ pub(crate) struct PaymentTask {
 
 impl PaymentTask {
     pub(crate) async fn run(self, order: Option<Arc<Order>>, goal: Goal, begun: Option<Begun>) {
-        // What was given up is told where it was: by a dead letter, or by the order that asks again.
+        // Whatever gave up has already reported it with a dead letter, or the order asks again.
         let _ended = self.try_run(order, goal, begun).await;
     }
 
@@ -139,7 +139,7 @@ impl PaymentTask {
         let mut is_stale = ask_first;
         loop {
             if begun.is_none() {
-                // Else its new owner goes on.
+                // Otherwise the new owner continues.
                 if !self.cell.owns(Role::Payment, self.shard) {
                     return Err(GivenUp);
                 }
@@ -204,7 +204,7 @@ impl PaymentTask {
         (self.cell.steady_ms(), self.cell.node.now())
     }
 
-    /// The number of the attempt to go on with, and how often it has failed; none when the payment is decided, and told again.
+    /// The number of the attempt to continue with, and how often it has failed; none if the payment is decided and its answer was repeated.
     async fn stored_attempt(&self, order: &Order) -> Result<Option<(u32, Option<Failures>)>, GivenUp> {
         // What was written just now may be on its way to the rows.
         self.cell.node.journal.passed().await;
@@ -348,7 +348,7 @@ impl PaymentTask {
         }
     }
 
-    /// Stores how often the step has failed, so that whoever continues with it, on another node perhaps, does not begin anew.
+    /// Stores how often the step has failed, so that its next owner, perhaps another node, does not start counting again.
     async fn keep_failures(&self, order: &Order, at: At<'_>, trouble: &Trouble) -> Result<Stored, GivenUp> {
         let At::Step(step, Some(row)) = at else { return Ok(Stored::Done) };
         self.store(order, tried(row.clone(), step, trouble), None).await
@@ -358,7 +358,8 @@ impl PaymentTask {
         self.cell.node.providers.breakers.find(PAYMENT_BREAKER)
     }
 
-    /// The breaker is open, or the provider busy. Who has not failed yet waits for as long as that lasts; who has, only so long.
+    /// The breaker is open, or the provider is busy. A payment that has not failed yet waits until that is over; one that has waits only
+    /// for a limited time.
     async fn wait_for_provider(
         &self,
         order: &Order,
@@ -402,7 +403,7 @@ impl PaymentTask {
                 if let Some(row) = row {
                     let failures = Some(Failures { count: 0, since: self.cell.node.now() });
                     let stored = Box::pin(self.store(order, Payment { failures, ..row.clone() }, None)).await?;
-                    // It was decided meanwhile: whoever still waits for an answer asks again.
+                    // It has been decided meanwhile: an order that still waits for an answer asks again.
                     if stored == Stored::Otherwise {
                         return Err(GivenUp);
                     }
