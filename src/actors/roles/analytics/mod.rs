@@ -11,6 +11,8 @@ mod log_tracker;
 mod share;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_void;
 
 use crate::actors::protocol::hooks::{Logged, Submit};
 use crate::actors::runtime::faults::{Faults, Point};

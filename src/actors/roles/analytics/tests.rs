@@ -56,10 +56,10 @@ fn writer_row(writer: WriterId, alive: bool, last_seq: i64) -> WriterRow {
 
 /// Logs and numbers as a store would have them; every third number is a marker.
 #[derive(Default)]
-struct Model {
-    ends: BTreeMap<WriterId, i64>,
+pub(super) struct Model {
+    pub(super) ends: BTreeMap<WriterId, i64>,
     positions: BTreeMap<WriterId, i64>,
-    confirmed: i64,
+    pub(super) confirmed: i64,
 }
 
 impl Model {
@@ -68,14 +68,14 @@ impl Model {
         (after + 1..=end).filter(|seq| seq % 3 != 0).map(confirmed).collect()
     }
 
-    fn append(&mut self, writer: WriterId, numbers: i64) -> Logged {
+    pub(super) fn append(&mut self, writer: WriterId, numbers: i64) -> Logged {
         let end = self.ends.entry(writer).or_default();
         let (after, to) = (*end, *end + numbers);
         *end = to;
         Logged { writer, after, to, events: Arc::new(self.events(writer, after, to)) }
     }
 
-    fn store(&mut self, increment: &Increment) {
+    pub(super) fn store(&mut self, increment: &Increment) {
         assert!(self.positions.get(&increment.source).copied().unwrap_or(0) < increment.seq);
         self.positions.insert(increment.source, increment.seq);
         let totals: Numbers = increment.add.iter().filter(|row| row.minute == TOTAL).collect();
@@ -83,7 +83,7 @@ impl Model {
     }
 
     /// The node's writer alone is alive.
-    fn load(&self, tracker: &mut LogTracker, own: WriterId) {
+    pub(super) fn load(&self, tracker: &mut LogTracker, own: WriterId) {
         let positions: Vec<_> = self.positions.iter().map(|(writer, seq)| (*writer, *seq)).collect();
         let writers: Vec<_> = self.ends.iter().map(|(writer, end)| writer_row(*writer, *writer == own, *end)).collect();
         assert!(tracker.loaded(&positions, &writers, own));
@@ -93,9 +93,9 @@ impl Model {
 /// No node's writer.
 const NOBODY: WriterId = WriterId(0);
 
-const BOUNDS: Bounds = Bounds { held_events: 6, pending_rows: 200 };
+pub(super) const BOUNDS: Bounds = Bounds { held_events: 6, pending_rows: 200 };
 
-fn read_one(model: &Model, tracker: &mut LogTracker, limit: usize) -> bool {
+pub(super) fn read_one(model: &Model, tracker: &mut LogTracker, limit: usize) -> bool {
     let Some(stretch) = tracker.behind() else { return false };
     let mut page = model.events(stretch.writer, stretch.after, i64::MAX);
     page.truncate(limit);

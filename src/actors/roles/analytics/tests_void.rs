@@ -1,0 +1,41 @@
+//! The tracker when the database goes back: a standby took over that had not got the last commits of another node.
+
+use super::log_tracker::{LogTracker, Saved};
+use super::tests::{BOUNDS, Model, read_one};
+use super::verdict;
+use crate::db::Outcome;
+use crate::domain::WriterId;
+
+#[test]
+fn a_log_that_went_back_is_counted_to_its_new_end() {
+    let (other, own) = (WriterId(1), WriterId(2));
+    let mut model = Model::default();
+    model.append(own, 0);
+    model.append(other, 4);
+    let mut tracker = LogTracker::new(BOUNDS);
+    model.load(&mut tracker, own);
+    let lost = model.append(other, 6);
+    assert!(tracker.take(lost));
+    while read_one(&model, &mut tracker, 100) {}
+    tracker.mark_due();
+    assert_eq!(tracker.next_save().map(|increment| (increment.source, increment.after, increment.seq)), Some((other, 0, 10)));
+    // What the store answers then.
+    model.ends.insert(other, 4);
+    assert!(!tracker.saved(verdict(&Outcome::Missing)), "what is stored must be loaded");
+    model.load(&mut tracker, own);
+    while read_one(&model, &mut tracker, 100) {}
+    tracker.mark_due();
+    let increment = tracker.next_save().unwrap();
+    assert_eq!((increment.source, increment.after, increment.seq), (other, 0, 4), "what was heard of the old end is void");
+    model.store(&increment);
+    assert!(tracker.saved(Saved::Yes));
+    assert!(tracker.is_complete());
+    assert_eq!(model.confirmed, 3, "the third is a marker");
+    // The log goes on from there.
+    let next = model.append(other, 1);
+    assert!(!tracker.take(next), "its position is loaded first");
+    model.load(&mut tracker, own);
+    while read_one(&model, &mut tracker, 100) {}
+    tracker.mark_due();
+    assert_eq!(tracker.next_save().map(|increment| (increment.after, increment.seq)), Some((4, 5)));
+}
