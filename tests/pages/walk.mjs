@@ -74,6 +74,15 @@ await signIn(page, operatorKey);
 await heading(page, "Today");
 step("a wrong key is refused, the operator's is taken");
 
+// Items of one key, such as two troubles of one part, are shown once each, however often the list is told.
+const shown = await page.evaluate(async () => {
+  const { keyed } = await import("/assets/dom.js");
+  const list = document.createElement("ul");
+  for (let times = 0; times < 3; times++) keyed(list, ["a", "b", "a"], (item) => item, () => document.createElement("li"));
+  return [...list.children].map((item) => item.dataset.key);
+});
+assert.deepEqual(shown, ["a", "b", "a#1"]);
+
 // The dashboard tells what the API tells, and goes on by itself.
 const tile = page.locator(".tile", { hasText: "Orders placed" }).locator(".tile-value");
 const number = async () => Number((await tile.textContent()).replace(/\D/g, ""));

@@ -21,8 +21,7 @@ const OLDEST_SERVER: i32 = 130_000;
 /// How often a database that another node makes at the same moment is looked for, and how long apart.
 const CREATE_TRIES: u32 = 40;
 const CREATE_PAUSE: Duration = Duration::from_millis(250);
-
-/// So many sessions of a pooler are looked at.
+/// How many sessions of a pooler are looked at.
 const POOLER_TRIES: usize = 4;
 /// Longest wait for another node that changes the tables.
 const MIGRATE_WAIT: &str = "300s";

@@ -368,7 +368,6 @@ pub(super) fn shard_rows(conn: &mut SqliteConnection) -> Result<Vec<ShardRow>, F
 
 /// Notices' rows without their columns for the writer.
 pub(super) fn notices(conn: &mut SqliteConnection, orders: &[OrderId]) -> Result<Vec<NoticeTask>, Failure> {
-    let keys: Vec<&[u8]> = orders.iter().map(|order| order.0.as_bytes().as_slice()).collect();
-    let tasks = rows::notices_among(conn, &keys)?;
+    let tasks = rows::notices_among(conn, &rows::order_keys(orders))?;
     Ok(tasks.into_iter().map(|(task, _)| task).collect())
 }

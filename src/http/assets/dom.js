@@ -31,9 +31,14 @@ export function setText(element, text) {
  */
 export function keyed(box, items, keyOf, make, update) {
   const old = new Map([...box.children].map((child) => [child.dataset.key, child]));
+  const seen = new Map();
   let next = box.firstElementChild;
   for (const item of items) {
-    const key = String(keyOf(item));
+    // Two items of one key have a child each.
+    const name = String(keyOf(item));
+    const before = seen.get(name) ?? 0;
+    seen.set(name, before + 1);
+    const key = before === 0 ? name : `${name}#${before}`;
     let child = old.get(key);
     if (child) {
       old.delete(key);
