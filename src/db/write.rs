@@ -239,9 +239,9 @@ pub enum Write {
     Audit(AuditEntry),
     /// Closes an open dead letter, with its audit entry. For a closed one, [`Outcome::Missing`].
     CloseLetter(Closing),
-    /// Adds analytics figures counted from a stretch of `source`'s log. If the stored position is not `after`, the outcome is
-    /// [`Outcome::Repeated`] and nothing is added: somebody else has counted too. If another writer's log ends before `seq`,
-    /// [`Outcome::Missing`]: the database is older than what was counted of it.
+    /// Adds analytics figures counted from a stretch of `source`'s log. If another writer's log ends before `seq`, or its row does not
+    /// exist, the outcome is [`Outcome::Missing`] and nothing is added: the database is older than what was counted of it. If the
+    /// stored position is not `after`, [`Outcome::Repeated`]: somebody else has counted too.
     SaveAnalytics {
         /// Rows whose `value` is added to what is stored.
         add: Vec<AnalyticsRow>,

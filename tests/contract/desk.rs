@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("analytics numbers are added up and their position moves", |f| Box::pin(analytics(f))),
     ("analytics numbers up to a position are added only once", |f| Box::pin(analytics_once(f))),
     ("analytics numbers of what another's log does not have are not added", |f| Box::pin(analytics_of_nothing(f))),
+    ("analytics numbers of a writer that does not exist are not added", |f| Box::pin(analytics_of_nobody(f))),
 ];
 
 async fn added(f: &mut Fixture) {
@@ -275,10 +276,14 @@ async fn analytics(f: &mut Fixture) {
 }
 
 async fn analytics_once(f: &mut Fixture) {
-    let sources = [f.writer.writer, WriterId(f.writer.writer.0 + 1000)];
-    for source in sources {
-        f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: 3 }).await;
-        for (after, seq) in [(0, 3), (2, 4), (4, 5)] {
+    // The own log, and one of a writer that has ended.
+    let (ended, _) = (f.writer.writer, f.placed(1, 5).await);
+    f.store.end_writer(ended).await.unwrap();
+    f.writer = f.store.start_writer(&NewWriter::of_all_roles("next", "url", 60_000)).await.unwrap();
+    f.placed(2, 5).await;
+    for source in [f.writer.writer, ended] {
+        f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: 1 }).await;
+        for (after, seq) in [(0, 1), (2, 1), (3, 1)] {
             let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after, seq }).await;
             assert_eq!(outcome, Outcome::Repeated(vec![]));
         }
@@ -296,4 +301,15 @@ async fn analytics_of_nothing(f: &mut Fixture) {
     assert_eq!(f.reads.analytics(0, 100).await.unwrap(), []);
     let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: end }).await;
     assert_eq!(outcome, Outcome::Done);
+}
+
+/// As after a failover to a standby that had not even got the start of its writer.
+async fn analytics_of_nobody(f: &mut Fixture) {
+    let gone = WriterId(f.writer.writer.0 + 1000);
+    for (after, seq) in [(0, 1), (0, 7), (7, 9)] {
+        let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source: gone, after, seq }).await;
+        assert_eq!(outcome, Outcome::Missing);
+    }
+    assert_eq!(f.reads.analytics(0, 100).await.unwrap(), []);
+    assert!(f.reads.analytics_positions().await.unwrap().is_empty());
 }

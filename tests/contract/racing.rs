@@ -118,14 +118,18 @@ async fn taken(f: &mut Fixture) {
 async fn counted(f: &mut Fixture) {
     let Some(mut other) = Node::beside(f).await else { return };
     for n in 0..10 {
-        let source = WriterId(5_000 + n);
-        let add = vec![AnalyticsRow { minute: n, metric: 1, key: Vec::new(), value: 1 }];
-        let count = || vec![Write::SaveAnalytics { add: add.clone(), source, after: 0, seq: 7 }];
+        let Some(mut ended) = Node::beside(f).await else { return };
+        ended.commit(vec![place(&order(n))]).await;
+        let WriterState { writer: source, last_seq: seq, .. } = ended.writer;
+        ended.store.end_writer(source).await.unwrap();
+        let minute = i64::try_from(n).unwrap();
+        let add = vec![AnalyticsRow { minute, metric: 1, key: Vec::new(), value: 1 }];
+        let count = || vec![Write::SaveAnalytics { add: add.clone(), source, after: 0, seq }];
         let (a, b) = futures_util::future::join(f.commit(count()), other.commit(count())).await;
         let mut outcomes = [a.outcomes[0].clone(), b.outcomes[0].clone()];
         outcomes.sort_by_key(|outcome| *outcome != Outcome::Done);
         assert_eq!(outcomes, [Outcome::Done, Outcome::Repeated(vec![])]);
-        assert_eq!(f.reads.analytics(n, n + 1).await.unwrap(), add);
+        assert_eq!(f.reads.analytics(minute, minute + 1).await.unwrap(), add);
     }
 }
 

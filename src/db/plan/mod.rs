@@ -59,7 +59,7 @@ pub(super) struct Stored {
     pub(super) notices: HashMap<NoticeKey, (NoticeTask, Timestamp)>,
     pub(super) letters: HashMap<DeadLetterId, StoredLetter>,
     pub(super) positions: HashMap<WriterId, i64>,
-    /// The ends of the logs whose figures are saved.
+    /// The ends of the logs whose figures are saved; none where the writer's row does not exist.
     pub(super) ends: HashMap<WriterId, i64>,
     pub(super) cluster: StoredCluster,
     /// A bug on purpose, which a simulation must find: no key is known. Only debug builds have it.
@@ -120,10 +120,12 @@ impl<'a> Plan<'a> {
     pub(super) fn decide(batch: &'a Batch, shards: Shards, mut stored: Stored) -> Result<Self, NoShard> {
         let stock = StockPlan::new(std::mem::take(&mut stored.products), std::mem::take(&mut stored.stock));
         let answers = Answers::new(std::mem::take(&mut stored.answers));
-        let mut ends = std::mem::take(&mut stored.ends);
-        // The own log is guarded by the fence.
-        ends.remove(&batch.writer);
-        let rare = RareWrites::new(std::mem::take(&mut stored.letters), std::mem::take(&mut stored.positions), ends);
+        let rare = RareWrites::new(
+            batch.writer,
+            std::mem::take(&mut stored.letters),
+            std::mem::take(&mut stored.positions),
+            std::mem::take(&mut stored.ends),
+        );
         let cluster = Cluster::new(std::mem::take(&mut stored.cluster));
         let mut plan = Self {
             writer: batch.writer,

@@ -16,7 +16,6 @@ pub(in crate::db) struct StoredLetter {
 }
 
 /// What the rare writes change.
-#[derive(Default)]
 pub(in crate::db) struct RareWrites<'a> {
     stored: HashMap<DeadLetterId, StoredLetter>,
     letters: BTreeMap<DeadLetterId, DeadLetter>,
@@ -24,7 +23,9 @@ pub(in crate::db) struct RareWrites<'a> {
     marked: BTreeMap<DeadLetterId, &'a str>,
     audit: Vec<AuditEntry>,
     stored_positions: HashMap<WriterId, i64>,
-    /// The ends of other writers' logs.
+    /// Whose batch it is.
+    own: WriterId,
+    /// The ends of the logs that are counted; none where the writer's row is gone, and its log with it.
     ends: HashMap<WriterId, i64>,
     positions: BTreeMap<WriterId, i64>,
     numbers: BTreeMap<(i64, u8, &'a [u8]), i64>,
@@ -32,11 +33,23 @@ pub(in crate::db) struct RareWrites<'a> {
 
 impl<'a> RareWrites<'a> {
     pub(super) fn new(
+        own: WriterId,
         stored: HashMap<DeadLetterId, StoredLetter>,
         stored_positions: HashMap<WriterId, i64>,
         ends: HashMap<WriterId, i64>,
     ) -> Self {
-        Self { stored, stored_positions, ends, ..Self::default() }
+        Self {
+            stored,
+            letters: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            marked: BTreeMap::new(),
+            audit: Vec::new(),
+            stored_positions,
+            own,
+            ends,
+            positions: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        }
     }
 
     /// A failure that comes again opens its letter again; an open one keeps its place in the list. One that is superseded closes what
@@ -110,14 +123,15 @@ impl<'a> RareWrites<'a> {
         self.audit.extend(entries);
     }
 
-    /// Moves the position from where it is believed to stand; numbers that another has counted are not counted again.
+    /// Moves the position from where it is believed to stand; numbers that another has counted are not counted again. A log that is
+    /// not there, or not so far, cannot have been counted: the database went back. The own log is guarded by the fence.
     pub(super) fn save_analytics(&mut self, add: &'a [AnalyticsRow], source: WriterId, (after, seq): (i64, i64)) -> Outcome {
+        if source != self.own && seq > self.ends.get(&source).copied().unwrap_or(0) {
+            return Outcome::Missing;
+        }
         let position = self.positions.get(&source).or_else(|| self.stored_positions.get(&source));
         if position.copied().unwrap_or(0) != after {
             return Outcome::Repeated(Vec::new());
-        }
-        if self.ends.get(&source).is_some_and(|end| seq > *end) {
-            return Outcome::Missing;
         }
         self.positions.insert(source, seq);
         for row in add {

@@ -97,7 +97,8 @@ impl LogTracker {
     }
 
     /// Takes what is stored: the logs that are this node's to count ([`Counting`]) are counted to their ends. `false`: a writer was
-    /// heard of that began after the rows were read, so they must be loaded again.
+    /// heard of that began after the rows were read, so they must be loaded again. Ids grow: an older one without a row is gone, deleted
+    /// with its log or lost with what a standby had not got, and nothing of its log is left to be counted.
     pub(super) fn loaded(&mut self, positions: &[(WriterId, i64)], writers: &[WriterRow], own: WriterId) -> bool {
         let stored: BTreeMap<WriterId, i64> = positions.iter().copied().collect();
         let counting = Counting::of(writers, own);
@@ -122,7 +123,11 @@ impl LogTracker {
                 self.sources.insert(row.writer, Source::new(position, end, is_live));
             }
         }
-        self.sources.retain(|_, source| !source.is_finished());
+        let unsaved = self.unsaved.as_ref().map(|increment| increment.source);
+        let newest = writers.iter().map(|row| row.writer).max();
+        let is_there = |writer: &WriterId| Some(*writer) > newest || writers.iter().any(|row| row.writer == *writer);
+        self.sources.retain(|writer, source| !source.is_finished() && (is_there(writer) || unsaved == Some(*writer)));
+        self.heard.retain(|writer, _| is_there(writer));
         self.heard.is_empty()
     }
 

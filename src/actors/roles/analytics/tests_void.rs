@@ -39,3 +39,43 @@ fn a_log_that_went_back_is_counted_to_its_new_end() {
     tracker.mark_due();
     assert_eq!(tracker.next_save().map(|increment| (increment.after, increment.seq)), Some((4, 5)));
 }
+
+#[test]
+fn a_log_that_is_gone_with_its_writer_is_not_waited_for() {
+    let (other, own) = (WriterId(1), WriterId(2));
+    for outcome in [Outcome::Missing, Outcome::Repeated(Vec::new())] {
+        let mut model = Model::default();
+        model.append(own, 3);
+        model.append(other, 4);
+        let mut tracker = LogTracker::new(BOUNDS);
+        model.load(&mut tracker, own);
+        while read_one(&model, &mut tracker, 100) {}
+        tracker.mark_due();
+        assert_eq!(tracker.next_save().map(|increment| increment.source), Some(other));
+        model.ends.remove(&other);
+        assert!(!tracker.saved(verdict(&outcome)), "what is stored must be loaded");
+        model.load(&mut tracker, own);
+        while let Some(increment) = tracker.next_save() {
+            assert_eq!(increment.source, own);
+            model.store(&increment);
+            assert!(tracker.saved(Saved::Yes));
+        }
+        assert!(tracker.is_complete(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_log_without_unsaved_numbers_goes_with_its_writer() {
+    let (other, own) = (WriterId(1), WriterId(2));
+    let mut model = Model::default();
+    model.append(own, 0);
+    model.append(other, 4);
+    let mut tracker = LogTracker::new(BOUNDS);
+    model.load(&mut tracker, own);
+    while read_one(&model, &mut tracker, 100) {}
+    model.ends.remove(&other);
+    model.load(&mut tracker, own);
+    tracker.mark_due();
+    assert_eq!(tracker.next_save(), None);
+    assert!(tracker.is_complete());
+}
