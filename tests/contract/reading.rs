@@ -191,16 +191,23 @@ async fn whole_pages(f: &mut Fixture) {
     f.commit(orders.iter().map(|order| save(order, NoticeStatus::Pending)).collect()).await;
     let shards: Vec<Shard> = f.shards().all().collect();
     let is_sending = Arc::new(AtomicBool::new(true));
+    let (begun, begins) = tokio::sync::oneshot::channel();
     let reading = tokio::spawn({
         let (reads, is_sending) = (f.reads.clone(), is_sending.clone());
         async move {
             let mut sizes = BTreeSet::new();
+            let mut begun = Some(begun);
             while is_sending.load(Ordering::Relaxed) {
                 sizes.insert(reads.next_notices(shards.clone(), Channel::Email, PAGE).await.unwrap().len());
+                if let Some(begun) = begun.take() {
+                    begun.send(()).unwrap();
+                }
             }
             sizes
         }
     });
+    // On a busy machine the reader may not get its turn before everything is sent.
+    begins.await.unwrap();
     let first = f.reads.next_notices(f.shards().all().collect(), Channel::Email, 300).await.unwrap();
     for task in first {
         let order = orders.iter().find(|order| order.id == task.order).unwrap();
