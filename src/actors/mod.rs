@@ -27,6 +27,7 @@ pub use api::report::{ActorCount, ActorsReport};
 pub use node::cluster::{Cluster, Owner};
 pub use node::{ActorSettings, RealWorld, World};
 pub use protocol::command::CommandError;
+pub use protocol::fate::Fate;
 pub use protocol::hooks::{Counter, DeadLetterAgain, Logged, Repeats, Submit};
 pub use protocol::kind::ActorKind;
 pub use roles::analytics::{Analytics, AnalyticsParts, AnalyticsSettings, Flush, Progress};

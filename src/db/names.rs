@@ -1,6 +1,6 @@
-//! The names of writes and of what became of them, for logs.
+//! The names of writes, for logs.
 
-use super::write::{Outcome, Write};
+use super::write::Write;
 
 impl Write {
     /// Its name in logs.
@@ -30,27 +30,6 @@ impl Write {
             Self::HoldEvent { .. } => "hold-event",
             Self::TakeShards { .. } => "take-shards",
             Self::ReleaseShards { .. } => "release-shards",
-        }
-    }
-}
-
-impl Outcome {
-    /// Its name in logs.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Repeated(_) => "repeated",
-            Self::KeyTaken { .. } => "key-taken",
-            Self::Product(_) => "product",
-            Self::Answered { .. } => "answered",
-            Self::Stock(_) => "stock",
-            Self::Missing => "missing",
-            Self::Taken(_) => "taken",
-            Self::Recorded => "recorded",
-            Self::NotStored => "not-stored",
-            Self::NotOurs => "not-ours",
-            Self::Refused(_) => "refused",
         }
     }
 }

@@ -367,7 +367,7 @@ impl Write {
     }
 }
 
-/// The outcome of one write.
+/// What was decided about one write of a stored batch.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
     /// Stored.
@@ -396,12 +396,4 @@ pub enum Outcome {
     Missing,
     /// The shards that were taken.
     Taken(Vec<Marker>),
-    /// It is stored, but the decision is unknown because the reply to COMMIT was lost: load again.
-    Recorded,
-    /// It is known not to be stored.
-    NotStored,
-    /// It is known not to be stored: its shard does not belong to this node, or not any more.
-    NotOurs,
-    /// The database rejects this single write; the text says why.
-    Refused(Arc<str>),
 }

@@ -396,7 +396,7 @@ async fn notice_letter(node: &Node, id: OrderId) -> DeadLetter {
     let step = format!("{}/{}", NoticeKind::Confirmation.name(), Channel::Email.name());
     let letter = DeadLetter::about(id, shard, DeadLetterKind::Notice, 1, Role::Notification, &step, Timestamp(1));
     let added = node.handle().write(Write::AddLetter(letter.clone()), LIMIT).await;
-    assert!(matches!(added, Ok(Outcome::Done)), "{added:?}");
+    assert!(matches!(added, Ok(Some(Outcome::Done))), "{added:?}");
     letter
 }
 

@@ -2,7 +2,7 @@
 
 use crate::sample::shards;
 use crate::services::Services;
-use ordermill::actors::{Logged, Submit};
+use ordermill::actors::{Fate, Logged, Submit};
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
 use ordermill::db::{Batch, NewWriter, Outcome, Reads, Store, Write, WriterState};
@@ -184,7 +184,7 @@ impl Journal {
         let journal = self.clone();
         Arc::new(move |write| {
             let journal = journal.clone();
-            Box::pin(async move { journal.commit(vec![write]).await.remove(0) })
+            Box::pin(async move { Fate::Stored(journal.commit(vec![write]).await.remove(0)) })
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::chaos::Chaos;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use ordermill::actors::NodeHandle;
+use ordermill::actors::{self, NodeHandle};
 use ordermill::db::{Outcome, Write};
 use ordermill::domain::{Event, WriterId};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
@@ -211,7 +211,7 @@ impl Run {
         let is_cut_off = !self.shell.broker.reaches(self.shell.node);
         for writer in self.core.looked(&rows, handle.writer(), is_cut_off) {
             let claim = (handle.submit())(Write::ClaimLog { writer, lease_ms: 5000 });
-            let is_ours = matches!(timeout(LIMIT, claim).await, Ok(Outcome::Done));
+            let is_ours = matches!(timeout(LIMIT, claim).await, Ok(actors::Fate::Stored(Outcome::Done)));
             self.core.claimed(writer, is_ours);
         }
     }
@@ -219,7 +219,7 @@ impl Run {
     fn mark(&mut self) {
         for (writer, seq) in self.core.to_mark() {
             let stored = (self.shell.handle.submit())(Write::Published { writer, seq });
-            self.marking.push(Box::pin(async move { (writer, seq, matches!(stored.await, Outcome::Done | Outcome::Repeated(_))) }));
+            self.marking.push(Box::pin(async move { (writer, seq, matches!(stored.await, actors::Fate::Stored(_))) }));
         }
     }
 }

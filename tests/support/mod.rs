@@ -135,7 +135,7 @@ pub fn product(n: u128) -> ProductId {
 
 pub async fn put_product(handle: &NodeHandle, n: u128, price: i64, available: i32) {
     let write = Write::product(product(n), Text::lossy("thing"), Money::from_minor(price).unwrap(), available);
-    assert!(matches!(handle.write(write, LIMIT).await, Ok(Outcome::Product(_))));
+    assert!(matches!(handle.write(write, LIMIT).await, Ok(Some(Outcome::Product(_)))));
 }
 
 pub fn line(n: u128, quantity: i64, price: i64) -> OrderLine {

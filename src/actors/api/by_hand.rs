@@ -180,8 +180,8 @@ impl NodeHandle {
         let write = Write::SavePayment { payment, shard, correlation, event, letter, closing: Some(Box::new(closing.clone())) };
         match self.write(write, limit).await {
             // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
-            Ok(outcome @ (Outcome::Repeated(_) | Outcome::Recorded)) => {
-                let answers = if let Outcome::Repeated(answers) = outcome { answers } else { Vec::new() };
+            Ok(outcome @ (Some(Outcome::Repeated(_)) | None)) => {
+                let answers = if let Some(Outcome::Repeated(answers)) = outcome { answers } else { Vec::new() };
                 let stored = self.node.reads.payment(order.id).await.map_err(|_| DeadLetterError::Unavailable)?;
                 let Some(stored) = stored.filter(|stored| stored.status == status) else {
                     return Err(DeadLetterError::NotApplicable("the payment already has a different outcome: look at the order"));

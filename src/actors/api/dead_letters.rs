@@ -139,7 +139,7 @@ impl NodeHandle {
     async fn close(&self, closing: Closing, limit: Duration) -> Result<(), DeadLetterError> {
         let (id, state) = (closing.id, closing.state);
         match self.write(Write::CloseLetter(closing), limit).await {
-            Ok(Outcome::Missing) => {}
+            Ok(Some(Outcome::Missing)) => {}
             Ok(_) => return Ok(()),
             Err(_) => return Err(DeadLetterError::Unavailable),
         }
@@ -194,7 +194,7 @@ impl NodeHandle {
         }
         match stored {
             // Of a batch whose commit was in doubt it is not known how it was decided: the dead letter says it.
-            Ok(Outcome::Repeated(_) | Outcome::Recorded) => Ok(Some(closing)),
+            Ok(Some(Outcome::Repeated(_)) | None) => Ok(Some(closing)),
             Ok(_) => Ok(None),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),

@@ -2,6 +2,7 @@
 
 use crate::actors::node::Node;
 use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::{Inbound, NewPlace};
 use crate::actors::protocol::ticket::Ticket;
 use crate::actors::runtime::invariant;
@@ -183,21 +184,23 @@ impl NodeHandle {
     async fn place_until_known(&self, order: &Arc<Order>, key: Option<IdempotencyKey>, ticket: &Arc<Ticket>) -> Result<Placed, PlaceError> {
         loop {
             let slot = self.node.counters.open.try_take(self.node.settings.open_limit).ok_or(PlaceError::Overloaded)?;
-            let (reply, outcome) = oneshot::channel();
+            let (reply, fate) = oneshot::channel();
             let new = NewPlace { order: order.clone(), key: key.clone(), ticket: ticket.clone(), reply, slot };
             let inbox = self.node.inbox_of(order.shard).ok_or(PlaceError::NotStored)?;
             inbox.push(Inbound::Place(new));
-            match outcome.await {
-                Ok(Outcome::Done | Outcome::Repeated(_)) => return Ok(Placed { order: order.clone(), replayed: false }),
-                Ok(Outcome::KeyTaken { order: first, same_body }) => return self.replay(first, same_body).await,
-                Ok(Outcome::NotOurs) => return Err(PlaceError::NotHere),
-                Ok(Outcome::NotStored) => return Err(PlaceError::NotStored),
-                Ok(Outcome::Refused(why)) => {
+            match fate.await {
+                Ok(Fate::Stored(Outcome::Done | Outcome::Repeated(_))) => return Ok(Placed { order: order.clone(), replayed: false }),
+                Ok(Fate::Stored(Outcome::KeyTaken { order: first, same_body })) => return self.replay(first, same_body).await,
+                Ok(Fate::NotOurs) => return Err(PlaceError::NotHere),
+                Ok(Fate::NotStored) => return Err(PlaceError::NotStored),
+                Ok(Fate::Refused(why)) => {
                     tracing::error!(order.id = %order.id, error = %why, "an order was refused by the database");
                     return Err(PlaceError::Refused);
                 }
-                Ok(Outcome::Recorded) => {}
-                Ok(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
+                Ok(Fate::Recorded) => {}
+                Ok(Fate::Stored(
+                    Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_),
+                )) => {
                     invariant::violated("a placement got another kind's answer", "handle");
                     return Err(PlaceError::Unknown(order.id));
                 }
@@ -330,20 +333,22 @@ impl NodeHandle {
         }
     }
 
-    /// Writes something that belongs to no order (catalogue, stock, dead letters) and returns the outcome.
+    /// Writes something that belongs to no order (catalogue, stock, dead letters) and returns the outcome. `None`: it is stored, but the
+    /// outcome is unknown because the reply to COMMIT was lost.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn write(&self, write: Write, limit: Duration) -> Result<Outcome, WriteError> {
+    pub async fn write(&self, write: Write, limit: Duration) -> Result<Option<Outcome>, WriteError> {
         if self.is_closed() {
             return Err(WriteError::NotStored);
         }
         let ticket = Arc::new(Ticket::default());
-        let outcome = self.node.journal.ask(write, Some(ticket.clone()));
-        match tokio::time::timeout(limit, outcome).await {
-            Ok(Ok(Outcome::NotStored | Outcome::NotOurs)) => Err(WriteError::NotStored),
-            Ok(Ok(Outcome::Refused(why))) => Err(WriteError::Refused(why)),
-            Ok(Ok(outcome)) => Ok(outcome),
+        let fate = self.node.journal.ask(write, Some(ticket.clone()));
+        match tokio::time::timeout(limit, fate).await {
+            Ok(Ok(Fate::Stored(outcome))) => Ok(Some(outcome)),
+            Ok(Ok(Fate::Recorded)) => Ok(None),
+            Ok(Ok(Fate::NotStored | Fate::NotOurs)) => Err(WriteError::NotStored),
+            Ok(Ok(Fate::Refused(why))) => Err(WriteError::Refused(why)),
             Ok(Err(_)) | Err(_) if ticket.withdraw() => Err(WriteError::NotStored),
             Ok(Err(_)) | Err(_) => Err(WriteError::Unknown),
         }

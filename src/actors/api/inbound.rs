@@ -3,6 +3,7 @@
 use crate::actors::api::handle::NodeHandle;
 use crate::actors::node::cluster::{Cluster, Owner};
 use crate::actors::protocol::command::{CommandError, OrderCommand};
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{DeadLetterAgain, Submit};
 use crate::actors::protocol::inbound::Inbound;
 use crate::db::{Outcome, Write};
@@ -155,7 +156,7 @@ impl NodeHandle {
     /// Stores a copy of an order that another node owns, and delivers the events that arrived before it.
     async fn know(&self, order: Arc<Order>) -> Result<(), InboundError> {
         match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
-            Ok(Outcome::Repeated(waiting)) => {
+            Ok(Fate::Stored(Outcome::Repeated(waiting))) => {
                 for early in waiting {
                     self.push(None, early, Some(order.clone()));
                 }
@@ -176,7 +177,7 @@ impl NodeHandle {
             return Ok(());
         }
         match self.node.journal.ask(Write::HoldEvent { event }, None).await {
-            Ok(Outcome::Done) => Ok(()),
+            Ok(Fate::Stored(Outcome::Done)) => Ok(()),
             // Not stored, or the order is known by now: taken again it finds it.
             Ok(_) | Err(_) => Err(InboundError::NotNow),
         }

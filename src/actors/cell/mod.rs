@@ -2,6 +2,7 @@
 
 use crate::actors::node::Node;
 use crate::actors::protocol::command::{CommandError, refuse};
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::{Inbound, Loading};
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{
@@ -12,7 +13,7 @@ use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tell::tell_surely;
-use crate::db::{Outcome, Write};
+use crate::db::Write;
 use crate::domain::{Channel, CorrelationId, DeadLetter, Event, EventBody, NoticeKind, Order, OrderId, Role, RoleShards, Shard, Text};
 use crate::saga::park::{WRITE_REFUSED, step_letter};
 use actix::Recipient;
@@ -304,7 +305,7 @@ impl Cell {
         let letter = DeadLetter::about_notice((order, shard), kind, channel, at).because(WRITE_REFUSED, &detail, attempt);
         let body = EventBody::NotificationFailed { kind, channel, attempt, last: true, reason: Text::lossy(&detail) };
         let event = Event { order, shard, correlation, at, body, external_ids: None };
-        if let Ok(Outcome::Refused(why)) = self.node.journal.ask(Write::ParkStep { letter: Box::new(letter), event }, None).await {
+        if let Ok(Fate::Refused(why)) = self.node.journal.ask(Write::ParkStep { letter: Box::new(letter), event }, None).await {
             tracing::error!(order.id = %order, cause = %why, "a notice that cannot be stored cannot be given up either");
         }
     }

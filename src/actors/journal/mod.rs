@@ -3,6 +3,7 @@
 //! Guarantees: writes settle in the sequence of submission. A write that was withdrawn while it waited is never stored, nor is one for a
 //! role shard that this node does not own.
 
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{Outcome, Write};
 use crate::domain::{RoleShards, Roles, WriterId};
@@ -169,20 +170,20 @@ impl Journal {
         self.push(Queued { origin, write, ticket: Some(ticket), epoch: Some(epoch) });
     }
 
-    /// Submits and returns where the outcome comes.
-    pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
+    /// Submits and returns where the answer comes.
+    pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Fate<Outcome>> {
         self.ask_of(None, write, ticket)
     }
 
     /// The same, for a write that rests on what was so in that epoch: a later writer does not store it.
-    pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Fate<Outcome>> {
         self.ask_of(Some(epoch), write, None)
     }
 
-    fn ask_of(&self, epoch: Option<u64>, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
-        let (reply, outcome) = oneshot::channel();
+    fn ask_of(&self, epoch: Option<u64>, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Fate<Outcome>> {
+        let (reply, fate) = oneshot::channel();
         self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch });
-        outcome
+        fate
     }
 
     fn push(&self, queued: Queued) {

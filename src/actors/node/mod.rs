@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 
 use crate::actors::journal::Journal;
 use crate::actors::node::cluster::Cluster;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{DeadLetterAgain, Repeats, Submit};
 use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
@@ -15,7 +16,7 @@ use crate::actors::runtime::retry as reading;
 use crate::actors::runtime::retry::Stopping;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::config::ClusterKey;
-use crate::db::{Outcome, Reads, StoreError, Write};
+use crate::db::{Reads, StoreError, Write};
 use crate::domain::{Event, OrderId, Pricing, Role, RoleShards, Roles, Shard, Shards, Timestamp};
 use crate::providers::Providers;
 use crate::saga::external;
@@ -270,8 +271,8 @@ impl Node {
     pub(crate) fn submitter(self: &Arc<Self>) -> Submit {
         let node = self.clone();
         Arc::new(move |write: Write| {
-            let outcome = node.journal.ask(write, None);
-            async move { outcome.await.unwrap_or(Outcome::Recorded) }.boxed()
+            let fate = node.journal.ask(write, None);
+            async move { fate.await.unwrap_or(Fate::Recorded) }.boxed()
         })
     }
 

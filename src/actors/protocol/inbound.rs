@@ -1,6 +1,7 @@
 //! What comes onto an arbiter.
 
 use crate::actors::protocol::command::Ask;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::slot::OpenSlot;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{IdempotencyKey, Outcome};
@@ -15,7 +16,7 @@ pub(crate) enum Inbound {
     /// A command to an order of this arbiter.
     Command(OrderId, Ask),
     /// A committed batch's share: what became of this arbiter's writes, and the events of its shards.
-    Stored { done: Vec<(Origin, Outcome)>, events: Arc<Vec<LoggedEvent>>, mine: Vec<u32> },
+    Stored { done: Vec<(Origin, Fate<Outcome>)>, events: Arc<Vec<LoggedEvent>>, mine: Vec<u32> },
     /// An event to deliver again, to this node's roles.
     Again(Event),
     /// An event from another node or team, for one role of this node beside the order's own, or for each that takes it.
@@ -46,6 +47,6 @@ pub(crate) struct NewPlace {
     pub(crate) order: Arc<Order>,
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) ticket: Arc<Ticket>,
-    pub(crate) reply: oneshot::Sender<Outcome>,
+    pub(crate) reply: oneshot::Sender<Fate<Outcome>>,
     pub(crate) slot: OpenSlot,
 }

@@ -1,6 +1,7 @@
 //! What the actors of a cell say to each other.
 
 use crate::actors::protocol::command::Ask;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
 use crate::db::Outcome;
@@ -50,7 +51,7 @@ pub(crate) struct Answer(pub(crate) EventRef);
 /// What became of the order actor's write.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Stored(pub(crate) Outcome);
+pub(crate) struct Stored(pub(crate) Fate<Outcome>);
 
 /// A command for an order.
 #[derive(Message)]

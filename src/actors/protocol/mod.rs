@@ -1,6 +1,7 @@
 //! What actors say to each other: commands, messages, and what comes onto an arbiter.
 
 pub(crate) mod command;
+pub(crate) mod fate;
 pub(crate) mod hooks;
 pub(crate) mod inbound;
 pub(crate) mod kind;

@@ -1,5 +1,6 @@
 //! Whose a write is, and whether it can still be withdrawn.
 
+use crate::actors::protocol::fate::Fate;
 use crate::db::Outcome;
 use crate::domain::{Channel, NoticeKind, OrderId, Role, Shard};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -34,5 +35,5 @@ pub(crate) enum Origin {
     /// The notifier, about a notice; none where a notice is withdrawn that nobody waits for.
     Notice(Shard, OrderId, Option<(NoticeKind, Channel)>),
     /// Somebody who waits.
-    Ask(oneshot::Sender<Outcome>),
+    Ask(oneshot::Sender<Fate<Outcome>>),
 }

@@ -7,6 +7,7 @@
 
 use crate::actors::node::Node;
 use crate::actors::node::cluster::Cluster;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::runtime::faults::Plant;
 use crate::actors::runtime::pause::pause;
@@ -90,7 +91,7 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
         // lease yet: so it names nobody.
         let leases = if is_alive { expired } else { Vec::new() };
         let ended = node.journal.ask_in(epoch, Write::EndExpired { leases }).await;
-        return Ok(if ended == Ok(Outcome::Done) { Done::Something } else { Done::Nothing });
+        return Ok(if matches!(ended, Ok(Fate::Stored(_))) { Done::Something } else { Done::Nothing });
     }
     let mut done = adopt(node, &cluster, me, epoch);
     let (take, release) = plan(node, &cluster, me);
@@ -99,8 +100,8 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
         done = Done::Something;
     }
     for (shards, roles) in take {
-        let outcome = node.journal.ask_in(epoch, Write::TakeShards { roles, shards }).await;
-        if let Ok(Outcome::Taken(markers)) = outcome {
+        let fate = node.journal.ask_in(epoch, Write::TakeShards { roles, shards }).await;
+        if let Ok(Fate::Stored(Outcome::Taken(markers))) = fate {
             let taken: RoleShards = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
             if !taken.is_empty() {
                 load(node, taken, epoch);
@@ -196,12 +197,8 @@ async fn give(node: &Node, roles: Vec<Role>, shards: Vec<Shard>, epoch: u64) {
         // A notice is still on its way, or a router died: they stay for now.
         return load(node, role_shards, epoch);
     }
-    let outcome = node.journal.ask_in(epoch, Write::ReleaseShards { roles, shards }).await;
-    tracing::info!(
-        role_shards = role_shards.iter().count(),
-        outcome = outcome.map_or("none", |outcome| outcome.name()),
-        "shards were given back"
-    );
+    let fate = node.journal.ask_in(epoch, Write::ReleaseShards { roles, shards }).await;
+    tracing::info!(role_shards = role_shards.iter().count(), fate = fate.map_or("none", |fate| fate.name()), "shards were given back");
 }
 
 /// Has the actors of these role shards end, and waits until nothing is under way for them. `false`: something still is.

@@ -3,6 +3,7 @@
 
 use crate::actors::cell::{CellRef, LiveOrders};
 use crate::actors::protocol::command::{Ask, CommandError, park_command, refuse};
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Answer, Do, EventRef, Quit, Recorded, RetryNotice, Stored, WakeWith};
@@ -40,15 +41,15 @@ impl Router {
             // It lives already: its asker asks what is stored.
             Inbound::Place(new) if self.orders.has(new.order.id) => {}
             // Its shard has been given away meanwhile: nobody would end its actor.
-            Inbound::Place(new) if !self.cell.owns(Role::Order, new.order.shard) => drop(new.reply.send(Outcome::NotOurs)),
+            Inbound::Place(new) if !self.cell.owns(Role::Order, new.order.shard) => drop(new.reply.send(Fate::NotOurs)),
             Inbound::Place(new) => {
                 let begin = Begin::New { key: new.key, ticket: new.ticket, reply: new.reply, slot: new.slot };
                 self.orders.start(&self.cell, new.order, begin);
             }
             Inbound::Command(id, ask) => self.command(id, ask),
             Inbound::Stored { done, events, mine } => {
-                for (origin, outcome) in done {
-                    self.outcome(origin, outcome);
+                for (origin, fate) in done {
+                    self.settled(origin, fate);
                 }
                 for index in mine {
                     if let Some(event) = EventRef::at(&events, index as usize) {
@@ -90,7 +91,7 @@ impl Router {
     }
 
     /// Tells who wrote what became of it. A write without a living writer wakes its order: it may be stored and nobody's.
-    fn outcome(&self, origin: Origin, outcome: Outcome) {
+    fn settled(&self, origin: Origin, fate: Fate<Outcome>) {
         match origin {
             Origin::Order(_, id, incarnation) => {
                 let living = self.orders.incarnation(id);
@@ -98,7 +99,7 @@ impl Router {
                 if living.as_ref().is_some_and(|(_, now)| *now != incarnation) {
                     return;
                 }
-                match living.map(|(addr, _)| (addr.try_send(Stored(outcome)), addr)) {
+                match living.map(|(addr, _)| (addr.try_send(Stored(fate)), addr)) {
                     Some((Ok(()), _)) => {}
                     // Its word must not be lost: the actor waits for it. The wait is a task of its own and holds nobody up.
                     Some((Err(refused), addr)) => {
@@ -110,43 +111,34 @@ impl Router {
                     None => self.cell.wake(id, WakeWith::Stored),
                 }
             }
-            Origin::Role(role, _, order) => self.role_outcome(role, order, outcome),
-            Origin::Notice(_, order, notice) => self.notice_outcome(order, notice, outcome),
+            Origin::Role(role, _, order) => self.role_settled(role, order, fate),
+            Origin::Notice(_, order, notice) => self.notice_settled(order, notice, fate),
             Origin::Ask(_) => invariant::violated("an asked outcome came to a router", "router"),
         }
     }
 
-    fn notice_outcome(&self, order: OrderId, notice: Option<(NoticeKind, Channel)>, outcome: Outcome) {
+    fn notice_settled(&self, order: OrderId, notice: Option<(NoticeKind, Channel)>, fate: Fate<Outcome>) {
         self.recorded(order);
-        match (outcome, notice) {
-            (Outcome::Refused(why), Some(notice)) => {
+        match (fate, notice) {
+            (Fate::Refused(why), Some(notice)) => {
                 let cell = self.cell.clone();
                 actix::spawn(async move { cell.give_up_notice((order, CorrelationId(order.0)), notice, 1, &why).await });
             }
             // Nobody is told anything, and nobody asks for it.
-            (Outcome::Refused(why), None) => tracing::warn!(order.id = %order, cause = %why, "a withdrawn notice cannot be stored"),
-            (outcome, _) => self.role_outcome(Role::Notification, order, outcome),
+            (Fate::Refused(why), None) => tracing::warn!(order.id = %order, cause = %why, "a withdrawn notice cannot be stored"),
+            (fate, _) => self.role_settled(Role::Notification, order, fate),
         }
     }
 
-    fn role_outcome(&self, role: Role, order: OrderId, outcome: Outcome) {
-        match outcome {
-            Outcome::Repeated(answers) => {
+    fn role_settled(&self, role: Role, order: OrderId, fate: Fate<Outcome>) {
+        match fate {
+            Fate::Stored(Outcome::Repeated(answers)) => {
                 for answer in answers {
                     self.deliver(&EventRef::alone(answer), true);
                 }
             }
-            Outcome::Refused(why) => self.refused(role, order, &why),
-            Outcome::Done
-            | Outcome::KeyTaken { .. }
-            | Outcome::Product(_)
-            | Outcome::Answered { .. }
-            | Outcome::Stock(_)
-            | Outcome::Missing
-            | Outcome::Taken(_)
-            | Outcome::Recorded
-            | Outcome::NotStored
-            | Outcome::NotOurs => {}
+            Fate::Refused(why) => self.refused(role, order, &why),
+            Fate::Stored(_) | Fate::Recorded | Fate::NotStored | Fate::NotOurs => {}
         }
     }
 

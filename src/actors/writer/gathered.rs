@@ -2,10 +2,11 @@
 
 use crate::actors::journal::Queued;
 use crate::actors::node::Node;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::actors::runtime::faults::Plant;
-use crate::db::{Outcome, Write};
+use crate::db::Write;
 use std::sync::Arc;
 
 /// Who asked for a write, and whether it can still be withdrawn.
@@ -35,22 +36,22 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
                 }
             }
             if queued.write.role_shard().is_some_and(|(role, shard)| !role_shards.has(role, shard)) {
-                refused.push((queued.origin, Outcome::NotOurs));
+                refused.push((queued.origin, Fate::NotOurs));
             } else if is_old || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send()) {
-                refused.push((queued.origin, Outcome::NotStored));
+                refused.push((queued.origin, Fate::NotStored));
             } else {
                 sent.push(queued);
             }
         }
     }
-    for (origin, outcome) in refused {
+    for (origin, fate) in refused {
         match origin {
             Origin::Order(shard, ..) | Origin::Role(_, shard, _) | Origin::Notice(shard, ..) => {
                 if let Some(inbox) = node.inbox_of(shard) {
-                    inbox.push(Inbound::Stored { done: vec![(origin, outcome)], events: Arc::default(), mine: Vec::new() });
+                    inbox.push(Inbound::Stored { done: vec![(origin, fate)], events: Arc::default(), mine: Vec::new() });
                 }
             }
-            Origin::Ask(reply) => drop(reply.send(outcome)),
+            Origin::Ask(reply) => drop(reply.send(fate)),
         }
     }
     sent

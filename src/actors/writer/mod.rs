@@ -12,6 +12,7 @@ pub(crate) mod slow_commit;
 
 use crate::actors::journal::Queued;
 use crate::actors::node::Node;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{Counter, Logged};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
@@ -185,7 +186,7 @@ impl JournalWriter {
                     // Refused, but by a database that is there.
                     self.node.counters.set_not_ready("database", None);
                     tracing::error!(error = %error, write = batch.writes.first().map_or("none", Write::name), "a write was refused");
-                    let refused = Outcome::Refused(error.to_string().into());
+                    let refused = Fate::Refused(error.to_string().into());
                     self.report_all(origins, &refused);
                 }
                 Settled::Bad(_) => {
@@ -196,16 +197,16 @@ impl JournalWriter {
                     parts.push(handle);
                 }
                 Settled::Fenced => {
-                    self.report_all(origins, &Outcome::NotStored);
+                    self.report_all(origins, &Fate::NotStored);
                     for rest in parts.drain(..) {
                         let rest = rest.into_iter().map(|queued| (queued.origin, queued.ticket)).collect();
-                        self.report_all(rest, &Outcome::NotStored);
+                        self.report_all(rest, &Fate::NotStored);
                     }
                     self.start_again().await;
                 }
                 Settled::Withdrawn => {
                     let (placing, rest) = split_placing(origins, batch.writes);
-                    self.report_all(placing, &Outcome::NotStored);
+                    self.report_all(placing, &Fate::NotStored);
                     if !rest.is_empty() {
                         parts.push(rest);
                     }
@@ -323,15 +324,14 @@ impl JournalWriter {
         }
     }
 
-    /// The batch is stored but its reply is lost: its events are in the log, and a repeated write gets its outcome.
+    /// The batch is stored but its reply is lost: its events are in the log, and no outcome is known. A repeated write gets its own.
     async fn stored_unseen(&mut self, batch: &Batch, state: WriterState) -> Known {
         let mut failures = 0;
         loop {
             let most = u32::try_from(state.last_seq - batch.last_seq).unwrap_or(u32::MAX);
             match self.node.reads.events(batch.writer, batch.last_seq, most).await {
                 Ok(events) => {
-                    let outcomes = batch.writes.iter().map(|_| Outcome::Recorded).collect();
-                    return Known::Stored(Committed { outcomes, events, last_seq: state.last_seq });
+                    return Known::Stored(Committed { outcomes: Vec::new(), events, last_seq: state.last_seq });
                 }
                 Err(error) => {
                     failures += 1;
@@ -361,7 +361,9 @@ impl JournalWriter {
             }
             (self.counter)(logged);
         }
-        let mut shares = self.shares(origins.into_iter().map(|(origin, _)| origin).zip(committed.outcomes));
+        // After a lost reply no outcome is known.
+        let fates = committed.outcomes.into_iter().map(Fate::Stored).chain(std::iter::repeat_with(|| Fate::Recorded));
+        let mut shares = self.shares(origins.into_iter().map(|(origin, _)| origin).zip(fates));
         for (index, logged) in events.iter().enumerate() {
             if let Some(share) = shares.get_mut(self.node.arbiter_of(logged.event.shard)) {
                 share.mine.push(u32::try_from(index).unwrap_or(u32::MAX));
@@ -370,23 +372,23 @@ impl JournalWriter {
         self.deliver(shares, &events);
     }
 
-    fn report_all(&self, origins: Vec<Asked>, outcome: &Outcome) {
-        let shares = self.shares(origins.into_iter().map(|(origin, _)| (origin, outcome.clone())));
+    fn report_all(&self, origins: Vec<Asked>, fate: &Fate<Outcome>) {
+        let shares = self.shares(origins.into_iter().map(|(origin, _)| (origin, fate.clone())));
         self.deliver(shares, &Arc::new(Vec::new()));
     }
 
     /// Answers the waiting callers, and sorts the rest by arbiter.
-    fn shares(&self, told: impl Iterator<Item = (Origin, Outcome)>) -> Vec<Share> {
+    fn shares(&self, told: impl Iterator<Item = (Origin, Fate<Outcome>)>) -> Vec<Share> {
         let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
-        for (origin, outcome) in told {
+        for (origin, fate) in told {
             match origin {
                 Origin::Order(shard, ..) | Origin::Role(_, shard, _) | Origin::Notice(shard, ..) => {
                     if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
-                        share.done.push((origin, outcome));
+                        share.done.push((origin, fate));
                     }
                 }
                 // Whoever asked may have gone; what became of the write stays so.
-                Origin::Ask(reply) => drop(reply.send(outcome)),
+                Origin::Ask(reply) => drop(reply.send(fate)),
             }
         }
         shares
@@ -437,7 +439,7 @@ impl JournalWriter {
 
 #[derive(Default)]
 struct Share {
-    done: Vec<(Origin, Outcome)>,
+    done: Vec<(Origin, Fate<Outcome>)>,
     mine: Vec<u32>,
 }
 

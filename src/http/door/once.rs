@@ -60,7 +60,9 @@ impl Once {
             let answer = Answer::Http { status: status.as_u16(), body: body.clone() };
             let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
             match call.state.handle.write(Write::KeepAnswer { key, answer, at: now() }, limit).await {
-                Ok(Outcome::Answered { answer, same_body: true }) => return replay(&answer, true).unwrap_or_else(|_| json(status, body)),
+                Ok(Some(Outcome::Answered { answer, same_body: true })) => {
+                    return replay(&answer, true).unwrap_or_else(|_| json(status, body));
+                }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the answer to a request with an idempotency key could not be kept"),
             }

@@ -1,6 +1,7 @@
 //! Takes a catalogue as CSV: every row is read before the first is written, and every broken one is named. Reading is the work of a
 //! blocking thread: a large file takes a while, and a worker has other clients.
 
+use crate::actors::WriteError;
 use crate::db::{ProductWrite, Write};
 use crate::domain::{IfMissing, ProductChange};
 use crate::http::door::body;
@@ -85,7 +86,8 @@ async fn write_all(call: &Call, rows: Vec<ProductRow>, mode: Mode, once: Option<
         let key = once.filter(|_| mode != Mode::First).map(|once| once.part(id.0));
         let write = ProductWrite { key, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) };
         let outcome = handle.write(Write::ChangeProduct(Box::new(write)), limit).await?;
-        product_of(outcome).map_err(|problem| Problem::new(problem.kind(), format!("product {id}: {problem}")))
+        let product = outcome.ok_or_else(|| WriteError::Unknown.into()).and_then(product_of);
+        product.map_err(|problem| Problem::new(problem.kind(), format!("product {id}: {problem}")))
     });
     let mut writes = stream::iter(writes).buffer_unordered(AT_ONCE);
     while let Some(written) = writes.next().await {

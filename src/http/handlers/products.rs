@@ -275,7 +275,7 @@ fn read_count(reader: &mut Reader, raw: &str, name: &str) -> Option<i32> {
 
 async fn write(call: &Call, write: ProductWrite) -> Result<HttpResponse, Problem> {
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    let outcome = call.state.handle.write(Write::ChangeProduct(Box::new(write)), limit).await?;
+    let outcome = call.state.handle.write(Write::ChangeProduct(Box::new(write)), limit).await?.ok_or(WriteError::Unknown)?;
     if let Outcome::Answered { answer, same_body } = &outcome {
         return once::replay(answer, *same_body);
     }
@@ -297,9 +297,6 @@ pub(crate) fn product_of(outcome: Outcome) -> Result<Product, Problem> {
             Err(Problem::new(ProblemKind::Conflict, error.to_string()))
         }
         Outcome::Stock(error @ StockError::TooLarge) => Err(Problem::field(Place::Body, "", error.to_string())),
-        Outcome::NotStored | Outcome::NotOurs => Err(WriteError::NotStored.into()),
-        Outcome::Refused(why) => Err(WriteError::Refused(why).into()),
-        Outcome::Recorded => Err(WriteError::Unknown.into()),
         Outcome::Done | Outcome::Repeated(_) | Outcome::KeyTaken { .. } | Outcome::Taken(_) => {
             Err(Problem::new(ProblemKind::Internal, "the store gave an answer that a product's write does not have"))
         }

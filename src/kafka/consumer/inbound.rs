@@ -2,7 +2,7 @@
 
 use super::parts::{InboundError, InboundEvents};
 use crate::actors::{Command, CommandError, InboundError as NotHeard, NodeHandle, WriteError};
-use crate::db::{Outcome, Write};
+use crate::db::Write;
 use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp};
 use crate::saga::park::WRITE_REFUSED;
 use crate::saga::{Rejection, Shipment};
@@ -34,10 +34,10 @@ impl NodeInbound {
         let (handle, limit) = (self.handle.clone(), self.limit);
         async move {
             match handle.write(write, limit).await {
-                Ok(Outcome::Recorded) | Err(WriteError::NotStored | WriteError::Unknown) => {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) | Err(WriteError::NotStored | WriteError::Unknown) => {
                     Err(InboundError::Away("the database does not answer".to_owned()))
                 }
-                Ok(_) => Ok(()),
                 Err(WriteError::Refused(why)) => Err(failed(WRITE_REFUSED, &why)),
             }
         }

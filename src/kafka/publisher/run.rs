@@ -2,6 +2,7 @@
 
 use super::core::PublisherCore;
 use super::producer::{Counters, Failure, NotTaken, Producer, Told};
+use crate::actors::Fate;
 use crate::db::{Outcome, Write};
 use crate::domain::WriterId;
 use crate::kafka::client::{self, Brokers};
@@ -264,7 +265,7 @@ impl<'s> Run<'s> {
         let lease_ms = parts.settings.publish_recheck_ms.saturating_mul(CLAIM_LOOKS).max(1_000);
         for writer in self.core.looked(&rows, (parts.own)(), is_cut_off) {
             let claim = (parts.submit)(Write::ClaimLog { writer, lease_ms });
-            let is_ours = matches!(timeout(limit, claim).await, Ok(Outcome::Done));
+            let is_ours = matches!(timeout(limit, claim).await, Ok(Fate::Stored(Outcome::Done)));
             self.core.claimed(writer, is_ours);
         }
     }
@@ -273,7 +274,7 @@ impl<'s> Run<'s> {
     fn mark(&mut self) {
         for (writer, seq) in self.core.to_mark() {
             let stored = (self.shared.parts.submit)(Write::Published { writer, seq });
-            self.marking.spawn(async move { (writer, seq, matches!(stored.await, Outcome::Done | Outcome::Repeated(_))) });
+            self.marking.spawn(async move { (writer, seq, matches!(stored.await, Fate::Stored(_))) });
         }
     }
 

@@ -14,6 +14,7 @@ mod tests;
 #[cfg(test)]
 mod tests_void;
 
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{Logged, Submit};
 use crate::actors::runtime::faults::{Faults, Point};
 use crate::db::{Outcome, Reads, StoreError, Write, WriterRow};
@@ -211,11 +212,11 @@ impl Analytics {
         let Ok(permit) = self.parts.gate.clone().try_acquire_owned() else { return };
         let Some(increment) = self.tracker.next_save() else { return };
         self.is_saving = true;
-        let outcome = submit(&self.parts.submit, increment, permit);
-        ctx.spawn(outcome.into_actor(self).map(|outcome, act, ctx| {
+        let fate = submit(&self.parts.submit, increment, permit);
+        ctx.spawn(fate.into_actor(self).map(|fate, act, ctx| {
             act.is_saving = false;
             // No answer: the task that awaited it has failed.
-            let saved = outcome.map_or(Saved::Unclear, |outcome| verdict(&outcome));
+            let saved = fate.map_or(Saved::Unclear, |fate| verdict(&fate));
             act.must_load |= !act.tracker.saved(saved);
             if saved == Saved::Yes {
                 act.parts.progress.send_modify(|progress| progress.saves += 1);
@@ -247,40 +248,34 @@ impl Analytics {
     }
 }
 
-/// Submits the increment in a task of its own, which holds the gate until the outcome is known, whatever becomes of the actor.
-fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -> oneshot::Receiver<Outcome> {
+/// Submits the increment in a task of its own, which holds the gate until its fate is known, whatever becomes of the actor.
+fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -> oneshot::Receiver<Fate<Outcome>> {
     let (sender, receiver) = oneshot::channel();
-    let outcome = submit(Write::SaveAnalytics { add: increment.add, source: increment.source, after: increment.after, seq: increment.seq });
+    let fate = submit(Write::SaveAnalytics { add: increment.add, source: increment.source, after: increment.after, seq: increment.seq });
     actix_rt::spawn(async move {
-        let outcome = outcome.await;
+        let fate = fate.await;
         drop(permit);
         // Nobody listens when the actor is gone; the next one loads what is stored.
-        let _ = sender.send(outcome);
+        let _ = sender.send(fate);
     });
     receiver
 }
 
-fn verdict(outcome: &Outcome) -> Saved {
-    match outcome {
-        Outcome::Done => Saved::Yes,
-        Outcome::NotStored | Outcome::NotOurs => Saved::No,
-        Outcome::Refused(cause) => {
+fn verdict(fate: &Fate<Outcome>) -> Saved {
+    match fate {
+        Fate::Stored(Outcome::Done) => Saved::Yes,
+        Fate::NotStored | Fate::NotOurs => Saved::No,
+        Fate::Refused(cause) => {
             tracing::error!(cause = %cause, "the database refuses the analytics numbers; trying again");
             Saved::No
         }
-        Outcome::Missing => {
+        Fate::Stored(Outcome::Missing) => {
             tracing::error!(
                 "the database is older than what was counted of another node's log; the analytics are counted again from what is stored"
             );
             Saved::Void
         }
-        Outcome::Recorded
-        | Outcome::Repeated(_)
-        | Outcome::KeyTaken { .. }
-        | Outcome::Product(_)
-        | Outcome::Answered { .. }
-        | Outcome::Stock(_)
-        | Outcome::Taken(_) => Saved::Unclear,
+        Fate::Stored(_) | Fate::Recorded => Saved::Unclear,
     }
 }
 

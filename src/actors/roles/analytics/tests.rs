@@ -271,15 +271,15 @@ impl World {
             Box::pin(async move {
                 match answer {
                     None => {}
-                    Some(Answer::NotStored) => return Outcome::NotStored,
-                    Some(Answer::NotStoredAndUnclear) => return Outcome::Recorded,
+                    Some(Answer::NotStored) => return Fate::NotStored,
+                    Some(Answer::NotStoredAndUnclear) => return Fate::Recorded,
                     Some(Answer::StoredButUnclear) => {
                         commit(&journal, vec![write]).await;
-                        return Outcome::Recorded;
+                        return Fate::Recorded;
                     }
                     Some(Answer::Late) => door.acquire().await.unwrap().forget(),
                 }
-                commit(&journal, vec![write]).await.1.outcomes.remove(0)
+                Fate::Stored(commit(&journal, vec![write]).await.1.outcomes.remove(0))
             })
         });
         let settings = AnalyticsSettings { flush_ms: 2, recheck_ms: 20, page_events: 2, held_events: 3, ..AnalyticsSettings::default() };

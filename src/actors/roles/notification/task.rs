@@ -2,6 +2,7 @@
 
 use crate::actors::cell::{CellRef, Sending};
 use crate::actors::node::Node;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
@@ -290,15 +291,15 @@ impl DeliveryTask {
         // A notice that only waits has reported its last try already.
         let (attempt, is_withdrawn) = (task.attempt + u32::from(event.is_none()), task.status == NoticeStatus::Withdrawn);
         match self.cell.node.journal.ask(write, None).await {
-            Ok(Outcome::Repeated(answers)) => {
+            Ok(Fate::Stored(Outcome::Repeated(answers))) => {
                 for answer in answers {
                     self.cell.again(answer);
                 }
             }
-            Ok(Outcome::Refused(why)) if is_withdrawn => {
+            Ok(Fate::Refused(why)) if is_withdrawn => {
                 tracing::warn!(order.id = %self.id, cause = %why, "a withdrawn notice cannot be stored");
             }
-            Ok(Outcome::Refused(why)) => {
+            Ok(Fate::Refused(why)) => {
                 self.cell.give_up_notice((order.id, order.correlation), (self.kind, self.channel), attempt, &why).await;
             }
             Ok(_) | Err(_) => {}

@@ -10,6 +10,7 @@ mod redrive;
 
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Alarm, Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use crate::actors::protocol::slot::OpenSlot;
@@ -30,7 +31,7 @@ use tokio::sync::oneshot;
 #[expect(clippy::large_enum_variant, reason = "an actor keeps it in a box")]
 pub(crate) enum Begin {
     /// It was just posted.
-    New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Outcome>, slot: OpenSlot },
+    New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Fate<Outcome>>, slot: OpenSlot },
     /// From the store.
     Loaded {
         record: Record,
@@ -53,7 +54,7 @@ pub(crate) struct OrderActor {
     record: Record,
     /// Boxed, for it is gone when the actor has started, and a hundred thousand may live.
     begin: Option<Box<Begin>>,
-    placing: Option<oneshot::Sender<Outcome>>,
+    placing: Option<oneshot::Sender<Fate<Outcome>>>,
     in_flight: bool,
     /// The record has facts that are not stored yet.
     dirty: bool,
@@ -365,7 +366,7 @@ impl Actor for OrderActor {
                 self.in_flight = true;
                 if self.cell.node.faults.has(Plant::AnswerBeforeCommit) {
                     // The bug: nothing is stored yet.
-                    drop(reply.send(Outcome::Done));
+                    drop(reply.send(Fate::Stored(Outcome::Done)));
                 } else {
                     self.placing = Some(reply);
                 }
@@ -464,33 +465,33 @@ impl Handler<Quit> for OrderActor {
 
 impl Handler<Stored> for OrderActor {
     type Result = ();
-    fn handle(&mut self, Stored(outcome): Stored, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Stored(fate): Stored, _ctx: &mut Self::Context) {
         self.pass(Point::OrderStored);
         let now = self.cell.node.now();
         self.in_flight = false;
         let placing = self.placing.take();
         let is_placing = placing.is_some();
         if let Some(reply) = placing {
-            drop(reply.send(outcome.clone()));
+            drop(reply.send(fate.clone()));
         }
-        match outcome {
+        match fate {
             // Stored or, if its key was taken, not: what is stored says it.
-            Outcome::Recorded if is_placing => self.begin_anew(),
-            Outcome::Done | Outcome::Recorded | Outcome::Repeated(_) => {
+            Fate::Recorded if is_placing => self.begin_anew(),
+            Fate::Stored(Outcome::Done | Outcome::Repeated(_)) | Fate::Recorded => {
                 if is_placing {
                     self.cell.node.times.record(Step::Answer, micros(self.order.created_at, now));
                 }
                 self.stored();
                 self.proceed();
             }
-            Outcome::KeyTaken { .. } | Outcome::NotStored | Outcome::NotOurs => self.leave(),
-            Outcome::Refused(_) if is_placing => self.leave(),
+            Fate::Stored(Outcome::KeyTaken { .. }) | Fate::NotStored | Fate::NotOurs => self.leave(),
+            Fate::Refused(_) if is_placing => self.leave(),
             // The record does not say what is stored any more: start again from what is.
-            Outcome::Refused(why) => {
+            Fate::Refused(why) => {
                 invariant::violated("an order's record was refused by the database", &why);
                 self.begin_anew();
             }
-            Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_) => {
+            Fate::Stored(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
                 invariant::violated("an order's write got another kind's answer", "order");
             }
         }

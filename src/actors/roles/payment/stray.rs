@@ -3,8 +3,9 @@
 
 use super::task::{At, GivenUp, PaymentTask};
 use super::trouble::Trouble;
+use crate::actors::protocol::fate::Fate;
 use crate::actors::runtime::pause::pause;
-use crate::db::{Outcome, Write};
+use crate::db::Write;
 use crate::domain::{DeadLetter, Order};
 use crate::providers::ChargeKey;
 use crate::saga::park::{PROVIDER, key_letter, key_settled};
@@ -36,23 +37,12 @@ impl PaymentTask {
     async fn store_letter(&self, letter: DeadLetter) -> Result<(), GivenUp> {
         loop {
             match self.cell.node.journal.ask(Write::AddLetter(letter.clone()), None).await {
-                Ok(Outcome::NotStored) => pause(self.cell.node.settings.tick_ms.max(1)).await,
-                Ok(Outcome::Refused(why)) => {
+                Ok(Fate::NotStored) => pause(self.cell.node.settings.tick_ms.max(1)).await,
+                Ok(Fate::Refused(why)) => {
                     tracing::error!(order.id = %self.id, cause = %why, "a dead letter about a stray charge cannot be stored: {}", letter.detail);
                     return Ok(());
                 }
-                Ok(
-                    Outcome::Done
-                    | Outcome::Recorded
-                    | Outcome::Repeated(_)
-                    | Outcome::NotOurs
-                    | Outcome::KeyTaken { .. }
-                    | Outcome::Product(_)
-                    | Outcome::Answered { .. }
-                    | Outcome::Stock(_)
-                    | Outcome::Missing
-                    | Outcome::Taken(_),
-                ) => return Ok(()),
+                Ok(Fate::Stored(_) | Fate::Recorded | Fate::NotOurs) => return Ok(()),
                 // The node is stopping.
                 Err(_) => return Err(GivenUp),
             }

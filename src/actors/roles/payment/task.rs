@@ -5,6 +5,7 @@
 
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::command::{Ask, park_command};
+use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::roles::payment::trouble::Trouble;
 use crate::actors::runtime::faults::Point;
@@ -430,27 +431,17 @@ impl PaymentTask {
     async fn store(&self, order: &Order, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
         let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
         match self.cell.node.journal.ask(write, None).await {
-            Ok(Outcome::Done) => Ok(Stored::Done),
+            Ok(Fate::Stored(Outcome::Done)) => Ok(Stored::Done),
             // Its batch is stored, but not how this write was decided: what is stored says it.
-            Ok(Outcome::Recorded) => Ok(Stored::Otherwise),
-            Ok(Outcome::Repeated(answers)) => {
+            Ok(Fate::Recorded) => Ok(Stored::Otherwise),
+            Ok(Fate::Stored(Outcome::Repeated(answers))) => {
                 for answer in answers {
                     self.cell.again(answer);
                 }
                 Ok(Stored::Otherwise)
             }
-            Ok(Outcome::Refused(why)) => self.park(order, At::Step(STORE, None), (WRITE_REFUSED, &why, 1)).await,
-            Ok(
-                Outcome::NotStored
-                | Outcome::NotOurs
-                | Outcome::KeyTaken { .. }
-                | Outcome::Product(_)
-                | Outcome::Answered { .. }
-                | Outcome::Stock(_)
-                | Outcome::Missing
-                | Outcome::Taken(_),
-            )
-            | Err(_) => Err(GivenUp),
+            Ok(Fate::Refused(why)) => self.park(order, At::Step(STORE, None), (WRITE_REFUSED, &why, 1)).await,
+            Ok(Fate::Stored(_) | Fate::NotStored | Fate::NotOurs) | Err(_) => Err(GivenUp),
         }
     }
 
