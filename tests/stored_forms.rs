@@ -105,7 +105,7 @@ fn ids() -> ExternalIds {
     ExternalIds { event: Some(text("evt_12")), payment: Some(text("pi_3Mt")), correlation: None }
 }
 
-fn records() -> [(&'static str, Record); 9] {
+fn records() -> [(&'static str, Record); 11] {
     let notice = |kind, sent| NoticeFact { kind, channel: Channel::Email, sent, at: at(9) };
     let full = Facts {
         stock: Some((StockFact::Reserved(held()), at(1))),
@@ -120,6 +120,7 @@ fn records() -> [(&'static str, Record); 9] {
         stray_charge: Some(at(9)),
         undo_asked: true,
         unpaid_end: None,
+        owes_void: false,
     };
     let failed = Facts {
         stock: Some((StockFact::Insufficient(shortages()), at(1))),
@@ -127,6 +128,7 @@ fn records() -> [(&'static str, Record); 9] {
         ..Facts::default()
     };
     let unpaid = Facts { unpaid_end: Some(text("out-of-stock")), ..failed.clone() };
+    let owes_void = Facts { owes_void: true, ..unpaid.clone() };
     let external = ExternalRecord {
         payment: Some((money(1), text("CARD"), at(11))),
         stock: Some((held(), at(12))),
@@ -151,7 +153,12 @@ fn records() -> [(&'static str, Record); 9] {
             Record { facts: failed.clone(), history: Vec::new(), parked: None, external: Some(Box::new(external.clone())) },
         ),
         ("record named", Record { facts: failed.clone(), history: Vec::new(), parked: None, external: Some(Box::new(named)) }),
-        ("record named foreign", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: Some(Box::new(all)) }),
+        (
+            "record named foreign",
+            Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: Some(Box::new(all.clone())) },
+        ),
+        ("record owes void", Record { facts: owes_void.clone(), history: Vec::new(), parked: None, external: None }),
+        ("record owes void named", Record { facts: owes_void, history: Vec::new(), parked: None, external: Some(Box::new(all)) }),
         ("record unpaid", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: None }),
         ("record unpaid foreign", Record { facts: unpaid.clone(), history: Vec::new(), parked: None, external: Some(Box::new(foreign)) }),
         ("record unpaid external", Record { facts: unpaid, history: Vec::new(), parked: None, external: Some(Box::new(external)) }),
@@ -216,8 +223,8 @@ fn an_event_with_another_teams_ids_keeps_its_stored_form() {
 #[test]
 fn what_is_no_stored_form_is_refused() {
     let mut newer = codec::encode_record(&Record::default()).unwrap();
-    newer[0] = 6;
-    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 6 is not known to this version");
+    newer[0] = 7;
+    assert_eq!(codec::decode_record(&newer).unwrap_err().to_string(), "its form 7 is not known to this version");
     assert!(codec::decode_record(&[]).is_err());
     assert!(codec::decode_record(&[1, 7, 7]).is_err());
     let columns = EventColumns { order: order().id, shard: Shard(1), at: at(1) };

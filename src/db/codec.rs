@@ -20,6 +20,9 @@ const UNPAID_END_VERSION: u8 = 3;
 const FOREIGN_MONEY_VERSION: u8 = 4;
 /// The version of a record with the ids of other teams, behind what version 4 holds, if that is there; and of an event with them.
 const EXTERNAL_IDS_VERSION: u8 = 5;
+/// The version of a record that is owed the payment's answer to its cancellation though there was not enough stock, with all that version 5
+/// holds.
+const OWES_VOID_VERSION: u8 = 6;
 /// In place of an `OrderCreated` event's data: what it says is the order's own row, so nothing is stored twice.
 const SEE_ORDER: [u8; 1] = [0];
 
@@ -83,6 +86,13 @@ pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
 /// # Errors
 /// See [`encode`].
 pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    if record.facts.owes_void {
+        let kept = record.external.as_deref();
+        let (money, ids) = (kept.and_then(|kept| kept.foreign_money.as_ref()), kept.map_or(&[][..], |kept| &kept.ids));
+        let mut blob = Vec::with_capacity(256);
+        blob.push(OWES_VOID_VERSION);
+        return Ok(postcard::to_extend(&(record, &record.facts.unpaid_end, money, ids), blob)?);
+    }
     if let Some(kept) = record.external.as_deref().filter(|kept| !kept.ids.is_empty()) {
         let mut blob = Vec::with_capacity(256);
         blob.push(EXTERNAL_IDS_VERSION);
@@ -146,6 +156,14 @@ pub fn decode_record(blob: &[u8]) -> Result<Record, CodecError> {
         record.facts.unpaid_end = reason;
         let kept = record.external.get_or_insert_default();
         (kept.foreign_money, kept.ids) = (foreign_money, ids);
+        return Ok(record);
+    }
+    if let Some((&OWES_VOID_VERSION, rest)) = blob.split_first() {
+        let (mut record, reason, foreign_money, ids): (Record, _, _, _) = postcard::from_bytes(rest)?;
+        (record.facts.unpaid_end, record.facts.owes_void) = (reason, true);
+        if let Some(kept) = record.external.as_deref_mut() {
+            (kept.foreign_money, kept.ids) = (foreign_money, ids);
+        }
         return Ok(record);
     }
     let RecordV1 { facts, history, parked } = decode(blob)?;

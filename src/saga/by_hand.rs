@@ -17,6 +17,10 @@ pub fn look(order: &Order, record: &mut Record, external_roles: Roles, now: Time
     if external_roles.has(Role::Notification) && record.facts.unpaid_end.take().is_some() {
         effects.changed = true;
     }
+    // Without stock that team was never asked to pay, so it owes no answer to the cancellation.
+    if external_roles.has(Role::Payment) && std::mem::take(&mut record.facts.owes_void) {
+        effects.changed = true;
+    }
     let place = effects.events.len();
     if external_roles.has(Role::Payment) && !external_roles.has(Role::Inventory) && was_never_asked_to_pay(&record.facts) {
         step::note(order, record, EventKind::PaymentCancelled, now, effects, |facts| {
@@ -95,7 +99,7 @@ pub fn done(order: &Order, record: &mut Record, done: &Done, external_roles: Rol
     }
     let role = done.role;
     let place = effects.events.len();
-    let (paid, is_to_end) = (step::paid(order, &record.facts), record.facts.cancel.is_some());
+    let (paid, is_to_end) = (step::paid(order, &record.facts), record.facts.is_to_end());
     let mut note = |kind, grow: &dyn Fn(&mut Facts)| step::note(order, record, kind, now, effects, grow);
     let answer = match role {
         Role::Payment if debts.refunded => {
@@ -144,10 +148,10 @@ pub fn done(order: &Order, record: &mut Record, done: &Done, external_roles: Rol
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CancelledBy, Event, EventBody, Text};
+    use crate::domain::{CancelledBy, Event, EventBody, OrderStatus, Text};
     use crate::saga::fixture::order;
     use crate::saga::park::SHIPPED_UNPAID;
-    use crate::saga::policy;
+    use crate::saga::{policy, status};
 
     /// What one of our roles could not store is done by hand, step by step, until nothing is owed.
     #[test]
@@ -189,6 +193,37 @@ mod tests {
             look(&order, &mut record, external, now, &mut Effects::default());
             assert_eq!(record.facts.payment.is_none(), is_asked, "{:?}", record.facts);
         }
+    }
+
+    /// Else a void that fails is tried by nobody any more. Another team was not asked to pay.
+    #[test]
+    fn an_order_without_stock_is_owed_our_payments_answer_to_its_cancellation() {
+        let (order, now) = (order(), Timestamp(5));
+        let insufficient = EventBody::InventoryInsufficient { shortages: Vec::new() };
+        for (theirs, answer) in [
+            (Role::Inventory, EventBody::PaymentCancelled),
+            (Role::Inventory, EventBody::PaymentRefunded { amount: order.total }),
+            (Role::Payment, EventBody::PaymentCancelled),
+        ] {
+            let external = Roles::default().with(theirs);
+            let mut record = step::placed(&order);
+            step::cancel(&order, &mut record, CancelledBy::Customer, now, &mut Effects::default()).unwrap();
+            hear(&order, &mut record, insufficient.clone(), external, now);
+            let debts = owed(&record.facts, order.channels());
+            assert_eq!((status(&record.facts), debts.released), (OrderStatus::Cancelled, false), "{theirs:?}");
+            assert_eq!(debts.payment, theirs != Role::Payment);
+            if theirs == Role::Payment {
+                continue;
+            }
+            let asked: Vec<_> = step::redrive(&order, &record.facts).iter().map(Event::kind).collect();
+            assert_eq!(asked, [EventKind::OrderCancelRequested]);
+            hear(&order, &mut record, answer, external, now);
+            assert_eq!(status(&record.facts), OrderStatus::Cancelled);
+            assert!(!owed(&record.facts, order.channels()).is_more_than_a_notice(), "{record:?}");
+        }
+        let mut record = step::placed(&order);
+        hear(&order, &mut record, insufficient, Roles::default(), now);
+        assert!(!owed(&record.facts, order.channels()).payment, "nobody asked it to undo anything");
     }
 
     /// While an order is parked for another team nobody asks our roles: so they come first.

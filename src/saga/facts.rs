@@ -84,6 +84,10 @@ pub struct Facts {
     /// such notices, and if another team runs the notification role. Stored beside the facts (`db::codec`).
     #[serde(skip)]
     pub unpaid_end: Option<Text<200>>,
+    /// Our payment role was asked to undo an order for which there was not enough stock, so its answer is owed. `false` for orders from
+    /// before this was recorded, and if another team runs the payment role. Stored beside the facts (`db::codec`).
+    #[serde(skip)]
+    pub owes_void: bool,
 }
 
 impl Facts {
@@ -105,10 +109,22 @@ impl Facts {
         matches!(self.payment, Some((PaymentFact::Paid { .. }, _)))
     }
 
+    /// Whether the payment's answer is missing. A refund is one, because it proves that no money remains taken.
+    #[must_use]
+    pub fn has_no_payment(&self) -> bool {
+        self.payment.is_none() && self.refunded.is_none()
+    }
+
     /// Whether money was ever taken, so that the customer must be notified of a cancellation. A refund proves it, whatever came first.
     #[must_use]
     pub fn was_ever_paid(&self) -> bool {
         self.is_paid() || self.refunded.is_some() || self.stray_charge.is_some()
+    }
+
+    /// Whether the payment that is owed is one that must not be made.
+    #[must_use]
+    pub fn is_to_end(&self) -> bool {
+        self.cancel.is_some() || self.undo_asked
     }
 
     /// Whether the notice was sent or given up.

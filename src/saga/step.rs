@@ -267,7 +267,7 @@ pub fn redrive(order: &std::sync::Arc<Order>, facts: &Facts) -> Vec<Event> {
 
 /// The one event that makes the next role answer.
 fn asks(order: &std::sync::Arc<Order>, facts: &Facts, debts: Owed, current: OrderStatus) -> Event {
-    let undo = debts.released || debts.refunded || (debts.payment && facts.cancel.is_some());
+    let undo = debts.released || debts.refunded || debts.payment;
     let (body, at) = match (&facts.payment, &facts.stock) {
         _ if undo && facts.undo_asked => {
             let (by, at) = facts.cancel.unwrap_or((CancelledBy::Operator, order.created_at));
@@ -339,6 +339,7 @@ fn advance(order: &Order, record: &mut Record, before: &Before, cause: EventKind
         let by = record.facts.cancel.map_or(CancelledBy::Operator, |(by, _)| by);
         emit(record, EventBody::OrderCancelRequested { by });
     }
+    record.facts.owes_void |= record.facts.undo_asked && record.facts.is_insufficient() && record.facts.has_no_payment();
     if newly(OrderStatus::Cancelled) {
         let reason: Text<200> = Text::lossy(&reason(&record.facts).unwrap_or_default());
         let was_paid = record.facts.was_ever_paid();

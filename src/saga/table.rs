@@ -79,8 +79,10 @@ pub fn owed(facts: &Facts, channels: Channels) -> Owed {
             owed.stock = facts.stock.is_none();
             owed.stock_moved = status == OrderStatus::Shipped && facts.stock_moved.is_none();
         }
-        OrderStatus::Cancelling | OrderStatus::Refunding => owed.payment = facts.payment.is_none() && facts.refunded.is_none(),
-        OrderStatus::PaymentFailed | OrderStatus::Failed | OrderStatus::Cancelled => {}
+        OrderStatus::Cancelling | OrderStatus::Refunding => owed.payment = facts.has_no_payment(),
+        // Nothing was charged, but what the payment role has begun for the cancellation must end.
+        OrderStatus::Cancelled => owed.payment = facts.owes_void && facts.has_no_payment(),
+        OrderStatus::PaymentFailed | OrderStatus::Failed => {}
     }
     if is_dead(status) {
         owed.released = facts.released.is_none() && !facts.is_insufficient();

@@ -3,12 +3,14 @@
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, product, put_product, run, settled, stored, until};
 use ordermill::actors::{ActorSettings, Command, DeadLetterAction, DeadLetterError, NodeHandle};
+use ordermill::config::providers::Behaviour;
 use ordermill::db::{DeadLetterFilter, Reads};
 use ordermill::domain::analytics::{Numbers, TOTAL};
 use ordermill::domain::{
-    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Metric, Money, OrderId, OrderStatus, Quantity, ReservedLine, Role, Roles,
-    Text,
+    CancelledBy, DeadLetter, DeadLetterState, Event, EventBody, Metric, Money, OrderId, OrderStatus, PaymentStatus, Quantity, ReservedLine,
+    Role, Roles, Shortage, Text,
 };
+use ordermill::providers::sandbox::Party;
 use ordermill::saga::PaymentFact;
 use std::rc::Rc;
 use std::time::Duration;
@@ -98,6 +100,33 @@ fn a_payment_that_was_never_asked_for_is_owed_by_nobody() {
         } else {
             settled(&node.handle, id, OrderStatus::Cancelled).await;
         }
+    });
+}
+
+/// A void of ours fails, and then that team has no stock. Whoever has the payment next goes on with the void.
+#[test]
+fn a_void_that_failed_is_done_though_another_team_has_no_stock() {
+    run(|| async {
+        let ours: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Inventory).collect();
+        let cluster = Cluster::with(43, |settings| settings.external_roles = [Role::Inventory].into_iter().collect::<Roles>());
+        let node = cluster.start("ours", &ours).await;
+        until("it owns the shards", || async { node.owns(Role::Order) == 24 }).await;
+        let sandbox = cluster.world.sandbox();
+        sandbox.behave(Party::Payment, Behaviour { error_rate: 1.0, ..Behaviour::default() });
+        let id = node.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        let cancel = Command::Cancel { by: CancelledBy::Customer };
+        node.ask(move |handle| async move { handle.command(id, cancel, LIMIT).await }).await.unwrap().unwrap();
+        let payment = || async { cluster.world.database.payment(id).await.unwrap().map(|row| row.status) };
+        until("a void has failed", || async { payment().await == Some(PaymentStatus::Trying) }).await;
+        let order = stored(&node.handle, id).await.order;
+        let body = EventBody::InventoryInsufficient { shortages: vec![Shortage::UnknownProduct { product: product(1) }] };
+        cluster.say(Event::of(&order, order.created_at.plus_ms(5), body));
+        until("it is cancelled", || async { stored(&node.handle, id).await.status == OrderStatus::Cancelled }).await;
+        cluster.crash(node).await;
+        sandbox.behave(Party::Payment, Behaviour::default());
+        cluster.start("next", &ours).await;
+        cluster.settles().await;
+        assert_eq!(payment().await, Some(PaymentStatus::Cancelled));
     });
 }
 

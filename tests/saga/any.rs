@@ -48,6 +48,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 stray_charge,
                 undo_asked,
                 unpaid_end: None,
+                owes_void: undo_asked,
             }
         },
     )

@@ -440,6 +440,7 @@ fn grows(before: &Facts, after: &Facts) -> bool {
         && kept(&before.stray_charge, &after.stray_charge)
         && after.notices.starts_with(&before.notices)
         && (!before.undo_asked || after.undo_asked)
+        && (!before.owes_void || after.owes_void)
         && kept(&before.unpaid_end, &after.unpaid_end)
 }
 

@@ -78,12 +78,24 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }
 
-/// 6908: a node lost its shards and had them again before one of its arbiters heard of either. An order's actor took a command that
-/// had waited for it, and stored a record from before over what another node had stored meanwhile.
+/// Each with what it found.
+const FOUND: &[(&str, &[u64])] = &[
+    (
+        "A node lost its shards and had them again before one of its arbiters heard of either. An order's actor took a command that had \
+         waited for it, and stored a record from before over what another node had stored meanwhile.",
+        &[6908],
+    ),
+    ("An order settled without stock while the void of its cancellation was still tried.", &[428, 1418, 3034, 6609, 11075, 11799]),
+];
+
 #[test]
 fn seeds_that_have_found_a_fault_pass() {
-    let broken = try_seed(Options { seed: 6908, ..Options::default() }).broken;
-    assert!(broken.is_empty(), "{broken:#?}");
+    for (what, seeds) in FOUND {
+        for seed in *seeds {
+            let broken = try_seed(Options { seed: *seed, ..Options::default() }).broken;
+            assert!(broken.is_empty(), "seed {seed} ({what}): {broken:#?}");
+        }
+    }
 }
 
 #[test]

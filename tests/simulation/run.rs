@@ -268,22 +268,12 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
     let mut open = Vec::new();
     for second in 0..SETTLE_S {
         open = chaos.ask(|database| database.open_orders(shards().all().collect(), None, 1000));
-        let reports: Vec<_> = fleet.nodes.iter().filter_map(|node| node.handle()).map(|handle| handle.report()).collect();
-        let is_at_rest = |report: &ordermill::actors::ActorsReport| {
-            let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
-            alive == 0 && report.open_orders == 0 && report.not_ready.is_empty()
-        };
-        let are_quiet = fleet.ground.teams.are_quiet(fleet.ground.broker.as_ref());
-        if are_quiet
-            && letters(fleet, DeadLetterKind::Message).is_empty()
-            && open.is_empty()
-            && !reports.is_empty()
-            && reports.iter().all(is_at_rest)
-        {
+        let unrest = unrest(fleet);
+        if open.is_empty() && unrest.is_empty() {
             return Vec::new();
         }
         if open.is_empty() && second == SETTLE_S - 1 {
-            return vec![format!("all orders are settled, but: {reports:?}")];
+            return vec![format!("all orders are settled, but {}", unrest.join("\n"))];
         }
         if second % 10 == 0 {
             desk(fleet, chance).await;
@@ -292,6 +282,26 @@ async fn settle(fleet: &Rc<Fleet>, chance: &mut Chance) -> Vec<String> {
     }
     let tell = |stored: &ordermill::db::StoredOrder| format!("order {} never settled: {:#?}", stored.order.id, stored.record);
     open.iter().map(tell).collect()
+}
+
+/// What is not at rest, beside open orders.
+fn unrest(fleet: &Fleet) -> Vec<String> {
+    let mut unrest: Vec<String> = letters(fleet, DeadLetterKind::Message).iter().map(|letter| format!("open: {letter:?}")).collect();
+    if !fleet.ground.teams.are_quiet(fleet.ground.broker.as_ref()) {
+        unrest.push("another team still speaks, or is not heard".to_owned());
+    }
+    let handles: Vec<(usize, NodeHandle)> = fleet.nodes.iter().filter_map(|node| Some((node.index, node.handle()?))).collect();
+    if handles.is_empty() {
+        unrest.push("no node is up".to_owned());
+    }
+    for (index, handle) in handles {
+        let report = handle.report();
+        let alive = report.actors.iter().find(|actor| actor.kind == "order").map_or(0, |actor| actor.alive);
+        if alive != 0 || report.open_orders != 0 || !report.not_ready.is_empty() {
+            unrest.push(format!("node {index} has {alive} orders' actors: {report:?}"));
+        }
+    }
+    unrest
 }
 
 fn letters(fleet: &Fleet, kind: DeadLetterKind) -> Vec<DeadLetter> {

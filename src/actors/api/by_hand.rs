@@ -63,7 +63,7 @@ impl NodeHandle {
         let stored = self.node.reads.order(order).await.map_err(|_| DeadLetterError::Unavailable)?;
         Ok(stored.and_then(|stored| {
             let facts = &stored.record.facts;
-            claim_of_debts(owed(facts, stored.order.channels()), facts.cancel.is_some())
+            claim_of_debts(owed(facts, stored.order.channels()), facts.is_to_end())
         }))
     }
 
