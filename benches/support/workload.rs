@@ -118,7 +118,14 @@ pub fn transactions(orders: &[Arc<Order>]) -> [Vec<Write>; 5] {
         reserve.push(Write::Reserve { order: order.clone(), pricing: Pricing::Check, at });
         let payment = payment(order);
         let event = payment.answer(order.shard, order.correlation);
-        pay.push(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None });
+        pay.push(Write::SavePayment {
+            payment,
+            shard: order.shard,
+            correlation: order.correlation,
+            event,
+            letters: Vec::new(),
+            closing: None,
+        });
         confirm.push(save(order, confirmed, true, vec![Event::of(order, at, EventBody::OrderConfirmed)]));
         let task = notice(order);
         let event = task.answer(order.shard, order.correlation, at);

@@ -185,8 +185,8 @@ pub enum Write {
         correlation: CorrelationId,
         /// The event that it makes true.
         event: Option<Event>,
-        /// What a person must look at.
-        letter: Option<DeadLetter>,
+        /// What a person must look at, and what nobody needs to look at any more.
+        letters: Vec<DeadLetter>,
         /// The dead letter that a person closed with it.
         closing: Option<Box<Closing>>,
     },

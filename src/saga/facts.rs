@@ -1,7 +1,8 @@
 //! The facts of one saga: a set that only grows. When facts exclude each other, the first one recorded counts.
 
 use crate::domain::{
-    CancelledBy, Channel, EventKind, ExternalIds, Money, NoticeKind, OrderStatus, ReservedLine, Revision, Shortage, Text, Timestamp,
+    CancelledBy, Channel, EventKind, ExternalIds, Money, NoticeKind, OrderStatus, PaymentStatus, ReservedLine, Revision, Shortage, Text,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,16 @@ impl Facts {
     #[must_use]
     pub fn has_no_payment(&self) -> bool {
         self.payment.is_none() && self.refunded.is_none()
+    }
+
+    /// Whether the payment's row has an answer that is missing here.
+    #[must_use]
+    pub fn misses(&self, row: PaymentStatus) -> bool {
+        match row {
+            PaymentStatus::Trying => false,
+            PaymentStatus::Charged | PaymentStatus::Failed | PaymentStatus::Cancelled => self.payment.is_none(),
+            PaymentStatus::Refunded => self.refunded.is_none(),
+        }
     }
 
     /// Whether money was ever taken, so that the customer must be notified of a cancellation. A refund proves it, whatever came first.

@@ -4,7 +4,7 @@ use super::dispute::{Dispute, is_disputed};
 use super::park::{CHARGE, EXTERNAL, Effects, REFUND, SHIPPED_UNPAID, STORE, VOID, numbers_of, step_letter};
 use super::undo::Undo;
 use super::{Facts, Record, awaited, owed, status, table};
-use crate::domain::{CancelledBy, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, Order, Role, Timestamp};
+use crate::domain::{CancelledBy, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, Order, PaymentStatus, Role, Timestamp};
 
 /// The number of dead letters about goods that left unpaid.
 const UNPAID: u32 = 1;
@@ -98,6 +98,21 @@ impl Letters {
             }
         }
     }
+}
+
+/// Closes what may be open about the payment's steps that have come to an end with this outcome. The order may never hear that they had
+/// failed.
+#[must_use]
+pub fn of_payment(order: &Order, outcome: PaymentStatus, now: Timestamp) -> Vec<DeadLetter> {
+    let over: &[&str] = match outcome {
+        PaymentStatus::Trying => &[],
+        // Its refund may be owed, and fail, next.
+        PaymentStatus::Charged => &[CHARGE, VOID, STORE],
+        PaymentStatus::Failed | PaymentStatus::Cancelled | PaymentStatus::Refunded => &[CHARGE, VOID, REFUND, STORE],
+    };
+    let why = "the step was done after all: nothing is left to do";
+    let about = |step: &&str| close(step_letter(order.id, order.shard, Role::Payment, step, now), why, now);
+    over.iter().map(about).collect()
 }
 
 fn cancelled(by: CancelledBy) -> String {

@@ -1,8 +1,8 @@
 //! Parked orders and the dead letters about steps, against each other: what is not driven on must be seen by a person, and what a person is
 //! asked about must be waiting for that.
 //!
-//! An order that is parked has an open dead letter of that cause. It may be closed a moment earlier: a payment that a person books closes
-//! it, and the order hears of the payment after that.
+//! An order that is parked has an open dead letter of that cause. It may be closed a moment earlier: a payment that is decided, by a person
+//! or by the step's next owner, closes it, and the order hears of the payment after that.
 //!
 //! An open dead letter about a step has an order that is parked for its cause, or whose answer is disputed, except for
 //!
@@ -12,7 +12,7 @@
 
 use super::options::Expect;
 use crate::db::OrderAudit;
-use crate::domain::{DeadLetter, PaymentStatus};
+use crate::domain::DeadLetter;
 use crate::saga::dispute::{Dispute, is_disputed};
 use crate::saga::park::{PROVIDER, WRITE_REFUSED, is_of_old_form, is_of_strays};
 
@@ -44,11 +44,6 @@ fn is_stray(letter: &DeadLetter) -> bool {
 
 /// Whether the payment's row has the answer that unparks the order.
 fn is_answered(audit: &OrderAudit, cause: &str) -> bool {
-    let facts = &audit.stored.record.facts;
-    let is_news = match audit.payment.as_ref().map(|payment| payment.status) {
-        None | Some(PaymentStatus::Trying) => false,
-        Some(PaymentStatus::Charged | PaymentStatus::Failed | PaymentStatus::Cancelled) => facts.payment.is_none(),
-        Some(PaymentStatus::Refunded) => facts.refunded.is_none(),
-    };
+    let is_news = audit.payment.as_ref().is_some_and(|payment| audit.stored.record.facts.misses(payment.status));
     is_news && [PROVIDER, WRITE_REFUSED].contains(&cause)
 }

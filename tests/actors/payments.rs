@@ -230,7 +230,8 @@ fn a_payment_that_was_decided_while_its_task_waited_is_not_charged_again() {
         let payment = Payment::of(&order, 1, PaymentStatus::Charged, order.created_at);
         let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
         let event = Some(Event::of(&order, order.created_at, body));
-        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
+        let write =
+            Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letters: Vec::new(), closing: None };
         handle.write(write, LIMIT).await.unwrap();
         settled(handle, id, OrderStatus::Confirmed).await;
         until("the task has ended", || async { handle.next_payment_try(id).is_none() }).await;

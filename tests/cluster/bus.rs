@@ -9,28 +9,39 @@ type Queue = Arc<Mutex<VecDeque<Event>>>;
 
 /// The queue of all nodes.
 #[derive(Clone, Default)]
-pub struct Bus(Queue);
+pub struct Bus {
+    queue: Queue,
+    lost: Arc<Mutex<Vec<EventKind>>>,
+}
 
 impl Bus {
     pub fn publish(&self) -> Counter {
-        let queue = self.0.clone();
+        let queue = self.queue.clone();
         Arc::new(move |logged: Logged| {
             queue.lock().unwrap().extend(logged.events.iter().map(|logged| logged.event.clone()));
         })
     }
 
     pub fn repeats(&self) -> Repeats {
-        let queue = self.0.clone();
+        let queue = self.queue.clone();
         Arc::new(move |_writer, event| queue.lock().unwrap().push_back(event))
     }
 
     /// Another team's role says something.
     pub fn say(&self, event: Event) {
-        self.0.lock().unwrap().push_back(event);
+        self.queue.lock().unwrap().push_back(event);
+    }
+
+    /// From now on nobody hears of events of this kind.
+    pub fn lose(&self, kind: EventKind) {
+        self.lost.lock().unwrap().push(kind);
     }
 
     pub fn next(&self) -> Option<Event> {
-        self.0.lock().unwrap().pop_front()
+        let lost = self.lost.lock().unwrap().clone();
+        let mut queue = self.queue.lock().unwrap();
+        queue.retain(|event| !lost.contains(&event.kind()));
+        queue.pop_front()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::support::{LIMIT, World1, new_order, until};
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NewOrder, NodeHandle, Parts, PlaceError, Where};
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{OrderFilter, Reads, Store};
-use ordermill::domain::{Event, OrderId, OrderLine, Role, Roles, Shards};
+use ordermill::domain::{Event, EventKind, OrderId, OrderLine, Role, Roles, Shards};
 use ordermill::verify::{Expect, Options, verify};
 use std::cell::RefCell;
 use std::future::Future;
@@ -114,6 +114,11 @@ impl Cluster {
     /// Another team's role says something on its topic.
     pub fn say(&self, event: Event) {
         self.bus.say(event);
+    }
+
+    /// From now on no node hears of events of this kind of others.
+    pub fn lose(&self, kind: EventKind) {
+        self.bus.lose(kind);
     }
 
     pub fn members(&self) -> Vec<Rc<Member>> {

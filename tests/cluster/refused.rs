@@ -7,9 +7,10 @@ use futures_util::future::BoxFuture;
 use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore};
-use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Reads, Retention, Store, StoreError, Write, WriterState};
+use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Outcome, Reads, Retention, Store, StoreError, Write, WriterState};
 use ordermill::domain::{
-    CancelledBy, Closing, DeadLetter, DeadLetterKind, DeadLetterState, NoticeStatus, OrderStatus, Role, Shards, Text, WriterId,
+    CancelledBy, Closing, DeadLetter, DeadLetterKind, DeadLetterState, EventKind, NoticeStatus, OrderStatus, Payment, PaymentStatus, Role,
+    Shards, Text, WriterId,
 };
 use ordermill::providers::sandbox::Party;
 use std::rc::Rc;
@@ -87,6 +88,32 @@ fn a_reservation_that_the_database_refuses_parks_its_order_at_its_owner() {
 #[test]
 fn a_payment_that_the_database_refuses_parks_its_order_at_its_owner() {
     parks(52, Role::Payment, |write| matches!(write, Write::SavePayment { .. }));
+}
+
+/// A node that takes over all roles does not listen for what another role had told its order.
+#[test]
+fn a_letter_of_which_an_order_never_hears_is_closed_when_its_step_is_done_where_all_roles_are() {
+    run(|| async {
+        let cluster = Cluster::new(58);
+        let others: Vec<Role> = Role::ALL.into_iter().filter(|role| *role != Role::Inventory).collect();
+        let orders = cluster.start("orders", &others).await;
+        let armed = Arc::new(AtomicBool::new(false));
+        let (inner, kind): (_, Kind) = (armed.clone(), |write| matches!(write, Write::Reserve { .. }));
+        let store = move |line: &MemoryDatabase| -> Box<dyn Store> { Box::new(Refuses { inner: line.store(), kind, armed: inner }) };
+        let stock = cluster.start_on("stock", &[Role::Inventory], store).await;
+        cluster.is_shared().await;
+        put_product(&stock.handle, 1, 1000, 100).await;
+        armed.store(true, Ordering::SeqCst);
+        cluster.lose(EventKind::InventoryParked);
+        let id = orders.place(vec![line(1, 1, 1000)]).await.unwrap().unwrap();
+        let refused = letter(&cluster, id, "store").await;
+        cluster.crash(orders).await;
+        cluster.crash(stock).await;
+        let next = cluster.start("next", &Role::ALL).await;
+        settled(&next.handle, id, OrderStatus::Confirmed).await;
+        assert_eq!(cluster.world.database.letter(refused.id).await.unwrap().unwrap().state, DeadLetterState::Superseded);
+        cluster.settles().await;
+    });
 }
 
 /// The provider declined, and that could not be stored: nobody books it as paid by mistake.
@@ -258,6 +285,35 @@ fn a_decision_closes_its_letter_in_the_transaction_that_does_it() {
             assert_eq!(told, [(state.name(), "ann", Some("paid at the counter"))], "{action:?}");
         });
     }
+}
+
+/// The node is gone before the order hears of it: then nothing else would, as its dead letter is closed.
+#[test]
+fn a_payment_that_was_decided_for_a_parked_order_is_heard_in_the_end() {
+    run(|| async {
+        let (cluster, node, _, charge) = charge_fails(63, false, |_| false).await;
+        let id = charge.order.unwrap();
+        let order = stored(&node.handle, id).await.order;
+        let row = cluster.world.database.payment(id).await.unwrap().unwrap();
+        let reason = Some(Text::lossy("by hand: at the counter"));
+        let payment = Payment { status: PaymentStatus::Charged, reason, failures: None, ..row };
+        let closing = Closing {
+            id: charge.id,
+            state: DeadLetterState::Done,
+            by: Text::lossy("ann"),
+            note: None,
+            overrules: None,
+            at: charge.created_at,
+        };
+        let (shard, correlation) = (order.shard, order.correlation);
+        let unheard =
+            Write::SavePayment { payment, shard, correlation, event: None, letters: Vec::new(), closing: Some(Box::new(closing)) };
+        let written = node.ask(move |handle| async move { handle.write(unheard, LIMIT).await }).await.unwrap();
+        assert_eq!(written.unwrap(), Some(Outcome::Done));
+        settled(&node.handle, id, OrderStatus::Confirmed).await;
+        assert_eq!(stored(&node.handle, id).await.record.parked, None);
+        drop(cluster);
+    });
 }
 
 /// The same of a notice: it is stored as one that is to be sent, so that no crash between leaves it given up with its letter closed.

@@ -6,7 +6,7 @@ use crate::support::{LIMIT, line, put_product, run, settled, stored, until};
 use ordermill::actors::{Command, DeadLetterAction};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::Reads;
-use ordermill::domain::{CancelledBy, OrderStatus, Role};
+use ordermill::domain::{CancelledBy, DeadLetterState, Event, EventBody, EventKind, OrderStatus, PaymentStatus, ReservedLine, Role};
 use ordermill::providers::sandbox::{ChargeState, Party};
 use ordermill::saga::Shipment;
 use std::time::Duration;
@@ -91,6 +91,37 @@ fn a_step_that_fails_on_another_node_parks_its_order_until_its_letter_is_closed(
             assert!(act(&orders, &charge, action).await, "{action:?}");
         }
         settled(&orders.handle, id, OrderStatus::Cancelled).await;
+        cluster.settles().await;
+    });
+}
+
+/// Its order never hears of either: a role's own success closes its own letter, wherever the role is by then.
+#[test]
+fn a_step_that_is_done_by_its_next_owner_closes_the_letter_that_its_order_never_heard_of() {
+    run(|| async {
+        let cluster = Cluster::new(17);
+        let others = [Role::Order, Role::Analytics, Role::Inventory, Role::Notification];
+        let orders = cluster.start("orders", &others).await;
+        let pay = cluster.start("pay", &[Role::Payment]).await;
+        cluster.is_shared().await;
+        cluster.lose(EventKind::PaymentParked);
+        // The stand-in answers this total with an error, each time.
+        put_product(&orders.handle, 1, 1005, 100).await;
+        let id = orders.place(vec![line(1, 1, 1005)]).await.unwrap().unwrap();
+        let charge = letter(&cluster, id, "charge").await;
+        let order = stored(&orders.handle, id).await.order;
+        cluster.crash(orders).await;
+        cluster.crash(pay).await;
+        cluster.world.sandbox().set_magic(false);
+        let next = cluster.start("next", &[Role::Payment]).await;
+        until("it is the payment's node", || async { next.owns(Role::Payment) == 24 }).await;
+        let lines = order.lines.iter().map(ReservedLine::from).collect();
+        cluster.say(Event::of(&order, order.created_at, EventBody::InventoryReserved { lines }));
+        let state = || async { cluster.world.database.letter(charge.id).await.unwrap().unwrap().state };
+        until("its letter is closed", || async { state().await == DeadLetterState::Superseded }).await;
+        assert_eq!(cluster.world.database.payment(id).await.unwrap().unwrap().status, PaymentStatus::Charged);
+        assert_eq!(stored(&next.handle, id).await.record.facts.payment, None, "the order has not heard of it");
+        cluster.start("orders", &others).await;
         cluster.settles().await;
     });
 }

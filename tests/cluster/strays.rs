@@ -166,7 +166,8 @@ async fn decided_elsewhere(cluster: &Cluster, pay: &Member, id: OrderId) {
 async fn store_payment(pay: &Member, order: &Order, payment: Payment) {
     let body = EventBody::PaymentProcessed { amount: order.total, method: order.payment_method.clone() };
     let event = Some(Event::of(order, order.created_at, body));
-    let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
+    let write =
+        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letters: Vec::new(), closing: None };
     pay.ask(move |handle| async move { handle.write(write, LIMIT).await }).await.unwrap().unwrap();
 }
 

@@ -97,14 +97,14 @@ async fn refused_writes_nothing(f: &mut Fixture) {
         unreachable!()
     };
     let unwanted = letter(&order, 1, "late", 5);
-    let write = Write::SavePayment { payment: late, shard, correlation, event, letter: Some(unwanted.clone()), closing: None };
+    let write = Write::SavePayment { payment: late, shard, correlation, event, letters: vec![unwanted.clone()], closing: None };
     assert_eq!(repeated(f, write).await, [EventKind::PaymentProcessed]);
     assert_eq!(f.reads.letter(unwanted.id).await.unwrap(), None);
     let wanted = letter(&order, 2, "lost", 5);
     let Write::SavePayment { payment: back, shard, correlation, event, .. } = payment(&order, 1, PaymentStatus::Refunded) else {
         unreachable!()
     };
-    f.write(Write::SavePayment { payment: back, shard, correlation, event, letter: Some(wanted.clone()), closing: None }).await;
+    f.write(Write::SavePayment { payment: back, shard, correlation, event, letters: vec![wanted.clone()], closing: None }).await;
     assert_eq!(f.reads.letter(wanted.id).await.unwrap(), Some(wanted));
 }
 

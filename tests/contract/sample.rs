@@ -117,7 +117,7 @@ pub(crate) fn payment(order: &Order, attempt: u32, status: PaymentStatus) -> Wri
         payment.reason = Some(text("declined"));
     }
     let event = payment.answer(order.shard, order.correlation);
-    Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None }
+    Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letters: Vec::new(), closing: None }
 }
 
 pub(crate) fn notice(order: &Order, kind: NoticeKind, channel: Channel, status: NoticeStatus, attempt: u32) -> Write {

@@ -62,7 +62,8 @@ fn told(order: &Arc<Order>) -> Vec<Write> {
         closings: Vec::new(),
         at: order.created_at,
     };
-    let paid = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
+    let paid =
+        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letters: Vec::new(), closing: None };
     vec![paid, save(EventBody::OrderConfirmed), save(EventBody::OrderShipped { carrier: None, tracking: None })]
 }
 

@@ -86,6 +86,7 @@ const FOUND: &[(&str, &[u64])] = &[
         &[6908],
     ),
     ("An order settled without stock while the void of its cancellation was still tried.", &[428, 1418, 3034, 6609, 11075, 11799]),
+    ("A charge was given up, done by its next owner, and its dead letter stayed open.", &[2475, 7799, 8610, 8906]),
 ];
 
 #[test]

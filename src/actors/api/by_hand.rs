@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use crate::providers::{ChargeKey, Found, ProviderError};
 use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, key_letter};
-use crate::saga::{Owed, owed};
+use crate::saga::{Owed, owed, superseded};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,8 +176,9 @@ impl NodeHandle {
     ) -> Result<Option<Closing>, DeadLetterError> {
         let status = payment.status;
         let event = payment.answer(order.shard, order.correlation);
-        let (shard, correlation, letter) = (order.shard, order.correlation, open_key.clone());
-        let write = Write::SavePayment { payment, shard, correlation, event, letter, closing: Some(Box::new(closing.clone())) };
+        let (shard, correlation) = (order.shard, order.correlation);
+        let letters = open_key.clone().into_iter().chain(superseded::of_payment(order, status, self.node.now())).collect();
+        let write = Write::SavePayment { payment, shard, correlation, event, letters, closing: Some(Box::new(closing.clone())) };
         match self.write(write, limit).await {
             // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
             Ok(outcome @ (Some(Outcome::Repeated(_)) | None)) => {

@@ -151,7 +151,12 @@ impl Router {
 
     /// A role's write that the database refuses can never be done: its order is parked.
     fn refused(&self, role: Role, order: OrderId, why: &str) {
-        if !self.cell.owns(Role::Order, self.cell.node.shards().of(order)) {
+        let shard = self.cell.node.shards().of(order);
+        if !self.cell.owns(role, shard) {
+            // Its next owner is asked for it.
+            return;
+        }
+        if !self.cell.owns(Role::Order, shard) {
             let (cell, why) = (self.cell.clone(), why.to_owned());
             actix::spawn(async move { cell.park_far((order, CorrelationId(order.0)), role, STORE, (WRITE_REFUSED, &why, 1)).await });
             return;

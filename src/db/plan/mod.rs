@@ -179,8 +179,8 @@ impl<'a> Plan<'a> {
                 let answer = self.stock.ship(step);
                 self.stock_outcome(answer)
             }
-            Write::SavePayment { payment, shard, correlation, event, letter, closing } => {
-                self.save_payment(payment, (*shard, *correlation), event.as_ref(), (letter.as_ref(), closing.as_deref()))
+            Write::SavePayment { payment, shard, correlation, event, letters, closing } => {
+                self.save_payment(payment, (*shard, *correlation), event.as_ref(), (letters, closing.as_deref()))
             }
             Write::SaveNotice { task, shard, correlation, event, letter, closing } => {
                 self.save_notice(task, (*shard, *correlation), event.as_ref(), (letter.as_ref(), closing.as_deref()))
@@ -197,7 +197,7 @@ impl<'a> Plan<'a> {
                 self.rare.add_letter(letter);
                 Outcome::Done
             }
-            Write::ParkStep { letter, event } => self.told(Some(event), Some(letter)),
+            Write::ParkStep { letter, event } => self.told(Some(event), Some(&**letter)),
             Write::Audit(entry) => {
                 self.rare.audit_entry(entry.clone());
                 Outcome::Done
@@ -309,7 +309,7 @@ impl<'a> Plan<'a> {
         payment: &'a Payment,
         (shard, correlation): (Shard, CorrelationId),
         event: Option<&Event>,
-        (letter, closing): (Option<&DeadLetter>, Option<&Closing>),
+        (letters, closing): (&[DeadLetter], Option<&Closing>),
     ) -> Outcome {
         let earlier = self.paid.get(&payment.order).and_then(|index| self.payments.get_mut(*index));
         let stored = earlier.as_deref().copied().or_else(|| self.stored.payments.get(&payment.order));
@@ -326,7 +326,7 @@ impl<'a> Plan<'a> {
         if let Some(closing) = closing {
             self.rare.decide_letter(closing);
         }
-        self.told(event, letter)
+        self.told(event, letters)
     }
 
     fn save_notice(
@@ -354,11 +354,11 @@ impl<'a> Plan<'a> {
         self.told(event, letter)
     }
 
-    fn told(&mut self, event: Option<&Event>, letter: Option<&DeadLetter>) -> Outcome {
+    fn told<'l>(&mut self, event: Option<&Event>, letters: impl IntoIterator<Item = &'l DeadLetter>) -> Outcome {
         if let Some(event) = event {
             self.log.add(event.clone());
         }
-        if let Some(letter) = letter {
+        for letter in letters {
             self.rare.add_letter(letter);
         }
         Outcome::Done

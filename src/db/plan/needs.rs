@@ -80,9 +80,9 @@ impl<'a> Needs<'a> {
                 self.products.extend(order.lines.iter().map(|line| line.product));
             }
             Write::Release { step, .. } | Write::HoldStock { step } | Write::ShipStock { step } => self.undo.push(step.order),
-            Write::SavePayment { payment, letter, closing, .. } => {
+            Write::SavePayment { payment, letters, closing, .. } => {
                 self.payments.push(payment.order);
-                self.letters.extend(letter.iter().map(|letter| letter.id));
+                self.letters.extend(letters.iter().map(|letter| letter.id));
                 self.letters.extend(closing.iter().map(|closing| closing.id));
             }
             Write::SaveNotice { task, letter, closing, .. } => {

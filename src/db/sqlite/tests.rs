@@ -207,7 +207,7 @@ fn one_damaged_row_fails_alone() {
         let order = order(n);
         let payment = crate::domain::Payment::of(&order, 1, crate::domain::PaymentStatus::Charged, order.created_at);
         let event = payment.answer(order.shard, order.correlation);
-        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None }
+        Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letters: Vec::new(), closing: None }
     };
     desk.commit(vec![place(1), place(2), pay(1)]).unwrap();
     desk.execute("UPDATE payments SET status = 'ODD'");

@@ -134,8 +134,15 @@ impl World {
     async fn pay(&mut self, order: &Order, status: PaymentStatus) {
         let payment = Payment::of(order, 1, status, at(3));
         let event = payment.answer(order.shard, order.correlation);
-        self.write(Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None })
-            .await;
+        self.write(Write::SavePayment {
+            payment,
+            shard: order.shard,
+            correlation: order.correlation,
+            event,
+            letters: Vec::new(),
+            closing: None,
+        })
+        .await;
     }
 
     async fn tell(&mut self, order: &Order, kind: NoticeKind) {

@@ -9,17 +9,18 @@ use crate::saga::superseded::Letters;
 use crate::saga::{Effects, Rejection, StockFact, external, park, step};
 
 impl OrderActor {
-    /// Whether every role that answers this order does so on this node.
+    /// Whether every role that answers this order does so on this node, now.
     fn has_all_roles(&self) -> bool {
         let answering = [Role::Inventory, Role::Payment, Role::Notification];
         answering.into_iter().all(|role| self.cell.owns(role, self.order.shard))
     }
 
-    /// The dead letters that may be open. A message from another node about a failed step may be lost; then the order asks again and
-    /// learns in the end that the step was done.
+    /// The dead letters that may be open. A message from another node about a failed step may be lost, or not be listened for any more,
+    /// because the step's role is this node's by now; then the order asks again and learns in the end that the step was done.
     pub(super) fn letters(&self) -> Letters {
         let letters = Letters::of(&self.record);
-        if self.redrives == 0 || self.has_all_roles() { letters } else { letters.and_of_far_steps(&self.order, &self.record.facts) }
+        let is_alone = self.cell.node.repeats.is_none();
+        if self.redrives == 0 || is_alone { letters } else { letters.and_of_far_steps(&self.order, &self.record.facts) }
     }
 
     /// Something is owed for too long: end the order when its deadline has passed, else ask again.
@@ -50,7 +51,12 @@ impl OrderActor {
             return;
         }
         let external = self.cell.node.settings.external_roles;
-        let events = if self.record.parked.is_none() { step::redrive(&self.order, &self.record.facts) } else { Vec::new() };
+        let events = if self.record.parked.is_none() {
+            step::redrive(&self.order, &self.record.facts)
+        } else {
+            self.hear_stored_payment();
+            Vec::new()
+        };
         let events: Vec<Event> = events
             .into_iter()
             .map(|event| self.within_reach(external::told(event, external, &self.record)))
@@ -65,6 +71,24 @@ impl OrderActor {
         }
         self.asked_far = !self.cell.owns(Role::Notification, self.order.shard);
         self.proceed();
+    }
+
+    /// A parked order asks nobody. But a person, or the step's next owner, may have done what it is parked for, which closes its dead letter
+    /// in the same transaction: should that answer have been lost, it is heard again here.
+    fn hear_stored_payment(&self) {
+        let (id, shard, correlation) = (self.order.id, self.order.shard, self.order.correlation);
+        if !self.cell.owns(Role::Payment, shard) {
+            return;
+        }
+        let (cell, facts) = (self.cell.clone(), self.record.facts.clone());
+        actix::spawn(async move {
+            // Where it cannot be read it is looked for again.
+            if let Ok(Some(row)) = cell.node.reads.payment(id).await
+                && facts.misses(row.status)
+            {
+                cell.tell_again(row.answer(shard, correlation));
+            }
+        });
     }
 
     /// What makes the next role answer: the event that it waits for, if that can be repeated from here; otherwise the order's first event,

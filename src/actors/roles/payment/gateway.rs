@@ -97,7 +97,7 @@ impl PaymentGateway {
             shard: order.shard,
             correlation: order.correlation,
             event: Some(event),
-            letter: None,
+            letters: Vec::new(),
             closing: None,
         };
         self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write);

@@ -12,9 +12,12 @@ use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
 use crate::db::{Outcome, Write};
-use crate::domain::{CorrelationId, Event, EventBody, Failures, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp};
+use crate::domain::{
+    CorrelationId, DeadLetter, Event, EventBody, Failures, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp,
+};
 use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
 use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED};
+use crate::saga::superseded;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -86,6 +89,8 @@ struct Attempt {
     ask_first: bool,
     /// A call of it may still arrive: then no other attempt may begin, whatever the later calls say.
     may_arrive: bool,
+    /// Another task may have tried it, and given it up.
+    is_resumed: bool,
 }
 
 impl Attempt {
@@ -135,7 +140,7 @@ impl PaymentTask {
     async fn charge(&self, order: &Arc<Order>, ask_first: bool, mut begun: Option<Begun>) -> Result<(), GivenUp> {
         let mut losses = self.cell.losses();
         let mut trouble = Trouble::default();
-        let mut attempt = Attempt { number: 1, ask_first, may_arrive: ask_first };
+        let mut attempt = Attempt { number: 1, ask_first, may_arrive: ask_first, is_resumed: ask_first };
         // What is stored must be read first: another may have charged.
         let mut is_stale = ask_first;
         loop {
@@ -148,6 +153,7 @@ impl PaymentTask {
                     losses = self.cell.losses();
                     is_stale = false;
                     attempt.is_doubtful();
+                    attempt.is_resumed = true;
                     let Some((number, failures)) = self.stored_attempt(order).await? else { return Ok(()) };
                     attempt.number = number;
                     trouble.resume(failures, self.clocks());
@@ -164,10 +170,10 @@ impl PaymentTask {
                 None => self.ask_and_charge(order, &attempt).await,
             };
             let error = match result {
-                Ok(charge) => return self.answered(order, attempt.number, charge).await,
+                Ok(charge) => return self.answered(order, &attempt, charge).await,
                 // It may have been refused for being the second one.
                 Err(ProviderError::Rejected { reason }) => match self.refused(order, &attempt, &reason).await {
-                    Ok(charge) => return self.answered(order, attempt.number, charge).await,
+                    Ok(charge) => return self.answered(order, &attempt, charge).await,
                     Err(error) => {
                         attempt.ask_first = true;
                         error
@@ -188,7 +194,7 @@ impl PaymentTask {
                 self.stumble(order, At::Step(CHARGE, Some(&row)), error, &mut trouble, Some(&self.signal)).await? == Stored::Otherwise;
             if !is_stale && !attempt.ask_first && !self.signal.is_raised() && losses == self.cell.losses() {
                 let next = tried(self.trying(order, attempt.number + 1), CHARGE, &trouble);
-                match self.store(order, next, None).await? {
+                match self.store(order, next, None, Vec::new()).await? {
                     Stored::Done => attempt.number += 1,
                     Stored::Otherwise => is_stale = true,
                 }
@@ -254,12 +260,13 @@ impl PaymentTask {
         })
     }
 
-    async fn answered(&self, order: &Arc<Order>, attempt: u32, charge: Charge) -> Result<(), GivenUp> {
+    async fn answered(&self, order: &Arc<Order>, attempt: &Attempt, charge: Charge) -> Result<(), GivenUp> {
         self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(self.id));
         let is_taken = charge == Charge::Approved;
-        let (payment, event) = charged(order, attempt, charge, self.cell.node.now());
-        if self.store(order, payment, Some(event)).await? == Stored::Otherwise && is_taken {
-            self.give_back_stray(order, attempt).await?;
+        let (payment, event) = charged(order, attempt.number, charge, self.cell.node.now());
+        let over = if attempt.is_resumed { superseded::of_payment(order, payment.status, payment.updated_at) } else { Vec::new() };
+        if self.store(order, payment, Some(event), over).await? == Stored::Otherwise && is_taken {
+            self.give_back_stray(order, attempt.number).await?;
         }
         if self.signal.is_raised() { self.undo(order).await } else { Ok(()) }
     }
@@ -303,7 +310,8 @@ impl PaymentTask {
             // Stored or not: what is stored now says whether that was all.
             let payment = Payment::of(order, key.attempt, status, self.cell.node.now());
             let event = payment.answer(order.shard, order.correlation);
-            if self.store(order, payment, event).await? == Stored::Done && status != PaymentStatus::Charged {
+            let over = superseded::of_payment(order, status, payment.updated_at);
+            if self.store(order, payment, event, over).await? == Stored::Done && status != PaymentStatus::Charged {
                 return Ok(());
             }
         }
@@ -352,7 +360,7 @@ impl PaymentTask {
     /// Stores how often the step has failed, so that its next owner, perhaps another node, does not start counting again.
     async fn keep_failures(&self, order: &Order, at: At<'_>, trouble: &Trouble) -> Result<Stored, GivenUp> {
         let At::Step(step, Some(row)) = at else { return Ok(Stored::Done) };
-        self.store(order, tried(row.clone(), step, trouble), None).await
+        self.store(order, tried(row.clone(), step, trouble), None, Vec::new()).await
     }
 
     fn breaker(&self) -> Option<&Breaker> {
@@ -398,12 +406,16 @@ impl PaymentTask {
 
     /// Cause, detail and tries tell why.
     async fn park<T>(&self, order: &Order, at: At<'_>, (cause, detail, tries): (&str, &str, u32)) -> Result<T, GivenUp> {
+        // Its next owner is asked for it, and goes on trying. Stray money is nobody else's.
+        if matches!(at, At::Step(..)) && !self.cell.owns(Role::Payment, self.shard) {
+            return Err(GivenUp);
+        }
         let step = match at {
             At::Step(step, row) => {
                 // When a person has it tried again, it is tried as often again.
                 if let Some(row) = row {
                     let failures = Some(Failures { count: 0, since: self.cell.node.now() });
-                    let stored = Box::pin(self.store(order, Payment { failures, ..row.clone() }, None)).await?;
+                    let stored = Box::pin(self.store(order, Payment { failures, ..row.clone() }, None, Vec::new())).await?;
                     // It has been decided meanwhile: an order that still waits for an answer asks again.
                     if stored == Stored::Otherwise {
                         return Err(GivenUp);
@@ -428,8 +440,10 @@ impl PaymentTask {
         Err(GivenUp)
     }
 
-    async fn store(&self, order: &Order, payment: Payment, event: Option<Event>) -> Result<Stored, GivenUp> {
-        let write = Write::SavePayment { payment, shard: order.shard, correlation: order.correlation, event, letter: None, closing: None };
+    /// `over`: dead letters about steps that end with it.
+    async fn store(&self, order: &Order, payment: Payment, event: Option<Event>, over: Vec<DeadLetter>) -> Result<Stored, GivenUp> {
+        let (shard, correlation) = (order.shard, order.correlation);
+        let write = Write::SavePayment { payment, shard, correlation, event, letters: over, closing: None };
         match self.cell.node.journal.ask(write, None).await {
             Ok(Fate::Stored(Outcome::Done)) => Ok(Stored::Done),
             // Its batch is stored, but not how this write was decided: what is stored says it.
