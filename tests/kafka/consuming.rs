@@ -83,6 +83,28 @@ async fn a_failing_message_holds_up_its_own_order_only_and_the_later_ones_wait_i
     node.consumer.stop(LIMIT).await;
 }
 
+/// A node that has all roles hears without Kafka. A person can have the first one tried again there, and what waited behind it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_letters_goes_on_where_its_role_listens_to_nothing() {
+    let (_mock, settings, node) = node_on_mock(&[Role::Payment]).await;
+    let bad = order(1).id;
+    node.fake.answer_with(|_, event| if event.kind() == EventKind::OrderCreated { failed() } else { Ok(()) });
+    let teller = Teller::new(&settings);
+    teller.tell(&without_local(&event_of(1, EventKind::OrderCreated)));
+    until("it is a letter", async || node.letters().await.len() == 1).await;
+    teller.tell(&without_local(&event_of(1, EventKind::InventoryReserved)));
+    until("both are letters", async || node.letters().await.len() == 2).await;
+    node.consumer.stop(LIMIT).await;
+    node.fake.answer_with(|_, _| Ok(()));
+    let node = Node::start(&settings, &node.database, node.fake.clone(), &Role::ALL);
+    let letter = node.letters().await.into_iter().find(|letter| letter.cause.as_str() == "broken").unwrap();
+    assert_eq!(node.consumer.reprocess(letter.clone()).await, Ok(()));
+    close(&node.fake.journal, letter.id, DeadLetterState::Reprocessed).await;
+    until("the one that waited goes on", async || node.letters().await.is_empty()).await;
+    assert_eq!(node.fake.kinds_of(bad), ["OrderCreated", "InventoryReserved"]);
+    node.consumer.stop(LIMIT).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_being_away_is_no_failure_of_a_message() {
     let (_mock, settings, node) = node_on_mock(&[Role::Order]).await;

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ordermill::actors::{NodeHandle, World};
-use ordermill::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Topic};
+use ordermill::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Shard, Topic};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
 use ordermill::kafka::consumer::core::gap::Gap;
 use ordermill::kafka::consumer::core::standing::Standing;
@@ -136,6 +136,7 @@ enum Finished {
     Copied(Option<Taken>),
     Stands(OrderId, Option<Standing>),
     Waited(OrderId, Option<Box<CopyJob>>),
+    Found(Option<Vec<OrderId>>),
     Begun(Option<Begun>),
     Committed(BTreeSet<Topic>),
     Gap(Gap),
@@ -152,6 +153,7 @@ struct Run {
     core: ConsumerCore,
     positions: BTreeMap<PartitionId, Position>,
     gone: BTreeMap<(PartitionId, u64), Arc<AtomicBool>>,
+    shards_gone: BTreeMap<Shard, Arc<AtomicBool>>,
     working: FuturesUnordered<LocalBoxFuture<'static, Finished>>,
     again: Option<Instant>,
     /// Gaps of which a letter is being stored.
@@ -170,6 +172,7 @@ pub async fn consume(shell: Shell) {
         core,
         positions: BTreeMap::new(),
         gone: BTreeMap::new(),
+        shards_gone: BTreeMap::new(),
         working: FuturesUnordered::new(),
         again: None,
         gaps: BTreeSet::new(),
@@ -180,14 +183,24 @@ pub async fn consume(shell: Shell) {
 impl Run {
     async fn pump(&mut self) {
         let changes = self.shell.broker.changes.clone();
-        let mut ticks = interval(Duration::from_millis(self.shell.broker.settings.commit_ms));
+        let every = |ms| interval(Duration::from_millis(ms));
+        let mut ticks = every(self.shell.broker.settings.commit_ms);
+        let mut looks = every(self.shell.broker.settings.probe_ms);
         loop {
             let changed = changes.notified();
             let has_some = self.reads().is_some();
             tokio::select! {
                 biased;
                 owned = self.shell.owned.recv() => match owned {
-                    Some(owned) => self.core.assign(&owned),
+                    Some(owned) => {
+                        let role = self.shell.role;
+                        self.shards_gone.retain(|shard, gone| {
+                            let is_ours = owned.has(role, *shard);
+                            gone.fetch_or(!is_ours, Ordering::AcqRel);
+                            is_ours
+                        });
+                        self.core.assign(&owned);
+                    }
                     None => return,
                 },
                 () = sleep_until(self.again.unwrap_or_else(Instant::now)), if self.again.is_some() => {
@@ -199,6 +212,7 @@ impl Run {
                     self.commit();
                     self.core.look_at_parked();
                 }
+                _ = looks.tick() => self.core.find_parked(),
                 Some(finished) = self.working.next(), if !self.working.is_empty() => self.finished(finished),
                 () = std::future::ready(()), if has_some => self.read(),
                 () = changed, if !has_some => {}
@@ -348,12 +362,13 @@ impl Run {
                 };
                 self.working.push(work.boxed_local());
             }
+            Action::FindParked(shards) => self.find_parked(shards),
             Action::LookAt(order) => {
                 let look = async move { Finished::Stands(order, parked::standing(&reads, role, order).await.ok()) };
                 self.working.push(look.boxed_local());
             }
             Action::TakeWaiting(order, letter) => {
-                let gone = self.core.partition_of(order).map_or_else(|| Arc::new(AtomicBool::new(true)), |key| self.gone_of(key));
+                let gone = self.shards_gone.entry(shards().of(order)).or_default().clone();
                 let take = async move {
                     let copy = match letters::record(&letter) {
                         Some(record) => processor.process_waiting(&record, &letter, &gone).await,
@@ -364,6 +379,11 @@ impl Run {
                 self.working.push(take.boxed_local());
             }
         }
+    }
+
+    fn find_parked(&self, shards: BTreeSet<Shard>) {
+        let (reads, role) = (self.shell.handle.reads().clone(), self.shell.role);
+        self.working.push(async move { Finished::Found(parked::load(&reads, role, &shards).await.ok()) }.boxed_local());
     }
 
     fn pause(&mut self, key: PartitionId, is_paused: bool) {
@@ -397,6 +417,7 @@ impl Run {
                 }
                 self.core.waited(order);
             }
+            Finished::Found(found) => self.core.found_parked(found),
             Finished::Begun(begun) => {
                 if begun.is_none() {
                     self.again = Some(Instant::now() + Duration::from_millis(self.shell.broker.settings.pause_ms));

@@ -87,6 +87,10 @@ const FOUND: &[(&str, &[u64])] = &[
     ),
     ("An order settled without stock while the void of its cancellation was still tried.", &[428, 1418, 3034, 6609, 11075, 11799]),
     ("A charge was given up, done by its next owner, and its dead letter stayed open.", &[2475, 7799, 8610, 8906]),
+    (
+        "What waited behind a dead letter waited for good where its role listens to nothing any more.",
+        &[470, 2873, 3298, 6132, 6372, 6546, 7481, 9592, 10287],
+    ),
 ];
 
 #[test]

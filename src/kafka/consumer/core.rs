@@ -9,6 +9,7 @@ pub mod assignment;
 pub mod gap;
 mod lanes;
 pub mod letters;
+mod parked;
 pub mod standing;
 mod window;
 pub mod work;
@@ -19,13 +20,11 @@ use crate::kafka::message::{Reading, Record};
 use assignment::PartitionId;
 use gap::Gap;
 use lanes::Lanes;
+use parked::Parked;
 use standing::Standing;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use window::Window;
 use work::{End, Work};
-
-/// Parked orders that are looked at in one tick.
-const PARKED_A_TICK: usize = 50;
 
 /// A message that was taken: its place, and in which assignment of its partition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -79,6 +78,8 @@ pub enum Action {
     Resume(PartitionId),
     /// Handle a message; [`ConsumerCore::processed`] follows.
     Process(Box<Task>),
+    /// Look for orders of these shards that are parked; [`ConsumerCore::found_parked`] follows.
+    FindParked(BTreeSet<Shard>),
     /// Look how it stands with a parked order; [`ConsumerCore::stands`] follows.
     LookAt(OrderId),
     /// Take the message of a letter that only waited; [`ConsumerCore::waited`] follows.
@@ -124,9 +125,7 @@ pub struct ConsumerCore {
     partitions: BTreeMap<PartitionId, Partition>,
     lives: u64,
     lanes: Lanes<Item>,
-    parked: BTreeSet<OrderId>,
-    /// Parked orders that are still to be looked at in this round.
-    round: Vec<OrderId>,
+    parked: Parked,
     /// The partitions of which it is being asked where they begin; those that were lost meanwhile are none of them.
     asked: BTreeSet<PartitionId>,
     is_asking: bool,
@@ -152,8 +151,7 @@ impl ConsumerCore {
             partitions: BTreeMap::new(),
             lives: 0,
             lanes: Lanes::default(),
-            parked: BTreeSet::new(),
-            round: Vec::new(),
+            parked: Parked::default(),
             asked: BTreeSet::new(),
             is_asking: false,
             leaving: BTreeMap::new(),
@@ -176,6 +174,8 @@ impl ConsumerCore {
     /// What the node owns now: what it does not is given up at once, and of the rest it is asked where it begins.
     pub fn assign(&mut self, role_shards: &RoleShards) {
         self.role_shards = role_shards.clone();
+        let (role, all) = (self.role, self.reading.shards);
+        self.parked.retain(|order| role_shards.has(role, all.of(*order)));
         self.plan();
     }
 
@@ -223,12 +223,7 @@ impl ConsumerCore {
             }
         }
         self.actions.push_back(Action::Leave(gone));
-        // What was parked there is read anew by who listens to them next.
-        let (partitions, all) = (&self.partitions, self.reading.shards);
-        let shards: BTreeSet<Shard> = partitions.keys().filter_map(|(_, partition)| shard_of(*partition)).collect();
-        let is_ours = |order: &OrderId| shards.contains(&all.of(*order));
-        self.parked.retain(is_ours);
-        self.round.retain(is_ours);
+        let partitions = &self.partitions;
         self.lanes.retain(|item| is_alive(partitions, item.place));
     }
 
@@ -239,7 +234,7 @@ impl ConsumerCore {
         let Some(begun) = begun else { return };
         asked.retain(|(topic, _)| !begun.refused.contains(topic));
         let shards: BTreeSet<Shard> = asked.iter().filter_map(|(_, partition)| shard_of(*partition)).collect();
-        self.parked.extend(begun.parked.into_iter().filter(|order| shards.contains(&self.reading.shards.of(*order))));
+        self.parked.add(begun.parked.into_iter().filter(|order| shards.contains(&self.reading.shards.of(*order))));
         if !asked.is_empty() {
             self.lives += 1;
             let places: Vec<_> = asked.into_iter().map(|key| (key, begun.known.get(&key).copied())).collect();
@@ -296,15 +291,15 @@ impl ConsumerCore {
 
     fn begin(&mut self, item: Item) {
         let Item { place, record, work } = item;
-        let waits = work.order().is_some_and(|order| self.parked.contains(&order)) && !work.overtakes();
+        let waits = work.order().is_some_and(|order| self.parked.has(order)) && !work.overtakes();
         self.actions.push_back(Action::Process(Box::new(Task { place, record, work, waits })));
     }
 
     /// A message was handled. `is_copying`: its copy is still to be made, and [`Self::copied`] follows.
     pub fn processed(&mut self, place: Taken, order: Option<OrderId>, end: End, is_copying: bool) {
-        // One of a partition that was given up meanwhile is its next owner's.
-        if end == End::Parked && is_alive(&self.partitions, place) {
-            self.parked.extend(order);
+        // One of a shard that was given up meanwhile is its next owner's.
+        if end == End::Parked {
+            self.parked.add(order.filter(|order| self.owns(*order)));
         }
         if let Some(order) = order {
             self.free(order);
@@ -330,13 +325,28 @@ impl ConsumerCore {
         }
     }
 
+    fn owns(&self, order: OrderId) -> bool {
+        self.role_shards.has(self.role, self.reading.shards.of(order))
+    }
+
+    /// Looks for orders that are parked in any shard of the role: who listened before, here or elsewhere, may have left letters that wait
+    /// where nothing is listened to now, because this node has all roles.
+    pub fn find_parked(&mut self) {
+        let shards: BTreeSet<Shard> = self.role_shards.shards_of(self.role).into_iter().collect();
+        if !shards.is_empty() && self.parked.begin_finding() {
+            self.actions.push_back(Action::FindParked(shards));
+        }
+    }
+
+    /// These orders are parked; none: that is not known.
+    pub fn found_parked(&mut self, found: Option<Vec<OrderId>>) {
+        let ours: Vec<OrderId> = found.unwrap_or_default().into_iter().filter(|order| self.owns(*order)).collect();
+        self.parked.found(ours);
+    }
+
     /// Parked orders go on when a person has closed what held them up: looks at some of them.
     pub fn look_at_parked(&mut self) {
-        if self.round.is_empty() {
-            self.round.extend(self.parked.iter().copied());
-        }
-        let orders: Vec<OrderId> = self.round.drain(self.round.len().saturating_sub(PARKED_A_TICK)..).collect();
-        for order in orders {
+        for order in self.parked.next() {
             if self.lanes.try_take(order) {
                 self.actions.push_back(Action::LookAt(order));
             }
@@ -346,10 +356,10 @@ impl ConsumerCore {
     /// How it stands with an order that was looked at; none if that is not known.
     pub fn stands(&mut self, order: OrderId, standing: Option<Standing>) {
         match standing {
-            Some(Standing::Next(letter)) if self.parked.contains(&order) => {
+            Some(Standing::Next(letter)) if self.parked.has(order) => {
                 return self.actions.push_back(Action::TakeWaiting(order, letter));
             }
-            Some(Standing::Free) => drop(self.parked.remove(&order)),
+            Some(Standing::Free) => self.parked.remove(order),
             Some(Standing::Next(_) | Standing::Blocked) | None => {}
         }
         self.free(order);
@@ -358,14 +368,6 @@ impl ConsumerCore {
     /// The message that only waited was taken. The lane is still taken: what waits behind it goes on in its order.
     pub fn waited(&mut self, order: OrderId) {
         self.actions.push_back(Action::LookAt(order));
-    }
-
-    /// A partition that holds what belongs to the order, if there is one.
-    #[must_use]
-    pub fn partition_of(&self, order: OrderId) -> Option<(PartitionId, u64)> {
-        let shard = Some(self.reading.shards.of(order));
-        let mut all = self.partitions.iter().filter(|((_, partition), _)| shard_of(*partition) == shard);
-        all.next().map(|(key, partition)| (*key, partition.life))
     }
 
     /// The client stands before `next`, and has given everything before `given` (negative: nothing yet). What it was given everything of

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 impl Run<'_> {
     /// Listens to what is owned now.
     pub(super) fn reassign(&mut self, role_shards: &RoleShards) {
+        self.give_up_shards(role_shards);
         self.core.assign(role_shards);
         if !self.core.is_asking() {
             self.group_is_over();

@@ -6,7 +6,7 @@ use super::parts::Reprocess;
 use super::processor::{CopyJob, MessageProcessor};
 use super::state::{Finished, Run, Shared};
 use super::{callbacks, parked};
-use crate::domain::{DeadLetter, OrderId};
+use crate::domain::{DeadLetter, OrderId, Shard};
 use crate::kafka::client;
 use crate::kafka::headers::Headers;
 use crate::kafka::message::{Dated, Reading, Record};
@@ -17,6 +17,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp as KafkaTime};
 use rdkafka::topic_partition_list::Offset;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,10 +53,21 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
     let (parts, role) = (&shared.parts, shared.role);
     let mut role_shards = parts.role_shards.clone();
     let mut stopping = shared.stopping.clone();
-    // A role that hears everything without Kafka needs no client.
-    tokio::select! {
-        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-        changed = role_shards.wait_for(|role_shards| !assignment::assignment(role, role_shards, parts.external).is_empty()) => drop(changed),
+    // A role that hears everything without Kafka needs no client, unless it heard otherwise before and something waits from then.
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+            changed = role_shards.wait_for(|role_shards| !assignment::assignment(role, role_shards, parts.external).is_empty()) => {
+                drop(changed);
+                break;
+            }
+            () = tokio::time::sleep(Duration::from_millis(parts.settings.probe_ms.max(1))) => {
+                let owned = parts.role_shards.borrow().shards_of(role).into_iter().collect();
+                if parked::load(&parts.reads, role, &owned).await.is_ok_and(|parked| !parked.is_empty()) {
+                    break;
+                }
+            }
+        }
     }
     let shards = parts.reads.shards();
     let counts = topics::look(&parts.settings, &parts.state, shards).await?;
@@ -136,6 +148,7 @@ impl Run<'_> {
                 Action::Pause(key) => self.client.pause(&self.list([(key, Offset::Invalid)])?)?,
                 Action::Resume(key) => self.client.resume(&self.list([(key, Offset::Invalid)])?)?,
                 Action::Process(task) => self.process(*task),
+                Action::FindParked(shards) => self.find_parked(shards),
                 Action::LookAt(order) => self.look_at(order),
                 Action::TakeWaiting(order, letter) => self.take_waiting(order, letter),
             }
@@ -213,6 +226,7 @@ impl Run<'_> {
             Finished::Lost { letter, is_closed } => self.looked_at_lost(letter, is_closed),
             Finished::Counts(counts) => self.counted(counts),
             Finished::Rights(found) => self.told_rights(found),
+            Finished::Parked(found) => self.core.found_parked(found),
             Finished::Begun(begun) => self.begun(begun),
             Finished::Group(refusal) => self.group_answered(refusal.as_ref()),
             Finished::Copied { place } => self.core.copied(place),
@@ -232,14 +246,19 @@ impl Run<'_> {
         }
     }
 
+    fn find_parked(&self, shards: BTreeSet<Shard>) {
+        let (reads, role) = (self.shared.parts.reads.clone(), self.shared.role);
+        self.working.push(async move { Finished::Parked(parked::load(&reads, role, &shards).await.ok()) }.boxed());
+    }
+
     fn look_at(&self, order: OrderId) {
         let (reads, role) = (self.shared.parts.reads.clone(), self.shared.role);
         let look = async move { Finished::Standing { order, standing: parked::standing(&reads, role, order).await.ok() } };
         self.working.push(look.boxed());
     }
 
-    fn take_waiting(&self, order: OrderId, letter: Box<DeadLetter>) {
-        let gone = self.core.partition_of(order).map_or_else(|| Arc::new(AtomicBool::new(true)), |key| self.gone_of(key));
+    fn take_waiting(&mut self, order: OrderId, letter: Box<DeadLetter>) {
+        let gone = self.shards_gone.entry(self.processor.reading.shards.of(order)).or_default().clone();
         let processor = self.processor.clone();
         let task = async move {
             let copy = match letters::record(&letter) {

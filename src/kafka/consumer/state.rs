@@ -10,7 +10,7 @@ use super::core::{Begun, Taken};
 use super::gaps::Place;
 use super::parts::{ConsumerParts, Figures};
 use super::processor::{CopyJob, MessageProcessor};
-use crate::domain::{DeadLetterId, OrderId, Role, Topic};
+use crate::domain::{DeadLetterId, OrderId, Role, RoleShards, Shard, Topic};
 use crate::kafka::topics::{Counts, TopicNames};
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use futures_util::future::BoxFuture;
@@ -46,6 +46,7 @@ pub(super) enum Finished {
     Lost { letter: DeadLetterId, is_closed: bool },
     Counts(Option<Counts>),
     Rights(Vec<(Place, Option<RDKafkaErrorCode>)>),
+    Parked(Option<Vec<OrderId>>),
     Begun(Result<(Begun, HashMap<String, RDKafkaErrorCode>), Option<KafkaError>>),
     Group(Option<KafkaError>),
 }
@@ -90,6 +91,8 @@ pub(super) struct Run<'s> {
     pub(super) core: ConsumerCore,
     /// Set when an assignment of a partition is given up: what is under way of it need not go on.
     pub(super) gone: BTreeMap<(PartitionId, u64), Arc<AtomicBool>>,
+    /// The same of shards, for what waited behind a dead letter.
+    pub(super) shards_gone: BTreeMap<Shard, Arc<AtomicBool>>,
     pub(super) working: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(super) watch: Watch,
     /// The offsets that are being committed.
@@ -120,6 +123,7 @@ impl<'s> Run<'s> {
             processor,
             core,
             gone: BTreeMap::new(),
+            shards_gone: BTreeMap::new(),
             working: FuturesUnordered::new(),
             watch,
             committing: None,
@@ -151,6 +155,16 @@ impl<'s> Run<'s> {
             let is_gone = partitions.contains(partition);
             gone.fetch_or(is_gone, Ordering::AcqRel);
             !is_gone
+        });
+    }
+
+    /// What is under way of shards that are not owned any more need not go on.
+    pub(super) fn give_up_shards(&mut self, owned: &RoleShards) {
+        let role = self.shared.role;
+        self.shards_gone.retain(|shard, gone| {
+            let is_ours = owned.has(role, *shard);
+            gone.fetch_or(!is_ours, Ordering::AcqRel);
+            is_ours
         });
     }
 

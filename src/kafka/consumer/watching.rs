@@ -21,6 +21,7 @@ impl Run<'_> {
             return;
         }
         self.watch.looked = Instant::now();
+        self.core.find_parked();
         if self.watch.must_scan {
             self.look_for_gaps();
         }

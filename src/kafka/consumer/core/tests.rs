@@ -34,6 +34,12 @@ enum Step {
     /// Its copy is made.
     Copied(i64),
     LookAtParked,
+    /// It looks for parked orders.
+    Find,
+    /// These are parked.
+    Found(&'static [char]),
+    /// The node has the role that writes the topic too.
+    OwnAll,
     Blocked(char),
     Next(char),
     Free(char),
@@ -131,6 +137,9 @@ impl Bench {
                 core.copied(self.copying.remove(at));
             }
             LookAtParked => core.look_at_parked(),
+            Find => core.find_parked(),
+            Found(found) => core.found_parked(Some(found.iter().map(|name| order(*name)).collect())),
+            OwnAll => core.assign(&[Role::Notification, Role::Order].into_iter().map(|role| (role, Shard(0))).collect()),
             Blocked(name) => core.stands(order(name), Some(Standing::Blocked)),
             Next(name) => core.stands(order(name), Some(Standing::Next(Box::new(letter(name))))),
             Free(name) => core.stands(order(name), Some(Standing::Free)),
@@ -176,6 +185,7 @@ impl Bench {
                     self.tasks.push(*task);
                     told
                 }
+                Action::FindParked(shards) => format!("find{}", shards.iter().map(|shard| format!(" {}", shard.0)).collect::<String>()),
                 Action::LookAt(order) => format!("look {}", name(order)),
                 Action::TakeWaiting(order, _) => format!("take {}", name(order)),
             });
@@ -269,6 +279,18 @@ fn what_was_parked_before_waits_from_the_first_message_on() {
             (LookAtParked, "look a"),
         ],
     );
+}
+
+/// Nothing is listened to where the node has all roles.
+#[test]
+fn what_waits_behind_a_dead_letter_goes_on_where_nothing_is_listened_to_any_more() {
+    let goes_on = [(LookAtParked, "look a"), (Next('a'), "take a"), (Waited('a'), "look a"), (Free('a'), ""), (LookAtParked, "")];
+    let heard = [(Take('a', 5), "hear a5"), (Parked(5), ""), (OwnAll, "leave 0")];
+    asks_then(10, &[&heard[..], &goes_on].concat());
+    let late = [(Take('a', 5), "hear a5"), (OwnAll, "leave 0"), (Parked(5), "")];
+    asks_then(10, &[&late[..], &goes_on].concat());
+    let found = [(OwnAll, ""), (Find, "find 0"), (Find, ""), (Found(&['a', 'c']), "")];
+    asks(10, &[&found[..], &goes_on, &[(Find, "find 0"), (Own(&[]), ""), (Found(&['a']), ""), (LookAtParked, ""), (Find, "")]].concat());
 }
 
 #[test]
