@@ -91,6 +91,7 @@ const FOUND: &[(&str, &[u64])] = &[
         "What waited behind a dead letter waited for good where its role listens to nothing any more.",
         &[470, 2873, 3298, 6132, 6372, 6546, 7481, 9592, 10287],
     ),
+    ("A commit found no room in the publisher's feed, and a repeat overtook it.", &[4765]),
 ];
 
 #[test]

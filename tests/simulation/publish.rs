@@ -10,8 +10,8 @@ use ordermill::actors::{self, NodeHandle};
 use ordermill::db::{Outcome, Write};
 use ordermill::domain::{Event, WriterId};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
-use ordermill::kafka::publisher::FeedEnd;
 use ordermill::kafka::publisher::core::{Outgoing, PublisherCore};
+use ordermill::kafka::publisher::{FeedEnd, Repeat};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,11 +116,11 @@ impl Run {
                         return Some(is_refusal);
                     }
                 }
-                Some((writer, event)) = feed.repeats.recv() => {
+                Some(Repeat { writer, end, event }) = feed.repeats.recv() => {
                     while let Ok(list) = feed.commits.try_recv() {
                         self.core.commit(list);
                     }
-                    self.core.repeat(writer, event);
+                    self.core.repeat(writer, end, event);
                 }
                 fed = feed.commits.recv() => self.core.commit(fed?),
                 () = std::future::ready(()), if is_behind => self.catch_up().await,

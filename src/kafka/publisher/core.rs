@@ -139,9 +139,12 @@ impl PublisherCore {
         }
     }
 
-    /// `writer` says an event again. What finds no room is said again by whoever still misses an answer; so is what would overtake events
+    /// `writer` says an event again, and its log goes to `end` by then: some of its commits may not have been fed. What finds no room is said again by whoever still misses an answer; so is what would overtake events
     /// that are still to be sent, also those of a writer that has ended since.
-    pub fn repeat(&mut self, writer: WriterId, event: Event) {
+    pub fn repeat(&mut self, writer: WriterId, end: i64, event: Event) {
+        if let Some(log) = self.logs.get_mut(&writer) {
+            log.end = log.end.max(end);
+        }
         if self.is_connected {
             self.incoming.push_back(Incoming::Repeat(writer, event));
         }

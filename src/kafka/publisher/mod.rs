@@ -13,7 +13,7 @@ mod producer;
 mod run;
 
 use crate::kafka::publisher::parts::Stop;
-pub use parts::{Feed, FeedEnd, PublisherParts, feed};
+pub use parts::{Feed, FeedEnd, PublisherParts, Repeat, feed};
 use producer::Counters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

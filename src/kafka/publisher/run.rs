@@ -6,7 +6,7 @@ use crate::actors::Fate;
 use crate::db::{Outcome, Write};
 use crate::domain::WriterId;
 use crate::kafka::client::{self, Brokers};
-use crate::kafka::publisher::parts::{FeedEnd, PublisherParts, Stop};
+use crate::kafka::publisher::parts::{FeedEnd, PublisherParts, Repeat, Stop};
 use crate::kafka::topics::{self, TopicsError};
 use crate::kafka::troubles::{Trouble, TroubleKind};
 use crate::saga::policy::Backoff;
@@ -162,12 +162,12 @@ impl<'s> Run<'s> {
                         self.core.marked(writer, seq, is_stored);
                     }
                 }
-                Some((writer, event)) = feed.repeats.recv() => {
+                Some(Repeat { writer, end, event }) = feed.repeats.recv() => {
                     // What was committed before it, a marker perhaps, is known before it is told.
                     while let Ok(list) = feed.commits.try_recv() {
                         self.core.commit(list);
                     }
-                    self.core.repeat(writer, event);
+                    self.core.repeat(writer, end, event);
                 }
                 fed = feed.commits.recv() => match fed {
                     Some(list) => self.core.commit(list),

@@ -19,7 +19,8 @@ enum Step {
     Page(i64, i64, i64),
     /// A marker is read after a number: another log must be published to that number first.
     Marker(i64, i64, Option<(i64, i64)>),
-    Repeat(i64),
+    /// An event is said again, when the log goes to that number.
+    Repeat(i64, i64),
     Acked(i64, i64),
     /// The last one was not taken.
     NotTaken(i64, i64),
@@ -86,7 +87,7 @@ impl Step {
                 let marker = Marker { role: Role::Order, shard: Shard(0), after: before };
                 core.page(WriterId(writer), after, vec![LogEntry::Marker { seq: after + 1, marker }]);
             }
-            Repeat(writer) => core.repeat(WriterId(writer), event()),
+            Repeat(writer, end) => core.repeat(WriterId(writer), end, event()),
             Acked(writer, seq) => core.acked(WriterId(writer), seq),
             NotTaken(writer, seq) => {
                 core.not_taken(&Outgoing::Logged { writer: WriterId(writer), logged: logged(seq), is_own: true });
@@ -205,18 +206,21 @@ fn a_repeat_overtakes_nothing() {
         3,
         &[
             (Look(&[(1, true, 0, 0)]), ""),
-            (Repeat(1), "again"),
-            (Repeat(2), ""),
+            (Repeat(1, 0), "again"),
+            (Repeat(2, 0), ""),
             (WithMarker(1, 0, 1), ""),
-            (Repeat(1), ""),
+            (Repeat(1, 1), ""),
             (Marked(1, 0, None), ""),
-            (Repeat(1), "again"),
+            (Repeat(1, 1), "again"),
             (Commit(1, 1, 4), "1/2 1/3 1/4"),
-            (Repeat(1), ""),
+            (Repeat(1, 4), ""),
             (Acked(1, 3), ""),
-            (Repeat(1), "again"),
+            (Repeat(1, 4), "again"),
         ],
     );
+    // A commit that found no room in the feed is known from the repeat itself.
+    let core = sends(3, &[(Look(&[(1, true, 0, 0)]), ""), (Repeat(1, 2), ""), (Page(1, 0, 2), "1/1 1/2"), (Repeat(1, 2), "again")]);
+    assert_eq!(to_read(&core), []);
 }
 
 #[test]
@@ -230,7 +234,7 @@ fn what_a_lost_producer_did_not_acknowledge_is_sent_again() {
             (Acked(1, 3), ""),
             (Lost { is_refusal: false }, ""),
             (Commit(1, 4, 5), ""),
-            (Repeat(1), ""),
+            (Repeat(1, 5), ""),
             (Connected, ""),
             (Page(1, 3, 2), ""),
             (Page(1, 1, 4), "1/2 1/3 1/4 1/5"),
