@@ -23,6 +23,8 @@ pub mod db;
 pub mod domain;
 pub mod http;
 pub mod kafka;
+#[cfg(feature = "plants")]
+pub mod plants;
 pub mod providers;
 pub mod saga;
 pub mod sheet;

@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
 
 mod graph;
+mod plants;
 
 use graph::{Graph, Module};
 use std::collections::BTreeSet;
@@ -20,11 +21,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("saga", &["domain"]),
     ("config", &["domain"]),
     ("sheet", &["domain"]),
+    ("plants", &[]),
     ("telemetry", &["config"]),
-    ("db", &["domain", "saga", "config"]),
+    ("db", &["domain", "saga", "config", "plants"]),
     ("providers", &["domain", "saga", "config"]),
-    ("actors", &["domain", "saga", "config", "telemetry", "db", "providers"]),
-    ("kafka", &["domain", "saga", "config", "telemetry", "db", "actors"]),
+    ("actors", &["domain", "saga", "config", "telemetry", "db", "providers", "plants"]),
+    ("kafka", &["domain", "saga", "config", "telemetry", "db", "actors", "plants"]),
     ("http", &["domain", "saga", "config", "telemetry", "db", "actors", "sheet"]),
     ("verify", &["domain", "saga", "db"]),
     ("cli", &["domain", "sheet"]),

@@ -22,6 +22,8 @@ pub struct Auditor {
 #[derive(Default)]
 struct Books {
     owners: BTreeMap<(Role, Shard), WriterId>,
+    /// What a writer gave back, and has not taken since.
+    given: BTreeSet<((Role, Shard), WriterId)>,
     alive: BTreeSet<WriterId>,
     /// The events of one order in one topic, as they became true.
     history: HashMap<(OrderId, Topic), Vec<EventId>>,
@@ -111,13 +113,17 @@ impl Books {
     fn written(&mut self, writer: WriterId, alive: &BTreeSet<WriterId>, write: &Write, outcome: &Outcome, chaos: &Chaos) -> Option<String> {
         if let Some(slice) = write.role_shard() {
             let owner = self.owners.get(&slice);
-            return (owner != Some(&writer)).then(|| format!("writer {} has stored {write:?}; {slice:?} is {owner:?}'s", writer.0));
+            let since = if self.given.contains(&(slice, writer)) { "gave back" } else { "never took" };
+            let told = || format!("writer {} has stored for {slice:?}, which it {since}; it is {owner:?}'s: {write:?}", writer.0);
+            return (owner != Some(&writer)).then(told);
         }
         match (write, outcome) {
             (Write::TakeShards { .. }, Outcome::Taken(markers)) => {
                 let mut broken = None;
                 for marker in markers {
-                    let owner = self.owners.insert((marker.role, marker.shard), writer);
+                    let slice = (marker.role, marker.shard);
+                    let owner = self.owners.insert(slice, writer);
+                    self.given.remove(&(slice, writer));
                     if let Some(owner) = owner.filter(|owner| alive.contains(owner)) {
                         broken = Some(format!("writer {} has taken {marker:?} from {owner:?}, which is alive", writer.0));
                     }
@@ -129,6 +135,7 @@ impl Books {
                 for slice in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
                     if self.owners.get(&slice) == Some(&writer) {
                         self.owners.remove(&slice);
+                        self.given.insert((slice, writer));
                         chaos.lock().counts.gives += 1;
                     }
                 }

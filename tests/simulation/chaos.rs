@@ -4,7 +4,7 @@
 use crate::chance::Chance;
 use crate::publish::Fate;
 use futures_util::FutureExt;
-use ordermill::actors::faults::{Plant, Point};
+use ordermill::actors::faults::Point;
 use ordermill::db::Reads;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::domain::{NoticeId, NoticeStatus};
@@ -42,10 +42,6 @@ pub struct Odds {
     pub moves: u64,
     pub truncates: u64,
     pub transactions: u64,
-    /// Bugs on purpose.
-    pub plant: Option<Plant>,
-    pub releases_twice: bool,
-    pub forgets_keys: bool,
 }
 
 impl Odds {
@@ -79,7 +75,6 @@ impl Odds {
             moves,
             truncates,
             transactions,
-            ..Self::default()
         }
     }
 }

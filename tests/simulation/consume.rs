@@ -18,6 +18,7 @@ use ordermill::kafka::consumer::parked;
 use ordermill::kafka::consumer::processor::{CopyJob, MessageProcessor};
 use ordermill::kafka::consumer::{CopyWriter, InboundError, InboundEvents, NodeInbound};
 use ordermill::kafka::message::{Reading, Record};
+use ordermill::plants::Plant;
 use ordermill::saga::Shipment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub struct Shell {
     pub processor: Arc<MessageProcessor>,
     /// What the node owns, as it changes.
     pub owned: mpsc::UnboundedReceiver<RoleShards>,
-    pub commits_what_is_under_way: bool,
+    pub plant: Option<Plant>,
 }
 
 /// What handles a role's messages on a node.
@@ -162,10 +163,7 @@ struct Run {
 
 /// Runs until the node ends.
 pub async fn consume(shell: Shell) {
-    let mut core = ConsumerCore::new(shell.role, shell.broker.external, &shell.broker.settings, shards());
-    if shell.commits_what_is_under_way {
-        core.plant_commits_of_what_is_under_way();
-    }
+    let mut core = ConsumerCore::new(shell.role, shell.broker.external, &shell.broker.settings, shards()).with(shell.plant);
     core.counted(Topic::ALL.map(|topic| (topic, i32::from(shards().count()))));
     let mut run = Run {
         shell,

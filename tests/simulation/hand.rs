@@ -2,10 +2,11 @@
 
 use crate::auditor::Auditor;
 use crate::chaos::{Chaos, Cut, State};
-use ordermill::actors::faults::{Delivery, FaultPlan, Plant, Point};
+use ordermill::actors::faults::{Delivery, FaultPlan, Point};
 use ordermill::db::memory::{Answer, Call, Fault, Faults, Verdict};
 use ordermill::db::{Batch, Committed, Write};
 use ordermill::domain::{Event, OrderId};
+use ordermill::plants::Plant;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ pub struct Hand {
     pub chaos: Arc<Chaos>,
     pub auditor: Arc<Auditor>,
     pub node: usize,
+    pub plant: Option<Plant>,
 }
 
 impl Hand {
@@ -110,8 +112,8 @@ impl FaultPlan for Hand {
         delivery
     }
 
-    fn has(&self, plant: Plant) -> bool {
-        self.chaos.lock().odds.plant == Some(plant)
+    fn plant(&self) -> Option<Plant> {
+        self.plant
     }
 }
 
@@ -152,16 +154,8 @@ impl Faults for Hand {
         Answer { delay_ms: chance.delay_ms(delay_ms), fails: chance.hits(fails), late_ms }
     }
 
-    fn releases_twice(&self) -> bool {
-        self.chaos.lock().odds.releases_twice
-    }
-
-    fn forgets_keys(&self) -> bool {
-        self.chaos.lock().odds.forgets_keys
-    }
-
-    fn takes_from_the_living(&self) -> bool {
-        self.chaos.lock().odds.plant == Some(Plant::TakesFromTheLiving)
+    fn plant(&self) -> Option<Plant> {
+        self.plant
     }
 }
 

@@ -21,6 +21,7 @@ use ordermill::domain::{NoticeId, OrderId, Role, Roles, Timestamp};
 use ordermill::kafka::consumer::core::assignment::{self, LISTENERS};
 use ordermill::kafka::consumer::{ReprocessError, parked};
 use ordermill::kafka::publisher::{FeedEnd, feed};
+use ordermill::plants::Plant;
 use ordermill::providers::sandbox::{SandboxControl, SandboxMailer, SandboxTexter};
 use ordermill::providers::{Breaker, Breakers, Call, Email, Guarded, Mailer, Providers, Sms, Texter};
 use std::cell::{Cell, RefCell};
@@ -171,6 +172,10 @@ impl Node {
         self.life.borrow().as_ref().map(|life| life.handle.clone())
     }
 
+    fn plant(&self) -> Option<Plant> {
+        self.ground.bug.and_then(Bug::plant)
+    }
+
     /// [`node_of`] reads it.
     fn name(&self) -> String {
         format!("node-{}", self.index)
@@ -269,7 +274,7 @@ impl Node {
 
     /// Starts the node's publisher and its consumers.
     fn connect(&self, broker: &Broker, handle: &NodeHandle, feed: FeedEnd, seed: u64) {
-        let (chaos, bug) = (&self.ground.chaos, self.ground.bug);
+        let (chaos, plant) = (&self.ground.chaos, self.plant());
         let mut chance = Chance::new(seed, 0);
         let shell = publish::Shell {
             broker: broker.clone(),
@@ -278,7 +283,7 @@ impl Node {
             handle: handle.clone(),
             queue: chance.pick(&[10_000, 10, 2]),
             chance,
-            passes_markers: bug == Some(Bug::PassesMarkers),
+            plant,
         };
         actix::spawn(publish::publish(shell, feed));
         let (mut processors, mut owners) = (BTreeMap::new(), Vec::new());
@@ -296,7 +301,7 @@ impl Node {
                 chance: Chance::new(seed, 1 + number as u64),
                 processor,
                 owned,
-                commits_what_is_under_way: bug == Some(Bug::CommitsWhatIsUnderWay),
+                plant,
             };
             actix::spawn(consume::consume(shell));
         }
@@ -324,10 +329,10 @@ impl Node {
 
     async fn start(&self, hooks: Hooks) -> Result<Actors, ordermill::db::StoreError> {
         let ground = &self.ground;
-        let hand = Arc::new(Hand { chaos: ground.chaos.clone(), auditor: ground.auditor.clone(), node: self.index });
+        let hand = Arc::new(Hand { chaos: ground.chaos.clone(), auditor: ground.auditor.clone(), node: self.index, plant: self.plant() });
         let line = ground.database.line();
         line.set_faults(Some(hand.clone()));
-        let reads: Arc<dyn Reads> = if ground.bug == Some(Bug::DropOnRestart) {
+        let reads: Arc<dyn Reads> = if ground.bug == Some(Bug::DropsOnRestart) {
             Arc::new(crate::forgetful::Forgetful(line.clone()))
         } else {
             Arc::new(line.clone())

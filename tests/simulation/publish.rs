@@ -12,6 +12,7 @@ use ordermill::domain::{Event, WriterId};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
 use ordermill::kafka::publisher::core::{Outgoing, PublisherCore};
 use ordermill::kafka::publisher::{FeedEnd, Repeat};
+use ordermill::plants::Plant;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub struct Shell {
     pub chance: Chance,
     /// So many messages are on their way at most.
     pub queue: usize,
-    pub passes_markers: bool,
+    pub plant: Option<Plant>,
 }
 
 struct Run {
@@ -66,10 +67,7 @@ struct Run {
 
 /// Runs until the node ends.
 pub async fn publish(shell: Shell, mut feed: FeedEnd) {
-    let mut core = PublisherCore::new(&shell.broker.settings);
-    if shell.passes_markers {
-        core.plant_passing_of_markers();
-    }
+    let core = PublisherCore::new(&shell.broker.settings).with(shell.plant);
     let mut run = Run { shell, core, flights: VecDeque::new(), taken: Vec::new(), marking: FuturesUnordered::new() };
     loop {
         let began = Instant::now();

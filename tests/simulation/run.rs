@@ -9,7 +9,6 @@ use crate::life::{Fleet, Ground, cast, pause};
 use crate::support::SimWorld;
 use crate::team::{self, Teams};
 use crate::workload::{Book, commander, customer, supply, vandal};
-use ordermill::actors::faults::Plant;
 use ordermill::actors::{ActorSettings, DeadLetterAction, DeadLetterError, NodeHandle, invariant};
 use ordermill::config::KafkaSettings;
 use ordermill::config::providers::{Behaviour, SandboxSettings};
@@ -17,6 +16,7 @@ use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{DeadLetterFilter, Reads};
 use ordermill::domain::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, Role, Text};
 use ordermill::kafka::consumer::core::letters::WAITS;
+use ordermill::plants::Plant;
 use ordermill::providers::sandbox::{Party, SandboxControl};
 use ordermill::saga::policy::{Backoff, Deadlines, RestartLimit};
 use std::cell::RefCell;
@@ -27,29 +27,17 @@ use std::time::Duration;
 /// A bug on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bug {
-    AnswerBeforeCommit,
-    ReleaseTwice,
-    DropOnRestart,
-    KeepsQueueAtHandOver,
-    TakesFromTheLiving,
-    WaitsForNoLease,
-    LivesOnFenced,
-    PassesMarkers,
-    CommitsWhatIsUnderWay,
-    ForgetsKeys,
-    BelievesEveryAnswer,
+    /// In the program.
+    Planted(Plant),
+    /// In what a node reads: it forgets at its start every other order that was under way.
+    DropsOnRestart,
 }
 
 impl Bug {
-    fn plant(self) -> Option<Plant> {
+    pub fn plant(self) -> Option<Plant> {
         match self {
-            Self::AnswerBeforeCommit => Some(Plant::AnswerBeforeCommit),
-            Self::KeepsQueueAtHandOver => Some(Plant::KeepsQueueAtHandOver),
-            Self::TakesFromTheLiving => Some(Plant::TakesFromTheLiving),
-            Self::WaitsForNoLease => Some(Plant::WaitsForNoLease),
-            Self::LivesOnFenced => Some(Plant::LivesOnFenced),
-            Self::BelievesEveryAnswer => Some(Plant::BelievesEveryAnswer),
-            Self::ReleaseTwice | Self::DropOnRestart | Self::PassesMarkers | Self::CommitsWhatIsUnderWay | Self::ForgetsKeys => None,
+            Self::Planted(plant) => Some(plant),
+            Self::DropsOnRestart => None,
         }
     }
 }
@@ -180,10 +168,7 @@ fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     let count = usize::try_from(chance.below(5)).unwrap();
     let nodes = if count == 0 { Nodes::One } else { Nodes::Many };
     let database = MemoryDatabase::new(shards(), nodes, Arc::new(move || ordermill::actors::World::now(&*clock)));
-    let mut odds = Odds::of(chance);
-    odds.plant = options.bug.and_then(Bug::plant);
-    odds.releases_twice = options.bug == Some(Bug::ReleaseTwice);
-    odds.forgets_keys = options.bug == Some(Bug::ForgetsKeys);
+    let odds = Odds::of(chance);
     let teams = Rc::new(Teams::of(options.seed, nodes == Nodes::Many));
     let roles = cast(chance, count.max(1), &teams.ours());
     let skews: Vec<i64> = roles.iter().map(|_| skew_ms(chance)).collect();

@@ -1,6 +1,8 @@
 //! Places where a test makes an actor fail in the middle of a step. Production has no plan and pays one comparison.
 
 use crate::domain::{Event, OrderId};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,23 +52,6 @@ pub enum Delivery {
     },
 }
 
-/// A bug on purpose: the simulation must find it. Only debug builds have it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Plant {
-    /// An order is answered as stored before it is.
-    AnswerBeforeCommit,
-    /// A release does not close its role shards to the writes that come after it.
-    KeepsQueueAtHandOver,
-    /// Shards are taken from writers that are alive.
-    TakesFromTheLiving,
-    /// Others are taken over though they had no time to renew their leases.
-    WaitsForNoLease,
-    /// A node whose writer was ended keeps its actors and what they rest on.
-    LivesOnFenced,
-    /// An order takes whatever another team's role says for a fact.
-    BelievesEveryAnswer,
-}
-
 /// Decides at each [`Point`] whether the actor panics there.
 pub trait FaultPlan: Send + Sync {
     /// Called at `point`, for `order` where the work is one order's; panics when the plan says so.
@@ -77,9 +62,10 @@ pub trait FaultPlan: Send + Sync {
         Delivery::Once
     }
 
-    /// Whether the node has this bug.
-    fn has(&self, _plant: Plant) -> bool {
-        false
+    /// The bug that the node has on purpose.
+    #[cfg(feature = "plants")]
+    fn plant(&self) -> Option<Plant> {
+        None
     }
 }
 
@@ -98,8 +84,9 @@ impl Faults {
         self.0.as_ref().map_or(Delivery::Once, |plan| plan.delivery(event))
     }
 
+    #[cfg(feature = "plants")]
     pub(crate) fn has(&self, plant: Plant) -> bool {
-        cfg!(debug_assertions) && self.0.as_ref().is_some_and(|plan| plan.has(plant))
+        self.0.as_ref().is_some_and(|plan| plan.plant() == Some(plant))
     }
 
     pub(crate) fn pass(&self, point: Point, order: Option<OrderId>) {

@@ -9,10 +9,11 @@ use crate::actors::node::Node;
 use crate::actors::node::cluster::Cluster;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
-use crate::actors::runtime::faults::Plant;
 use crate::actors::runtime::pause::pause;
 use crate::db::{Outcome, StoreError, Write};
 use crate::domain::{Role, RoleShards, Shard, WriterId};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use crate::saga::rebalance::rebalance;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,7 +65,9 @@ pub(crate) async fn own(node: Arc<Node>) {
 
 async fn turn(node: &Node) -> Result<Done, StoreError> {
     let (me, epoch, lease_ms) = (node.journal.writer(), node.journal.epoch(), node.settings.lease_ms);
-    let has_waited = || node.journal.untroubled(lease_ms) >= Duration::from_millis(lease_ms) || node.faults.has(Plant::WaitsForNoLease);
+    let has_waited = || node.journal.untroubled(lease_ms) >= Duration::from_millis(lease_ms);
+    #[cfg(feature = "plants")]
+    let has_waited = || has_waited() || node.faults.has(Plant::WaitsForNoLease);
     // Asked before the leases are, so that what was seen to have ended was seen by one who had waited, and after: the answer itself
     // may have taken an outage.
     let had_waited = has_waited();
@@ -136,9 +139,9 @@ fn plan(node: &Node, cluster: &Cluster, me: WriterId) -> (Together, Together) {
     let (mut take, mut release) = (Together::new(), Together::new());
     for role in Role::ALL {
         let hosts: Vec<WriterId> = cluster.hosts(role).map(|row| row.writer).collect();
-        let takes_all = node.faults.has(Plant::TakesFromTheLiving);
-        let is_safe = |writer: WriterId| writer == me || !takes_all;
-        let alive = |writer: &WriterId| is_safe(*writer) && cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
+        let alive = |writer: &WriterId| cluster.writers.iter().any(|row| row.writer == *writer && row.alive);
+        #[cfg(feature = "plants")]
+        let alive = |writer: &WriterId| alive(writer) && (*writer == me || !node.faults.has(Plant::TakesFromTheLiving));
         let rows = cluster.shards.iter().filter(|row| row.role == role);
         let owners = rows.filter_map(|row| Some((row.shard, row.writer.filter(alive)?))).collect();
         let share = rebalance(node.shards(), &owners, &hosts, me);

@@ -5,8 +5,9 @@ use crate::actors::node::Node;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::ticket::{Origin, Ticket};
-use crate::actors::runtime::faults::Plant;
 use crate::db::Write;
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use std::sync::Arc;
 
 /// Who asked for a write, and whether it can still be withdrawn.
@@ -27,9 +28,11 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
         let mut role_shards = node.journal.role_shards();
         for queued in taken {
             let is_old = queued.epoch.is_some_and(|written_in| written_in != epoch);
+            let closes = !is_old;
+            #[cfg(feature = "plants")]
+            let closes = closes && !node.faults.has(Plant::KeepsQueueAtHandOver);
             if let Write::ReleaseShards { roles, shards } = &queued.write
-                && !is_old
-                && !node.faults.has(Plant::KeepsQueueAtHandOver)
+                && closes
             {
                 for (role, shard) in roles.iter().flat_map(|role| shards.iter().map(|shard| (*role, *shard))) {
                     role_shards.remove(role, shard);

@@ -18,12 +18,14 @@ use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::ticket::Origin;
 use crate::actors::runtime::death;
-use crate::actors::runtime::faults::{Plant, Point};
+use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::step_times::Step;
 use crate::actors::writer::acknowledged::Acknowledged;
 use crate::actors::writer::gathered::{Asked, admit, again, split_placing};
 use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Store, StoreError, Write, WriterState};
 use crate::domain::{LoggedEvent, RoleShards, Roles, Shards};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -402,19 +404,25 @@ impl JournalWriter {
         }
     }
 
+    fn drop_orders(&self) {
+        #[cfg(feature = "plants")]
+        if self.node.faults.has(Plant::LivesOnFenced) {
+            return;
+        }
+        // Under one lock, so that no shards are loaded that were taken before.
+        let mut role_shards = self.node.journal.role_shards();
+        *role_shards = RoleShards::default();
+        let epoch = self.node.journal.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        self.node.owned.send_replace(RoleShards::default());
+        for inbox in &self.node.inboxes {
+            inbox.push(Inbound::Reload { epoch });
+        }
+    }
+
     /// The writer was ended by another: nothing of it can be written any more. A new one starts, without shards of its own.
     async fn start_again(&mut self) {
         tracing::error!(writer = self.state.writer.0, "this node's writer has ended; it drops its orders and starts as a new writer");
-        if !self.node.faults.has(Plant::LivesOnFenced) {
-            // Under one lock, so that no shards are loaded that were taken before.
-            let mut role_shards = self.node.journal.role_shards();
-            *role_shards = RoleShards::default();
-            let epoch = self.node.journal.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-            self.node.owned.send_replace(RoleShards::default());
-            for inbox in &self.node.inboxes {
-                inbox.push(Inbound::Reload { epoch });
-            }
-        }
+        self.drop_orders();
         let mut failures = 0;
         self.node.journal.note_trouble();
         loop {

@@ -1,19 +1,28 @@
 //! One batch: what is stored of it is looked up, a [`Plan`] decides as for every store, and what it says is put into the tables. What
 //! can be refused is refused by [`check`] before anything is written.
 
-use super::Plants;
 use super::selects::of_order;
 use super::tables::{Entry, KeyRow, NoticeRow, Tables};
 use crate::db::error::StoreError;
 use crate::db::plan::{
-    Answers, Cluster, Handed, Needs, NoShard, OrderState, Owner, Plan, RareWrites, StockPlan, StockRow, Stored, StoredCluster, StoredKey,
+    Answers, Cluster, Handed, Needs, NoShard, OrderState, Owner, Plan, RareWrites, StockPlan, Stored, StoredCluster, StoredKey,
     StoredLetter,
 };
 use crate::db::read::StoredOrder;
 use crate::db::store::{Batch, Committed};
 use crate::db::write::Write;
 use crate::domain::{DeadLetter, LoggedEvent, NoticeTask, Product, Shards, StockChange, Timestamp, WriterId};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use std::collections::BTreeSet;
+
+/// What a batch is decided by, besides what is stored.
+pub(super) struct Terms {
+    pub(super) shards: Shards,
+    pub(super) now: Timestamp,
+    #[cfg(feature = "plants")]
+    pub(super) plant: Option<Plant>,
+}
 
 /// What no table could take, as the constraints of the databases on disk.
 pub(super) fn check(batch: &Batch, shards: Shards) -> Result<(), StoreError> {
@@ -35,9 +44,9 @@ fn no_shard(NoShard(shard): &NoShard) -> StoreError {
 }
 
 /// Writes the whole batch.
-pub(super) fn apply(tables: &mut Tables, batch: &Batch, shards: Shards, now: Timestamp, plants: Plants) -> Result<Committed, StoreError> {
-    let stored = load(tables, &Needs::of(&batch.writes), batch.writer, now, plants);
-    let plan = Plan::decide(batch, shards, stored).map_err(|refused| no_shard(&refused))?;
+pub(super) fn apply(tables: &mut Tables, batch: &Batch, terms: &Terms) -> Result<Committed, StoreError> {
+    let stored = load(tables, &Needs::of(&batch.writes), batch.writer, terms);
+    let plan = Plan::decide(batch, terms.shards, stored).map_err(|refused| no_shard(&refused))?;
     flush(tables, &plan, batch.writer);
     let Plan { outcomes, log, .. } = plan;
     if let Some(row) = tables.writers.get_mut(&batch.writer) {
@@ -48,9 +57,13 @@ pub(super) fn apply(tables: &mut Tables, batch: &Batch, shards: Shards, now: Tim
 }
 
 /// Looks up what is stored of all that the batch is about. What is judged by the clock is done here.
-fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, plants: Plants) -> Stored {
-    let cluster = load_cluster(tables, needs, own, now, plants);
-    let mut stored = Stored { cluster, forgets_keys: plants.forgets_keys, ..Stored::default() };
+fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, terms: &Terms) -> Stored {
+    let mut stored = Stored {
+        cluster: load_cluster(tables, needs, own, terms),
+        #[cfg(feature = "plants")]
+        plant: terms.plant,
+        ..Stored::default()
+    };
     let orders = needs.placed.iter().chain(&needs.saved);
     stored.orders.extend(orders.filter(|order| tables.orders.contains_key(order)));
     for wanted in &needs.keys {
@@ -63,11 +76,10 @@ fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, p
     let mut products: BTreeSet<_> = needs.products.iter().copied().collect();
     for order in needs.reserve.iter().chain(&needs.undo) {
         let Some(stock) = tables.stock.get(order) else { continue };
-        let mut stock = stock.clone();
         products.extend(stock.lines.iter().map(|line| line.product));
-        if plants.forgets_releases && stock.released.take().is_some() && stock.status == Some(StockRow::Released) {
-            stock.status = Some(StockRow::Reserved);
-        }
+        let stock = stock.clone();
+        #[cfg(feature = "plants")]
+        let stock = if terms.plant == Some(Plant::ReleasesTwice) { unreleased(stock) } else { stock };
         stored.stock.insert(*order, stock);
     }
     stored.products = products.iter().filter_map(|id| tables.products.get(id).cloned()).collect();
@@ -83,7 +95,18 @@ fn load(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, p
     stored
 }
 
-fn load_cluster(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Timestamp, plants: Plants) -> StoredCluster {
+/// The bug: what a release did is forgotten.
+#[cfg(feature = "plants")]
+fn unreleased(mut stock: crate::db::plan::OrderStock) -> crate::db::plan::OrderStock {
+    let released = crate::db::plan::StockRow::Released;
+    if stock.released.take().is_some() && stock.status == Some(released) {
+        stock.status = Some(crate::db::plan::StockRow::Reserved);
+    }
+    stock
+}
+
+fn load_cluster(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, terms: &Terms) -> StoredCluster {
+    let now = terms.now;
     let mut stored = StoredCluster::default();
     for (writer, seen) in &needs.expired {
         let row = tables.writers.get_mut(writer).filter(|row| row.writer != own && row.lease_until == *seen);
@@ -103,7 +126,11 @@ fn load_cluster(tables: &mut Tables, needs: &Needs<'_>, own: WriterId, now: Time
         let entry = tables.shards.entry(*key).or_default();
         let owner = match entry.writer.map(|writer| (writer, tables.writers.get(&writer))) {
             None => Owner::Nobody(entry.after),
-            Some((writer, Some(owner))) if owner.alive && !plants.takes_from_the_living => Owner::Alive(writer),
+            #[cfg(feature = "plants")]
+            Some((writer, Some(owner))) if owner.alive && terms.plant == Some(Plant::TakesFromTheLiving) => {
+                Owner::Dead(writer, owner.last_seq)
+            }
+            Some((writer, Some(owner))) if owner.alive => Owner::Alive(writer),
             Some((writer, owner)) => Owner::Dead(writer, owner.map_or(0, |owner| owner.last_seq)),
         };
         stored.owners.insert(*key, owner);

@@ -1,6 +1,8 @@
 //! What may go wrong at each call; decided by the simulation.
 
 use crate::db::{Batch, Committed, StoreError};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use std::time::Duration;
 
 /// How a commit ends.
@@ -72,19 +74,10 @@ impl Answer {
 
 /// Decides what goes wrong.
 pub trait Faults: Send + Sync {
-    /// Whether the outcome row of a release is overlooked, so that it is done again: a bug on purpose, which must be found.
-    fn releases_twice(&self) -> bool {
-        false
-    }
-
-    /// Whether shards of live writers are taken: a bug on purpose, which must be found.
-    fn takes_from_the_living(&self) -> bool {
-        false
-    }
-
-    /// Whether plans know no idempotency key: a bug on purpose, which must be found.
-    fn forgets_keys(&self) -> bool {
-        false
+    /// The bug that the database has on purpose.
+    #[cfg(feature = "plants")]
+    fn plant(&self) -> Option<Plant> {
+        None
     }
 
     /// How this commit ends.

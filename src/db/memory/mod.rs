@@ -48,17 +48,6 @@ pub struct MemoryDatabase {
     reads_orders: bool,
 }
 
-/// Bugs on purpose, for a simulation to find.
-#[derive(Clone, Copy, Default)]
-struct Plants {
-    /// See [`Faults::releases_twice`].
-    forgets_releases: bool,
-    /// See [`Faults::takes_from_the_living`].
-    takes_from_the_living: bool,
-    /// See [`Faults::forgets_keys`].
-    forgets_keys: bool,
-}
-
 struct Shared {
     shards: Shards,
     nodes: Nodes,
@@ -98,7 +87,7 @@ impl MemoryDatabase {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
-    /// Changes rows past all rules, to plant what `verify` must find.
+    /// Changes rows past all rules, to break what `verify` must find.
     #[cfg(test)]
     pub(crate) fn raw<R>(&self, change: impl FnOnce(&mut Tables) -> R) -> R {
         change(Arc::make_mut(&mut self.lock()))

@@ -1,7 +1,8 @@
 //! One connection that writes.
 
+use super::apply::{self, Terms};
 use super::faults::{self, Call, Fault, Verdict};
-use super::{MemoryDatabase, Nodes, Plants, apply, retention};
+use super::{MemoryDatabase, Nodes, retention};
 use crate::db::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, Store, StoreError, WriterRow, WriterState};
 use crate::domain::{Shards, WriterId};
 use futures_util::future::BoxFuture;
@@ -25,14 +26,13 @@ impl MemoryStore {
             return Err(CommitError::NoMatch);
         }
         let faults = self.database.faults();
-        let committed = {
-            let plants = Plants {
-                forgets_releases: faults.as_ref().is_some_and(|faults| faults.releases_twice()),
-                takes_from_the_living: faults.as_ref().is_some_and(|faults| faults.takes_from_the_living()),
-                forgets_keys: faults.as_ref().is_some_and(|faults| faults.forgets_keys()),
-            };
-            apply::apply(Arc::make_mut(&mut tables), batch, self.database.shared.shards, now, plants).map_err(CommitError::BadWrite)?
+        let terms = Terms {
+            shards: self.database.shared.shards,
+            now,
+            #[cfg(feature = "plants")]
+            plant: faults.as_ref().and_then(|faults| faults.plant()),
         };
+        let committed = apply::apply(Arc::make_mut(&mut tables), batch, &terms).map_err(CommitError::BadWrite)?;
         // Who listens may read.
         drop(tables);
         if let Some(faults) = faults {

@@ -24,6 +24,8 @@ use crate::domain::{
     Closing, CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment,
     Product, Shard, Shards, Timestamp, WriterId,
 };
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use crate::saga::{Record, settled, status};
 use log::Log;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -62,8 +64,8 @@ pub(super) struct Stored {
     /// The ends of the logs whose figures are saved; none where the writer's row does not exist.
     pub(super) ends: HashMap<WriterId, i64>,
     pub(super) cluster: StoredCluster,
-    /// A bug on purpose, which a simulation must find: no key is known. Only debug builds have it.
-    pub(super) forgets_keys: bool,
+    #[cfg(feature = "plants")]
+    pub(super) plant: Option<Plant>,
 }
 
 /// An order is in a shard that this store does not have.
@@ -259,8 +261,9 @@ impl<'a> Plan<'a> {
         }
         if let Some(key) = key {
             // A key of an order that is not stored yet is this one's: it was taken while looking.
-            let is_forgotten = cfg!(debug_assertions) && self.stored.forgets_keys;
-            let holder = self.stored.keys.get(key.key.as_slice()).filter(|held| held.expires_at > order.created_at && !is_forgotten);
+            let holder = self.stored.keys.get(key.key.as_slice()).filter(|held| held.expires_at > order.created_at);
+            #[cfg(feature = "plants")]
+            let holder = holder.filter(|_| self.stored.plant != Some(Plant::ForgetsKeys));
             if let Some(held) = holder.filter(|held| held.order != order.id) {
                 return Outcome::KeyTaken { order: held.order, same_body: held.body == key.body };
             }

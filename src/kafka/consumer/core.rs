@@ -17,6 +17,8 @@ pub mod work;
 use crate::config::KafkaSettings;
 use crate::domain::{DeadLetter, OrderId, Role, RoleShards, Roles, Shard, Shards, Topic};
 use crate::kafka::message::{Reading, Record};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use assignment::PartitionId;
 use gap::Gap;
 use lanes::Lanes;
@@ -133,8 +135,8 @@ pub struct ConsumerCore {
     leaving: BTreeMap<PartitionId, Leaving>,
     is_committing: bool,
     actions: VecDeque<Action>,
-    /// See [`Self::plant_commits_of_what_is_under_way`].
-    commits_what_is_under_way: bool,
+    #[cfg(feature = "plants")]
+    plant: Option<Plant>,
 }
 
 impl ConsumerCore {
@@ -157,13 +159,16 @@ impl ConsumerCore {
             leaving: BTreeMap::new(),
             is_committing: false,
             actions: VecDeque::new(),
-            commits_what_is_under_way: false,
+            #[cfg(feature = "plants")]
+            plant: None,
         }
     }
 
-    /// Plants a bug on purpose, which the simulation must find: an offset is done when its message is taken. Only debug builds have it.
-    pub fn plant_commits_of_what_is_under_way(&mut self) {
-        self.commits_what_is_under_way = true;
+    /// The same with a bug on purpose.
+    #[cfg(feature = "plants")]
+    #[must_use]
+    pub fn with(self, plant: Option<Plant>) -> Self {
+        Self { plant, ..self }
     }
 
     /// What to do next.
@@ -258,7 +263,8 @@ impl ConsumerCore {
         }
         let Some(partition) = self.partitions.get_mut(&key) else { return false };
         partition.window.take(record.offset);
-        if cfg!(debug_assertions) && self.commits_what_is_under_way {
+        #[cfg(feature = "plants")]
+        if self.plant == Some(Plant::CommitsWhatIsUnderWay) {
             partition.window.done(record.offset);
         }
         if matches!(work, Work::Pass) {

@@ -11,6 +11,8 @@ use crate::actors::Logged;
 use crate::config::KafkaSettings;
 use crate::db::{LogEntry, WriterRow};
 use crate::domain::{Event, LoggedEvent, Marker, Role, Shard, WriterId};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use crate::saga::policy::Backoff;
 use log::{Fed, Log};
 use std::collections::{BTreeMap, VecDeque};
@@ -84,8 +86,8 @@ pub struct PublisherCore {
     is_trial: bool,
     /// Producers that failed one after the other.
     failures: u32,
-    /// See [`Self::plant_passing_of_markers`].
-    passes_markers: bool,
+    #[cfg(feature = "plants")]
+    plant: Option<Plant>,
 }
 
 impl PublisherCore {
@@ -103,13 +105,16 @@ impl PublisherCore {
             rests: false,
             is_trial: false,
             failures: 0,
-            passes_markers: false,
+            #[cfg(feature = "plants")]
+            plant: None,
         }
     }
 
-    /// Plants a bug on purpose, which the simulation must find: no marker holds a log up. Only debug builds have it.
-    pub fn plant_passing_of_markers(&mut self) {
-        self.passes_markers = true;
+    /// The same with a bug on purpose.
+    #[cfg(feature = "plants")]
+    #[must_use]
+    pub fn with(self, plant: Option<Plant>) -> Self {
+        Self { plant, ..self }
     }
 
     /// There is a producer.
@@ -289,7 +294,9 @@ impl PublisherCore {
     /// The point that must be published before this marker is passed; none if it is.
     fn stands_in_the_way(&self, writer: WriterId, marker: &Marker) -> Option<(WriterId, i64)> {
         let (before, seq) = marker.after?;
-        let is_passed = before == writer || self.is_published(before, seq) || (cfg!(debug_assertions) && self.passes_markers);
+        let is_passed = before == writer || self.is_published(before, seq);
+        #[cfg(feature = "plants")]
+        let is_passed = is_passed || self.plant == Some(Plant::PassesMarkers);
         (!is_passed).then_some((before, seq))
     }
 

@@ -16,12 +16,14 @@ use crate::actors::protocol::messages::{Alarm, Answer, Do, EventRef, Quit, Ring,
 use crate::actors::protocol::slot::OpenSlot;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::actors::roles::order::due::{Due, Overdue};
-use crate::actors::runtime::faults::{Plant, Point};
+use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
 use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Text, Timestamp};
+#[cfg(feature = "plants")]
+use crate::plants::Plant;
 use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
@@ -196,8 +198,8 @@ impl OrderActor {
                 self.cell.wake_after(0, self.order.id, Alarm::Nudge);
                 Ok(())
             }
+            #[cfg(feature = "plants")]
             OrderCommand::Hear(event) if self.cell.node.faults.has(Plant::BelievesEveryAnswer) => {
-                // The bug: nobody judges it.
                 step::answer(&self.order, &mut self.record, &event, now, effects);
                 Ok(())
             }
@@ -364,11 +366,10 @@ impl Actor for OrderActor {
                 self.slot = Some(slot);
                 self.record = step::placed(&self.order);
                 self.in_flight = true;
-                if self.cell.node.faults.has(Plant::AnswerBeforeCommit) {
-                    // The bug: nothing is stored yet.
-                    drop(reply.send(Fate::Stored(Outcome::Done)));
-                } else {
-                    self.placing = Some(reply);
+                self.placing = Some(reply);
+                #[cfg(feature = "plants")]
+                if self.cell.node.faults.has(Plant::AnswersBeforeCommit) {
+                    self.placing.take().into_iter().for_each(|reply| drop(reply.send(Fate::Stored(Outcome::Done))));
                 }
                 let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
                 self.cell.node.journal.submit_with(
