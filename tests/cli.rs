@@ -176,6 +176,11 @@ fn exit_codes_tell_a_failure_from_a_wrong_usage() {
         &["orders", "list", "--status", "DONE"],
         &["orders", "list", "--since", "soon"],
         &["orders", "show", "one"],
+        &["status", "now"],
+        &["top", "--every", "0"],
+        &["report", "--bucket", "year"],
+        &["products", "set", "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3"],
+        &["breakers", "open", "fax"],
         &["orders", "--url", "ftp://x", "list"],
         &["--url", "127.0.0.1:1", "serve"],
         &["migrate", "--login", "nobody"],
@@ -247,6 +252,9 @@ fn completions_are_what_the_shell_reads_and_every_command_has_a_man_page() {
     assert!(written.status.success(), "{}", text(&written.stderr));
     let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
     assert!(page("ordermill.1").contains("ordermill\\-serve(1)"), "{}", page("ordermill.1"));
+    for word in ["status", "top", "INVENTORY_RESERVED", "SUPERSEDED"] {
+        assert!(text(&script.stdout).contains(word), "{word} is completed");
+    }
     assert!(page("ordermill-orders-list.1").contains("\\-\\-status"), "{}", page("ordermill-orders-list.1"));
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -325,6 +333,68 @@ fn a_file_is_checked_alike_wherever_it_comes_from_and_a_refused_line_is_exit_cod
         let sent = ordermill(&["products", "import", file.to_str().unwrap()], "http://127.0.0.1:1");
         assert_eq!(sent.status.code(), Some(1), "{}", text(&sent.stderr));
     }
+}
+
+/// What the pages show is shown by commands too: what needs attention, the node at work, products, an order with names, a report.
+#[test]
+fn commands_show_what_the_pages_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = process::Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let node = plan.start();
+    let url = plan.url();
+    let run = |line: &str| {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let output = ordermill(&arguments, &url);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let json = |line: &str| {
+        let (_, told) = run(line);
+        serde_json::from_str::<serde_json::Value>(&told).unwrap_or_else(|error| panic!("{line}: {error}: {told}"))
+    };
+    let calm = (Some(0), "nothing needs attention\n".to_owned());
+    process::until("nothing needs attention", process::LIMIT, || run("status") == calm);
+
+    let product = process::PRODUCT;
+    assert_eq!(run("products list"), (Some(0), "no products\n".to_owned()));
+    assert_eq!(run(&format!("products set {product} --price 2")).0, Some(1), "there is none, and none is made without a name");
+    let made = json(&format!("products set {product} --name Kettle --price 10.05 --available 7 --json"));
+    assert_eq!((&made["name"], &made["availableQuantity"]), (&"Kettle".into(), &7.into()));
+    let changed = json(&format!("products set {product} --add -2 --reason broken --json"));
+    assert_eq!((&changed["name"], &changed["availableQuantity"]), (&"Kettle".into(), &5.into()));
+    assert!(run(&format!("products show {product}")).1.contains("available    5\n"));
+    let (_, listed) = run("products list");
+    assert!(listed.contains(&format!("{product}  Kettle  10.05          5")), "{listed}");
+    let (_, corrections) = run("products corrections");
+    assert!(corrections.contains("Kettle") && corrections.contains("-2: broken"), "{corrections}");
+
+    // The payment's stand-in never manages to charge this total: the order is parked.
+    let id = plan.place("10.05").unwrap().field("orderId");
+    process::until("it needs attention", process::LIMIT, || run("status").0 == Some(1));
+    let (_, told) = run("status");
+    assert!(told.contains("ERROR") && told.contains("1 parked order ") && told.contains("payment-provider at charge"), "{told}");
+    assert_eq!(json("status --json")["items"][0]["kind"], "parked-orders");
+    let (code, shown) = run(&format!("orders show {id}"));
+    assert!(code == Some(0) && shown.contains(&format!("{product}  Kettle         1  10.05")), "{shown}");
+    assert!(shown.contains("parked     payment-provider") && shown.contains("CHARGE  payment"), "{shown}");
+
+    // In a pipe the page is shown once.
+    let (code, page) = run("top");
+    assert_eq!(code, Some(0), "{page}");
+    assert!(page.starts_with(&format!("ordermill  {url}")) && !page.contains('\u{1b}'), "{page}");
+    for part in ["1 parked order:", "PER SECOND", "SLOW STEPS", "QUEUES", "OLDEST ORDERS", &id] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let page = json("top --json");
+    assert_eq!(page["metrics"]["oldestOrders"][0]["orderId"], id.as_str());
+    assert_eq!(page["attention"]["items"][0]["count"], 1);
+
+    process::until("the order is counted", process::LIMIT, || {
+        let report = json("report --since 1h --bucket hour --json");
+        report["rows"].as_array().is_some_and(|rows| rows.iter().any(|row| row["placed"] == 1))
+    });
+    assert!(run("report --csv").1.starts_with("start,placed,"));
+    assert!(run("report").1.starts_with("START "));
+    node.stop();
 }
 
 /// Who follows an order goes on behind what was seen when the node is killed and started again.

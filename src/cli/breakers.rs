@@ -1,7 +1,8 @@
 //! `ordermill breakers`: the circuit breakers of a node, through its API.
 
 use super::client::{ApiArgs, Client, encoded, rows_at, shown_at};
-use super::table::{print_json, table};
+use super::table::{Column, print_json, table};
+use super::terminal;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -33,7 +34,8 @@ enum BreakersCommand {
 
 #[derive(Args, Clone, Debug)]
 struct TurnArgs {
-    /// payment, email or sms
+    /// The provider
+    #[arg(value_parser = ["payment", "email", "sms"])]
     name: String,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
@@ -58,7 +60,9 @@ pub(crate) async fn run(args: &BreakersArgs) -> anyhow::Result<bool> {
     }
     let columns = ["provider", "state", "failures", "retryInMs", "openedByHand", "openedTotal"];
     let rows: Vec<_> = rows_at(&answer, "breakers").iter().map(|row| columns.map(|column| shown_at(row, column))).collect();
-    print!("{}", table(["PROVIDER", "STATE", "FAILURES", "RETRY-MS", "BY-HAND", "OPENED"], &rows));
+    let [number, whole] = [Column::number, Column::whole];
+    let titles = [whole("PROVIDER"), whole("STATE"), number("FAILURES"), number("RETRY-MS"), whole("BY-HAND"), number("OPENED")];
+    print!("{}", table(titles, &rows, terminal::width()));
     Ok(true)
 }
 

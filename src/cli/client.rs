@@ -115,6 +115,12 @@ impl Client {
         self.json(Method::GET, path, &|request| request).await
     }
 
+    /// GET of what is no JSON.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, ApiError> {
+        let response = self.checked(Method::GET, path, &|request| request.timeout(ANSWER_LIMIT)).await?;
+        response.text().await.map_err(|error| unreachable(self.url(), &error))
+    }
+
     /// GET of what may as well be answered with an error: whether it was not, and the answer.
     pub(crate) async fn look(&self, path: &str, limit: Duration) -> Result<(bool, Value), ApiError> {
         let response = self.send(Method::GET, path, &|request| request.timeout(limit)).await?;
@@ -132,6 +138,11 @@ impl Client {
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.json(Method::PUT, path, &|request| request.json(body)).await
+    }
+
+    /// PATCH of what must be there, whatever its version.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.json(Method::PATCH, path, &|request| request.header("If-Match", "*").json(body)).await
     }
 
     pub(crate) async fn post_csv(&self, path: &str, body: String) -> Result<Value, ApiError> {

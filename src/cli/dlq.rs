@@ -1,14 +1,18 @@
 //! `ordermill dlq`: dead letters, through a node's API. A dead letter is a failed step, notice or message that waits for a person.
 
 use super::client::{ApiArgs, Client, encoded, rows_at, shown_at};
-use super::orders::pages;
-use super::table::{print_json, printable, table};
+use super::pages::pages;
+use super::table::{Column, print_json, printable, table};
+use super::terminal;
+use super::words::moment_at;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/admin/dlq";
 /// One request acts for a limited time; this is the most requests in a row.
 const MAX_ROUNDS: u32 = 1000;
+
+const STATES: [&str; 9] = ["OPEN", "REPROCESSED", "SKIPPED", "COMPENSATED", "DISCARDED", "DONE", "ACCEPTED", "SUPERSEDED", "any"];
 
 /// Resolves dead letters: failed steps and messages that wait for a person (needs the role operator).
 #[derive(Args, Clone, Debug)]
@@ -28,8 +32,8 @@ enum DlqCommand {
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// OPEN, REPROCESSED, SKIPPED, COMPENSATED, DISCARDED, DONE, ACCEPTED, SUPERSEDED, or `any`
-        #[arg(long, default_value = "OPEN", value_name = "STATE")]
+        /// Only those in this state, or `any`
+        #[arg(long, default_value = "OPEN", value_name = "STATE", ignore_case = true, value_parser = STATES)]
         state: String,
         /// Longest list to print
         #[arg(long, default_value_t = 50, value_name = "N")]
@@ -58,8 +62,8 @@ enum DlqCommand {
 
 #[derive(Args, Clone, Debug, Default)]
 struct FilterArgs {
-    /// Only this kind: STEP, NOTICE, ANOMALY or MESSAGE
-    #[arg(long, value_name = "KIND")]
+    /// Only this kind
+    #[arg(long, value_name = "KIND", ignore_case = true, value_parser = ["STEP", "NOTICE", "ANOMALY", "MESSAGE"])]
     kind: Option<String>,
     /// Only this cause, as `dlq group` shows it
     #[arg(long, value_name = "CAUSE")]
@@ -258,16 +262,31 @@ fn list_text(rows: &[Value]) -> String {
         return "no dead letters\n".to_owned();
     }
     let columns = ["letterId", "kind", "step", "cause", "tries", "state", "orderId", "createdAt"];
-    let rows: Vec<_> = rows.iter().map(|row| columns.map(|column| shown_at(row, column))).collect();
-    table(["LETTER", "KIND", "STEP", "CAUSE", "TRIES", "STATE", "ORDER", "SINCE"], &rows)
+    let cell = |row: &Value, column: &str| if column == "createdAt" { moment_at(row, column) } else { shown_at(row, column) };
+    let rows: Vec<_> = rows.iter().map(|row| columns.map(|column| cell(row, column))).collect();
+    let titles = [
+        Column::whole("LETTER"),
+        Column::whole("KIND").spare(4),
+        Column::text("STEP"),
+        Column::text("CAUSE"),
+        Column::number("TRIES").spare(5),
+        Column::whole("STATE").spare(2),
+        Column::whole("ORDER").spare(3),
+        Column::whole("SINCE").spare(1),
+    ];
+    table(titles, &rows, terminal::width())
 }
 
 fn groups_text(rows: &[Value]) -> String {
     if rows.is_empty() {
         return "no open dead letters\n".to_owned();
     }
-    let rows: Vec<_> = rows.iter().map(|row| ["count", "kind", "cause", "step", "oldest"].map(|column| shown_at(row, column))).collect();
-    table(["COUNT", "KIND", "CAUSE", "STEP", "OLDEST"], &rows)
+    let row = |row: &Value| {
+        let [count, kind, cause, step] = ["count", "kind", "cause", "step"].map(|name| shown_at(row, name));
+        [count, kind, cause, step, moment_at(row, "oldest")]
+    };
+    let titles = [Column::number("COUNT"), Column::whole("KIND"), Column::text("CAUSE"), Column::text("STEP"), Column::whole("OLDEST")];
+    table(titles, &rows.iter().map(row).collect::<Vec<_>>(), terminal::width())
 }
 
 fn show_text(letter: &Value) -> String {

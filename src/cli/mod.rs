@@ -9,15 +9,22 @@ mod client;
 mod demo;
 mod dlq;
 mod health;
+mod import;
 mod interrupt;
 mod load;
 mod node;
 mod orders;
+mod pages;
 mod products;
+mod report;
 mod retail;
 mod rng;
 mod shell;
+mod status;
 mod table;
+mod terminal;
+mod top;
+mod words;
 
 pub use node::{BackupArgs, DatabaseArgs, MigrateArgs, Node, NodeArgs, RunningNode, SandboxArgs, VerifyArgs};
 
@@ -36,9 +43,9 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMI
     propagate_version = true,
     after_help = "Start with `ordermill demo`, or with `ordermill serve` and http://127.0.0.1:8080 in a browser.\n\n\
         Settings, later ones override earlier ones: defaults, --config FILE, ORDERMILL_… environment, flags.\n\
-        orders, dlq, breakers, products, load and health talk to the node at ORDERMILL_URL with the access key ORDERMILL_KEY.\n\
-        They take --url, --key and --json anywhere on the line; http:// may be left out.\n\
-        Exit codes: 0 success; 1 failure; 2 wrong usage or wrong settings."
+        status, top, report, orders, dlq, breakers, products, load and health talk to the node at ORDERMILL_URL with the access key\n\
+        ORDERMILL_KEY. They take --url, --key and --json anywhere on the line; http:// may be left out.\n\
+        Exit codes: 0 success; 1 failure, or (status) something needs attention; 2 wrong usage or wrong settings."
 )]
 struct Cli {
     #[command(flatten)]
@@ -71,13 +78,19 @@ enum Command {
     Migrate(MigrateArgs),
     /// Run a demo: a node, a shop, a stream of orders and the dashboard, with nothing to install
     Demo(demo::DemoArgs),
+    /// Show what needs attention; exit code 1 if something does
+    Status(status::StatusArgs),
+    /// Show what the node does, live: rates, slow steps, queues, oldest orders
+    Top(top::TopArgs),
+    /// Show orders, sales and refunds of a period
+    Report(report::ReportArgs),
     /// Show, follow, cancel and ship orders
     Orders(orders::OrdersArgs),
     /// Resolve dead letters: failed steps and messages that wait for a person
     Dlq(dlq::DlqArgs),
     /// Show a node's circuit breakers; close, open or try one
     Breakers(breakers::BreakersArgs),
-    /// Import products into the catalogue; list stock corrections
+    /// Show, change and import products; list stock corrections
     Products(products::ProductsArgs),
     /// Load-test a node
     Load(Box<load::LoadArgs>),
@@ -119,7 +132,8 @@ impl Command {
     /// The name of a given option that this command does not take.
     fn takes_no(&self, given: &Anywhere) -> Option<&'static str> {
         let (url, key, json) = match self {
-            Self::Orders(_) | Self::Dlq(_) | Self::Breakers(_) | Self::Products(_) | Self::Load(_) | Self::Health(_) => (true, true, true),
+            Self::Status(_) | Self::Top(_) | Self::Report(_) | Self::Orders(_) | Self::Dlq(_) => (true, true, true),
+            Self::Breakers(_) | Self::Products(_) | Self::Load(_) | Self::Health(_) => (true, true, true),
             Self::Demo(_) => (true, false, false),
             Self::Verify(_) | Self::Backup(_) => (false, false, true),
             Self::Serve(_) | Self::Migrate(_) | Self::Sandbox(_) | Self::Config(_) | Self::Completions(_) | Self::Man(_) => {
@@ -149,6 +163,9 @@ fn run(command: Command, node: &dyn Node) -> anyhow::Result<bool> {
         Command::Serve(args) => node.serve(&args).map(|()| true),
         Command::Migrate(args) => node.migrate(&args).map(|()| true),
         Command::Demo(args) => demo::run(&args, node),
+        Command::Status(args) => in_runtime(status::run(&args)),
+        Command::Top(args) => in_runtime(top::run(&args)),
+        Command::Report(args) => in_runtime(report::run(&args)),
         Command::Orders(args) => in_runtime(orders::run(&args)),
         Command::Dlq(args) => in_runtime(dlq::run(&args)),
         Command::Breakers(args) => in_runtime(breakers::run(&args)),

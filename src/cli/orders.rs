@@ -1,19 +1,23 @@
 //! `ordermill orders`: looks at orders and commands them, through a node's API.
 
-use super::client::{ApiArgs, ApiError, Client, encoded, query, rows_at, shown_at, text_at};
+use super::client::{ApiArgs, Client, encoded, rows_at, shown_at, text_at};
 use super::interrupt::Interrupts;
-use super::table::{print_json, printable, table};
+use super::pages::pages;
+use super::products::{name_of, names};
+use super::table::{Column, print_json, printable, table};
+use super::terminal;
+use super::words::moment_at;
 use anyhow::bail;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A stream that was cut off is opened again after this time, as often as it gets further.
 const REOPEN: Duration = Duration::from_secs(1);
 /// So often without an event in between: a node that starts anew may read many orders first.
 const MAX_REOPENS: u32 = 300;
-/// The most rows that the API gives in one page.
-const PAGE: usize = 200;
 
 /// Shows, follows, cancels and ships orders.
 #[derive(Args, Clone, Debug)]
@@ -34,9 +38,8 @@ enum OrdersCommand {
         /// Only orders of this customer
         #[arg(long, value_name = "ID", value_parser = id)]
         customer: Option<String>,
-        /// Only orders in this status: PENDING, INVENTORY_RESERVED, CONFIRMED, SHIPPED, PAYMENT_FAILED, FAILED, CANCELLING, REFUNDING or
-        /// CANCELLED
-        #[arg(long, value_name = "STATUS", value_parser = status)]
+        /// Only orders in this status
+        #[arg(long, value_name = "STATUS", ignore_case = true, value_parser = statuses())]
         status: Option<String>,
         /// Only orders accepted at or after this time: 2026-11-23T17:10:00Z, a date (2026-11-23, UTC), or a time before now (90s, 30m, 1h,
         /// 7d)
@@ -82,7 +85,7 @@ enum OrdersCommand {
 }
 
 /// The node reads the times; here they are only looked at, so that a wrong one is a wrong usage.
-fn when(text: &str) -> Result<String, String> {
+pub(super) fn when(text: &str) -> Result<String, String> {
     let now = crate::domain::Timestamp::from(chrono::Utc::now());
     crate::domain::When::parse(text, now).map(|_| text.to_owned()).ok_or_else(|| crate::domain::When::FORMS.to_owned())
 }
@@ -91,12 +94,10 @@ fn id(text: &str) -> Result<String, String> {
     uuid::Uuid::parse_str(text).map(|id| id.to_string()).map_err(|_| "must be a UUID".to_owned())
 }
 
-fn status(name: &str) -> Result<String, String> {
-    let name = name.to_ascii_uppercase();
-    match crate::domain::OrderStatus::from_name(&name) {
-        Some(_) => Ok(name),
-        None => Err(format!("must be one of {}", crate::domain::OrderStatus::ALL.map(crate::domain::OrderStatus::name).join(", "))),
-    }
+/// The statuses, in any case; named, so that help and completions list them.
+fn statuses() -> impl TypedValueParser<Value = String> {
+    let names = crate::domain::OrderStatus::ALL.map(crate::domain::OrderStatus::name);
+    PossibleValuesParser::new(names).map(|name| name.to_ascii_uppercase())
 }
 
 /// Runs the command.
@@ -112,14 +113,15 @@ pub(crate) async fn run(args: &OrdersArgs) -> anyhow::Result<bool> {
             if args.json {
                 return print_json(&Value::Array(rows)).map(|()| true);
             }
-            print!("{}", list_text(&rows));
+            print!("{}", list_text(&rows, terminal::width()));
         }
         OrdersCommand::Show { id } => {
             let order = client.get(&path(id, "")).await?;
             if args.json {
                 return print_json(&order).map(|()| true);
             }
-            print!("{}", show_text(&order));
+            let names = names(&client, product_ids(&order)).await;
+            print!("{}", show_text(&order, &names, terminal::width()));
         }
         OrdersCommand::Watch { id } => return watch(&client, id, args.json).await,
         OrdersCommand::Cancel { id } => command(&client, id, "/cancel", json!({}), args.json).await?,
@@ -149,38 +151,43 @@ async fn command(client: &Client, id: &str, what: &str, body: Value, as_json: bo
     Ok(())
 }
 
-/// The rows of a list, page after page, at most `limit`.
-pub(crate) async fn pages(client: &Client, path: &str, filter: &[(&str, Option<String>)], limit: usize) -> Result<Vec<Value>, ApiError> {
-    let (mut rows, mut cursor) = (Vec::new(), None);
-    while rows.len() < limit {
-        let size = (limit - rows.len()).min(PAGE);
-        let mut parts = filter.to_vec();
-        parts.push(("limit", Some(size.to_string())));
-        parts.push(("cursor", cursor.take()));
-        let page = client.get(&format!("{path}{}", query(&parts))).await?;
-        rows.extend_from_slice(rows_at(&page, "items"));
-        cursor = text_at(&page, "nextCursor").map(str::to_owned);
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(rows)
-}
-
-fn list_text(rows: &[Value]) -> String {
+fn list_text(rows: &[Value], width: Option<usize>) -> String {
     if rows.is_empty() {
         return "no orders\n".to_owned();
     }
-    let cells = |row: &Value| ["orderId", "status", "totalAmount", "customerId", "createdAt"].map(|name| shown_at(row, name));
-    table(["ORDER", "STATUS", "TOTAL", "CUSTOMER", "ACCEPTED"], &rows.iter().map(cells).collect::<Vec<_>>())
+    let columns = [
+        Column::whole("ORDER"),
+        Column::whole("STATUS"),
+        Column::number("TOTAL"),
+        Column::whole("ACCEPTED").spare(1),
+        Column::whole("CUSTOMER").spare(3),
+        Column::text("WAITS FOR").spare(2),
+    ];
+    let row = |row: &Value| {
+        let [id, status, total, customer, waits] =
+            ["orderId", "status", "totalAmount", "customerId", "waitsFor"].map(|name| shown_at(row, name));
+        [id, status, total, moment_at(row, "createdAt"), customer, waits]
+    };
+    table(columns, &rows.iter().map(row).collect::<Vec<_>>(), width)
 }
 
-fn show_text(order: &Value) -> String {
+/// The products that an order names.
+fn product_ids(order: &Value) -> impl Iterator<Item = &str> {
+    let rows = ["items", "reservations", "shortages"].into_iter().flat_map(|name| rows_at(order, name));
+    rows.filter_map(|row| text_at(row, "productId"))
+}
+
+/// A whole order; `names` are those of its products.
+fn show_text(order: &Value, names: &BTreeMap<String, String>, width: Option<usize>) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
-        if value != "-" {
+        if value != "-" && !value.is_empty() {
             out.push_str(&format!("{name:<10} {}\n", printable(&value)));
         }
+    };
+    let parts = |value: Option<&Value>, names: &[&str]| {
+        let parts = names.iter().map(|name| value.map_or_else(|| "-".to_owned(), |value| shown_at(value, name)));
+        parts.filter(|part| part != "-").collect::<Vec<_>>().join("  ")
     };
     line("order", shown_at(order, "orderId"));
     line("status", shown_at(order, "status"));
@@ -189,29 +196,51 @@ fn show_text(order: &Value) -> String {
     line("waits for", shown_at(order, "waitsFor"));
     line("settled", shown_at(order, "settled"));
     line("customer", shown_at(order, "customerId"));
+    line("contact", parts(order.get("contact"), &["email", "phone", "locale"]));
+    line("address", parts(order.get("shippingAddress"), &["name", "street", "postalCode", "city", "region", "country"]));
     line("total", shown_at(order, "totalAmount"));
     line("accepted", shown_at(order, "createdAt"));
-    if let Some(payment) = order.get("payment") {
-        line("payment", ["status", "amount", "method", "reason"].map(|name| shown_at(payment, name)).join("  ").replace("  -", ""));
-    }
-    if let Some(shipment) = order.get("shipment") {
-        let parts = ["carrier", "trackingNumber", "at"].map(|name| shown_at(shipment, name));
-        line("shipment", parts.into_iter().filter(|part| part != "-").collect::<Vec<_>>().join("  "));
-    }
-    section::<3>(&mut out, order, "items", ["productId", "quantity", "price"]);
-    section::<3>(&mut out, order, "reservations", ["productId", "quantity", "status"]);
-    section::<4>(&mut out, order, "shortages", ["productId", "reason", "requested", "available"]);
-    section::<4>(&mut out, order, "notifications", ["kind", "channel", "status", "at"]);
-    section::<3>(&mut out, order, "history", ["at", "event", "status"]);
+    line("payment", parts(order.get("payment"), &["status", "amount", "method", "reason"]));
+    line("shipment", shipment(order.get("shipment")));
+    let mut section = |title: &str, table: String| {
+        if table.lines().count() > 1 {
+            out.push_str(&format!("\n{title}\n{table}"));
+        }
+    };
+    let name = Some(names);
+    section("owes", rows_of(order, "owes", ["answer", "role", "tries", "lastError", "nextTryAt"].map(Column::text), None, width));
+    let lines = |last| [Column::whole("productId"), Column::text("name"), Column::number("quantity"), last];
+    section("items", rows_of(order, "items", lines(Column::number("price")), name, width));
+    section("reservations", rows_of(order, "reservations", lines(Column::whole("status")), name, width));
+    let shortage = ["productId", "name", "reason", "requested", "available"];
+    section("shortages", rows_of(order, "shortages", shortage.map(Column::text), name, width));
+    section("notifications", rows_of(order, "notifications", ["kind", "channel", "status", "at"].map(Column::whole), None, width));
+    section("history", rows_of(order, "history", ["at", "event", "status"].map(Column::whole), None, width));
     out
 }
 
-/// A list within an order, if it has rows.
-fn section<const N: usize>(out: &mut String, order: &Value, name: &str, columns: [&str; N]) {
-    let rows: Vec<[String; N]> = rows_at(order, name).iter().map(|row| columns.map(|column| shown_at(row, column))).collect();
-    if !rows.is_empty() {
-        out.push_str(&format!("\n{name}\n{}", table(columns.map(|column| column), &rows)));
-    }
+/// Who carries the goods, under which number, and when they left.
+fn shipment(shipment: Option<&Value>) -> String {
+    let Some(shipment) = shipment else { return "-".to_owned() };
+    let [carrier, number, at] = ["carrier", "trackingNumber", "at"].map(|name| shown_at(shipment, name));
+    let carrier = if carrier == "-" { "carrier unknown".to_owned() } else { carrier };
+    [carrier, number, at].into_iter().filter(|part| part != "-").collect::<Vec<_>>().join("  ")
+}
+
+/// A list within an order, with the products' names if there are any.
+fn rows_of<const N: usize>(
+    order: &Value,
+    list: &str,
+    columns: [Column<'_>; N],
+    names: Option<&BTreeMap<String, String>>,
+    width: Option<usize>,
+) -> String {
+    let cell = |row: &Value, column: &str| match names {
+        Some(names) if column == "name" => name_of(names, &shown_at(row, "productId")),
+        _ => shown_at(row, column),
+    };
+    let rows: Vec<[String; N]> = rows_at(order, list).iter().map(|row| columns.map(|column| cell(row, column.title()))).collect();
+    table(columns, &rows, width)
 }
 
 /// Prints each event; opens the stream again, behind the last event, where it was cut off or its node went away.
@@ -265,30 +294,52 @@ async fn watch(client: &Client, id: &str, as_json: bool) -> anyhow::Result<bool>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser, Debug)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: OrdersArgs,
+    }
+
+    #[test]
+    fn a_list_names_what_an_order_waits_for() {
+        let rows = [
+            json!({"orderId": "o1", "status": "PENDING", "totalAmount": "5.00", "customerId": "c1", "createdAt": "2026-01-31T08:30:00.5Z"}),
+            json!({"orderId": "o2", "status": "INVENTORY_RESERVED", "totalAmount": "15.00", "customerId": "c1", "waitsFor": "the provider"}),
+        ];
+        insta::assert_snapshot!(list_text(&rows, None), @r"
+        ORDER  STATUS              TOTAL  ACCEPTED              CUSTOMER  WAITS FOR
+        o1     PENDING              5.00  2026-01-31T08:30:00Z  c1        -
+        o2     INVENTORY_RESERVED  15.00  -                     c1        the provider
+        ");
+    }
 
     #[test]
     fn an_order_is_shown_with_what_it_has() {
         let order = json!({
             "orderId": "o1", "customerId": "c1", "status": "CANCELLED", "reason": "out-of-stock", "settled": true,
-            "totalAmount": "5.00", "createdAt": "t0", "payment": {"status": "CANCELLED", "amount": "5.00", "method": "CARD"},
+            "totalAmount": "5.00", "createdAt": "t0", "contact": {"email": "ada@example.org"}, "payment": {"status": "CANCELLED", "amount": "5.00", "method": "CARD"},
             "items": [{"productId": "p1", "quantity": 2, "price": "2.50"}], "reservations": [],
             "shipment": {"carrier": "Postnord", "trackingNumber": null, "at": "t1"},
             "history": [{"at": "t0", "event": "OrderCreated", "status": "PENDING"}]
         });
-        insta::assert_snapshot!(show_text(&order), @r"
+        let names = BTreeMap::from([("p1".to_owned(), "Enamel mug".to_owned())]);
+        insta::assert_snapshot!(show_text(&order, &names, None), @r"
         order      o1
         status     CANCELLED
         reason     out-of-stock
         settled    true
         customer   c1
+        contact    ada@example.org
         total      5.00
         accepted   t0
         payment    CANCELLED  5.00  CARD
         shipment   Postnord  t1
 
         items
-        productId  quantity  price
-        p1         2         2.50
+        productId  name        quantity  price
+        p1         Enamel mug         2   2.50
 
         history
         at  event         status
@@ -300,16 +351,21 @@ mod tests {
     fn an_order_that_waits_says_for_what() {
         let order = json!({
             "orderId": "o1", "status": "INVENTORY_RESERVED", "settled": false,
-            "waitsFor": "the payment provider: circuit breaker open, next try at 2026-01-31T08:30:00Z"
+            "waitsFor": "the payment provider: circuit breaker open, next try at 2026-01-31T08:30:00Z",
+            "owes": [{"answer": "CHARGE", "role": "payment", "tries": 2, "lastError": "timed out", "nextTryAt": "t9"}]
         });
-        insta::assert_snapshot!(show_text(&order), @r"
+        insta::assert_snapshot!(show_text(&order, &BTreeMap::new(), None), @r"
         order      o1
         status     INVENTORY_RESERVED
         waits for  the payment provider: circuit breaker open, next try at 2026-01-31T08:30:00Z
         settled    false
+
+        owes
+        answer  role     tries  lastError  nextTryAt
+        CHARGE  payment  2      timed out  t9
         ");
         let parked = json!({"orderId": "o1", "parked": "payment-provider"});
-        insta::assert_snapshot!(show_text(&parked), @r"
+        insta::assert_snapshot!(show_text(&parked, &BTreeMap::new(), None), @r"
         order      o1
         parked     payment-provider
         ");
@@ -317,7 +373,8 @@ mod tests {
 
     #[test]
     fn a_status_is_taken_in_any_case_and_must_exist() {
-        assert_eq!(status("confirmed"), Ok("CONFIRMED".to_owned()));
-        assert!(status("DONE").unwrap_err().contains("PENDING"));
+        let parsed = |line: &str| CommandLine::try_parse_from(line.split(' ')).map(|line| format!("{:?}", line.args.command));
+        assert!(parsed("orders list --status confirmed").unwrap().contains("CONFIRMED"));
+        assert!(parsed("orders list --status DONE").unwrap_err().to_string().contains("PENDING"));
     }
 }

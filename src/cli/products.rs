@@ -1,32 +1,47 @@
-//! `ordermill products import`: puts a catalogue into a running node. Each line is checked here first, so one bad line costs that
-//! line and not the file.
+//! `ordermill products`: the catalogue and its stock, through a node's API.
 
-use super::client::{ApiArgs, Client, query, rows_at, shown_at, text_at};
-use super::retail::{Retail, RetailProduct, is_retail};
-use super::table::{print_json, printable, table};
-use crate::sheet::{Broken, ProductRow, Products};
-use anyhow::Context;
+use super::client::{ApiArgs, ApiError, Client, encoded, query, rows_at, shown_at, text_at};
+use super::import::{self, ImportArgs};
+use super::pages::pages;
+use super::table::{Column, print_json, printable, table};
+use super::terminal;
+use super::words::moment_at;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use std::io::Read;
-use std::path::PathBuf;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
-/// Products per request: far below the node's limit on a body.
-const BATCH: usize = 5000;
-/// Invalid lines that are shown one by one.
-const MAX_SHOWN: usize = 50;
+const PATH: &str = "/api/v1/products";
+/// Products that are asked for by their ids in one request.
+const NAMES: usize = 100;
 
-/// Imports products and lists stock corrections.
+/// Shows and changes products, imports them, and lists stock corrections.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ProductsArgs {
     #[command(flatten)]
     api: ApiArgs,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: ProductsCommand,
 }
 
 #[derive(Subcommand, Clone, Debug)]
 enum ProductsCommand {
+    /// List products with prices and stock, by id
+    List {
+        /// Longest list to print
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Show a product
+    Show {
+        /// Id of the product
+        id: Uuid,
+    },
+    /// Change a product; what is not given stays as it is. With --name and --price, it is created if it does not exist
+    Set(SetArgs),
     /// Create or replace products from a CSV file
     ///
     /// The first line says what the file is. `productId,name,price,availableQuantity` (in any sequence and case, separated by `,` `;` `|`
@@ -39,200 +54,230 @@ enum ProductsCommand {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["name", "price", "available", "counted", "add", "discontinued"]))]
+struct SetArgs {
+    /// Id of the product
+    id: Uuid,
+    /// Its name
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Its unit price, such as 12.50
+    #[arg(long, value_name = "AMOUNT")]
+    price: Option<String>,
+    /// The quantity that can be ordered from now on, whatever it is now
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..), conflicts_with_all = ["counted", "add"])]
+    available: Option<i32>,
+    /// The quantity counted on the shelf, including goods held for orders
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "add")]
+    counted: Option<i32>,
+    /// Add this quantity, or take it out if it is negative; needs --reason, and nothing else can be changed with it
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "reason", conflicts_with_all = ["name", "price", "discontinued"])]
+    add: Option<i32>,
+    /// Whether it is off sale
+    #[arg(long, value_name = "true|false")]
+    discontinued: Option<bool>,
+    /// Why the stock changes, for the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
 struct CorrectionsArgs {
     /// Only this product
-    product: Option<uuid::Uuid>,
+    product: Option<Uuid>,
     /// Longest list to print
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
     /// Continue after a page: the cursor that it ended with
     #[arg(long)]
     cursor: Option<String>,
-    /// Print the page as JSON
-    #[arg(long)]
-    json: bool,
 }
 
-#[derive(Args, Clone, Debug)]
-struct ImportArgs {
-    /// The file; `-` for standard input
-    file: PathBuf,
-    /// For a file of invoices: available quantity of each new product
-    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    stock: i32,
-    /// Set the available quantity, also of existing products
-    #[arg(long, conflicts_with = "count")]
-    set_stock: bool,
-    /// Quantities are counts from the shelf, including goods held for orders
-    #[arg(long)]
-    count: bool,
-    /// Only check the file; exit code 1 if a line is invalid
-    #[arg(long)]
-    dry_run: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// A catalogue read from a file.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Catalogue {
-    products: Vec<ProductRow>,
-    /// Line number and reason.
-    refused: Vec<(u64, String)>,
-}
-
-/// Runs the command; false if nothing was imported, or if a check found an invalid line.
+/// Runs the command; false if an import came to nothing.
 ///
 /// # Errors
-/// The file cannot be read, or the node cannot be reached or refuses.
+/// A file cannot be read, or the node cannot be reached or refuses.
 pub(crate) async fn run(args: &ProductsArgs) -> anyhow::Result<bool> {
-    let import = match &args.command {
-        ProductsCommand::Import(import) => import,
-        ProductsCommand::Corrections(asked) => return corrections(&args.api, asked).await,
-    };
-    let mut text = Vec::new();
-    if import.file.as_os_str() == "-" {
-        std::io::stdin().lock().read_to_end(&mut text).context("cannot read the standard input")?;
-    } else {
-        text = std::fs::read(&import.file).with_context(|| format!("cannot read {}", import.file.display()))?;
+    if let ProductsCommand::Import(file) = &args.command {
+        return import::run(&args.api, file, args.json).await;
     }
-    let catalogue = read(&text, import.stock)?;
     let client = Client::new(&args.api)?;
-    let mode = match (import.set_stock, import.count) {
-        (true, _) => "?mode=set-stock",
-        (false, true) => "?mode=count",
-        (false, false) => "",
+    let (answer, text): (Value, fn(&Value) -> String) = match &args.command {
+        ProductsCommand::Import(_) => return Ok(false),
+        ProductsCommand::Corrections(asked) => return corrections(&client, asked, args.json).await,
+        ProductsCommand::List { limit } => (Value::Array(pages(&client, PATH, &[], *limit).await?), list_text),
+        ProductsCommand::Show { id } => (client.get(&path(*id, "")).await?, show_text),
+        ProductsCommand::Set(change) => (set(&client, change).await?, show_text),
     };
-    let mut imported = 0;
-    if !import.dry_run {
-        for batch in catalogue.products.chunks(BATCH) {
-            let answer = client.post_csv(&format!("/api/v1/products/import{mode}"), to_csv(batch)?).await;
-            let answer = answer.with_context(|| format!("{imported} products were imported, then"))?;
-            imported += answer.get("imported").and_then(Value::as_u64).unwrap_or(0);
-        }
-    }
-    report(&catalogue, imported, import, client.url())?;
-    let is_clean = catalogue.refused.is_empty() && !catalogue.products.is_empty();
-    Ok(imported > 0 || import.dry_run && is_clean)
-}
-
-fn report(catalogue: &Catalogue, imported: u64, import: &ImportArgs, url: &str) -> anyhow::Result<()> {
-    if import.json {
-        let refused: Vec<Value> = catalogue.refused.iter().map(|(line, reason)| json!({"line": line, "reason": reason})).collect();
-        return print_json(&json!({"usable": catalogue.products.len(), "imported": imported, "refused": refused}));
-    }
-    for (line, reason) in catalogue.refused.iter().take(MAX_SHOWN) {
-        println!("line {line} refused: {}", printable(reason));
-    }
-    if let Some(more) = catalogue.refused.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
-        println!("… and {more} more lines refused (--json shows all)");
-    }
-    if import.dry_run {
-        println!("{} products could be imported, {} lines refused; nothing was sent", catalogue.products.len(), catalogue.refused.len());
+    if args.json {
+        print_json(&answer)?;
     } else {
-        println!("{imported} products imported into {url}, {} lines refused", catalogue.refused.len());
+        print!("{}", text(&answer));
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn corrections(api: &ApiArgs, asked: &CorrectionsArgs) -> anyhow::Result<bool> {
-    let client = Client::new(api)?;
+fn path(id: Uuid, rest: &str) -> String {
+    format!("{PATH}/{}{rest}", encoded(&id.to_string()))
+}
+
+async fn set(client: &Client, change: &SetArgs) -> Result<Value, ApiError> {
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    put("reason", change.reason.as_ref().map(|reason| json!(reason)));
+    if let Some(delta) = change.add {
+        put("delta", Some(json!(delta)));
+        return client.post(&path(change.id, "/stock"), &Value::Object(body)).await;
+    }
+    put("name", change.name.as_ref().map(|name| json!(name)));
+    put("price", change.price.as_ref().map(|price| json!(price)));
+    put("availableQuantity", change.available.map(|count| json!(count)));
+    put("countedQuantity", change.counted.map(|count| json!(count)));
+    put("discontinued", change.discontinued.map(|is_off| json!(is_off)));
+    match client.patch(&path(change.id, ""), &Value::Object(body.clone())).await {
+        // 412: there is none that could have any version.
+        Err(error) if matches!(error.status(), Some(404 | 412)) && change.name.is_some() && change.price.is_some() => {
+            body.remove("reason");
+            // All that is counted of a product that is new can be ordered.
+            if let Some(counted) = body.remove("countedQuantity") {
+                body.insert("availableQuantity".to_owned(), counted);
+            }
+            client.put(&path(change.id, ""), &Value::Object(body)).await
+        }
+        answer => answer,
+    }
+}
+
+fn list_text(products: &Value) -> String {
+    let rows = products.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return "no products\n".to_owned();
+    }
+    let row = |row: &Value| {
+        let [id, name, price, available, held] =
+            ["productId", "name", "price", "availableQuantity", "reservedQuantity"].map(|name| shown_at(row, name));
+        [id, name, price, available, held, state(row).to_owned()]
+    };
+    let columns = [
+        Column::whole("PRODUCT"),
+        Column::text("NAME"),
+        Column::number("PRICE"),
+        Column::number("AVAILABLE"),
+        Column::number("HELD").spare(2),
+        Column::whole("STATE").spare(1),
+    ];
+    table(columns, &rows.iter().map(row).collect::<Vec<_>>(), terminal::width())
+}
+
+fn state(product: &Value) -> &'static str {
+    if product.get("discontinued").and_then(Value::as_bool).unwrap_or(false) { "discontinued" } else { "-" }
+}
+
+fn show_text(product: &Value) -> String {
+    let lines = [
+        ("product", "productId"),
+        ("name", "name"),
+        ("price", "price"),
+        ("available", "availableQuantity"),
+        ("held", "reservedQuantity"),
+        ("shipped", "shippedQuantity"),
+        ("discontinued", "discontinued"),
+    ];
+    lines.iter().map(|(title, name)| format!("{title:<12} {}\n", printable(&shown_at(product, name)))).collect()
+}
+
+async fn corrections(client: &Client, asked: &CorrectionsArgs, as_json: bool) -> anyhow::Result<bool> {
     let parts = [
         ("productId", asked.product.map(|product| product.to_string())),
         ("limit", Some(asked.limit.to_string())),
         ("cursor", asked.cursor.clone()),
     ];
-    let page = client.get(&format!("/api/v1/products/corrections{}", query(&parts))).await?;
-    if asked.json {
+    let page = client.get(&format!("{PATH}/corrections{}", query(&parts))).await?;
+    if as_json {
         print_json(&page)?;
         return Ok(true);
     }
     let rows = rows_at(&page, "items");
-    let columns = ["at", "productId", "by", "note"];
-    let row = |row: &Value| columns.map(|name| printable(&shown_at(row, name)));
-    print!("{}", table(["AT", "PRODUCT", "BY", "WHAT"], &rows.iter().map(row).collect::<Vec<_>>()));
+    let names = names(client, rows.iter().filter_map(|row| text_at(row, "productId"))).await;
+    let row = |row: &Value| {
+        let id = shown_at(row, "productId");
+        let name = name_of(&names, &id);
+        [moment_at(row, "at"), id, name, shown_at(row, "by"), shown_at(row, "note")]
+    };
+    let columns =
+        [Column::whole("AT"), Column::whole("PRODUCT").spare(2), Column::text("NAME"), Column::whole("BY").spare(1), Column::text("WHAT")];
+    print!("{}", table(columns, &rows.iter().map(row).collect::<Vec<_>>(), terminal::width()));
     if let Some(cursor) = text_at(&page, "nextCursor") {
         println!("more: --cursor {cursor}");
     }
     Ok(true)
 }
 
-fn to_csv(products: &[ProductRow]) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["productId", "name", "price", "availableQuantity", "discontinued"])?;
-    for product in products {
-        let quantity = product.quantity.map(|quantity| quantity.to_string()).unwrap_or_default();
-        let discontinued = product.discontinued.map(|is_off| is_off.to_string()).unwrap_or_default();
-        writer.write_record([product.id.to_string(), product.name.to_string(), product.price.to_string(), quantity, discontinued])?;
+/// The names of products by their ids, as far as they can be had: a list of ids is better than none.
+pub(super) async fn names<'a>(client: &Client, ids: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let ids: Vec<&str> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut names = BTreeMap::new();
+    for ids in ids.chunks(NAMES) {
+        let Ok(page) = client.get(&format!("{PATH}{}", query(&[("ids", Some(ids.join(",")))]))).await else { break };
+        names.extend(rows_at(&page, "items").iter().map(|row| (shown_at(row, "productId"), shown_at(row, "name"))));
     }
-    Ok(String::from_utf8(writer.into_inner().context("CSV cannot be written")?)?)
+    names
 }
 
-fn read(text: &[u8], stock: i32) -> anyhow::Result<Catalogue> {
-    if is_retail(text) {
-        let retail = Retail::read(text)?;
-        let product = |product: RetailProduct| ProductRow {
-            id: product.id,
-            name: product.name,
-            price: product.price,
-            quantity: Some(stock),
-            discontinued: None,
-        };
-        return Ok(Catalogue {
-            products: retail.products.into_iter().map(product).collect(),
-            refused: retail.refused.into_iter().map(|line| (line.number, line.reason.to_string())).collect(),
-        });
-    }
-    let Products { rows, broken } = Products::read(text, usize::MAX)?;
-    let mut refused: Vec<(u64, String)> = Vec::new();
-    for Broken { line, column, reason } in broken {
-        let reason = column.map_or_else(|| reason.clone(), |column| format!("{column} {reason}"));
-        match refused.last_mut().filter(|(last, _)| *last == line) {
-            Some((_, reasons)) => *reasons = format!("{reasons}; {reason}"),
-            None => refused.push((line, reason)),
-        }
-    }
-    Ok(Catalogue { products: rows, refused })
+/// A product's name; `-` if it is not known.
+pub(super) fn name_of(names: &BTreeMap<String, String>, id: &str) -> String {
+    names.get(id).cloned().unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
-    const ID: &str = "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3";
-
-    #[test]
-    fn bad_lines_are_refused_and_the_rest_is_taken() {
-        let text = format!(
-            "\u{feff}name,id,price,availableQuantity\r\n\"Tea, green\",{ID},2.50,10\r\nCup,{ID},1.00,1\r\n\
-             Cup,x,1.00,1\r\nCup,00000000-0000-0000-0000-000000000001,0,1\r\n,00000000-0000-0000-0000-000000000002,1,1\r\n\
-             Cup,00000000-0000-0000-0000-000000000003,1,-1\r\nCup\r\n\r\nCup,00000000-0000-0000-0000-000000000004,1,0\r\n"
-        );
-        let catalogue = read(text.as_bytes(), 7).unwrap();
-        let shown: Vec<String> =
-            catalogue.products.iter().map(|product| format!("{} {} x{:?}", product.name, product.price, product.quantity)).collect();
-        assert_eq!(shown, ["Tea, green 2.50 xSome(10)", "Cup 1.00 xSome(0)"]);
-        let refused: Vec<String> = catalogue.refused.iter().map(|(line, reason)| format!("{line}: {reason}")).collect();
-        insta::assert_snapshot!(refused.join("\n"), @r#"
-        3: productId is also in line 2
-        4: productId must be a UUID such as "0190c2f4-7b6a-7cc3-98c4-dc0c0c07398f"
-        5: price must be more than 0
-        6: name is empty
-        7: availableQuantity must be 0 to 2147483647
-        8: has 1 fields: id, price, availableQuantity are missing
-        "#);
-        let sent = to_csv(&catalogue.products).unwrap();
-        assert_eq!(sent.lines().nth(1), Some(format!("{ID},\"Tea, green\",2.50,10,").as_str()));
+    #[derive(Parser, Debug)]
+    struct CommandLine {
+        #[command(flatten)]
+        _args: ProductsArgs,
     }
 
     #[test]
-    fn a_file_of_invoices_gives_its_products() {
-        let text = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n1,TEA,TEA SET,1,d,2.00,77,F\nC1,TEA,T,-1,d,2.00,77,F\n";
-        let catalogue = read(text.as_bytes(), 7).unwrap();
-        assert_eq!(catalogue.products.len(), 1);
-        assert_eq!(catalogue.products[0].quantity, Some(7));
-        assert_eq!(catalogue.refused, [(3, "cancellation of an earlier invoice".to_owned())]);
-        assert!(read(b"a,b\n1,2\n", 7).is_err());
+    fn a_change_names_what_changes_and_a_delta_stands_alone() {
+        let parses = |line: &str| {
+            let line = line.replace("ID", "6f1d5c0e-8a0b-4c55-9d7e-21c40a8b77e3");
+            CommandLine::try_parse_from(line.split_whitespace()).is_ok()
+        };
+        assert!(parses("products set ID --name Tea --price 2.50 --available 9 --json"));
+        assert!(parses("products set ID --add -2 --reason broken"));
+        assert!(parses("products set ID --discontinued true"));
+        assert!(!parses("products set ID"));
+        assert!(!parses("products set ID --reason x"));
+        assert!(!parses("products set ID --add 2"));
+        assert!(!parses("products set ID --add 2 --reason x --price 1"));
+        assert!(!parses("products set ID --available 2 --counted 2"));
+        assert!(!parses("products set ID --available -1"));
+        assert!(!parses("products show Tea"));
+    }
+
+    #[test]
+    fn a_product_is_shown_with_its_stock() {
+        let product = json!({"productId": "p1", "name": "Tea", "price": "2.50", "availableQuantity": 9, "reservedQuantity": 1,
+            "shippedQuantity": 0, "discontinued": true});
+        insta::assert_snapshot!(show_text(&product), @r"
+        product      p1
+        name         Tea
+        price        2.50
+        available    9
+        held         1
+        shipped      0
+        discontinued true
+        ");
+        insta::assert_snapshot!(list_text(&json!([product])), @r"
+        PRODUCT  NAME  PRICE  AVAILABLE  HELD  STATE
+        p1       Tea    2.50          9     1  discontinued
+        ");
     }
 }

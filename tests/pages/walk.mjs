@@ -221,6 +221,18 @@ for (const colorScheme of ["light", "dark"]) {
     assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [], `axe finds nothing on ${path} in ${colorScheme}`);
   }
 }
+// Every page names the command that shows the same.
+const commands = [
+  ["/", "ordermill top"], [`/orders?status=SHIPPED&from=7d`, "ordermill orders list --status SHIPPED --since 7d"],
+  [`/orders/${mine.orderId}`, `ordermill orders show ${mine.orderId}`], ["/reports?from=2026-10-24&to=2026-10-28&bucket=day", "ordermill report --from"],
+  ["/attention", "ordermill status"], ["/attention?state=closed", "ordermill dlq list --state any"], ["/system", "ordermill top"],
+];
+for (const [path, command] of commands) {
+  await page.goto(url + path);
+  await page.locator(".command code", { hasText: command }).first().waitFor();
+}
+step("every page names the command that shows the same");
+
 await page.setViewportSize({ width: 360, height: 740 });
 for (const path of paths) {
   await page.goto(url + path);

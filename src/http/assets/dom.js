@@ -95,6 +95,9 @@ export function empty(title, ...children) {
   return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), ...children);
 }
 
+/** A value as a shell takes it. */
+export const quoted = (text) => (/^[\w.:+@%/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 /** The command that shows the same. */
 export function command(text) {
   return h("p", { class: "command" }, "On the command line: ", h("code", null, text), copyButton(text, "the command"));

@@ -82,7 +82,7 @@ export default function attention({ signal, fail, query: asked, go }) {
     node.append(closed(asked, { signal, fail, go }));
     return { node };
   }
-  node.append(total, nothing, groups, command("ordermill dlq group"));
+  node.append(total, nothing, groups, command("ordermill status"), command("ordermill dlq group"));
   look().catch(fail);
   const timer = setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]")) look().catch(() => {}); }, POLL_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -109,5 +109,5 @@ function closed(asked, { signal, fail, go }) {
   };
   more.addEventListener("click", () => load().catch(fail));
   load().catch(fail);
-  return h("div", null, h("div", { class: "field inline" }, h("label", { for: "closed-as" }, "Closed as"), select), list, h("p", { class: "more" }, more), command(`ordermill dlq list${wanted ? ` --state ${wanted}` : ""}`));
+  return h("div", null, h("div", { class: "field inline" }, h("label", { for: "closed-as" }, "Closed as"), select), list, h("p", { class: "more" }, more), command(`ordermill dlq list --state ${wanted || "any"}`));
 }

@@ -191,7 +191,7 @@ export default function dashboard({ signal, fail }) {
       h("section", { class: "panel", "aria-labelledby": "top" }, h("h2", { id: "top" }, "Best sellers"), top.node),
       h("section", { class: "panel", "aria-labelledby": "low" }, h("h2", { id: "low" }, "Low on stock"), low.node),
       h("section", { class: "panel", "aria-labelledby": "why" }, h("h2", { id: "why" }, "Why orders ended without goods"), reasons)),
-    sales, command("curl -s \"$ORDERMILL_URL/api/v1/analytics/dashboard\""));
+    sales, command("ordermill top"));
   return { node, topics: ["dashboard"], on: { dashboard: take, elsewhere: () => {
     const timer = setInterval(() => { if (!document.hidden) get("/api/v1/analytics/dashboard", signal).then(take).catch(() => {}); }, 3000);
     signal.addEventListener("abort", () => clearInterval(timer));

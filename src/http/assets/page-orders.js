@@ -4,16 +4,16 @@
 // the list; else a button says how many there are.
 
 import { get, query } from "./api.js";
-import { command, copyButton, empty, h, keyed, notice, setText } from "./dom.js";
+import { command, copyButton, empty, h, keyed, notice, quoted, setText } from "./dom.js";
 import { agoOf, count, dayStart, idOf, local, money } from "./format.js";
 import { setBadge, STATUS } from "./words.js";
 
-/** The filters of the API, as fields of the form. A new filter of the API is one more line. */
+/** The filters of the API, as fields of the form, and as options of the command. A new filter of the API is one more line. */
 const FILTERS = [
-  { name: "status", label: "Status", options: [["", "Any"], ...Object.entries(STATUS).map(([status, [label]]) => [status, label])] },
-  { name: "customerId", label: "Customer id", placeholder: "UUID", forOperators: true, pattern: "[0-9a-fA-F-]{32,36}" },
-  { name: "from", label: "Placed since", placeholder: "1h, 7d, 2026-11-29", list: "times" },
-  { name: "to", label: "Placed before", placeholder: "5m, 2026-11-30", list: "times" },
+  { name: "status", label: "Status", option: "--status", options: [["", "Any"], ...Object.entries(STATUS).map(([status, [label]]) => [status, label])] },
+  { name: "customerId", label: "Customer id", option: "--customer", placeholder: "UUID", forOperators: true, pattern: "[0-9a-fA-F-]{32,36}" },
+  { name: "from", label: "Placed since", option: "--since", placeholder: "1h, 7d, 2026-11-29", list: "times" },
+  { name: "to", label: "Placed before", option: "--until", placeholder: "5m, 2026-11-30", list: "times" },
 ];
 /** Lists that people ask for often. */
 const VIEWS = () => [
@@ -144,7 +144,7 @@ export default function orders({ query: asked, go, isOperator, signal, fail, str
     const isCurrent = query(filter) === query(wanted);
     return h("li", null, h("a", { href, class: "chip", "aria-current": isCurrent ? "true" : null }, name));
   }));
-  const cli = ["ordermill orders list", wanted.status && `--status ${wanted.status}`, wanted.customerId && `--customer ${wanted.customerId}`].filter(Boolean).join(" ");
+  const cli = ["ordermill orders list", ...fields.map(({ name, option }) => wanted[name] && `${option} ${quoted(wanted[name])}`)].filter(Boolean).join(" ");
   const node = h("div", { class: "page" },
     h("div", { class: "head" }, h("h1", null, "Orders"), views), form, errors,
     h("div", { class: "list-head" }, status, fresh), list, h("p", { class: "more" }, more), command(cli));

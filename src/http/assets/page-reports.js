@@ -1,7 +1,7 @@
 // A report on a period, by hour, day or week: to read, to print, or to take into a spreadsheet.
 
 import { get, query, text } from "./api.js";
-import { command, empty, h, keyed, notice, setText } from "./dom.js";
+import { command, empty, h, keyed, notice, quoted, setText } from "./dom.js";
 import { count, dayStart, full, local, major, mean, minor, money, percent, unit, zone } from "./format.js";
 
 const BUCKETS = [["hour", "Hour"], ["day", "Day"], ["week", "Week"]];
@@ -88,7 +88,7 @@ export default function reports({ query: asked, go, signal, fail }) {
   const node = h("div", { class: "page" }, h("div", { class: "head" }, h("h1", null, "Report"), quick), form, problems,
     h("section", { class: "panel", "aria-label": "Report" }, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of the report" }, table), nothing), about,
     h("div", { class: "buttons" }, csv, h("button", { type: "button", onclick: () => window.print() }, "Print")),
-    command(`curl -s "$ORDERMILL_URL/api/v1/analytics/reports${query({ ...parameters, format: "csv" })}"`));
+    command(["ordermill report", ...Object.entries(parameters).map(([name, value]) => `--${name} ${quoted(value)}`)].join(" ")));
   return { node };
 }
 

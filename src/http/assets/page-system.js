@@ -40,7 +40,7 @@ export default function system({ signal, fail }) {
       section("s-rates", "Throughput of all nodes", rates, noNumbers),
       section("s-steps", "How long steps take on the answering node", region("Times of the steps", h("table", null, h("thead", null, h("tr", null, column("Step"), number("Count"), number("Median"), number("90 %"), number("99 %"), number("Longest"))), latencies)), latencyNote)),
     section("s-actors", "Actors of the answering node", region("Actors by kind", h("table", null, h("thead", null, h("tr", null, column("Kind"), number("Alive"), number("Waiting"), number("Bound"), column("Filled"), number("Restarts"), column("Last cause"))), actors))),
-    section("s-about", "Build", about), command("ordermill breakers list"));
+    section("s-about", "Build", about), command("ordermill top"), command("ordermill breakers list"));
 
   const look = async () => {
     const quiet = (path) => get(path, signal).catch((error) => (error.status === 503 && error.body?.components ? error.body : null));

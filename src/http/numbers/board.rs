@@ -2,11 +2,11 @@
 
 use crate::actors::{ActorCount, ActorsReport, NodeHandle, StepSummary};
 use crate::config::Settings;
-use crate::db::{Reads, StoreError};
+use crate::db::{Reads, StoreError, StoredOrder};
 use crate::domain::analytics::{HOURS, Numbers, PRODUCT_TOTAL, SINCE, Span, TOTAL, minute_of, report, top_products};
 use crate::domain::{AnalyticsRow, Metric, OrderStatus, Timestamp};
 use crate::http::numbers::view;
-use crate::http::wire::analytics::{Dashboard, DashboardNumbers, LowStock, Point, QueueDepth, Report, SystemMetrics, TopProduct};
+use crate::http::wire::analytics::{Dashboard, DashboardNumbers, LowStock, OldOrder, Point, QueueDepth, Report, SystemMetrics, TopProduct};
 use crate::http::wire::problem::{Problem, ProblemKind};
 use crate::http::wire::values::now;
 use actix_web::web::Bytes;
@@ -22,6 +22,8 @@ const SERIES_MINUTES: i64 = 60;
 const RATE_MINUTES: i64 = 5;
 /// Orders of a page while the orders in progress are counted.
 const PAGE: u32 = 200;
+/// The oldest open orders that the metrics name.
+const OLDEST: u32 = 20;
 
 /// With more open orders than this, the orders in progress are reported as one number.
 const IN_PROGRESS_MAX: u32 = 600;
@@ -169,7 +171,20 @@ impl Board {
             queues: actors.actors.into_iter().map(depth).collect(),
             open_orders: actors.open_orders,
             open_orders_limit: actors.open_orders_limit,
+            oldest_orders: self.oldest().await?,
         })
+    }
+
+    async fn oldest(&self) -> Result<Vec<OldOrder>, StoreError> {
+        let orders = self.reads.open_orders(self.reads.shards().all().collect(), None, OLDEST).await?;
+        let view = |stored: &StoredOrder| OldOrder {
+            order_id: stored.order.id.0,
+            status: stored.status.name(),
+            created_at: stored.order.created_at.to_string(),
+            updated_at: stored.updated_at.to_string(),
+            parked: stored.record.parked.as_ref().map(ToString::to_string),
+        };
+        Ok(orders.iter().map(view).collect())
     }
 
     /// What was counted in a time, in buckets.

@@ -272,6 +272,29 @@ pub(crate) struct SystemMetrics {
     pub(crate) open_orders: u64,
     /// Limit on such orders.
     pub(crate) open_orders_limit: u64,
+    /// The orders that have been open the longest, oldest first; of all nodes.
+    pub(crate) oldest_orders: Vec<OldOrder>,
+}
+
+/// An order that has been open for long.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OldOrder {
+    /// The order's id.
+    pub(crate) order_id: Uuid,
+    /// Its status.
+    #[schema(value_type = String)]
+    pub(crate) status: &'static str,
+    /// When it was accepted.
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    /// When it last changed.
+    #[schema(format = DateTime)]
+    pub(crate) updated_at: String,
+    /// Why it waits until a person closes its dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) parked: Option<String>,
 }
 
 /// Work per second.
