@@ -4,13 +4,15 @@ use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, put_product, run, settled, until};
 use ordermill::actors::{Command, DeadLetterAction};
 use ordermill::config::providers::Behaviour;
-use ordermill::db::{DeadLetterFilter, Reads};
+use ordermill::db::memory::Fault;
+use ordermill::db::{Batch, DeadLetterFilter, Reads};
 use ordermill::domain::{CancelledBy, DeadLetterState, OrderId, OrderStatus, Role, Shards, Text};
 use ordermill::providers::PAYMENT_BREAKER;
 use ordermill::providers::sandbox::Party;
 use ordermill::saga::policy::Backoff;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 const ORDERS: usize = 30;
@@ -62,6 +64,31 @@ fn a_node_that_stops_lets_its_notices_come_to_their_end() {
         first.stop();
         until("the other has all", || async { second.owns(Role::Order) == 24 }).await;
         told_once(&cluster, &second, placed).await;
+    });
+}
+
+/// Its write waits for the commit before it when its shard goes to a node that joins: nothing of it is sent, and it gets another id.
+#[test]
+fn an_order_whose_shard_is_given_away_as_it_is_placed_is_placed_all_the_same() {
+    run(|| async {
+        let cluster = Cluster::new(45);
+        let first = cluster.start("a", &Role::ALL).await;
+        cluster.is_shared().await;
+        put_product(&first.handle, 1, 1000, 10_000).await;
+        first.line.set_faults(Some(Arc::new(|_: &Batch| Fault { before_ms: 20, ..Fault::NONE })));
+        let (placer, mut placing) = (first.clone(), Vec::new());
+        let second = cluster.start("b", &Role::ALL).await;
+        while second.owns(Role::Order) < 12 {
+            let placer = placer.clone();
+            placing.push(actix::spawn(async move { placer.place(vec![line(1, 1, 1000)]).await.unwrap() }));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(placing.len() > 10, "{} orders", placing.len());
+        for placed in placing {
+            placed.await.unwrap().unwrap();
+        }
+        first.line.set_faults(None);
+        cluster.settles().await;
     });
 }
 

@@ -204,8 +204,11 @@ impl NodeHandle {
                     invariant::violated("a placement got another kind's answer", "handle");
                     return Err(PlaceError::Unknown(order.id));
                 }
-                // Its actor died. Unsent it is known not to be stored; else what is stored tells.
-                Err(_) if ticket.withdraw() => return Err(PlaceError::NotStored),
+                // Its actor died, or has gone with its shard. Unsent it is known not to be stored; else what is stored tells.
+                Err(_) if ticket.withdraw() => {
+                    let is_ours = self.owns(Role::Order, order.shard);
+                    return Err(if is_ours { PlaceError::NotStored } else { PlaceError::NotHere });
+                }
                 Err(_) => {}
             }
             self.node.journal.passed().await;
