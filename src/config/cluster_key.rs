@@ -19,6 +19,8 @@ pub enum Purpose {
     PromisedId,
     /// Who asks for what, in a request that is sent on.
     Asker,
+    /// Under which path the sender of a request that is sent on sees the nodes.
+    Prefix,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::Address => "ordermill address v1",
             Self::PromisedId => "ordermill promised id v1",
             Self::Asker => "ordermill asker v1",
+            Self::Prefix => "ordermill prefix v1",
         }
     }
 }

@@ -1,7 +1,28 @@
 //! The HTTP server: where it listens and its limits.
 
+use super::path_prefix::{PathPrefix, network};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+
+/// What the node's own paths begin with: no prefix does, so that a path with a prefix is told from one without.
+pub const OWN_PATHS: [&str; 15] = [
+    "api",
+    "assets",
+    "asyncapi.json",
+    "attention",
+    "docs",
+    "health",
+    "info",
+    "livez",
+    "metrics",
+    "openapi.json",
+    "orders",
+    "problems",
+    "readyz",
+    "reports",
+    "system",
+];
 
 /// The HTTP server. Every limit is there so that no client can take the node from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +32,10 @@ pub struct ServerSettings {
     pub listen: String,
     /// The address at which other nodes reach this one; empty: `http://` and `listen`.
     pub public_url: String,
+    /// The path under which clients see this node, such as `/shop`; empty: none.
+    pub base_path: String,
+    /// Addresses and networks of the proxies whose `X-Forwarded-Prefix` counts.
+    pub trusted_proxies: Vec<String>,
     /// HTTP threads; 0: half the cores, at least one.
     pub workers: usize,
     /// Maximum open connections; beyond that, new ones wait in the system's queue.
@@ -54,6 +79,8 @@ impl Default for ServerSettings {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             public_url: String::new(),
+            base_path: String::new(),
+            trusted_proxies: Vec::new(),
             workers: 0,
             max_connections: 20_000,
             max_requests: 20_000,
@@ -87,6 +114,18 @@ impl ServerSettings {
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
+    /// The path under which clients see this node; none as well where [`Settings::check`](super::Settings::check) refuses it.
+    #[must_use]
+    pub fn prefix(&self) -> PathPrefix {
+        PathPrefix::parse(&self.base_path).unwrap_or_default()
+    }
+
+    /// The proxies whose `X-Forwarded-Prefix` counts.
+    #[must_use]
+    pub fn proxies(&self) -> Vec<IpNet> {
+        self.trusted_proxies.iter().filter_map(|text| network(text)).collect()
+    }
+
     /// HTTP threads for this machine.
     #[must_use]
     pub fn worker_count(&self) -> usize {
@@ -106,6 +145,17 @@ impl ServerSettings {
         let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         if !url.is_empty() && host.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', ' '])) {
             problems.push(format!("server.public_url is \"{url}\": it must be http:// or https:// and HOST:PORT, nothing more"));
+        }
+        let first = self.base_path.split('/').nth(1).unwrap_or_default();
+        if PathPrefix::parse(&self.base_path).is_none() || OWN_PATHS.contains(&first) {
+            problems.push(format!(
+                "server.base_path is \"{}\": it must be a path such as /shop, of letters, digits and -._~, and begin with no path of the node's own",
+                self.base_path
+            ));
+        }
+        for text in self.trusted_proxies.iter().filter(|text| network(text).is_none()) {
+            problems
+                .push(format!("server.trusted_proxies has \"{text}\": it must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8"));
         }
         let positive = [
             ("max_connections", self.max_connections),

@@ -2,12 +2,14 @@
 //!
 //! One layer per route and worker instead of a stack of them, with its metric handles made once: this runs for every request.
 
+use crate::config::PathPrefix;
 use crate::domain::{CorrelationId, Role};
 use crate::http::door::access::{Caller, Need};
 use crate::http::door::call::Call;
 use crate::http::door::correlation;
 use crate::http::door::state::HttpState;
 use crate::http::forward::asker::vouched;
+use crate::http::forward::prefix;
 use crate::http::forward::route as forward;
 use crate::http::wire::problem::{Problem, ProblemKind};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -94,9 +96,10 @@ where
         let start = Instant::now();
         let correlation = correlation::of(request.headers());
         let door = self.door.clone();
+        let prefix = prefix::of(&door.state, &request);
         let http_request = request.request().clone();
         let admitted = door.admit(&request).map(|(place, caller)| {
-            let call = Call { state: door.state.clone(), caller, correlation };
+            let call = Call { state: door.state.clone(), caller, correlation, prefix: prefix.clone() };
             let forwarded = door.elsewhere.map(|role| (role, call.clone()));
             request.extensions_mut().insert(call);
             (place, self.inner.clone(), forwarded)
@@ -119,7 +122,7 @@ where
                     actix_web::ResponseError::error_response(&problem)
                 }
             };
-            let answer = door.finish(answer, &http_request, correlation);
+            let answer = door.finish(answer, &http_request, correlation, &prefix);
             door.count(http_request.method(), answer.status(), start);
             Ok(ServiceResponse::new(http_request, answer))
         })
@@ -148,11 +151,11 @@ impl Door {
         Ok((place, caller))
     }
 
-    fn finish(&self, mut answer: HttpResponse, request: &HttpRequest, correlation: CorrelationId) -> HttpResponse {
+    fn finish(&self, mut answer: HttpResponse, request: &HttpRequest, correlation: CorrelationId, prefix: &PathPrefix) -> HttpResponse {
         let carried = answer.extensions_mut().remove::<Problem>();
         let problem = carried.or_else(|| answer.error().map(|error| of_error(error, answer.status(), self.route, correlation)));
         if let Some(problem) = problem {
-            answer = problem.to_response(correlation, request.path(), self.state.settings.server.retry_after_s);
+            answer = problem.to_response(correlation, prefix, request.path(), self.state.settings.server.retry_after_s);
         }
         answer = ended(answer);
         // An HTTP/1.0 client knows no chunks: the connection's end is the answer's.

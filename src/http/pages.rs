@@ -3,10 +3,11 @@
 //! Every page is the same shell; its script shows the view that the address names. Files are compressed once, and a browser that has
 //! one asks only whether it has changed.
 
+use crate::http::door::call::Call;
 use crate::http::wire::problem::{Problem, ProblemKind};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION,
     REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
 };
 use actix_web::web::Bytes;
@@ -27,6 +28,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Name, type and text of each file.
 const ASSETS: &[(&str, &str, &str)] = &[
+    ("base.js", SCRIPT, include_str!("assets/base.js")),
     ("app.js", SCRIPT, include_str!("assets/app.js")),
     ("api.js", SCRIPT, include_str!("assets/api.js")),
     ("dom.js", SCRIPT, include_str!("assets/dom.js")),
@@ -47,22 +49,27 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("uplot-licence.txt", TEXT, include_str!("assets/uplot/LICENSE")),
 ];
 
-static SHELL: LazyLock<Packed> = LazyLock::new(|| Packed::of(include_str!("assets/index.html")));
+/// The addresses in it are relative, for a proxy may have put the node under a path that it does not know of.
+const SHELL_TEXT: &str = include_str!("assets/index.html");
+
+static SHELL: LazyLock<Packed> = LazyLock::new(|| Packed::of(Bytes::from_static(SHELL_TEXT.as_bytes())));
+/// For a page one level below.
+static SHELL_BELOW: LazyLock<Packed> = LazyLock::new(|| Packed::of(SHELL_TEXT.replace("=\"./", "=\"../").into()));
 static PACKED: LazyLock<Vec<(&'static str, &'static str, Packed)>> =
-    LazyLock::new(|| ASSETS.iter().map(|(name, kind, text)| (*name, *kind, Packed::of(text))).collect());
+    LazyLock::new(|| ASSETS.iter().map(|(name, kind, text)| (*name, *kind, Packed::of(Bytes::from_static(text.as_bytes())))).collect());
 
 /// A file as it is sent.
 struct Packed {
     etag: String,
-    plain: &'static str,
+    plain: Bytes,
     gzip: Bytes,
 }
 
 impl Packed {
-    fn of(plain: &'static str) -> Self {
-        let etag = format!("\"{}\"", hex::encode(Sha256::digest(plain).get(..9).unwrap_or_default()));
+    fn of(plain: Bytes) -> Self {
+        let etag = format!("\"{}\"", hex::encode(Sha256::digest(&plain).get(..9).unwrap_or_default()));
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-        let packed = packer.write_all(plain.as_bytes()).and_then(|()| packer.finish());
+        let packed = packer.write_all(&plain).and_then(|()| packer.finish());
         Self { etag, plain, gzip: packed.map(Bytes::from).unwrap_or_default() }
     }
 
@@ -81,7 +88,7 @@ impl Packed {
         if lists(ACCEPT_ENCODING, "gzip") && !self.gzip.is_empty() {
             return response.insert_header((CONTENT_ENCODING, "gzip")).body(self.gzip.clone());
         }
-        response.body(self.plain)
+        response.body(self.plain.clone())
     }
 }
 
@@ -95,7 +102,14 @@ pub(crate) async fn asyncapi() -> HttpResponse {
 
 /// The shell of every page.
 pub(crate) async fn shell(request: HttpRequest) -> HttpResponse {
-    SHELL.answer(request.headers(), page(HttpResponse::Ok(), POLICY))
+    let is_below = request.path().trim_start_matches('/').contains('/');
+    let shell = if is_below { &SHELL_BELOW } else { &SHELL };
+    shell.answer(request.headers(), page(HttpResponse::Ok(), POLICY))
+}
+
+/// From the path under which the node is seen to its first page: relative addresses need the slash.
+pub(crate) async fn to_front(call: Call) -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((LOCATION, format!("{}/", call.prefix.as_str()))).finish()
 }
 
 /// A file that pages load.

@@ -2,10 +2,11 @@
 
 use super::offers::Overlooking;
 use super::{open_files, routes};
+use crate::http::door::prefix;
 use crate::http::door::state::{HttpState, ServeError};
-use actix_http::{HttpService, Protocol, Response};
+use actix_http::{HttpService, Protocol, Request, Response};
 use actix_rt::net::TcpStream;
-use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_service::{IntoServiceFactory as _, Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::{AppConfig, Server, ServerHandle};
 use std::convert::Infallible;
@@ -45,8 +46,18 @@ pub fn serve(listener: TcpListener, state: Arc<HttpState>) -> Result<(Server, Se
     // As `actix_web::HttpServer` does it, which gives no hand in what is read.
     let service = move || {
         let (state, stopping) = (state.clone(), stopping.clone());
+        let base = state.settings.server.prefix();
         let app = App::new().configure(move |config| routes::configure(config, &state));
         let app = app.into_factory().map_err(|error: actix_web::Error| -> Response<_> { error.error_response().into() });
+        // Before a route is looked for: a proxy may leave the path as the client has sent it.
+        let app = apply_fn_factory(map_config(app, |()| AppConfig::default()), move |mut request: Request, app| {
+            if !base.is_empty()
+                && let Some(uri) = prefix::without(&base, request.uri())
+            {
+                request.head_mut().uri = uri;
+            }
+            app.call(request)
+        });
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
@@ -57,7 +68,7 @@ pub fn serve(listener: TcpListener, state: Arc<HttpState>) -> Result<(Server, Se
             .client_disconnect_timeout(disconnect_timeout)
             .h1_allow_half_closed(true)
             .local_addr(address)
-            .finish(map_config(app, |()| AppConfig::default()));
+            .finish(app);
         fn_service(|stream: TcpStream| async move {
             // Events of a live stream are small and must not wait for the client's acknowledgement of the last one.
             drop(stream.set_nodelay(true));

@@ -224,6 +224,24 @@ fn what_another_node_has_sent_on_is_not_sent_on_again() {
 }
 
 #[test]
+fn a_node_that_has_just_started_does_not_say_that_no_node_takes_orders() {
+    run(|| async {
+        let shared = Shared::new(1);
+        let has = shared.start("has", Settings::default()).await;
+        until("it has the shard", || async { has.owns(Role::Order) == 1 }).await;
+        put_stock(&has).await;
+        shared.cannot_be_read(true);
+        let fresh = shared.start("fresh", Settings::default()).await;
+        let (status, body) = json(fresh.post_order(&[]).await).await;
+        let detail = body["detail"].as_str().unwrap();
+        assert!(status == 503 && detail.contains("has just started and does not know yet"), "{status}: {detail}");
+        shared.cannot_be_read(false);
+        agree(Role::Order, &[&has, &fresh], &[1, 0]).await;
+        assert_eq!(fresh.post_order(&[]).await.status(), 202);
+    });
+}
+
+#[test]
 fn nobody_but_a_node_can_promise_an_id() {
     run(|| async {
         let (has, _) = has_and_has_not(None, Settings { access: keys(), ..Settings::default() }).await;

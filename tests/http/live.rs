@@ -2,12 +2,11 @@
 
 use crate::app::{CUSTOMER, CUSTOMER_KEY, OPERATOR_KEY, OTHER_KEY, app, keys, order};
 use crate::desk::fail_notices;
+use crate::neighbours::Unreadable;
 use crate::support::{put_product, run, until};
 use actix_web::http::Method;
 use ordermill::config::Settings;
 use ordermill::config::providers::Behaviour;
-use ordermill::db::Batch;
-use ordermill::db::memory::{Answer, Call, Fault, Faults};
 use ordermill::http::Health;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -119,19 +118,6 @@ fn attention_names_what_waits_for_a_person() {
             assert_eq!(listed.body["items"].as_array().unwrap().len().to_string(), matched, "{step}");
         }
     });
-}
-
-/// A database that cannot be read.
-struct Unreadable;
-
-impl Faults for Unreadable {
-    fn commit(&self, _: &Batch) -> Fault {
-        Fault::NONE
-    }
-
-    fn call(&self, call: Call) -> Answer {
-        Answer { fails: call == Call::Read, ..Answer::PROCEED }
-    }
 }
 
 #[test]

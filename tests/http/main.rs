@@ -11,6 +11,7 @@ mod live;
 mod neighbours;
 mod node;
 mod orders;
+mod prefixes;
 mod sales;
 mod sockets;
 mod stock;

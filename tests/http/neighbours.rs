@@ -5,7 +5,8 @@ use crate::support::{World1, put_product, until};
 use actix_web::dev::ServerHandle;
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NodeHandle, Parts, Where, World};
 use ordermill::config::{ClusterKey, Settings};
-use ordermill::db::memory::{MemoryDatabase, MemoryStore, Nodes};
+use ordermill::db::Batch;
+use ordermill::db::memory::{Answer, Call, Fault, Faults, MemoryDatabase, MemoryStore, Nodes};
 use ordermill::domain::{OrderId, Role, Shards};
 use ordermill::http::serve;
 use reqwest::{Method, Response};
@@ -22,6 +23,19 @@ use uuid::Uuid;
 /// Runs the test in real time: its nodes have real sockets.
 pub fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + 'static) {
     actix::System::new().block_on(async move { test().await });
+}
+
+/// A database that cannot be read.
+pub struct Unreadable;
+
+impl Faults for Unreadable {
+    fn commit(&self, _: &Batch) -> Fault {
+        Fault::NONE
+    }
+
+    fn call(&self, call: Call) -> Answer {
+        Answer { fails: call == Call::Read, ..Answer::PROCEED }
+    }
 }
 
 /// The database of all nodes.
@@ -51,6 +65,11 @@ impl Shared {
     /// A connection that writes, beside the nodes.
     pub fn store(&self) -> MemoryStore {
         self.world.database.store()
+    }
+
+    /// Whether no node can read the database; writes are stored all the same.
+    pub fn cannot_be_read(&self, fails: bool) {
+        self.world.database.set_faults(fails.then(|| Arc::new(Unreadable) as Arc<dyn Faults>));
     }
 
     /// The nodes that are started from now on have providers and breakers of their own, as nodes have.

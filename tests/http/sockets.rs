@@ -16,7 +16,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs blocking `test` against a server with these settings.
-fn with_server(settings: Settings, test: impl FnOnce(SocketAddr) + Send + 'static) {
+pub fn with_server(settings: Settings, test: impl FnOnce(SocketAddr) + Send + 'static) {
     with_state(settings, |address, _| test(address));
 }
 
@@ -53,14 +53,14 @@ fn with_state(settings: Settings, test: impl FnOnce(SocketAddr, &HttpState) + Se
     });
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
 /// Everything until the server closes, or (with `until`) until that text came.
-fn read(stream: &mut TcpStream, until: &str) -> String {
+pub fn read(stream: &mut TcpStream, until: &str) -> String {
     let mut all = Vec::new();
     let mut piece = [0; 4096];
     loop {

@@ -91,6 +91,8 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
 /// Text that stands in none of these rooms; an empty list means nowhere at all.
 const BANNED: &[(&str, &[&str], &str)] = &[
     (".do_send(", &[], "it ignores the mailbox bound: use try_send and leave the rest to re-drive"),
+    ("?std::mem::discriminant", &[], "a log line would show a number: log a name"),
+    ("map(std::mem::discriminant", &[], "a log line would show a number: log a name"),
     ("Utc::now", PURE, "time is an argument"),
     ("Local::now", PURE, "time is an argument"),
     ("Instant::now", PURE, "time is an argument"),

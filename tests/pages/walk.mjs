@@ -6,6 +6,9 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const [url, operatorKey, customerKey, customerId] = process.argv.slice(2);
+/** The path under which the pages are. */
+const base = new URL(url).pathname.replace(/\/$/, "");
+const { origin } = new URL(url);
 const load = createRequire(`${process.env.NODE_MODULES}/`);
 const { chromium } = load("playwright-core");
 const axe = readFileSync(load.resolve("axe-core/axe.min.js"), "utf8");
@@ -75,12 +78,12 @@ await heading(page, "Today");
 step("a wrong key is refused, the operator's is taken");
 
 // Items of one key, such as two troubles of one part, are shown once each, however often the list is told.
-const shown = await page.evaluate(async () => {
-  const { keyed } = await import("/assets/dom.js");
+const shown = await page.evaluate(async (base) => {
+  const { keyed } = await import(`${base}/assets/dom.js`);
   const list = document.createElement("ul");
   for (let times = 0; times < 3; times++) keyed(list, ["a", "b", "a"], (item) => item, () => document.createElement("li"));
   return [...list.children].map((item) => item.dataset.key);
-});
+}, base);
 assert.deepEqual(shown, ["a", "b", "a#1"]);
 
 // The dashboard tells what the API tells, and goes on by itself.
@@ -115,7 +118,8 @@ await page.locator(".fresh:visible").waitFor();
 assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href")), href, "the focus stays on its order");
 assert.equal(await rows.first().getAttribute("data-key"), top, "nothing moves while somebody works in the list");
 await page.keyboard.press("Enter");
-await page.waitForURL(`${url}${href}`);
+assert.ok(href.startsWith(`${base}/orders/`), href);
+await page.waitForURL(`${origin}${href}`);
 await heading(page, `Order ${href.split("/").pop()}`);
 await page.goBack();
 await page.getByLabel("Status").selectOption("SHIPPED");
@@ -277,6 +281,18 @@ await page.goto(`${url}/orders/${after.orderId}`);
 await page.getByRole("button", { name: "Cancel the order …" }).waitFor();
 assert.equal(await page.getByRole("button", { name: "Ship …" }).count(), 0, "a button that the key may not use is not shown");
 step("a customer's key sees its own and no more");
+
+// At the node's own address, the same pages lead to its own addresses.
+if (base !== "") {
+  await page.goto(`${origin}/orders/${after.orderId}`);
+  await heading(page, `Order ${after.orderId}`);
+  await page.locator("#connection.live").waitFor();
+  await page.locator("nav").getByRole("link", { name: "Orders", exact: true }).click();
+  await page.waitForURL(`${origin}/orders`);
+  await page.locator(`a[href="/orders/${after.orderId}"]`).waitFor();
+  assert.equal(await page.locator(".brand").getAttribute("href"), "/");
+  step("the pages are the same without the path");
+}
 
 await page.goto("about:blank");
 assert.deepEqual(faults, []);

@@ -3,6 +3,8 @@
 // The key is kept for this tab (sessionStorage) and sent as a header. A cookie would be sent by itself, also to other ports of the same
 // host and for other sites' requests; so there is none, and nothing to forge.
 
+import { at } from "./base.js";
+
 const KEY = "ordermill.key";
 /** A stream that says nothing for so long is dead: the node sends something every 15 seconds. */
 const SILENCE_MS = 40_000;
@@ -46,7 +48,7 @@ export async function call(method, path, { body, signal, idempotencyKey, headers
   if (idempotencyKey) extra["Idempotency-Key"] = idempotencyKey;
   let answer;
   try {
-    answer = await fetch(path, { method, headers: headers(extra), body: body && JSON.stringify(body), signal, cache: "no-store" });
+    answer = await fetch(at(path), { method, headers: headers(extra), body: body && JSON.stringify(body), signal, cache: "no-store" });
   } catch (error) {
     throw isOver(error) ? error : new Problem(0, {});
   }
@@ -60,7 +62,7 @@ export async function call(method, path, { body, signal, idempotencyKey, headers
 /** A file of the API, as text. */
 export async function text(path, signal) {
   const asked = era;
-  const answer = await fetch(path, { headers: headers({ Accept: "*/*" }), signal, cache: "no-store" }).catch((error) => { throw isOver(error) ? error : new Problem(0, {}); });
+  const answer = await fetch(at(path), { headers: headers({ Accept: "*/*" }), signal, cache: "no-store" }).catch((error) => { throw isOver(error) ? error : new Problem(0, {}); });
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
   const file = await answer.text();
   if (asked !== era) throw new DOMException("another key", "AbortError");
@@ -113,7 +115,7 @@ export function follow(path, onEvent, onState) {
     let timer = setTimeout(() => current.abort(), SILENCE_MS);
     try {
       const more = { Accept: "text/event-stream", ...(last === null ? {} : { "Last-Event-ID": last }) };
-      const answer = await fetch(path, { headers: headers(more), signal: current.signal, cache: "no-store" });
+      const answer = await fetch(at(path), { headers: headers(more), signal: current.signal, cache: "no-store" });
       if (!answer.ok) {
         const body = await answer.json().catch(() => ({}));
         if (answer.status === 401) document.dispatchEvent(new CustomEvent("needs-key", { detail: body.detail }));

@@ -1,6 +1,7 @@
 // The shell: shows the view that the address names, keeps one live stream, asks for a key, and says when the connection is lost.
 
 import { follow, get, hasKey, isOver, Problem, query, setKey } from "./api.js";
+import { at, base } from "./base.js";
 import { h, notice, setText } from "./dom.js";
 import { duration, setCurrency, tick, zone } from "./format.js";
 import { strip } from "./strip.js";
@@ -24,11 +25,14 @@ let streams = null;
 let wasLost = false;
 let saidBack = 0;
 
+/** The path of an address of the node; empty for others'. */
+const pathOf = (url) => (url.origin === location.origin && url.pathname.startsWith(`${base}/`) ? url.pathname.slice(base.length) : "");
+
 const isOperator = () => me !== null && me.role !== "customer";
 
 /** Goes to an address of these pages. */
 function go(href, { replace = false } = {}) {
-  history[replace ? "replaceState" : "pushState"](null, "", href);
+  history[replace ? "replaceState" : "pushState"](null, "", at(href));
   show(true);
 }
 
@@ -42,7 +46,7 @@ function leave() {
 
 async function show(moved = false) {
   leave();
-  const path = location.pathname;
+  const path = pathOf(location);
   const found = VIEWS.find(([pattern]) => pattern.test(path));
   if (!found) return failed(h("p", null, "There is no such page."));
   if (!isOperator() && !path.startsWith("/orders")) return go("/orders", { replace: true });
@@ -214,9 +218,10 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     return main.focus();
   }
-  if (link.target || link.hasAttribute("download") || url.origin !== location.origin || !VIEWS.some(([pattern]) => pattern.test(url.pathname))) return;
+  const path = pathOf(url);
+  if (link.target || link.hasAttribute("download") || !VIEWS.some(([pattern]) => pattern.test(path))) return;
   event.preventDefault();
-  if (me !== null) go(url.pathname + url.search);
+  if (me !== null) go(path + url.search);
 });
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
@@ -234,4 +239,6 @@ byId("find").addEventListener("submit", (event) => {
 });
 window.addEventListener("popstate", () => { if (me !== null) show(); });
 setInterval(tick, 1000);
+// As it stands in the shell it is relative to where this page began.
+document.querySelector(".brand").href = at("/");
 start(hasKey());

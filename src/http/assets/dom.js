@@ -1,5 +1,7 @@
 // Builds elements. All text is set as text, never as HTML.
 
+import { at } from "./base.js";
+
 /** An element: `h("p", { class: "big", onclick }, "text", child, …)`. Absent children (null, false) are left out. */
 export function h(name, props, ...children) {
   const made = document.createElement(name);
@@ -7,6 +9,7 @@ export function h(name, props, ...children) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (key === "value") made.value = value;
+    else if (key === "href" || key === "src") made.setAttribute(key, at(String(value)));
     else made.setAttribute(key, value === true ? "" : String(value));
   }
   add(made, children);

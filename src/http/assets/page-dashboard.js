@@ -1,6 +1,7 @@
 // The business: today against other days, the way of an order, what sells, what fails. Every number leads to the orders behind it.
 
 import { get, query } from "./api.js";
+import { at } from "./base.js";
 import { chart } from "./charts.js";
 import { command, empty, h, keyed, notice, setText } from "./dom.js";
 import { count, dayStart, duration, local, major, mean, minor, money, percent, timeOf, unit } from "./format.js";
@@ -131,7 +132,7 @@ export default function dashboard({ signal, fail }) {
     keyed(funnel, steps, ([name]) => name, ([name]) => h("li", null, h("a", null, h("span", { class: "funnel-name" }, name), h("span", { class: "funnel-bar" }, h("span")), h("strong"), h("span", { class: "dim funnel-share" }), h("span", { class: "dim funnel-time" }))),
       (row, [, value, ms, filter]) => {
         const [, bar, number, part, time] = row.firstElementChild.children;
-        row.firstElementChild.href = `/orders${query({ ...filter, from: today })}`;
+        row.firstElementChild.href = at(`/orders${query({ ...filter, from: today })}`);
         const share = now.placed === 0 ? 0 : Math.min(1, value / now.placed);
         bar.firstElementChild.style.width = `${100 * share}%`;
         setText(number, count(value));

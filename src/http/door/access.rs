@@ -7,10 +7,13 @@ use crate::config::{AccessKey, AccessRole, AccessSettings, ClusterKey};
 use crate::domain::{CustomerId, Text};
 use crate::http::wire::problem::{Problem, ProblemKind};
 use actix_web::http::Uri;
-use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderMap, HeaderName, ORIGIN, X_FORWARDED_FOR};
 use sha2::{Digest, Sha256};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What a route needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,7 +150,7 @@ fn take_key(key: &AccessKey) -> Option<([u8; 32], Arc<Caller>)> {
 }
 
 /// A browser on this machine may have been told by any site to send this: then `Origin` names that site, or (when the site made its
-/// own name point here) `Host` does.
+/// own name point here) `Host` does. A proxy on this machine may bring it from elsewhere: most proxies say so.
 fn from_this_machine(headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = || Problem::new(ProblemKind::Forbidden, "without access keys, only requests from and to this machine are accepted");
     if let Some(host) = headers.get(HOST) {
@@ -162,7 +165,29 @@ fn from_this_machine(headers: &HeaderMap) -> Result<(), Problem> {
             return Err(refuse());
         }
     }
+    if !came_from_here(headers) {
+        return Err(refuse());
+    }
     Ok(())
+}
+
+/// Whether all that proxies say of their clients names this machine. It is only ever a reason to refuse.
+fn came_from_here(headers: &HeaderMap) -> bool {
+    let values = |name| headers.get_all(name).map(|value| value.to_str().unwrap_or("for=unreadable"));
+    let listed =
+        [X_FORWARDED_FOR, X_REAL_IP].into_iter().flat_map(|name| values(name).flat_map(|value| value.split(',')).collect::<Vec<_>>());
+    let standard = values(FORWARDED).flat_map(|value| value.split([',', ';'])).filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then_some(value)
+    });
+    listed.chain(standard).all(|client| is_this_machine(client.trim().trim_matches('"')))
+}
+
+/// `127.0.0.1`, `[::1]`, each with or without a port.
+fn is_this_machine(client: &str) -> bool {
+    let bare = client.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(client);
+    let address = bare.parse::<IpAddr>().or_else(|_| client.parse::<SocketAddr>().map(|address| address.ip()));
+    address.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn is_loopback_name(name: &str) -> bool {
@@ -178,7 +203,10 @@ mod tests {
     use uuid::Uuid;
 
     fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+        pairs.iter().fold(HeaderMap::new(), |mut all, (name, value)| {
+            all.append(name.clone(), HeaderValue::from_static(value));
+            all
+        })
     }
 
     fn access() -> Access {
@@ -239,6 +267,14 @@ mod tests {
             (&[(HOST, "127.0.0.1:8080"), (ORIGIN, "http://127.0.0.1:8080")], true),
             (&[(HOST, "127.0.0.1:8080"), (ORIGIN, "https://evil.example")], false),
             (&[(HOST, "127.0.0.1:8080"), (ORIGIN, "null")], false),
+            (&[(X_FORWARDED_FOR, "127.0.0.1, ::1")], true),
+            (&[(X_FORWARDED_FOR, "203.0.113.7, 127.0.0.1")], false),
+            (&[(X_FORWARDED_FOR, "127.0.0.1"), (X_FORWARDED_FOR, "203.0.113.7")], false),
+            (&[(X_FORWARDED_FOR, "unknown")], false),
+            (&[(X_REAL_IP, "203.0.113.7")], false),
+            (&[(FORWARDED, "for=127.0.0.1;proto=https, for=\"[::1]:4711\"")], true),
+            (&[(FORWARDED, "proto=https;For=\"203.0.113.7:80\"")], false),
+            (&[(FORWARDED, "for=_hidden")], false),
         ];
         for (pairs, want) in cases {
             assert_eq!(access.admit(&headers(pairs), Need::Role(AccessRole::Admin)).is_ok(), *want, "{pairs:?}");

@@ -1,5 +1,6 @@
 //! A request that was let in.
 
+use crate::config::PathPrefix;
 use crate::db::StoredOrder;
 use crate::domain::CorrelationId;
 use crate::http::door::access::Caller;
@@ -19,6 +20,8 @@ pub struct Call {
     pub caller: Arc<Caller>,
     /// The request.
     pub correlation: CorrelationId,
+    /// What links begin with, as the sender sees this node.
+    pub prefix: PathPrefix,
 }
 
 impl FromRequest for Call {

@@ -6,4 +6,5 @@ pub(crate) mod call;
 pub(crate) mod correlation;
 pub(crate) mod nodes;
 pub(crate) mod once;
+pub(crate) mod prefix;
 pub(crate) mod state;

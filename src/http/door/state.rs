@@ -4,6 +4,7 @@ use crate::actors::NodeHandle;
 use crate::config::Settings;
 use crate::http::door::access::{Access, BadKey};
 use crate::http::door::nodes::NodeClient;
+use crate::http::door::prefix::Prefixes;
 use crate::http::numbers::attention::Attention;
 use crate::http::numbers::board::Board;
 use crate::http::operations::{NodeInfo, Operations};
@@ -54,6 +55,7 @@ pub struct HttpState {
     /// About the node.
     pub node: NodeInfo,
     pub(crate) access: Access,
+    pub(crate) prefixes: Prefixes,
     pub(crate) analytics: Arc<Board>,
     pub(crate) attention: Arc<Attention>,
     pub(crate) nodes: NodeClient,
@@ -75,6 +77,7 @@ impl HttpState {
             analytics: Arc::new(Board::of(&parts.handle, &parts.settings)),
             attention: Arc::new(Attention::of(&parts.handle, &parts.operations, &parts.settings)),
             access: Access::new(&parts.settings.access, server.open_metrics)?,
+            prefixes: Prefixes::of_settings(server),
             nodes: NodeClient::new(&parts.settings, &parts.node.name)?,
             in_progress: AtomicUsize::new(0),
             waiting: Arc::new(Semaphore::new(server.max_waiting.min(Semaphore::MAX_PERMITS))),

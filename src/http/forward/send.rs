@@ -3,8 +3,8 @@
 use crate::http::door::call::Call;
 use crate::http::door::correlation;
 use crate::http::door::state::HttpState;
-use crate::http::forward::asker;
-use crate::http::forward::headers::{ASKER, FORWARDED, PROMISED};
+use crate::http::forward::headers::{ASKER, FORWARDED, PREFIX, PROMISED};
+use crate::http::forward::{asker, prefix};
 use crate::http::wire::problem::{Problem, ProblemKind};
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
@@ -80,7 +80,7 @@ fn request(call: &Call, forwarded: &ForwardedRequest<'_>, url: &str) -> Option<r
     let mut request = call.state.nodes.client.request(method, target);
     let named = named_by_connection(forwarded.request.headers());
     for (name, value) in forwarded.request.headers() {
-        let is_ours = [&FORWARDED, &PROMISED, &ASKER, &correlation::X_CORRELATION_ID].contains(&name);
+        let is_ours = [&FORWARDED, &PROMISED, &ASKER, &PREFIX, &correlation::X_CORRELATION_ID].contains(&name);
         if !is_ours && !is_of_the_hop(name) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
             request = request.header(name.as_str(), value.as_bytes());
         }
@@ -90,6 +90,9 @@ fn request(call: &Call, forwarded: &ForwardedRequest<'_>, url: &str) -> Option<r
     if let Some(asker) = asker {
         request = request.header(ASKER.as_str(), asker);
     }
+    if let Some(prefix) = prefix::header(&call.state.access, &call.prefix) {
+        request = request.header(PREFIX.as_str(), prefix);
+    }
     if let Some(promise) = &forwarded.promise {
         request = request.header(PROMISED.as_str(), promise);
     }
@@ -97,9 +100,9 @@ fn request(call: &Call, forwarded: &ForwardedRequest<'_>, url: &str) -> Option<r
 }
 
 /// Headers that are about one connection (RFC 9110, 7.6.1), those that the connection to the other node has of its own, and those that
-/// say who the client is: they are for this node alone.
+/// say who the client is and what proxies know of it: they are for this node alone.
 fn is_of_the_hop(name: &HeaderName) -> bool {
-    const OWN: [HeaderName; 11] = [
+    const OWN: [HeaderName; 12] = [
         header::AUTHORIZATION,
         header::COOKIE,
         header::CONNECTION,
@@ -110,9 +113,11 @@ fn is_of_the_hop(name: &HeaderName) -> bool {
         header::HOST,
         header::CONTENT_LENGTH,
         header::EXPECT,
+        header::FORWARDED,
         header::DATE,
     ];
-    OWN.contains(name) || name.as_str() == "keep-alive" || name.as_str().starts_with("proxy-")
+    let begins = |start| name.as_str().starts_with(start);
+    OWN.contains(name) || name.as_str() == "keep-alive" || begins("proxy-") || begins("x-forwarded-") || name.as_str() == "x-real-ip"
 }
 
 /// The headers that the Connection header says are about this connection.

@@ -74,7 +74,7 @@ pub(crate) async fn place(call: Call, request: HttpRequest, payload: Payload) ->
     };
     match preferred_wait(request.headers()).and_then(|wait| Wait::begin(state, wait).ok()) {
         Some(wait) => accepted_after(&call, &placed, &wait).await,
-        None => Ok(accepted(&placed, OrderStatus::Pending, None)),
+        None => Ok(accepted(&call, &placed, OrderStatus::Pending, None)),
     }
 }
 
@@ -82,11 +82,11 @@ async fn accepted_after(call: &Call, placed: &Placed, wait: &Wait) -> Answer {
     // The order is stored whatever happens now: when it cannot be read, the answer is the first one.
     let stored = wait::order(&call.state, placed.order.id, Some(wait)).await.ok().flatten();
     let status = stored.map_or(OrderStatus::Pending, |stored| stored.status);
-    Ok(accepted(placed, status, Some(wait.applied())))
+    Ok(accepted(call, placed, status, Some(wait.applied())))
 }
 
-fn accepted(placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> HttpResponse {
-    let view = OrderAccepted::of(&placed.order, status.into());
+fn accepted(call: &Call, placed: &Placed, status: OrderStatus, waited: Option<Duration>) -> HttpResponse {
+    let view = OrderAccepted::of(&placed.order, status.into(), &call.prefix);
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, view.links.whole.to_string()));
     if placed.replayed {
@@ -122,7 +122,7 @@ pub(crate) async fn show(call: Call, request: HttpRequest) -> Answer {
 /// What the roles have stored about it cannot be read.
 pub(crate) async fn whole(call: &Call, stored: &StoredOrder) -> Result<OrderView, Problem> {
     let (handle, cluster, id) = (&call.state.handle, &call.state.settings.cluster, stored.order.id);
-    let mut view = OrderView::from(stored);
+    let mut view = OrderView::of(stored, &call.prefix);
     view.payment.next_try_at = handle.next_payment_try(id).map(Time);
     view.waits_for = waits_for(call, stored);
     if stored.open {
@@ -293,7 +293,7 @@ async fn command(call: &Call, request: &HttpRequest, body: Bytes, (id, command):
         Err(CommandError::NotHere) => return forward::to_owner(call, request, body, (Role::Order, id), None).await,
         Err(error) => return Err(Problem::from(error).about(id)),
     };
-    Ok(Once::keep(once, call, StatusCode::ACCEPTED, &CommandAccepted::of(id, status)).await)
+    Ok(Once::keep(once, call, StatusCode::ACCEPTED, &CommandAccepted::of(id, status, &call.prefix)).await)
 }
 
 /// What a command has come to that is sent again under its key, though its answer was not kept: the node died in between.

@@ -103,7 +103,16 @@ pub const ROUTES: &[Entry] = &[
 /// Puts all routes into an application; what is no route is a problem too.
 pub fn configure(config: &mut ServiceConfig, state: &Arc<HttpState>) {
     add(config, state, ROUTES);
-    config.default_service(web::to(no_route).wrap(Gate::open(state.clone(), "unmatched")));
+    let prefix = state.settings.server.prefix();
+    if !prefix.is_empty() {
+        let gate = Gate::open(state.clone(), "/");
+        config.service(web::resource(prefix.as_str()).route(web::get().to(pages::to_front).wrap(gate)).default_service(unmatched(state)));
+    }
+    config.default_service(unmatched(state));
+}
+
+fn unmatched(state: &Arc<HttpState>) -> Route {
+    web::to(no_route).wrap(Gate::open(state.clone(), "unmatched"))
 }
 
 fn add(config: &mut ServiceConfig, state: &Arc<HttpState>, routes: &'static [Entry]) {

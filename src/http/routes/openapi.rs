@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the handlers, and its pages.
 
 use crate::http::door::access::Need;
+use crate::http::door::call::Call;
 use crate::http::handlers::{admin, analytics, dead_letters, import, live, node, orders, products};
 use crate::http::live::order_events;
 use crate::http::pages;
@@ -19,9 +20,12 @@ use utoipa::{Modify, OpenApi};
 /// Swagger UI sets styles in its elements; its scripts are files.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
 
+/// Where the paths of the document begin, unless the node is seen under a path.
+const SERVER: &str = r#""url": "/""#;
+
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| to_json(&Api::openapi()));
 static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
-    LazyLock::new(|| Arc::new(utoipa_swagger_ui::Config::from("/openapi.json").try_it_out_enabled(true)));
+    LazyLock::new(|| Arc::new(utoipa_swagger_ui::Config::from("../openapi.json").try_it_out_enabled(true)));
 
 /// The API.
 #[derive(OpenApi)]
@@ -201,13 +205,19 @@ pub fn text() -> &'static str {
 }
 
 /// Serves the document.
-pub async fn document() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(DOCUMENT.as_str())
+pub async fn document(call: Call) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    if call.prefix.is_empty() {
+        return response.body(DOCUMENT.as_str());
+    }
+    response.body(DOCUMENT.replacen(SERVER, &format!(r#""url": "{}""#, call.prefix.as_str()), 1))
 }
 
-/// The pages stand under a folder, for their own relative addresses.
+/// The pages stand under a folder, for their own relative addresses. This one is relative too: the node may be seen under a path that it
+/// does not know of.
 pub async fn to_docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((LOCATION, "/docs/")).finish()
+    HttpResponse::PermanentRedirect().insert_header((LOCATION, "docs/")).finish()
 }
 
 /// Serves the pages.

@@ -1,5 +1,6 @@
 //! A whole order on the wire: everything that its record says.
 
+use crate::config::PathPrefix;
 use crate::db::StoredOrder;
 use crate::domain::{Address, Contact, Shortage, Text};
 use crate::http::wire::orders::Links;
@@ -255,8 +256,9 @@ pub(crate) struct OrderView {
     pub links: Links,
 }
 
-impl From<&StoredOrder> for OrderView {
-    fn from(stored: &StoredOrder) -> Self {
+impl OrderView {
+    /// The order as it is stored, for who sees the node under `prefix`.
+    pub(crate) fn of(stored: &StoredOrder, prefix: &PathPrefix) -> Self {
         let order = &*stored.order;
         let facts = &stored.record.facts;
         let item = |line: &crate::domain::OrderLine| ItemView {
@@ -294,7 +296,7 @@ impl From<&StoredOrder> for OrderView {
             correlation_id: order.correlation.0,
             created_at: Time(order.created_at),
             updated_at: Time(stored.updated_at),
-            links: Links::of(order.id),
+            links: Links::of(order.id, prefix),
         }
     }
 }

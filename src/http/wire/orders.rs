@@ -1,5 +1,6 @@
 //! Orders on the wire.
 
+use crate::config::PathPrefix;
 use crate::db::{OrderRow, StoredOrder};
 use crate::domain::{Order, OrderId};
 use crate::http::wire::values::{Amount, Status, Time};
@@ -28,12 +29,16 @@ pub(crate) struct Links {
 }
 
 /// An address under an order's.
-#[derive(Clone, Copy)]
-pub(crate) struct OrderLink(pub OrderId, pub &'static str);
+#[derive(Clone)]
+pub(crate) struct OrderLink {
+    prefix: PathPrefix,
+    order: OrderId,
+    part: &'static str,
+}
 
 impl std::fmt::Display for OrderLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "/api/v1/orders/{}{}", self.0, self.1)
+        write!(f, "{}/api/v1/orders/{}{}", self.prefix.as_str(), self.order, self.part)
     }
 }
 
@@ -44,14 +49,10 @@ impl Serialize for OrderLink {
 }
 
 impl Links {
-    /// The links of an order.
-    pub(crate) fn of(id: OrderId) -> Self {
-        Self {
-            whole: OrderLink(id, ""),
-            status: OrderLink(id, "/status"),
-            events: OrderLink(id, "/events"),
-            cancel: OrderLink(id, "/cancel"),
-        }
+    /// The links of an order, for who sees the node under `prefix`.
+    pub(crate) fn of(order: OrderId, prefix: &PathPrefix) -> Self {
+        let to = |part| OrderLink { prefix: prefix.clone(), order, part };
+        Self { whole: to(""), status: to("/status"), events: to("/events"), cancel: to("/cancel") }
     }
 }
 
@@ -76,14 +77,14 @@ pub(crate) struct OrderAccepted {
 impl OrderAccepted {
     /// The answer for an order of this status.
     #[must_use]
-    pub(crate) fn of(order: &Order, status: Status) -> Self {
+    pub(crate) fn of(order: &Order, status: Status, prefix: &PathPrefix) -> Self {
         Self {
             order_id: order.id.0,
             status,
             total_amount: Amount(order.total),
             correlation_id: order.correlation.0,
             created_at: Time(order.created_at),
-            links: Links::of(order.id),
+            links: Links::of(order.id, prefix),
         }
     }
 }
@@ -138,8 +139,8 @@ pub(crate) struct CommandAccepted {
 impl CommandAccepted {
     /// The answer for an order of this status.
     #[must_use]
-    pub(crate) fn of(id: OrderId, status: Status) -> Self {
-        Self { order_id: id.0, status, links: Links::of(id) }
+    pub(crate) fn of(id: OrderId, status: Status, prefix: &PathPrefix) -> Self {
+        Self { order_id: id.0, status, links: Links::of(id, prefix) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A handler returns a [`Problem`]; the gate, which knows the correlation id, makes the body. `type` is stable: clients switch on it.
 
 use crate::actors::{CommandError, DeadLetterError, PlaceError, WriteError};
+use crate::config::PathPrefix;
 use crate::db::StoreError;
 use crate::domain::{CorrelationId, OrderId};
 use crate::http::wire::values::{FieldProblem, Place, ProblemBody};
@@ -180,15 +181,16 @@ impl Problem {
         self.kind
     }
 
-    /// The answer, for a request of this correlation to `path`.
+    /// The answer, for a request of this correlation to `path` by who sees the node under `prefix`.
     #[must_use]
-    pub(crate) fn to_response(&self, correlation: CorrelationId, path: &str, retry_after_s: u32) -> HttpResponse {
+    pub(crate) fn to_response(&self, correlation: CorrelationId, prefix: &PathPrefix, path: &str, retry_after_s: u32) -> HttpResponse {
+        let seen = |path: &str| format!("{}{path}", prefix.as_str());
         let body = ProblemBody {
-            kind: self.kind.uri(),
+            kind: &seen(self.kind.uri()),
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             detail: &self.detail,
-            instance: path,
+            instance: &seen(path),
             correlation_id: correlation.0,
             order_id: self.order.map(|order| order.0),
             errors: &self.errors,
