@@ -150,6 +150,7 @@ async fn start() -> Actors {
         repeats: None,
         name: "bench".to_owned(),
         url: "http://127.0.0.1:0".to_owned(),
+        tracer: ordermill::telemetry::traces::Tracer::default(),
     };
     let actors = Actors::start(parts, Where::Threads).await.expect("they start");
     for write in workload::catalogue() {

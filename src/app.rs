@@ -18,6 +18,7 @@ use crate::http::{self, Component, Health, HttpParts, HttpState, NodeInfo, Opera
 use crate::providers::sandbox::SandboxControl;
 use crate::providers::{HttpPayment, ProviderError, Providers, SetupError, server};
 use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
+use crate::telemetry::traces::{SenderError, Tracer};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, EdgeParts};
@@ -44,6 +45,9 @@ pub enum AppError {
     /// Logs or metrics.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Traces.
+    #[error(transparent)]
+    Traces(#[from] SenderError),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(String, #[source] std::io::Error),
@@ -60,6 +64,8 @@ pub enum AppError {
 
 /// The exit code of a node whose disk has failed it (EX_IOERR of sysexits.h).
 const HALTED: i32 = 74;
+/// How long the last spans get at a stop.
+const FLUSH_TRACES: Duration = Duration::from_secs(2);
 /// How long the actors get at a stop while the database answers no commit.
 const STOP_WITHOUT_COMMITS: Duration = Duration::from_secs(2);
 
@@ -108,6 +114,7 @@ impl Node {
         let url = public_url(&settings, address);
         let name = format!("{}-{}", hostname(), std::process::id());
         let edge_parts = EdgeParts::build(&settings)?;
+        let tracer = Tracer::start(&settings.telemetry, &name, database_name(&settings))?;
         let roles = settings.cluster.hosted();
         let hosted: Vec<Role> = roles.iter().collect();
         let parts = Parts {
@@ -128,6 +135,7 @@ impl Node {
             repeats: edge_parts.as_ref().map(EdgeParts::repeats),
             name: name.clone(),
             url,
+            tracer: tracer.clone(),
         };
         let actors = Actors::start(parts, Where::Threads).await?;
         let edge = edge_parts.map(|edge_parts| edge_parts.start(&settings, actors.handle(), &hosted)).transpose()?.map(Arc::new);
@@ -185,7 +193,9 @@ impl Node {
         } else {
             Duration::from_millis(server.shutdown_timeout_ms)
         };
+        let tracer = self.actors.handle().tracer().clone();
         self.actors.stop(limit).await;
+        tracer.flush(FLUSH_TRACES).await;
     }
 }
 
@@ -358,6 +368,11 @@ fn actor_settings(settings: &Settings) -> actors::ActorSettings {
     }
 }
 
+/// The database as OpenTelemetry names it.
+fn database_name(settings: &Settings) -> &'static str {
+    if settings.store.url.is_postgres() { "postgresql" } else { "sqlite" }
+}
+
 /// Where other nodes reach this one.
 fn public_url(settings: &Settings, address: SocketAddr) -> String {
     match settings.server.public_url.as_str() {
@@ -424,6 +439,7 @@ impl Operations for NodeOperations {
 
     fn publish(&self) {
         self.telemetry.publish_process();
+        self.handle.tracer().publish();
         if let Some(edge) = &self.edge {
             edge.publish();
         }

@@ -10,7 +10,7 @@
 //! | [`verify`] | the invariants, checked over one snapshot of a database |
 //! | [`http`] | the HTTP server |
 //! | [`kafka`] | the connection to other nodes and teams: topics, publisher, consumer |
-//! | [`config`], [`telemetry`] | settings; logs and metrics |
+//! | [`config`], [`telemetry`] | settings; logs, metrics and traces |
 //! | [`app`] | the composition root |
 //! | [`cli`], [`command`] | the command line, and its side of the composition root |
 

@@ -1,6 +1,7 @@
-//! Logs and metrics of the process. Set up once, by the composition root.
+//! Logs, metrics and traces of the process. Set up once, by the composition root.
 
 pub mod catalogue;
+pub mod traces;
 
 use crate::config::{LogFormat, TelemetrySettings};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};

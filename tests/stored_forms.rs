@@ -6,7 +6,8 @@
 use ordermill::db::codec::{self, EventColumns};
 use ordermill::domain::{
     Address, CancelledBy, Channel, Contact, CorrelationId, CustomerId, Event, EventBody, EventKind, ExternalIds, Marker, Money, NoticeKind,
-    Order, OrderId, OrderLine, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, WriterId,
+    Order, OrderId, OrderLine, OrderStatus, ProductId, Quantity, ReservedLine, Role, Shard, Shortage, Text, Timestamp, TraceContext,
+    WriterId,
 };
 use ordermill::saga::{ExternalRecord, Facts, HistoryEntry, NoticeFact, PaymentFact, Record, Shipment, StockFact};
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ fn order() -> Arc<Order> {
         payment_method: text("CREDIT_CARD"),
         contact: Some(Box::new(Contact { email: Some(text("a@example.org")), phone: None, locale: Some(text("de-CH")) })),
         address: Some(Box::new(Address { name: Some(text("Ann Ärger")), country: Some(text("日本")), ..Address::default() })),
-        correlation: CorrelationId(Uuid::from_u128(6)),
+        correlation: CorrelationId::of(Uuid::from_u128(6)),
         created_at: at(0),
     })
 }
@@ -218,6 +219,40 @@ fn an_event_with_another_teams_ids_keeps_its_stored_form() {
     let blob = check("AnswerAccepted named", &codec::encode_event(&event).unwrap());
     let columns = EventColumns { order: event.order, shard: event.shard, at: event.at };
     assert_eq!(codec::decode_event(columns, &blob, None).unwrap(), event);
+}
+
+/// A trace that cannot be derived stands behind the form as it always was, so a version that knows no traces reads the rest.
+#[test]
+fn a_trace_stands_behind_the_stored_form() {
+    let trace = TraceContext { trace: [7; 16], span: [8; 8], is_sampled: true, is_kept: true };
+    let mut traced = Order::clone(&order());
+    traced.correlation = traced.correlation.traced(Some(trace));
+    let blob = codec::encode_order(&traced).unwrap();
+    let plain = fixtures().remove("order").unwrap();
+    check("trace", blob.strip_prefix(plain.as_slice()).unwrap());
+    let read = codec::decode_order(&blob).unwrap();
+    assert_eq!((read.correlation.trace(), &*read), (Some(&trace), &*order()));
+    assert_eq!(codec::decode_order(&plain).unwrap().correlation.trace(), None);
+    let columns = EventColumns { order: traced.id, shard: traced.shard, at: at(42) };
+    let answer = || Box::new(EventBody::PaymentProcessed { amount: money(4200), method: text("CARD") });
+    for (name, body, external_ids) in [
+        ("OrderConfirmed", EventBody::OrderConfirmed, None),
+        ("AnswerAccepted named", EventBody::AnswerAccepted { answer: answer() }, ids().some()),
+    ] {
+        let event = Event { external_ids, ..Event::of(&traced, at(42), body) };
+        let blob = codec::encode_event(&event).unwrap();
+        let plain = fixtures().remove(name).unwrap();
+        check("trace", blob.strip_prefix(plain.as_slice()).unwrap());
+        let read = codec::decode_event(columns, &blob, None).unwrap();
+        assert_eq!((read.correlation.trace(), &read), (Some(&trace), &event));
+        assert_eq!(codec::decode_event(columns, &plain, None).unwrap().correlation.trace(), None);
+    }
+    let created = Event::of(&traced, at(42), EventBody::OrderCreated(Arc::new(traced.clone())));
+    let read = codec::decode_event(columns, &codec::encode_event(&created).unwrap(), Some(&blob)).unwrap();
+    assert_eq!(read.correlation.trace(), Some(&trace));
+    // One that every node derives is not stored.
+    traced.correlation = traced.correlation.traced(Some(TraceContext { is_kept: false, ..trace }));
+    assert_eq!(codec::encode_order(&traced).unwrap(), plain);
 }
 
 #[test]

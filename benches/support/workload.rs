@@ -61,7 +61,7 @@ pub fn order(n: u64) -> Arc<Order> {
         payment_method: text("CREDIT_CARD"),
         contact: Some(Box::new(Contact { email: Some(text("someone@example.org")), phone: None, locale: None })),
         address: Some(Box::new(Address { street: Some(text("Street 1")), city: Some(text("Town")), ..Address::default() })),
-        correlation: CorrelationId(Uuid::from_u64_pair(scatter(n + 2), scatter(n + 3))),
+        correlation: CorrelationId::of(Uuid::from_u64_pair(scatter(n + 2), scatter(n + 3))),
         created_at: Timestamp(i64::try_from(ms).expect("a time") * 1000),
     })
 }

@@ -18,6 +18,7 @@ use crate::actors::writer::JournalWriter;
 use crate::db::{Reads, Store, StoreError};
 use crate::domain::{Role, Roles};
 use crate::providers::Providers;
+use crate::telemetry::traces::Tracer;
 use actix::{Addr, Arbiter, AsyncContext, Context};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub name: String,
     /// Where other nodes reach it.
     pub url: String,
+    /// Where spans are told.
+    pub tracer: Tracer,
 }
 
 /// Where the actors run.
@@ -105,6 +108,7 @@ impl Actors {
             tasks: (0..count).map(|_| Default::default()).collect(),
             retries: crate::actors::node::Retries::default(),
             url: parts.url.clone(),
+            tracer: parts.tracer,
             halted: watch::Sender::default(),
         });
         let analytics: Slot = Slot::default();

@@ -65,6 +65,7 @@ impl EdgeParts {
             hosts: Arc::new(move |role, shard| owner.owns(role, shard)),
             external: settings.cluster.external(),
             state: state.clone(),
+            tracer: handle.tracer().clone(),
         };
         let publisher = Publisher::start(parts, self.end).map_err(EdgeError::Thread)?;
         let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(|| chrono::Utc::now().into());
@@ -77,6 +78,7 @@ impl EdgeParts {
             external: settings.cluster.external(),
             state: state.clone(),
             now,
+            tracer: handle.tracer().clone(),
         };
         let consumer = Arc::new(Consumer::start(&parts, roles).map_err(EdgeError::Thread)?);
         handle.takes_letters_again(again(&consumer));

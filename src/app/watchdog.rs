@@ -154,6 +154,7 @@ mod tests {
             publish: None,
             repeats: None,
             name: "node-1".to_owned(),
+            tracer: crate::telemetry::traces::Tracer::default(),
             url: "http://127.0.0.1:0".to_owned(),
         }
     }
@@ -179,7 +180,7 @@ mod tests {
                 payment_method: Text::lossy("card"),
                 contact: None,
                 address: None,
-                correlation: CorrelationId(Uuid::from_u128(3)),
+                correlation: CorrelationId::of(Uuid::from_u128(3)),
             };
             handle.place(order, None, limit).await.unwrap();
         }

@@ -86,6 +86,10 @@ fn check_work(settings: &Settings, problems: &mut Vec<String>) {
     need(order.redrive_first_ms <= order.redrive_most_ms, "order.redrive_first_ms must not be above order.redrive_most_ms");
     need(order.expiry_ms > 0 && order.payment_deadline_ms > 0, "order.expiry_ms and order.payment_deadline_ms must be at least 1");
     need(telemetry.sample_ms > 0, "telemetry.sample_ms must be at least 1");
+    need((0.0..=1.0).contains(&telemetry.trace_ratio), "telemetry.trace_ratio must be 0 to 1");
+    need(telemetry.trace_queue > 0, "telemetry.trace_queue must be at least 1");
+    need(telemetry.trace_batch > 0, "telemetry.trace_batch must be at least 1");
+    need(telemetry.trace_timeout_ms > 0, "telemetry.trace_timeout_ms must be at least 1");
     need(journal.max_batch > 0, "journal.max_batch must be at least 1");
     need(journal.slow_commit_ms > 0, "journal.slow_commit_ms must be at least 1");
     need(journal.stuck_commit_ms >= journal.slow_commit_ms, "journal.stuck_commit_ms must not be below journal.slow_commit_ms");

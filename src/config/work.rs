@@ -181,7 +181,7 @@ impl Default for NotificationSettings {
     }
 }
 
-/// Logs, metrics.
+/// Logs, metrics, traces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetrySettings {
@@ -191,11 +191,39 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
     /// How often the node reads the database for the metrics, in milliseconds.
     pub sample_ms: u64,
+    /// The base address of the receiver of traces (OTLP over HTTP); empty: no traces.
+    pub otlp_endpoint: String,
+    /// What the program is called in traces.
+    pub service_name: String,
+    /// The share of the traces that is sampled, of those whose client does not say.
+    pub trace_ratio: f64,
+    /// An order that takes longer is traced, sampled or not, in milliseconds; 0: none is for that.
+    pub trace_slow_ms: u64,
+    /// The most spans that wait.
+    pub trace_queue: usize,
+    /// The most spans of one request to the receiver.
+    pub trace_batch: usize,
+    /// How long spans wait for others to share their request, in milliseconds.
+    pub trace_interval_ms: u64,
+    /// The longest wait for the receiver's answer, in milliseconds.
+    pub trace_timeout_ms: u64,
 }
 
 impl Default for TelemetrySettings {
     fn default() -> Self {
-        Self { log: "info".to_owned(), log_format: LogFormat::Text, sample_ms: 15_000 }
+        Self {
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            sample_ms: 15_000,
+            otlp_endpoint: String::new(),
+            service_name: "ordermill".to_owned(),
+            trace_ratio: 0.01,
+            trace_slow_ms: 5_000,
+            trace_queue: 8_192,
+            trace_batch: 512,
+            trace_interval_ms: 1_000,
+            trace_timeout_ms: 10_000,
+        }
     }
 }
 

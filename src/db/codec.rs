@@ -4,6 +4,7 @@
 use super::write::Answer;
 use crate::domain::{
     CorrelationId, Event, EventBody, EventKind, Marker, Money, Order, OrderId, OrderStatus, Role, Shard, Shortage, Text, Timestamp,
+    TraceContext,
 };
 use crate::saga::{Facts, HistoryEntry, Record, sale};
 use serde::de::DeserializeOwned;
@@ -65,12 +66,29 @@ pub fn decode<T: DeserializeOwned>(blob: &[u8]) -> Result<T, CodecError> {
     }
 }
 
+/// The same, with what stands behind it.
+fn decode_part<T: DeserializeOwned>(blob: &[u8]) -> Result<(T, &[u8]), CodecError> {
+    match blob.split_first() {
+        Some((&VERSION, rest)) => Ok(postcard::take_from_bytes(rest)?),
+        Some((&version, _)) => Err(CodecError::Version(version)),
+        None => Err(CodecError::Empty),
+    }
+}
+
+/// Puts a trace that cannot be derived behind a form. Versions that know no traces read no further than the form.
+fn with_trace(mut blob: Vec<u8>, correlation: CorrelationId) -> Vec<u8> {
+    if let Some(trace) = correlation.trace().filter(|trace| trace.is_kept) {
+        blob.extend(trace.to_bytes());
+    }
+    blob
+}
+
 /// An order as it was placed.
 ///
 /// # Errors
 /// See [`encode`].
 pub fn encode_order(order: &Order) -> Result<Vec<u8>, CodecError> {
-    encode(order)
+    Ok(with_trace(encode(order)?, order.correlation))
 }
 
 /// What [`encode_order`] wrote.
@@ -78,7 +96,9 @@ pub fn encode_order(order: &Order) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// See [`decode`].
 pub fn decode_order(blob: &[u8]) -> Result<Arc<Order>, CodecError> {
-    decode::<Order>(blob).map(Arc::new)
+    let (mut order, behind): (Order, &[u8]) = decode_part(blob)?;
+    order.correlation = order.correlation.traced(TraceContext::from_bytes(behind));
+    Ok(Arc::new(order))
 }
 
 /// An owner's record of an order.
@@ -251,11 +271,11 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, CodecError> {
     let mut blob = Vec::with_capacity(64);
     if let Some(ids) = &event.external_ids {
         blob.push(EXTERNAL_IDS_VERSION);
-        return Ok(postcard::to_extend(&(event.correlation, &event.body, ids), blob)?);
+        return Ok(with_trace(postcard::to_extend(&(event.correlation, &event.body, ids), blob)?, event.correlation));
     }
     blob.push(VERSION);
     let blob = postcard::to_extend(&event.correlation, blob)?;
-    Ok(postcard::to_extend(&event.body, blob)?)
+    Ok(with_trace(postcard::to_extend(&event.body, blob)?, event.correlation))
 }
 
 /// What an event in the log tells of a sale; the blobs are those of its order's row, where they were read.
@@ -290,15 +310,16 @@ pub fn decode_event(columns: EventColumns, data: &[u8], placed: Option<&[u8]>) -
         let correlation = placed.correlation;
         return Ok(Event { order, shard, correlation, at, body: EventBody::OrderCreated(placed), external_ids: None });
     }
-    let (correlation, body, external_ids) = match data.split_first() {
+    let (correlation, body, external_ids, behind): (CorrelationId, _, _, _) = match data.split_first() {
         Some((&EXTERNAL_IDS_VERSION, rest)) => {
-            let (correlation, body, ids) = postcard::from_bytes(rest)?;
-            (correlation, body, Some(ids))
+            let ((correlation, body, ids), behind) = postcard::take_from_bytes(rest)?;
+            (correlation, body, Some(ids), behind)
         }
         Some(_) | None => {
-            let (correlation, body): (CorrelationId, EventBody) = decode(data)?;
-            (correlation, body, None)
+            let ((correlation, body), behind) = decode_part(data)?;
+            (correlation, body, None, behind)
         }
     };
+    let correlation = correlation.traced(TraceContext::from_bytes(behind));
     Ok(Event { order, shard, correlation, at, body, external_ids })
 }

@@ -473,6 +473,12 @@ impl Event {
         EventId(self.order.derive(Derived::Event((u32::from(self.kind().number()) << 24) | (detail & 0x00ff_ffff))))
     }
 
+    /// The id of the event that placed this order, the first of its trace.
+    #[must_use]
+    pub fn placing(order: OrderId) -> EventId {
+        EventId(order.derive(Derived::Event(u32::from(EventKind::OrderCreated.number()) << 24)))
+    }
+
     /// The id of the order's only payment.
     #[must_use]
     pub fn payment(&self) -> PaymentId {

@@ -1,6 +1,8 @@
 //! Ids. Each kind is a UUID with its own type. Derived ids are functions of the order's id, so a repeated step names the same thing.
 
+use super::trace::{SpanId, TraceContext, TraceId};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -39,14 +41,110 @@ id!(/// An article of the catalogue.
     ProductId);
 id!(/// One event of one order; derived, so a repeat carries the same one.
     EventId);
-id!(/// Follows one request through every event, log line and answer.
-    CorrelationId);
 id!(/// One charge of one order.
     PaymentId);
 id!(/// One reserved line of one order.
     ReservationId);
 id!(/// One notice of one order on one channel.
     NoticeId);
+
+/// Follows one request through every event, log line and answer. It carries the request's trace along, if there is more to tell of that
+/// than the id itself says ([`CorrelationId::trace_id`]). Two that differ in that alone are equal, and only the id has a stored form.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CorrelationId(pub Uuid, #[serde(skip)] Option<TraceContext>);
+
+impl CorrelationId {
+    /// That id.
+    #[must_use]
+    pub const fn of(id: Uuid) -> Self {
+        Self(id, None)
+    }
+
+    /// The same id with this trace.
+    #[must_use]
+    pub const fn traced(self, trace: Option<TraceContext>) -> Self {
+        Self(self.0, trace)
+    }
+
+    /// The trace that it carries.
+    #[must_use]
+    pub const fn trace(&self) -> Option<&TraceContext> {
+        self.1.as_ref()
+    }
+
+    /// The trace of what follows from the request: the one that it carries, else one that is named by the id itself, so that every node
+    /// knows it and nothing is stored. None for the nil id.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<TraceId> {
+        match &self.1 {
+            Some(carried) => Some(carried.trace),
+            None => (!self.0.is_nil()).then(|| self.0.into_bytes()),
+        }
+    }
+
+    /// Its trace, if that is sampled: by the flag that it carries, else as `by_share` decides of the trace's id.
+    #[must_use]
+    pub fn sampled(&self, by_share: impl FnOnce(&TraceId) -> bool) -> Option<TraceId> {
+        let trace = self.trace_id()?;
+        let is_sampled = self.1.as_ref().map_or_else(|| by_share(&trace), |carried| carried.is_sampled);
+        is_sampled.then_some(trace)
+    }
+
+    /// Carries `trace`; it is kept with the order if the id and `by_share` would not say the same.
+    #[must_use]
+    pub fn with_trace(self, trace: TraceContext, by_share: impl FnOnce(&TraceId) -> bool) -> Self {
+        let is_derived = trace.trace == self.0.into_bytes() && trace.is_sampled == by_share(&trace.trace);
+        Self(self.0, Some(TraceContext { is_kept: !is_derived, ..trace }))
+    }
+}
+
+impl EventId {
+    /// The span of the step that made the event true, in the trace of its order: every node knows it, and so does who hears a repeat.
+    #[must_use]
+    pub fn span(self) -> SpanId {
+        self.0.as_u64_pair().1.to_be_bytes()
+    }
+}
+
+impl PartialEq for CorrelationId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for CorrelationId {}
+
+impl PartialOrd for CorrelationId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for CorrelationId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl fmt::Display for CorrelationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for CorrelationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for CorrelationId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::try_parse(text).map(Self::of)
+    }
+}
 
 /// A writer: a node's registration in the database (`writers.writer`). The store assigns the numbers and never reuses one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ mod stock;
 mod text;
 mod time;
 mod topic;
+mod trace;
 
 pub use crate::domain::channel::{Channel, Channels, NoticeKind};
 pub use analytics::{AnalyticsRow, Metric, Tally};
@@ -40,3 +41,4 @@ pub use stock::{Condition, IfMissing, Pricing, Product, ProductChange, ReserveDe
 pub use text::{Text, TextError};
 pub use time::{Timestamp, When};
 pub use topic::Topic;
+pub use trace::{SpanId, TraceContext, TraceId};

@@ -8,6 +8,7 @@ use crate::http::door::access::{Caller, Need};
 use crate::http::door::call::Call;
 use crate::http::door::correlation;
 use crate::http::door::state::HttpState;
+use crate::http::door::traced::{self, RequestSpan};
 use crate::http::forward::asker::vouched;
 use crate::http::forward::prefix;
 use crate::http::forward::route as forward;
@@ -94,8 +95,9 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let start = Instant::now();
-        let correlation = correlation::of(request.headers());
         let door = self.door.clone();
+        let correlation = correlation::of(request.headers());
+        let (correlation, span) = traced::begin(door.state.handle.tracer(), door.need, request.headers(), correlation);
         let prefix = prefix::of(&door.state, &request);
         let http_request = request.request().clone();
         let admitted = door.admit(&request).map(|(place, caller)| {
@@ -124,6 +126,9 @@ where
             };
             let answer = door.finish(answer, &http_request, correlation, &prefix);
             door.count(http_request.method(), answer.status(), start);
+            if let Some(span) = span {
+                door.tell(span, &http_request, answer.status(), correlation);
+            }
             Ok(ServiceResponse::new(http_request, answer))
         })
     }
@@ -171,6 +176,12 @@ impl Door {
         headers.insert(correlation::X_CORRELATION_ID, correlation::header(correlation));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         answer
+    }
+
+    fn tell(&self, span: RequestSpan, request: &HttpRequest, status: StatusCode, correlation: CorrelationId) {
+        let (connection, method) = (request.connection_info(), request.method());
+        let told = traced::Request { method, route: self.route, path: request.path(), scheme: connection.scheme(), status, correlation };
+        span.ended(self.state.handle.tracer(), &told);
     }
 
     fn count(&self, method: &Method, status: StatusCode, start: Instant) {

@@ -1,7 +1,6 @@
 //! Header names and their values. CloudEvents 1.0 in binary mode, W3C trace context, and our own.
 
-use crate::domain::{CorrelationId, EventKind, Role, Topic};
-use uuid::Uuid;
+use crate::domain::{EventKind, Role, Topic};
 
 /// CloudEvents: version of its specification.
 pub const SPEC_VERSION: &str = "ce_specversion";
@@ -100,11 +99,4 @@ pub fn type_of(kind: EventKind) -> String {
 #[must_use]
 pub fn schema_of(kind: EventKind) -> String {
     format!("urn:ordermill:schema:{}:v{VERSION}", kind.name())
-}
-
-/// `traceparent`: one trace per request, whose parent is the event; not sampled.
-#[must_use]
-pub fn trace_parent(correlation: CorrelationId, event: Uuid) -> String {
-    let (_, span) = event.as_u64_pair();
-    format!("00-{}-{span:016x}-00", correlation.0.as_simple())
 }

@@ -16,6 +16,7 @@ pub mod read;
 mod read_body;
 mod times;
 pub mod topics;
+mod traced;
 pub mod troubles;
 pub mod wire;
 pub mod wire_ours;

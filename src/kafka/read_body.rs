@@ -148,7 +148,7 @@ impl From<'_> {
         let named = |text: &str| text.parse::<Uuid>().ok().filter(|id| !id.is_nil());
         let of_header = || self.record.headers.text(headers::CORRELATION).and_then(named);
         let correlation = fields.get("correlationId").and_then(Value::as_str).and_then(named).or_else(of_header).unwrap_or(id);
-        Ok(Head { order, shard: self.reading.shards.of(order), correlation: CorrelationId(correlation), at })
+        Ok(Head { order, shard: self.reading.shards.of(order), correlation: CorrelationId::of(correlation), at })
     }
 }
 

@@ -1,13 +1,13 @@
 //! Makes a message of an event: value, key and headers.
 
-use super::headers;
 use super::wire::{
     AddressPart, Amount, ContactPart, InventoryInsufficient, InventoryReserved, Item, Label, Message, NotificationFailed, NotificationSent,
     OrderCancelled, OrderCreated, OrderShipped, PaymentCancelled, PaymentFailed, PaymentProcessed, PaymentRefunded, Plain, Reasoned,
     Reservation, Short, StockMoved, Time, Words,
 };
 use super::wire_ours::{AnswerAccepted, StepParked};
-use crate::domain::{Address, Contact, Event, EventBody, ExternalIds, Order, ReservedLine, Role, Shortage, Text, WriterId};
+use super::{headers, traced};
+use crate::domain::{Address, Contact, Event, EventBody, ExternalIds, Order, ReservedLine, Role, Shortage, Text, TraceId, WriterId};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -140,8 +140,9 @@ fn accepted<'a>(answer: &'a EventBody, ids: Option<&'a ExternalIds>) -> AnswerAc
     accepted
 }
 
-/// The record's headers, each given to `add`: CloudEvents in binary mode, the trace, and where the event comes from.
-pub fn headers(event: &Event, from: Provenance<'_>, mut add: impl FnMut(&str, &[u8])) {
+/// The record's headers, each given to `add`: CloudEvents in binary mode, the trace, and where the event comes from. `by_share` says
+/// whether a trace is sampled of which its request said nothing.
+pub fn headers(event: &Event, from: Provenance<'_>, by_share: impl FnOnce(&TraceId) -> bool, mut add: impl FnMut(&str, &[u8])) {
     let kind = event.kind();
     let id = event.id().0;
     let mut uuid = [0; 36];
@@ -156,8 +157,8 @@ pub fn headers(event: &Event, from: Provenance<'_>, mut add: impl FnMut(&str, &[
     add(headers::DATA_SCHEMA, headers::schema_of(kind).as_bytes());
     add(headers::CONTENT_TYPE, b"application/json");
     add(headers::CORRELATION, hyphenated(event.correlation.0, &mut uuid));
-    if !event.correlation.0.is_nil() {
-        add(headers::TRACE_PARENT, headers::trace_parent(event.correlation, id).as_bytes());
+    if let Some(parent) = traced::trace_parent(event, by_share) {
+        add(headers::TRACE_PARENT, parent.as_bytes());
     }
     match from {
         Provenance::Log { writer, seq, local } => {

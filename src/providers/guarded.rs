@@ -178,7 +178,7 @@ mod tests {
     fn request(minor: i64) -> ChargeRequest {
         static ORDERS: AtomicU32 = AtomicU32::new(0);
         let order = OrderId::from_parts(u64::from(ORDERS.fetch_add(1, Ordering::Relaxed)), [1; 10]);
-        let correlation = crate::domain::CorrelationId(order.0);
+        let correlation = crate::domain::CorrelationId::of(order.0);
         ChargeRequest {
             key: ChargeKey { order, attempt: 1 },
             amount: Money::from_minor(minor).unwrap(),

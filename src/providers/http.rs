@@ -3,7 +3,7 @@
 use super::wire::{Answer, BookedBody, BooksBody, CORRELATION_HEADER, ChargeBody, KEY_HEADER, MessageBody, RefundBody, Status, of_number};
 use super::{Charge, ChargeKey, ChargeRequest, Found, PaymentProvider, Sms, Texter, Voided};
 use crate::config::providers::{PaymentSettings, Secret, SmsSettings};
-use crate::domain::{BookedCharge, Money, PaymentStatus, Text};
+use crate::domain::{BookedCharge, CorrelationId, Money, PaymentStatus, Text};
 use crate::providers::call::{Call, ProviderError, SetupError, error_chain};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl PaymentProvider for HttpPayment {
     fn charge(&self, request: ChargeRequest) -> Call<Charge> {
         let body = ChargeBody { amount: request.amount.to_string(), method: request.method.to_string() };
         let call = self.0.request(Method::POST, "charges").header(KEY_HEADER, request.key.to_string());
-        let call = call.header(CORRELATION_HEADER, request.correlation.to_string()).json(&body);
+        let call = followed(call, request.correlation).json(&body);
         Box::pin(async move {
             let answer = ask(call).await?;
             match answer.status {
@@ -146,7 +146,7 @@ impl Texter for HttpTexter {
         let to = sms.to.to_string();
         let body = MessageBody { to: to.clone(), body: sms.body };
         let call = self.0.request(Method::POST, "messages").header(KEY_HEADER, sms.id.to_string());
-        let call = call.header(CORRELATION_HEADER, sms.correlation.to_string()).json(&body);
+        let call = followed(call, sms.correlation).json(&body);
         Box::pin(async move {
             let answer = ask(call).await.and_then(|answer| expect(answer, Status::Sent));
             answer.map_err(|error| error.without(&[&to]))
@@ -191,6 +191,15 @@ impl Endpoint {
             Some(key) => request.bearer_auth(key.expose()),
             None => request,
         }
+    }
+}
+
+/// Tells the provider which request the call follows from, and where it stands in its trace.
+fn followed(call: RequestBuilder, correlation: CorrelationId) -> RequestBuilder {
+    let call = call.header(CORRELATION_HEADER, correlation.to_string());
+    match correlation.trace() {
+        Some(trace) => call.header("traceparent", trace.to_string()),
+        None => call,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn order() -> Arc<Order> {
         payment_method: Text::lossy("card"),
         contact: None,
         address: None,
-        correlation: CorrelationId(Uuid::nil()),
+        correlation: CorrelationId::of(Uuid::nil()),
         created_at: Timestamp(1_700_000_000_000_000),
     })
 }

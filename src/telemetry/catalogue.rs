@@ -128,6 +128,13 @@ pub const METRICS: &[About] = &[
     node("ordermill_kafka_tombstones_total", Counter, &["topic"], "Records without a value."),
     node("ordermill_kafka_troubles", Gauge, &["kind"], "Current troubles with topics and partitions; /health names them."),
     node("ordermill_kafka_troubles_total", Counter, &["topic", "kind"], "How often such troubles have occurred."),
+    node("ordermill_trace_spans_sent_total", Counter, &[], "Spans that the receiver of traces has taken."),
+    node(
+        "ordermill_trace_spans_dropped_total",
+        Counter,
+        &["reason"],
+        "Spans that were lost: no room in the queue, not taken by the receiver in time, or refused by it.",
+    ),
     node("http_server_active_requests", Gauge, &[], "Requests in progress."),
     node("http_server_request_duration_seconds", Histogram, &["method", "route", "status"], "Duration of requests, by route and status."),
     node("http_server_panics_total", Counter, &[], "Requests that panicked and were answered with 500."),

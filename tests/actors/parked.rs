@@ -217,7 +217,7 @@ async fn late_charge(place: &Place, minor: i64) -> ChargeKey {
 async fn late_call(place: &Place, minor: i64) -> (ChargeKey, Result<Charge, ProviderError>) {
     let attempt = place.handle.reads().payment(place.order).await.unwrap().map_or(1, |row| row.attempt);
     let key = ChargeKey { order: place.order, attempt };
-    let (amount, correlation) = (Money::from_minor(minor).unwrap(), CorrelationId(place.order.0));
+    let (amount, correlation) = (Money::from_minor(minor).unwrap(), CorrelationId::of(place.order.0));
     let charge = ChargeRequest { key, amount, method: Text::lossy("card"), correlation };
     (key, place.world.sandbox().payment().charge(charge).await)
 }

@@ -26,6 +26,8 @@ mod kills;
 mod mail;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/receiver.rs"]
+mod receiver;
 #[path = "../support/recipe.rs"]
 mod recipe;
 mod roles;
@@ -36,6 +38,7 @@ mod talk;
 mod team;
 mod topics;
 mod trace;
+mod traced;
 
 use process::Plan;
 use std::fs::File;

@@ -89,6 +89,7 @@ impl Cluster {
             repeats: Some(self.bus.repeats()),
             name: name.to_owned(),
             url: format!("http://{name}"),
+            tracer: ordermill::telemetry::traces::Tracer::default(),
         };
         let tasks = Rc::new(LocalSet::new());
         let (started, start) = oneshot::channel();

@@ -62,7 +62,7 @@ pub(crate) fn order_of(n: u64, lines: Vec<OrderLine>) -> Arc<Order> {
         payment_method: text("CARD"),
         contact: Some(Box::new(Contact { email: Some(text("a@example.org")), phone: Some(text("+4912345")), locale: None })),
         address: None,
-        correlation: CorrelationId(Uuid::from_u128(0xc0 + u128::from(n))),
+        correlation: CorrelationId::of(Uuid::from_u128(0xc0 + u128::from(n))),
         created_at: at(n),
     })
 }

@@ -99,6 +99,7 @@ impl Shared {
             repeats: None,
             name: name.to_owned(),
             url: url.map_or_else(|| format!("http://{address}"), str::to_owned),
+            tracer: ordermill::telemetry::traces::Tracer::default(),
         };
         let actors = Actors::start(parts, Where::Here).await.unwrap();
         std::panic::set_hook(Box::new(|info| eprintln!("{info}")));

@@ -37,6 +37,7 @@ fn with_state(settings: Settings, test: impl FnOnce(SocketAddr, &HttpState) + Se
             repeats: None,
             name: "node-1".to_owned(),
             url: "http://127.0.0.1:0".to_owned(),
+            tracer: ordermill::telemetry::traces::Tracer::default(),
         };
         let actors = Actors::start(parts, Where::Here).await.unwrap();
         std::panic::set_hook(Box::new(|info| eprintln!("{info}")));

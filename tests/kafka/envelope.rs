@@ -69,7 +69,10 @@ fn the_specifications_own_examples_are_taken() {
         let bare = read(&foreign(topic, &fields), &reading()).unwrap();
         let wrapped = read(&foreign(topic, &json!({ name: fields })), &reading()).unwrap();
         assert_eq!((bare.kind().name(), &bare), (name, &wrapped));
-        assert_eq!((bare.order, bare.shard, bare.correlation), (order_id(), shards().of(order_id()), CorrelationId(Uuid::from_u128(8))));
+        assert_eq!(
+            (bare.order, bare.shard, bare.correlation),
+            (order_id(), shards().of(order_id()), CorrelationId::of(Uuid::from_u128(8)))
+        );
         assert_eq!(bare.at, Timestamp::parse("2026-01-31T12:00:00Z").unwrap());
         if let EventBody::OrderCreated(order) = &bare.body {
             assert_eq!((order.total.minor(), order.lines.len(), order.payment_method.as_str()), (2014, 2, "CARD"));
@@ -89,7 +92,7 @@ fn a_spring_class_name_tells_the_kind() {
     assert_eq!(event.body.kind(), EventKind::PaymentFailed);
     assert_eq!(
         (event.at, event.correlation),
-        (Timestamp(1_700_000_000_500_000), CorrelationId(order_id().0)),
+        (Timestamp(1_700_000_000_500_000), CorrelationId::of(order_id().0)),
         "from the record, from the order"
     );
 }

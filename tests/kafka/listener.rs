@@ -93,7 +93,7 @@ impl InboundEvents for Shared {
 
     fn ship(&self, order: OrderId, shipment: Shipment) -> BoxFuture<'static, Result<(), InboundError>> {
         let body = ordermill::domain::EventBody::OrderShipped { carrier: shipment.carrier, tracking: shipment.tracking };
-        let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId(order.0));
+        let (shard, correlation) = (shards().of(order), ordermill::domain::CorrelationId::of(order.0));
         self.handle(Role::Order, Event { order, shard, correlation, at: Timestamp(1), body, external_ids: None })
     }
 
@@ -171,6 +171,7 @@ impl Node {
             external: external.iter().copied().collect(),
             state: state.clone(),
             now: Arc::new(|| Timestamp(1_760_000_000_000_000)),
+            tracer: ordermill::telemetry::traces::Tracer::default(),
         };
         let consumer = Consumer::start(&parts, roles).unwrap();
         Self { database: database.clone(), fake, role_shards, state, consumer }

@@ -44,6 +44,7 @@ fn start_beside(
         hosts: Arc::new(|role, _| role != Role::Notification),
         external: external.iter().copied().collect(),
         state: state.clone(),
+        tracer: ordermill::telemetry::traces::Tracer::default(),
     };
     Publisher::start(parts, end).unwrap()
 }

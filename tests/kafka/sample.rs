@@ -47,7 +47,7 @@ pub(crate) fn order(n: u64) -> Arc<Order> {
         payment_method: text("CARD"),
         contact: Some(Box::new(Contact { email: Some(text("a@example.com")), phone: None, locale: Some(text("de-CH")) })),
         address: Some(Box::new(Address { street: Some(text("Häusern 1")), postal_code: Some(text("8000")), ..Address::default() })),
-        correlation: CorrelationId(Uuid::from_u128(0xabcd)),
+        correlation: CorrelationId::of(Uuid::from_u128(0xabcd)),
         created_at: Timestamp(1_700_000_000_123_456),
     })
 }
@@ -116,7 +116,7 @@ pub(crate) fn published(event: &Event) -> Record {
     write::value(event, &mut value).unwrap();
     let from = Provenance::Log { writer: WriterId(3), seq: 12, local: &[Role::Order, Role::Inventory] };
     let mut headers = Headers::default();
-    write::headers(event, from, |name, value| headers.add(name, value));
+    write::headers(event, from, |_| false, |name, value| headers.add(name, value));
     Record { headers, ..record(event.kind().topic(), event.order, value) }
 }
 

@@ -83,7 +83,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("actix_web::", &["http", "app", "command", "providers"], "HTTP is the business of src/http"),
     ("diesel::", &["db"], "SQL stays in src/db"),
     ("rdkafka::", &["kafka"], "Kafka stays at the edge"),
-    ("reqwest::", &["providers", "cli", "http"], "calls to others go through a provider; http sends requests on to other nodes"),
+    (
+        "reqwest::",
+        &["providers", "cli", "http", "telemetry"],
+        "calls to others go through a provider; http sends requests on to other nodes, telemetry sends spans",
+    ),
     ("println!(", &["cli", "command"], "only the command line prints; everything else logs"),
     ("print!(", &["cli", "command"], "only the command line prints; everything else logs"),
 ];

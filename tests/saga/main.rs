@@ -419,7 +419,7 @@ fn order(both_channels: bool) -> Arc<Order> {
         payment_method: Text::lossy("CARD"),
         contact: Some(Box::new(Contact { email: Some(Text::lossy("a@example.org")), phone, locale: None })),
         address: None,
-        correlation: CorrelationId(Uuid::from_u128(3)),
+        correlation: CorrelationId::of(Uuid::from_u128(3)),
         created_at: Timestamp(1),
     })
 }

@@ -158,7 +158,7 @@ impl Broker {
             Sent::Log { writer, seq, local } => Provenance::Log { writer: *writer, seq: *seq, local },
             Sent::Repeat | Sent::Theirs => Provenance::Repeat,
         };
-        write::headers(event, from, |name, value| headers.add(name, value));
+        write::headers(event, from, |_| false, |name, value| headers.add(name, value));
         let (topic, partition) = (event.kind().topic(), i32::from(event.shard.0));
         let mut kafka = self.kafka();
         if matches!(topic, Topic::Order | Topic::Inventory) {

@@ -55,6 +55,7 @@ pub fn processor(role: Role, broker: &Broker, handle: &NodeHandle, clock: Arc<dy
         copies: Arc::new(Copies),
         now,
         group: format!("ordermill.{}", role.name()),
+        tracer: ordermill::telemetry::traces::Tracer::default(),
     })
 }
 

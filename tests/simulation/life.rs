@@ -350,6 +350,7 @@ impl Node {
             repeats: hooks.repeats,
             name: self.name(),
             url: "http://127.0.0.1:0".to_owned(),
+            tracer: ordermill::telemetry::traces::Tracer::default(),
         };
         Actors::start(parts, Where::Here).await
     }

@@ -110,7 +110,7 @@ pub async fn customer(fleet: Rc<Fleet>, book: Rc<Book>, seed: u64, number: u64, 
     let key = chance.hits(3000).then(|| if chance.hits(3000) { 1000 } else { number });
     let requests = if key.is_some() { 1 + chance.below(3) } else { 1 };
     let all = (0..requests).map(|request| {
-        let correlation = CorrelationId(Uuid::from_u128(u128::from(number) * 100 + u128::from(request)));
+        let correlation = CorrelationId::of(Uuid::from_u128(u128::from(number) * 100 + u128::from(request)));
         let new = NewOrder {
             customer: CustomerId(Uuid::from_u128(u128::from(number))),
             total: Order::total_of(&lines).unwrap(),

@@ -113,6 +113,7 @@ impl World1 {
             repeats: None,
             name: "node-1".to_owned(),
             url: "http://127.0.0.1:0".to_owned(),
+            tracer: ordermill::telemetry::traces::Tracer::default(),
         };
         let actors = Actors::start(parts, Where::Here).await.unwrap();
         until("the node is ready", || async { actors.handle().not_ready().is_empty() }).await;
@@ -150,7 +151,7 @@ pub fn new_order(lines: Vec<OrderLine>) -> NewOrder {
         payment_method: Text::lossy("card"),
         contact: None,
         address: None,
-        correlation: CorrelationId(Uuid::from_u128(99)),
+        correlation: CorrelationId::of(Uuid::from_u128(99)),
     }
 }
 

@@ -153,14 +153,25 @@ impl Plan {
 
     /// `POST` or `PUT` of JSON.
     pub fn send(&self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n");
+        self.send_with(method, path, &[], body)
+    }
+
+    /// The same with these headers.
+    pub fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<Answer> {
+        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n{more}");
         exchange(self.address, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
     }
 
     /// Places an order for `quantity` of the product of [`Plan::put_product`].
     pub fn place(&self, price: &str) -> std::io::Result<Answer> {
+        self.place_with(price, &[])
+    }
+
+    /// The same with these headers.
+    pub fn place_with(&self, price: &str, headers: &[(&str, &str)]) -> std::io::Result<Answer> {
         let body = format!(r#"{{"customerId":"{CUSTOMER}","items":[{{"productId":"{PRODUCT}","quantity":1,"price":{price}}}]}}"#);
-        self.send("POST", "/api/v1/orders", &body)
+        self.send_with("POST", "/api/v1/orders", headers, &body)
     }
 
     /// Puts the one product of the small tests into the catalogue.

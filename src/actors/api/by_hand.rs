@@ -134,7 +134,7 @@ impl NodeHandle {
         let reads = &self.node.reads;
         let known = reads.known_order(id).await.map_err(|_| DeadLetterError::Unavailable)?;
         let row = reads.payment(id).await.map_err(|_| DeadLetterError::Unavailable)?;
-        let of_row = || Some(Arc::new(row.as_ref()?.order_of_row(self.node.shards().of(id), CorrelationId(id.0))));
+        let of_row = || Some(Arc::new(row.as_ref()?.order_of_row(self.node.shards().of(id), CorrelationId::of(id.0))));
         let order = known.or_else(of_row).ok_or(DeadLetterError::NotApplicable("its order does not exist"))?;
         Ok((order, row))
     }

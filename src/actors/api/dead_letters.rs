@@ -184,7 +184,7 @@ impl NodeHandle {
         let (Some(order), Some(shard), Some((kind, channel))) = (letter.order, letter.shard, notice) else {
             return Ok(Some(closing));
         };
-        let (task, correlation) = (NoticeTask::asked_for(order, kind, channel, self.node.now()), CorrelationId(order.0));
+        let (task, correlation) = (NoticeTask::asked_for(order, kind, channel, self.node.now()), CorrelationId::of(order.0));
         let stores = Some(Box::new(closing.clone()));
         let write = Write::SaveNotice { task, shard, correlation, event: None, letter: None, closing: stores };
         let stored = self.write(write, limit).await;

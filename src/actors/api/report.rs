@@ -7,6 +7,7 @@ use crate::actors::runtime::step_times::StepTimes;
 use crate::db::Reads;
 use crate::domain::{OrderId, Role, Timestamp};
 use crate::providers::Breakers;
+use crate::telemetry::traces::Tracer;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -57,6 +58,12 @@ impl NodeHandle {
     #[must_use]
     pub fn reads(&self) -> &Arc<dyn Reads> {
         &self.node.reads
+    }
+
+    /// Where spans are told.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.node.tracer
     }
 
     /// The watchers of orders.

@@ -1,6 +1,7 @@
 //! A cell: the actors of one arbiter and what they share. Single-threaded; shards do not cross cells.
 
 use crate::actors::node::Node;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::command::{CommandError, refuse};
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::{Inbound, Loading};
@@ -208,8 +209,8 @@ impl Cell {
     }
 
     /// Submits a role's write: it rests on the event that asks for it, which is stored, and on nothing that a fence makes void.
-    pub(crate) fn submit(&self, origin: Origin, write: Write) {
-        self.node.journal.submit(self.epoch.get(), origin, write);
+    pub(crate) fn submit(&self, origin: Origin, write: Write, cause: Option<Cause>) {
+        self.node.journal.submit(self.epoch.get(), origin, write, cause);
     }
 
     pub(crate) fn epoch(&self) -> u64 {

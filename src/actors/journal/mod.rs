@@ -3,6 +3,7 @@
 //! Guarantees: writes settle in the sequence of submission. A write that was withdrawn while it waited is never stored, nor is one for a
 //! role shard that this node does not own.
 
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::db::{Outcome, Write};
@@ -20,6 +21,8 @@ pub(crate) struct Queued {
     pub(crate) ticket: Option<Arc<Ticket>>,
     /// The epoch that an actor's write rests on; none where it rests on nothing that a fence makes void.
     pub(crate) epoch: Option<u64>,
+    /// What the step follows from that it stores, if its order is sampled.
+    pub(crate) cause: Option<Cause>,
 }
 
 #[derive(Default)]
@@ -162,27 +165,38 @@ impl Journal {
     }
 
     /// Submits what an actor wrote in `epoch`.
-    pub(crate) fn submit(&self, epoch: u64, origin: Origin, write: Write) {
-        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch) });
+    pub(crate) fn submit(&self, epoch: u64, origin: Origin, write: Write, cause: Option<Cause>) {
+        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch), cause });
     }
 
     pub(crate) fn submit_with(&self, epoch: u64, origin: Origin, write: Write, ticket: Arc<Ticket>) {
-        self.push(Queued { origin, write, ticket: Some(ticket), epoch: Some(epoch) });
+        self.push(Queued { origin, write, ticket: Some(ticket), epoch: Some(epoch), cause: None });
     }
 
     /// Submits and returns where the answer comes.
     pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Fate<Outcome>> {
-        self.ask_of(None, write, ticket)
+        self.ask_of(None, write, ticket, None)
+    }
+
+    /// The same, for what a step stores.
+    pub(crate) fn ask_for(&self, cause: Option<Cause>, write: Write) -> oneshot::Receiver<Fate<Outcome>> {
+        self.ask_of(None, write, None, cause)
     }
 
     /// The same, for a write that rests on what was so in that epoch: a later writer does not store it.
     pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Fate<Outcome>> {
-        self.ask_of(Some(epoch), write, None)
+        self.ask_of(Some(epoch), write, None, None)
     }
 
-    fn ask_of(&self, epoch: Option<u64>, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Fate<Outcome>> {
+    fn ask_of(
+        &self,
+        epoch: Option<u64>,
+        write: Write,
+        ticket: Option<Arc<Ticket>>,
+        cause: Option<Cause>,
+    ) -> oneshot::Receiver<Fate<Outcome>> {
         let (reply, fate) = oneshot::channel();
-        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch });
+        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch, cause });
         fate
     }
 

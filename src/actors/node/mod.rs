@@ -1,6 +1,7 @@
 //! What all actors of a node share, whatever thread they live on.
 
 pub(crate) mod cluster;
+pub(crate) mod traced;
 
 use crate::actors::journal::Journal;
 use crate::actors::node::cluster::Cluster;
@@ -21,6 +22,7 @@ use crate::domain::{Event, OrderId, Pricing, Role, RoleShards, Roles, Shard, Sha
 use crate::providers::Providers;
 use crate::saga::external;
 use crate::saga::policy::{Backoff, Deadlines, Patience, RestartLimit, Retry};
+use crate::telemetry::traces::Tracer;
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -262,6 +264,8 @@ pub(crate) struct Node {
     pub(crate) retries: Retries,
     /// Where other nodes reach this one.
     pub(crate) url: String,
+    /// Where spans are told.
+    pub(crate) tracer: Tracer,
     /// Why the node must end at once, if it must.
     pub(crate) halted: watch::Sender<Option<String>>,
 }

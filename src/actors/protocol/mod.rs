@@ -1,5 +1,6 @@
 //! What actors say to each other: commands, messages, and what comes onto an arbiter.
 
+pub(crate) mod cause;
 pub(crate) mod command;
 pub(crate) mod fate;
 pub(crate) mod hooks;

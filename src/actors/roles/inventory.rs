@@ -71,7 +71,8 @@ impl Handler<Deliver> for StockKeeper {
         let event = deliver.event.get();
         self.cell.node.faults.pass(Point::StockKeeperMessage, Some(event.order));
         if let Some(write) = self.step(event) {
-            self.cell.submit(Origin::Role(Role::Inventory, event.shard, event.order), write);
+            let cause = self.cell.node.cause(event, Role::Inventory);
+            self.cell.submit(Origin::Role(Role::Inventory, event.shard, event.order), write, cause);
         }
     }
 }

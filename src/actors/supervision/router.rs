@@ -122,7 +122,7 @@ impl Router {
         match (fate, notice) {
             (Fate::Refused(why), Some(notice)) => {
                 let cell = self.cell.clone();
-                actix::spawn(async move { cell.give_up_notice((order, CorrelationId(order.0)), notice, 1, &why).await });
+                actix::spawn(async move { cell.give_up_notice((order, CorrelationId::of(order.0)), notice, 1, &why).await });
             }
             // Nobody is told anything, and nobody asks for it.
             (Fate::Refused(why), None) => tracing::warn!(order.id = %order, cause = %why, "a withdrawn notice cannot be stored"),
@@ -158,7 +158,7 @@ impl Router {
         }
         if !self.cell.owns(Role::Order, shard) {
             let (cell, why) = (self.cell.clone(), why.to_owned());
-            actix::spawn(async move { cell.park_far((order, CorrelationId(order.0)), role, STORE, (WRITE_REFUSED, &why, 1)).await });
+            actix::spawn(async move { cell.park_far((order, CorrelationId::of(order.0)), role, STORE, (WRITE_REFUSED, &why, 1)).await });
             return;
         }
         let command = park_command(role, STORE, WRITE_REFUSED, why, 1);

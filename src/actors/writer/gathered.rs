@@ -2,6 +2,7 @@
 
 use crate::actors::journal::Queued;
 use crate::actors::node::Node;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::ticket::{Origin, Ticket};
@@ -10,12 +11,25 @@ use crate::db::Write;
 use crate::plants::Plant;
 use std::sync::Arc;
 
-/// Who asked for a write, and whether it can still be withdrawn.
-pub(super) type Asked = (Origin, Option<Arc<Ticket>>);
+/// Who asked for a write, whether it can still be withdrawn, and what its step follows from.
+pub(super) struct Asked {
+    pub(super) origin: Origin,
+    pub(super) ticket: Option<Arc<Ticket>>,
+    pub(super) cause: Option<Cause>,
+}
 
-/// A write of a batch that was not stored, for the next try.
-pub(super) fn again(origin: Origin, write: Write, ticket: Option<Arc<Ticket>>) -> Queued {
-    Queued { origin, write, ticket, epoch: None }
+impl Asked {
+    /// A write that was taken, and who asked for it.
+    pub(super) fn apart(queued: Queued) -> (Self, Write) {
+        let Queued { origin, write, ticket, cause, .. } = queued;
+        (Self { origin, ticket, cause }, write)
+    }
+
+    /// Its write was not stored: it is for the next try.
+    pub(super) fn again(self, write: Write) -> Queued {
+        let Self { origin, ticket, cause } = self;
+        Queued { origin, write, ticket, epoch: None, cause }
+    }
 }
 
 /// Passes over what was withdrawn while it waited, what rests on a record that a fence has made void, and what is of role shards that
@@ -64,11 +78,11 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
 pub(super) fn split_placing(origins: Vec<Asked>, writes: Vec<Write>) -> (Vec<Asked>, Vec<Queued>) {
     let mut placing = Vec::new();
     let mut rest = Vec::new();
-    for ((origin, ticket), write) in origins.into_iter().zip(writes) {
+    for (asked, write) in origins.into_iter().zip(writes) {
         if matches!(write, Write::Place { .. }) {
-            placing.push((origin, ticket));
+            placing.push(asked);
         } else {
-            rest.push(again(origin, write, ticket));
+            rest.push(asked.again(write));
         }
     }
     (placing, rest)

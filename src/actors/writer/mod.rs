@@ -9,9 +9,11 @@ mod gathered;
 mod lost;
 mod retention;
 pub(crate) mod slow_commit;
+mod traced;
 
 use crate::actors::journal::Queued;
 use crate::actors::node::Node;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{Counter, Logged};
 use crate::actors::protocol::inbound::Inbound;
@@ -21,7 +23,7 @@ use crate::actors::runtime::death;
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::step_times::Step;
 use crate::actors::writer::acknowledged::Acknowledged;
-use crate::actors::writer::gathered::{Asked, admit, again, split_placing};
+use crate::actors::writer::gathered::{Asked, admit, split_placing};
 use crate::db::{Batch, CommitError, Committed, NewWriter, Outcome, Publishing, Store, StoreError, Write, WriterState};
 use crate::domain::{LoggedEvent, RoleShards, Roles, Shards};
 #[cfg(feature = "plants")]
@@ -180,10 +182,15 @@ impl JournalWriter {
     async fn commit(&mut self, taken: Vec<Queued>) {
         let mut parts = vec![taken];
         while let Some(part) = parts.pop() {
-            let (origins, writes): (Vec<_>, Vec<_>) = part.into_iter().map(|queued| ((queued.origin, queued.ticket), queued.write)).unzip();
+            let (origins, writes): (Vec<_>, Vec<_>) = part.into_iter().map(Asked::apart).unzip();
             let batch = Batch { writer: self.state.writer, commits: self.state.commits, last_seq: self.state.last_seq, writes };
+            let began = self.node.now();
             match self.settle(&batch).await {
-                Settled::Stored(committed) => self.report(origins, committed),
+                Settled::Stored(committed) => {
+                    let causes: Vec<Cause> = origins.iter().filter_map(|asked| asked.cause).collect();
+                    let events = self.report(origins, committed);
+                    traced::tell(&self.node, &causes, &events, batch.writes.len(), began);
+                }
                 Settled::Bad(error) if batch.writes.len() == 1 => {
                     // Refused, but by a database that is there.
                     self.node.counters.set_not_ready("database", None);
@@ -192,8 +199,7 @@ impl JournalWriter {
                     self.report_all(origins, &refused);
                 }
                 Settled::Bad(_) => {
-                    let mut handle: Vec<Queued> =
-                        origins.into_iter().zip(batch.writes).map(|((origin, ticket), write)| again(origin, write, ticket)).collect();
+                    let mut handle: Vec<Queued> = origins.into_iter().zip(batch.writes).map(|(asked, write)| asked.again(write)).collect();
                     let back = handle.split_off(handle.len() / 2);
                     parts.push(back);
                     parts.push(handle);
@@ -201,7 +207,7 @@ impl JournalWriter {
                 Settled::Fenced => {
                     self.report_all(origins, &Fate::NotStored);
                     for rest in parts.drain(..) {
-                        let rest = rest.into_iter().map(|queued| (queued.origin, queued.ticket)).collect();
+                        let rest = rest.into_iter().map(|queued| Asked::apart(queued).0).collect();
                         self.report_all(rest, &Fate::NotStored);
                     }
                     self.start_again().await;
@@ -343,8 +349,8 @@ impl JournalWriter {
         }
     }
 
-    /// Tells everyone what became of a stored batch: each arbiter gets one list.
-    fn report(&mut self, origins: Vec<Asked>, committed: Committed) {
+    /// Tells everyone what became of a stored batch: each arbiter gets one list. Returns its events.
+    fn report(&mut self, origins: Vec<Asked>, committed: Committed) -> Arc<Vec<LoggedEvent>> {
         self.node.counters.set_not_ready("database", None);
         for outcome in &committed.outcomes {
             if let Outcome::Taken(markers) = outcome {
@@ -365,17 +371,18 @@ impl JournalWriter {
         }
         // After a lost reply no outcome is known.
         let fates = committed.outcomes.into_iter().map(Fate::Stored).chain(std::iter::repeat_with(|| Fate::Recorded));
-        let mut shares = self.shares(origins.into_iter().map(|(origin, _)| origin).zip(fates));
+        let mut shares = self.shares(origins.into_iter().map(|asked| asked.origin).zip(fates));
         for (index, logged) in events.iter().enumerate() {
             if let Some(share) = shares.get_mut(self.node.arbiter_of(logged.event.shard)) {
                 share.mine.push(u32::try_from(index).unwrap_or(u32::MAX));
             }
         }
         self.deliver(shares, &events);
+        events
     }
 
     fn report_all(&self, origins: Vec<Asked>, fate: &Fate<Outcome>) {
-        let shares = self.shares(origins.into_iter().map(|(origin, _)| (origin, fate.clone())));
+        let shares = self.shares(origins.into_iter().map(|asked| (asked.origin, fate.clone())));
         self.deliver(shares, &Arc::new(Vec::new()));
     }
 

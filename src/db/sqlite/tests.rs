@@ -40,7 +40,7 @@ pub(super) fn order(n: u64) -> Arc<Order> {
         payment_method: Text::new("CARD").unwrap(),
         contact: None,
         address: None,
-        correlation: CorrelationId(Uuid::from_u128(2)),
+        correlation: CorrelationId::of(Uuid::from_u128(2)),
         created_at: Timestamp(1_700_000_000_000_000).plus_ms(n),
     })
 }

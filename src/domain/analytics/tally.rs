@@ -222,7 +222,7 @@ mod tests {
             payment_method: Text::lossy("card"),
             contact: None,
             address: None,
-            correlation: CorrelationId(Uuid::nil()),
+            correlation: CorrelationId::of(Uuid::nil()),
             created_at: at(0),
         })
     }

@@ -13,11 +13,11 @@ const LOGGED: usize = 100;
 /// The request's correlation id if it is a UUID, else a new one; what was replaced is logged.
 #[must_use]
 pub(crate) fn of(headers: &HeaderMap) -> CorrelationId {
-    let Some(value) = headers.get(&X_CORRELATION_ID) else { return CorrelationId(Uuid::new_v4()) };
+    let Some(value) = headers.get(&X_CORRELATION_ID) else { return CorrelationId::of(Uuid::new_v4()) };
     if let Some(id) = value.to_str().ok().and_then(crate::http::wire::json::parse_uuid) {
-        return CorrelationId(id);
+        return CorrelationId::of(id);
     }
-    let id = CorrelationId(Uuid::new_v4());
+    let id = CorrelationId::of(Uuid::new_v4());
     let original: String = String::from_utf8_lossy(value.as_bytes()).chars().take(LOGGED).collect();
     tracing::info!(correlation.id = %id, correlation.original = ?original, "the client's correlation id is not a UUID and was replaced");
     id

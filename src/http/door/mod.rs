@@ -8,3 +8,4 @@ pub(crate) mod nodes;
 pub(crate) mod once;
 pub(crate) mod prefix;
 pub(crate) mod state;
+pub(crate) mod traced;

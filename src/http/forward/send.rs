@@ -3,6 +3,7 @@
 use crate::http::door::call::Call;
 use crate::http::door::correlation;
 use crate::http::door::state::HttpState;
+use crate::http::door::traced;
 use crate::http::forward::headers::{ASKER, FORWARDED, PREFIX, PROMISED};
 use crate::http::forward::{asker, prefix};
 use crate::http::wire::problem::{Problem, ProblemKind};
@@ -79,14 +80,20 @@ fn request(call: &Call, forwarded: &ForwardedRequest<'_>, url: &str) -> Option<r
     let asker = asker::header(call, &method, &target, url);
     let mut request = call.state.nodes.client.request(method, target);
     let named = named_by_connection(forwarded.request.headers());
+    let trace = call.correlation.trace();
     for (name, value) in forwarded.request.headers() {
-        let is_ours = [&FORWARDED, &PROMISED, &ASKER, &PREFIX, &correlation::X_CORRELATION_ID].contains(&name);
+        let is_traced = trace.is_some() && [&traced::TRACE_PARENT, &traced::TRACE_STATE].contains(&name);
+        let is_ours =
+            is_traced || [&FORWARDED, &PROMISED, &ASKER, &PREFIX, &correlation::X_CORRELATION_ID, &traced::BAGGAGE].contains(&name);
         if !is_ours && !is_of_the_hop(name) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str())) {
             request = request.header(name.as_str(), value.as_bytes());
         }
     }
     request = request.header(FORWARDED.as_str(), &call.state.nodes.name);
     request = request.header(correlation::X_CORRELATION_ID.as_str(), correlation::header(call.correlation).as_bytes());
+    if let Some(trace) = trace {
+        request = request.header(traced::TRACE_PARENT.as_str(), trace.to_string());
+    }
     if let Some(asker) = asker {
         request = request.header(ASKER.as_str(), asker);
     }

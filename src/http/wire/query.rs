@@ -290,7 +290,7 @@ mod tests {
             let got = idempotency_key(&headers, &mut errors);
             assert_eq!(got.as_deref(), want.ok(), "{text}");
             if let Err(detail) = want {
-                let body = errors.into_problem().to_response(crate::domain::CorrelationId(Uuid::nil()), &PathPrefix::default(), "/", 1);
+                let body = errors.into_problem().to_response(crate::domain::CorrelationId::of(Uuid::nil()), &PathPrefix::default(), "/", 1);
                 assert!(format!("{:?}", body.body()).contains(detail), "{text}: {body:?}");
             }
         }

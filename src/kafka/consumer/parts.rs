@@ -6,6 +6,7 @@ use crate::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, 
 use crate::kafka::client::BrokerState;
 use crate::kafka::message::Record;
 use crate::saga::Shipment;
+use crate::telemetry::traces::Tracer;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -66,6 +67,8 @@ pub struct ConsumerParts {
     pub state: BrokerState,
     /// The time.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Where spans are told.
+    pub tracer: Tracer,
 }
 
 /// Counters of one role's consumer.

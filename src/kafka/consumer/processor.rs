@@ -9,8 +9,10 @@ use crate::config::KafkaSettings;
 use crate::db::Reads;
 use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Event, EventBody, EventKind, OrderId, Role, Timestamp, Topic};
 use crate::kafka::message::{Reading, Record};
+use crate::kafka::traced::{self, Processed};
 use crate::saga::Shipment;
 use crate::saga::policy::Backoff;
+use crate::telemetry::traces::Tracer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,6 +49,8 @@ pub struct MessageProcessor {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// The consumer group's name.
     pub group: String,
+    /// Where spans are told.
+    pub tracer: Tracer,
 }
 
 impl MessageProcessor {
@@ -93,6 +97,17 @@ impl MessageProcessor {
     }
 
     async fn try_often(&self, record: &Record, event: &Event, gone: &AtomicBool) -> Result<(), Failure> {
+        let processed = Processed::now(&self.tracer, record);
+        let carried = self.tracer.is_on().then(|| traced::carry(&self.tracer, record, event.clone()));
+        let result = self.try_until_known(record, carried.as_ref().unwrap_or(event), gone).await;
+        if let Some(processed) = processed {
+            let error = result.as_ref().err().map(|failure| failure.cause.as_str());
+            processed.ended(&self.tracer, (self.role, &self.group), (record, event), error);
+        }
+        result
+    }
+
+    async fn try_until_known(&self, record: &Record, event: &Event, gone: &AtomicBool) -> Result<(), Failure> {
         let rhythm = Backoff { first_ms: self.settings.retry_first_ms, most_ms: u64::MAX };
         let mut tries = 0;
         loop {

@@ -83,6 +83,7 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
         copies: Arc::new(Copies::new(&parts.settings, &parts.state, shards, role)?),
         now: parts.now.clone(),
         group,
+        tracer: parts.tracer.clone(),
     };
     let mut core = ConsumerCore::new(role, parts.external, &parts.settings, shards);
     let names = TopicNames::of(&parts.settings);

@@ -5,6 +5,7 @@ use crate::config::KafkaSettings;
 use crate::db::Reads;
 use crate::domain::{Event, Role, Roles, Shard, WriterId};
 use crate::kafka::client::BrokerState;
+use crate::telemetry::traces::Tracer;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -25,6 +26,8 @@ pub struct PublisherParts {
     pub external: Roles,
     /// What is known of the brokers.
     pub state: BrokerState,
+    /// Where spans are told.
+    pub tracer: Tracer,
 }
 
 /// Where commits are put for the publisher. Never waits: what finds no room is read from the log.
@@ -100,7 +103,7 @@ mod tests {
         Event {
             order: OrderId::from_parts(1, [1; 10]),
             shard: Shard(0),
-            correlation: CorrelationId(uuid::Uuid::nil()),
+            correlation: CorrelationId::of(uuid::Uuid::nil()),
             at: Timestamp(1),
             body,
             external_ids: None,

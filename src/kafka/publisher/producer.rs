@@ -2,11 +2,13 @@
 
 use super::core::Outgoing;
 use crate::config::KafkaSettings;
-use crate::domain::{Event, Role, Topic, WriterId};
+use crate::domain::{Event, Role, Topic, TraceId, WriterId};
 use crate::kafka::client::{self, BrokerState, ClientCallbacks};
 use crate::kafka::topics::TopicNames;
+use crate::kafka::traced::Sent;
 use crate::kafka::troubles::TroubleKind;
 use crate::kafka::write::{self, Provenance};
+use crate::telemetry::traces::Tracer;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -97,12 +99,19 @@ impl Told {
     }
 }
 
-/// One event on its way: its place in a log; none for what stands in no log.
-type Delivery = Option<(WriterId, i64)>;
+/// One event on its way.
+#[derive(Debug)]
+struct Delivery {
+    /// Its place in a log; none for what stands in no log.
+    place: Option<(WriterId, i64)>,
+    /// Its span, if its order is sampled.
+    sent: Option<Sent>,
+}
 
 struct Deliveries {
     callbacks: ClientCallbacks,
     told: Arc<Told>,
+    tracer: Tracer,
 }
 
 impl ClientContext for Deliveries {
@@ -122,12 +131,20 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Delivery>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+        let Delivery { place, sent } = *delivery;
+        if let Some(sent) = sent {
+            let (message, error) = match result {
+                Ok(message) => (message, None),
+                Err((error, message)) => (message, Some(error.to_string())),
+            };
+            sent.ended(&self.tracer, message.topic(), message.partition(), error.as_deref());
+        }
         match result {
             Ok(message) => {
                 self.callbacks.0.up();
                 self.callbacks.0.troubles().clear(TroubleKind::Publish, message.topic(), "");
                 self.told.counters.published.fetch_add(1, Ordering::Relaxed);
-                if let Some(place) = *delivery {
+                if let Some(place) = place {
                     self.told.acked(place);
                 }
             }
@@ -155,12 +172,18 @@ pub(super) enum NotTaken {
 pub(super) struct Producer {
     client: ThreadedProducer<Deliveries>,
     told: Arc<Told>,
+    tracer: Tracer,
     names: [String; 5],
     value: Vec<u8>,
 }
 
 impl Producer {
-    pub(super) fn new(settings: &KafkaSettings, state: &BrokerState, counters: &Arc<Counters>) -> Result<Self, KafkaError> {
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        state: &BrokerState,
+        counters: &Arc<Counters>,
+        tracer: &Tracer,
+    ) -> Result<Self, KafkaError> {
         let config = client::producer_config(settings, "publisher")?;
         let told = Arc::new(Told {
             counters: counters.clone(),
@@ -173,8 +196,13 @@ impl Producer {
         });
         let names = TopicNames::of(settings);
         Ok(Self {
-            client: config.create_with_context(Deliveries { callbacks: ClientCallbacks(state.clone()), told: told.clone() })?,
+            client: config.create_with_context(Deliveries {
+                callbacks: ClientCallbacks(state.clone()),
+                told: told.clone(),
+                tracer: tracer.clone(),
+            })?,
             told,
+            tracer: tracer.clone(),
             names: Topic::ALL.map(|topic| names.of_topic(topic)),
             value: Vec::with_capacity(1024),
         })
@@ -199,12 +227,16 @@ impl Producer {
         }
     }
 
-    fn hand_over(&mut self, event: &Event, from: Provenance<'_>, delivery: Delivery) -> Result<(), NotTaken> {
+    fn hand_over(&mut self, event: &Event, from: Provenance<'_>, place: Option<(WriterId, i64)>) -> Result<(), NotTaken> {
         let broken = |error: serde_json::Error| NotTaken::Broken(Failure::of(KafkaError::ClientCreation(error.to_string())));
         write::value(event, &mut self.value).map_err(broken)?;
         let topic = self.names.get(usize::from(event.kind().topic().number())).map_or("", String::as_str);
         let mut headers = Some(OwnedHeaders::new_with_capacity(HEADERS));
-        write::headers(event, from, |name, value| headers = headers.take().map(|all| all.insert(Header { key: name, value: Some(value) })));
+        let by_share = |trace: &TraceId| self.tracer.samples(trace);
+        write::headers(event, from, by_share, |name, value| {
+            headers = headers.take().map(|all| all.insert(Header { key: name, value: Some(value) }));
+        });
+        let delivery = Delivery { place, sent: Sent::now(&self.tracer, event) };
         let mut buffer = uuid::Uuid::encode_buffer();
         let key: &str = event.order.0.as_hyphenated().encode_lower(&mut buffer);
         let record = BaseRecord::with_opaque_to(topic, Box::new(delivery))

@@ -120,7 +120,7 @@ impl<'s> Run<'s> {
     async fn producer(&self) -> Result<Producer, TopicsError> {
         let parts = &self.shared.parts;
         topics::ensure(&parts.settings, &parts.state, parts.reads.shards(), parts.external).await?;
-        let producer = Producer::new(&parts.settings, &parts.state, &self.shared.counters).map_err(TopicsError::Away)?;
+        let producer = Producer::new(&parts.settings, &parts.state, &self.shared.counters, &parts.tracer).map_err(TopicsError::Away)?;
         parts.state.up();
         Ok(producer)
     }

@@ -14,7 +14,7 @@ pub(in crate::providers) fn money(text: &str) -> Money {
 }
 
 pub(in crate::providers) fn charge_of(key: ChargeKey, amount: &str) -> ChargeRequest {
-    ChargeRequest { key, amount: money(amount), method: Text::lossy("card"), correlation: CorrelationId(key.order.0) }
+    ChargeRequest { key, amount: money(amount), method: Text::lossy("card"), correlation: CorrelationId::of(key.order.0) }
 }
 
 pub(in crate::providers) fn email_to(id: u8, to: &str) -> Email {
@@ -24,13 +24,13 @@ pub(in crate::providers) fn email_to(id: u8, to: &str) -> Email {
         to: Text::lossy(to),
         subject: "Your ördér".to_owned(),
         body: "It is ön its way.\n.\nBye".to_owned(),
-        correlation: CorrelationId(id),
+        correlation: CorrelationId::of(id),
     }
 }
 
 pub(in crate::providers) fn sms_to(id: u8, to: &str) -> Sms {
     let id = uuid::Uuid::from_bytes([id; 16]);
-    Sms { id: NoticeId(id), to: Text::lossy(to), body: "Your order is on its way.".to_owned(), correlation: CorrelationId(id) }
+    Sms { id: NoticeId(id), to: Text::lossy(to), body: "Your order is on its way.".to_owned(), correlation: CorrelationId::of(id) }
 }
 
 pub(in crate::providers) fn sandbox() -> SandboxControl {

@@ -165,7 +165,7 @@ fn header<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
 }
 
 fn correlation(request: &HttpRequest) -> CorrelationId {
-    header(request, CORRELATION_HEADER).parse().unwrap_or(CorrelationId(Uuid::nil()))
+    header(request, CORRELATION_HEADER).parse().unwrap_or(CorrelationId::of(Uuid::nil()))
 }
 
 fn parse<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, ProviderError> {

@@ -221,6 +221,6 @@ fn email_of(text: &str, to: Text<254>) -> Email {
     let message_id = value("Message-ID").trim_matches(['<', '>']);
     let own = message_id.split('@').next().and_then(|id| id.parse().ok());
     let id = own.unwrap_or_else(|| NoticeId(Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())));
-    let correlation = value("X-Correlation-Id").parse().unwrap_or(CorrelationId(Uuid::nil()));
+    let correlation = value("X-Correlation-Id").parse().unwrap_or(CorrelationId::of(Uuid::nil()));
     Email { id, to, subject: value("Subject").to_owned(), body: body.to_owned(), correlation }
 }

@@ -199,7 +199,7 @@ pub(super) fn order(n: u64, quantity: i64) -> Arc<Order> {
         payment_method: Text::lossy("CARD"),
         contact: None,
         address: None,
-        correlation: CorrelationId(Uuid::from_u128(2)),
+        correlation: CorrelationId::of(Uuid::from_u128(2)),
         created_at: at(1),
     })
 }

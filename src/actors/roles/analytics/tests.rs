@@ -29,7 +29,7 @@ impl Dice {
 fn confirmed(seq: i64) -> LoggedEvent {
     let at = Timestamp(i64::try_from(T0_MS).unwrap() * 1000 + seq * 7_000_000);
     let order = OrderId::from_parts(T0_MS, [0; 10]);
-    let correlation = CorrelationId(Uuid::nil());
+    let correlation = CorrelationId::of(Uuid::nil());
     LoggedEvent {
         seq,
         event: Event { order, shard: Shard(0), correlation, at, body: EventBody::OrderConfirmed, external_ids: None },
@@ -332,7 +332,7 @@ fn order(number: u8) -> Arc<Order> {
         payment_method: Text::lossy("card"),
         contact: None,
         address: None,
-        correlation: CorrelationId(Uuid::nil()),
+        correlation: CorrelationId::of(Uuid::nil()),
         created_at: Timestamp(i64::try_from(T0_MS).unwrap() * 1000),
     })
 }

@@ -2,6 +2,7 @@
 //! again with growing delays, and given up into a dead letter.
 
 use crate::actors::cell::CellRef;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
 use crate::actors::protocol::ticket::Origin;
@@ -24,6 +25,7 @@ type Key = (OrderId, NoticeKind, Channel);
 pub(crate) struct Turn {
     order: Option<Arc<Order>>,
     way: Way,
+    cause: Option<Cause>,
 }
 
 /// See the module.
@@ -86,8 +88,9 @@ impl Notifier {
         match &deliver.order {
             Some(order) => {
                 let way = if repeat || order.created_at < self.born { Way::AskFirst } else { Way::Fresh };
+                let cause = self.cell.node.cause(event, Role::Notification);
                 for channel in order.channels().iter() {
-                    self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way });
+                    self.admit((order.id, kind, channel), Turn { order: Some(order.clone()), way, cause });
                 }
             }
             None => self.find_order(deliver.event.clone(), ctx),
@@ -131,12 +134,12 @@ impl Notifier {
             reason: None,
             created_at: self.cell.node.now(),
         };
-        self.record((shard, key.0, None), save(task, shard, correlation, None, None));
+        self.record((shard, key.0, None), save(task, shard, correlation, None, None), None);
     }
 
-    fn record(&mut self, (shard, order, notice): (Shard, OrderId, Option<(NoticeKind, Channel)>), write: Write) {
+    fn record(&mut self, (shard, order, notice): (Shard, OrderId, Option<(NoticeKind, Channel)>), write: Write, cause: Option<Cause>) {
         *self.recording.entry(order).or_insert(0) += 1;
-        self.cell.submit(Origin::Notice(shard, order, notice), write);
+        self.cell.submit(Origin::Notice(shard, order, notice), write, cause);
     }
 
     fn admit(&mut self, key: Key, turn: Turn) {
@@ -156,12 +159,14 @@ impl Notifier {
         // It waits, or is another node's to send: then what is stored rules.
         let turn = if may_send { turn } else { Turn { way: Way::AskFirst, ..turn } };
         if let (Some(order), Way::Fresh) = (&turn.order, turn.way) {
-            let Some(mut call) = message(&self.cell.node, order, key.1, key.2) else { return self.run(key, turn, None, signal) };
+            let Some(mut call) = message(&self.cell.node, order, key.1, key.2, turn.cause) else {
+                return self.run(key, turn, None, signal);
+            };
             match at_once(&mut call) {
                 Some(Ok(())) => {
                     let write = sent(order, key.1, key.2, 1, self.cell.node.now());
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(order.id));
-                    self.record((order.shard, order.id, Some((key.1, key.2))), write);
+                    self.record((order.shard, order.id, Some((key.1, key.2))), write, turn.cause);
                     return self.ended(&key);
                 }
                 Some(Err(error)) => failed = Some(error),
@@ -174,8 +179,8 @@ impl Notifier {
     fn run(&mut self, key: Key, turn: Turn, begun: Option<Begun>, signal: Signal) {
         let is_under_way = matches!(begun, Some(Begun::Call(_)));
         let sending = turn.order.as_ref().filter(|_| is_under_way).map(|order| self.cell.begin_sending(order.shard));
-        let task =
-            DeliveryTask { cell: self.cell.clone(), id: key.0, kind: key.1, channel: key.2, signal, board: self.board.clone(), sending };
+        let (cell, board, cause) = (self.cell.clone(), self.board.clone(), turn.cause);
+        let task = DeliveryTask { cell, id: key.0, kind: key.1, channel: key.2, signal, board, sending, cause };
         self.tasks.launch(key, task.run(turn.order, turn.way, begun));
     }
 
@@ -183,7 +188,7 @@ impl Notifier {
     fn panicked(&self, key: Key, cause: &str, ctx: &mut Context<Self>) {
         // Its order may rest by now, so nobody but this actor asks again.
         let delay = Duration::from_millis(self.cell.node.settings.restart_backoff.most_ms);
-        ctx.run_later(delay, move |actor, _| actor.admit(key, Turn { order: None, way: Way::AskFirst }));
+        ctx.run_later(delay, move |actor, _| actor.admit(key, Turn { order: None, way: Way::AskFirst, cause: None }));
         self.cell.node.counters.stats(ActorKind::Notifier).restarted(cause);
         tracing::error!(actor = "notifier", order.id = %key.0, cause = %cause, "a notice's task panicked; it is begun again");
     }
@@ -199,7 +204,7 @@ impl Notifier {
     fn put_off(&mut self, key: Key, order: &Order) {
         let now = self.cell.node.now();
         let task = NoticeTask { next_try_at: Some(now), ..NoticeTask::new(order, key.1, key.2, now) };
-        self.record((order.shard, order.id, Some((key.1, key.2))), save(task, order.shard, order.correlation, None, None));
+        self.record((order.shard, order.id, Some((key.1, key.2))), save(task, order.shard, order.correlation, None, None), None);
         self.board.note(key.2, self.cell.steady_ms());
         tell_waiting(&self.cell, order, key.1, key.2);
     }
@@ -242,7 +247,7 @@ impl Notifier {
             if wait > 0 || self.tasks.has(&key) || self.tasks.len() >= most {
                 self.board.note(channel, now_ms + wait.max(LOOK_AGAIN_MS));
             } else {
-                self.admit(key, Turn { order: None, way: Way::AskFirst });
+                self.admit(key, Turn { order: None, way: Way::AskFirst, cause: None });
             }
         }
         if is_full {
@@ -285,7 +290,7 @@ impl StreamHandler<Ended<Key>> for Notifier {
         }
         // The stop came after the task had ended, with its notice stored to be sent later.
         if self.tasks.is_raised(&key) {
-            let correlation = self.cell.known_order(key.0).map_or(CorrelationId(key.0.0), |order| order.correlation);
+            let correlation = self.cell.known_order(key.0).map_or(CorrelationId::of(key.0.0), |order| order.correlation);
             self.record_withdrawn(key, self.cell.node.shards().of(key.0), correlation);
         }
         self.ended(&key);
@@ -315,7 +320,7 @@ impl Handler<Recorded> for Notifier {
 impl Handler<RetryNotice> for Notifier {
     type Result = ();
     fn handle(&mut self, retry: RetryNotice, _ctx: &mut Self::Context) {
-        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskFirst });
+        self.admit((retry.order, retry.kind, retry.channel), Turn { order: None, way: Way::AskFirst, cause: None });
     }
 }
 

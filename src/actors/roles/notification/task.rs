@@ -2,6 +2,8 @@
 
 use crate::actors::cell::{CellRef, Sending};
 use crate::actors::node::Node;
+use crate::actors::node::traced::{Calling, traced};
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
 use crate::actors::runtime::faults::Point;
@@ -41,6 +43,7 @@ pub(crate) struct DeliveryTask {
     pub(crate) board: Rc<NoticeBoard>,
     /// Keeps the shard here while a call is under way that began before the task.
     pub(crate) sending: Option<Sending>,
+    pub(crate) cause: Option<Cause>,
 }
 
 pub(crate) fn save(task: NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<Event>, letter: Option<DeadLetter>) -> Write {
@@ -55,7 +58,9 @@ pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u
 }
 
 /// Sends the notice to its provider; `None` if the customer gave no address.
-pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Channel) -> Option<Call<()>> {
+pub(crate) fn message(node: &Arc<Node>, order: &Order, kind: NoticeKind, channel: Channel, cause: Option<Cause>) -> Option<Call<()>> {
+    let calling = |provider| node.calling((provider, "send"), (order.id, order.correlation), cause);
+    let correlation = |calling: &Option<Calling>| calling.as_ref().map_or(order.correlation, Calling::correlation);
     let id = NoticeTask::new(order, kind, channel, order.created_at).id();
     let contact = order.contact.as_deref();
     let unpaid = |why: &str| format!("Your order {} is cancelled: {why}. Nothing was charged.", order.id);
@@ -73,12 +78,15 @@ pub(crate) fn message(node: &Node, order: &Order, kind: NoticeKind, channel: Cha
         Channel::Email => {
             let of_customer = || Some(Text::lossy(&format!("{}@{}", order.customer, node.settings.customer_domain.as_ref()?)));
             let to = contact.and_then(|contact| contact.email.clone()).or_else(of_customer)?;
-            let email = Email { id, to, subject: subject(kind).to_owned(), body, correlation: order.correlation };
-            Some(node.providers.email.send(email))
+            let calling = calling("email");
+            let email = Email { id, to, subject: subject(kind).to_owned(), body, correlation: correlation(&calling) };
+            Some(traced(calling, node.providers.email.send(email)))
         }
         Channel::Sms => {
             let to = contact.and_then(|contact| contact.phone.clone())?;
-            Some(node.providers.sms.send(Sms { id, to, body, correlation: order.correlation }))
+            let calling = calling("sms");
+            let sms = Sms { id, to, body, correlation: correlation(&calling) };
+            Some(traced(calling, node.providers.sms.send(sms)))
         }
     }
 }
@@ -242,7 +250,7 @@ impl DeliveryTask {
         match begun {
             Some(Begun::Call(call)) => Some(call.await),
             Some(Begun::Failed(error)) => Some(Err(error)),
-            None => Some(message(&self.cell.node, order, self.kind, self.channel)?.await),
+            None => Some(message(&self.cell.node, order, self.kind, self.channel, self.cause)?.await),
         }
     }
 
@@ -290,7 +298,7 @@ impl DeliveryTask {
         let Write::SaveNotice { task, event, .. } = &write else { return };
         // A notice that only waits has reported its last try already.
         let (attempt, is_withdrawn) = (task.attempt + u32::from(event.is_none()), task.status == NoticeStatus::Withdrawn);
-        match self.cell.node.journal.ask(write, None).await {
+        match self.cell.node.journal.ask_for(self.cause, write).await {
             Ok(Fate::Stored(Outcome::Repeated(answers))) => {
                 for answer in answers {
                     self.cell.again(answer);

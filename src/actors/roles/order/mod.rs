@@ -5,10 +5,14 @@
 //! product: it only hears answers.
 
 mod due;
+mod late;
 pub(crate) mod live_orders;
 mod redrive;
+mod times;
+mod told;
 
 use crate::actors::cell::CellRef;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::kind::ActorKind;
@@ -16,6 +20,7 @@ use crate::actors::protocol::messages::{Alarm, Answer, Do, EventRef, Quit, Ring,
 use crate::actors::protocol::slot::OpenSlot;
 use crate::actors::protocol::ticket::{Origin, Ticket};
 use crate::actors::roles::order::due::{Due, Overdue};
+use crate::actors::roles::order::late::{Late, micros};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
@@ -24,7 +29,7 @@ use crate::db::{IdempotencyKey, Outcome, Write};
 use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Text, Timestamp};
 #[cfg(feature = "plants")]
 use crate::plants::Plant;
-use crate::saga::{Effects, Owed, PaymentFact, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
+use crate::saga::{Effects, Owed, Record, Rejection, awaited, by_hand, external, owed, park, status, step};
 use actix::{Actor, ActorContext, Context, Handler};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -74,6 +79,8 @@ pub(crate) struct OrderActor {
     hears_until: u64,
     /// Held while it owes more than a notice.
     slot: Option<OpenSlot>,
+    /// Whether its trace must be told after all.
+    late: Late,
     /// What the notifier has stored and still has to send.
     notices_stored: Vec<(NoticeKind, Channel)>,
     /// The notifier is elsewhere and has been asked: nobody says here that it has stored anything.
@@ -105,6 +112,7 @@ impl OrderActor {
             alarm_at: 0,
             hears_until: 0,
             slot: None,
+            late: Late::default(),
             notices_stored: Vec::new(),
             asked_far: false,
             incarnation,
@@ -130,6 +138,7 @@ impl OrderActor {
         let mut effects = Effects::default();
         let before = awaited::is_overdue(&self.record).then(|| self.record.facts.clone());
         let letters = self.letters();
+        let cause = self.cause();
         for input in std::mem::take(&mut self.stash) {
             match input {
                 Input::Answer(event) => self.take_answer(&event, now, &mut effects),
@@ -144,7 +153,7 @@ impl OrderActor {
         self.dirty |= effects.changed;
         let debts = self.debts();
         if self.dirty && (effects.is_urgent() || debts.is_nothing() || !self.waiting.is_empty()) {
-            self.save(effects, debts, now);
+            self.save(effects, debts, now, cause);
         } else if effects.changed {
             self.cell.wake_after(self.cell.node.settings.lazy_save_ms, self.order.id, Alarm::Save);
         } else {
@@ -157,6 +166,7 @@ impl OrderActor {
 
     fn take_answer(&mut self, event: &EventRef, now: Timestamp, effects: &mut Effects) {
         let event = event.get();
+        self.late.hear(event);
         if let EventBody::NotificationFailed { last: false, kind, channel, .. } = event.body
             && !self.notices_stored.contains(&(kind, channel))
         {
@@ -239,7 +249,7 @@ impl OrderActor {
         self.cell.wake_after(0, self.order.id, Alarm::Nudge);
     }
 
-    fn save(&mut self, effects: Effects, debts: Owed, now: Timestamp) {
+    fn save(&mut self, effects: Effects, debts: Owed, now: Timestamp, cause: Option<Cause>) {
         self.in_flight = true;
         self.dirty = false;
         let write = Write::Save {
@@ -253,7 +263,7 @@ impl OrderActor {
             at: now,
         };
         let origin = Origin::Order(self.order.shard, self.order.id, self.incarnation);
-        self.cell.node.journal.submit(self.epoch, origin, write);
+        self.cell.node.journal.submit(self.epoch, origin, write, cause);
         self.pass(Point::OrderSave);
     }
 
@@ -277,19 +287,7 @@ impl OrderActor {
         if change.settled {
             self.time_confirmation();
         }
-    }
-
-    /// What the way to CONFIRMED took, part by part.
-    fn time_confirmation(&self) {
-        let facts = &self.record.facts;
-        let (Some((_, reserved)), Some((PaymentFact::Paid { .. }, paid))) = (&facts.stock, &facts.payment) else { return };
-        let times = &self.cell.node.times;
-        times.record(Step::Reserve, micros(self.order.created_at, *reserved));
-        times.record(Step::Pay, micros(*reserved, *paid));
-        times.record(Step::Confirm, micros(self.order.created_at, *paid));
-        if let Some(notice) = facts.notices.first() {
-            times.record(Step::Notify, micros(*paid, notice.at));
-        }
+        self.tell_late(change.settled);
     }
 
     fn count_open(&mut self, open: bool) {
@@ -339,11 +337,6 @@ impl OrderActor {
     }
 }
 
-/// Microseconds between two times.
-fn micros(from: Timestamp, to: Timestamp) -> u64 {
-    u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0)
-}
-
 fn reply(to: Waiting, result: Result<OrderStatus, CommandError>) {
     // Who asked may have gone away; what was stored stays.
     drop(to.send(result));
@@ -365,6 +358,7 @@ impl Actor for OrderActor {
             Some(Begin::New { key, ticket, reply, slot }) => {
                 self.slot = Some(slot);
                 self.record = step::placed(&self.order);
+                self.late.begins(self.order.created_at);
                 self.in_flight = true;
                 self.placing = Some(reply);
                 #[cfg(feature = "plants")]
@@ -382,6 +376,7 @@ impl Actor for OrderActor {
             }
             Some(Begin::Loaded { record, asks }) => {
                 self.record = record;
+                self.late_from_stored();
                 if !self.cell.owns(Role::Payment, self.order.shard) {
                     self.hears_until = self.cell.steady_ms().saturating_add(self.rhythm().after(1));
                 }
@@ -442,7 +437,7 @@ impl Handler<Ring> for OrderActor {
         match alarm {
             Alarm::Save if self.dirty && !self.in_flight => {
                 let debts = self.debts();
-                self.save(Effects::default(), debts, now);
+                self.save(Effects::default(), debts, now, None);
             }
             Alarm::Save => {}
             Alarm::Redrive => {

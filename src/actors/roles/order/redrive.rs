@@ -43,7 +43,7 @@ impl OrderActor {
             letters.look(&self.order, &self.record, now, &mut effects);
             if ended.is_ok() && effects.changed {
                 let debts = self.debts();
-                self.save(effects, debts, now);
+                self.save(effects, debts, now, None);
             }
             return;
         }
@@ -138,7 +138,7 @@ impl OrderActor {
         let mut effects = Effects::default();
         awaited::park(&self.order, &mut self.record, awaited, now, &mut effects);
         let debts = self.debts();
-        self.save(effects, debts, now);
+        self.save(effects, debts, now, None);
         true
     }
 

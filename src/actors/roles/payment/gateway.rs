@@ -2,9 +2,11 @@
 //! time; orders interleave. What was decided is in its rows; a repeat is answered from them.
 
 use crate::actors::cell::CellRef;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Alarm, Deliver};
 use crate::actors::protocol::ticket::Origin;
+use crate::actors::roles::payment::calls;
 use crate::actors::roles::payment::task;
 use crate::actors::roles::payment::task::{Begun, Goal};
 use crate::actors::runtime::faults::Point;
@@ -20,6 +22,7 @@ pub(crate) struct Turn {
     correlation: CorrelationId,
     order: Option<Arc<Order>>,
     goal: Goal,
+    cause: Option<Cause>,
 }
 
 /// See the module.
@@ -63,7 +66,8 @@ impl PaymentGateway {
             | EventBody::StepParked { .. }
             | EventBody::PaidInOtherCurrency { .. } => return,
         };
-        let turn = Turn { shard: event.shard, correlation: event.correlation, order: deliver.order.clone(), goal };
+        let cause = self.cell.node.cause(event, Role::Payment);
+        let turn = Turn { shard: event.shard, correlation: event.correlation, order: deliver.order.clone(), goal, cause };
         if let Some((turn, signal)) = self.tasks.admit(event.order, turn) {
             self.begin(event.order, turn, signal);
         }
@@ -75,10 +79,10 @@ impl PaymentGateway {
         if let (Some(order), Goal::Charge { ask_first: false }) = (&turn.order, turn.goal)
             && !signal.is_raised()
         {
-            let mut call = self.cell.node.providers.payment.charge(task::request(order, 1));
+            let mut call = calls::charge(&self.cell.node, order, 1, turn.cause);
             match at_once(&mut call) {
                 Some(Ok(charge)) => {
-                    self.decided(order, charge);
+                    self.decided(order, charge, turn.cause);
                     return self.ended(id);
                 }
                 Some(Err(error)) => begun = Some(Begun::Failed(error)),
@@ -88,7 +92,7 @@ impl PaymentGateway {
         self.run(id, turn, begun, signal);
     }
 
-    fn decided(&self, order: &Arc<Order>, charge: Charge) {
+    fn decided(&self, order: &Arc<Order>, charge: Charge, cause: Option<Cause>) {
         self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(order.id));
         let now = self.cell.node.now();
         let (payment, event) = task::charged(order, 1, charge, now);
@@ -100,11 +104,12 @@ impl PaymentGateway {
             letters: Vec::new(),
             closing: None,
         };
-        self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write);
+        self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write, cause);
     }
 
     fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal) {
-        let task = task::PaymentTask { cell: self.cell.clone(), id, shard: turn.shard, correlation: turn.correlation, signal };
+        let Turn { shard, correlation, cause, .. } = turn;
+        let task = task::PaymentTask { cell: self.cell.clone(), id, shard, correlation, signal, cause };
         self.tasks.launch(id, task.run(turn.order, turn.goal, begun));
     }
 

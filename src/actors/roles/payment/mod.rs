@@ -1,5 +1,6 @@
 //! The payment role: charges when the stock is held, undoes when the order is to end.
 
+mod calls;
 pub(crate) mod gateway;
 mod stray;
 pub(crate) mod task;

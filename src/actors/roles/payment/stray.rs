@@ -21,7 +21,7 @@ impl PaymentTask {
         let detail = format!("{key} was charged although the payment had another outcome by then: the money is being given back");
         self.keep_stray(order, attempt, (PROVIDER, &detail, 0)).await?;
         let mut trouble = Trouble::default();
-        while let Err(error) = self.provider().give_back(key, order.total).await {
+        while let Err(error) = self.call("refund", self.provider().give_back(key, order.total)).await {
             self.stumble(order, At::Stray(attempt), error, &mut trouble, None).await?;
         }
         self.store_letter(key_settled(order.id, order.shard, attempt, self.cell.node.now())).await

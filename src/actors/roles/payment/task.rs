@@ -4,6 +4,7 @@
 //! the shard.
 
 use crate::actors::cell::CellRef;
+use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::command::{Ask, park_command};
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
@@ -15,7 +16,7 @@ use crate::db::{Outcome, Write};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, Failures, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp,
 };
-use crate::providers::{Breaker, Call, Charge, ChargeKey, ChargeRequest, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
+use crate::providers::{Breaker, Call, Charge, ChargeKey, Found, PAYMENT_BREAKER, PaymentProvider, ProviderError, Voided};
 use crate::saga::park::{CHARGE, PROVIDER, REFUND, STORE, VOID, WRITE_REFUSED};
 use crate::saga::superseded;
 use std::sync::Arc;
@@ -35,15 +36,6 @@ pub(crate) enum Goal {
 pub(crate) enum Begun {
     Call(Call<Charge>),
     Failed(ProviderError),
-}
-
-pub(crate) fn request(order: &Order, attempt: u32) -> ChargeRequest {
-    ChargeRequest {
-        key: ChargeKey { order: order.id, attempt },
-        amount: order.total,
-        method: order.payment_method.clone(),
-        correlation: order.correlation,
-    }
 }
 
 /// The row and the event that an answered charge makes.
@@ -106,6 +98,7 @@ pub(crate) struct PaymentTask {
     pub(crate) shard: Shard,
     pub(crate) correlation: CorrelationId,
     pub(crate) signal: Signal,
+    pub(crate) cause: Option<Cause>,
 }
 
 impl PaymentTask {
@@ -229,7 +222,7 @@ impl PaymentTask {
         {
             return Ok(answer);
         }
-        self.provider().charge(request(order, attempt.number)).await
+        self.begin_charge(order, attempt.number).await
     }
 
     /// A refused charge: what the provider says of its key is the answer. Where it knows nothing of it, and an earlier call may still
@@ -250,7 +243,7 @@ impl PaymentTask {
 
     /// What became of an attempt whose answer was lost; none if the provider never heard of it.
     async fn ask(&self, order: &Order, attempt: u32) -> Result<Option<Charge>, ProviderError> {
-        Ok(match self.provider().ask(ChargeKey { order: order.id, attempt }).await? {
+        Ok(match self.call("ask", self.provider().ask(ChargeKey { order: order.id, attempt })).await? {
             Found::Approved { refunded: false } => Some(Charge::Approved),
             // Whoever gave it back, there, did so after it was taken: the order is not paid.
             Found::Approved { refunded: true } => Some(Charge::Declined { reason: Text::lossy("given back by the provider") }),
@@ -294,7 +287,7 @@ impl PaymentTask {
                     return self.park(order, At::Step(REFUND, None), (PROVIDER, how, 0)).await;
                 }
                 Some(row) if row.status == PaymentStatus::Charged => {
-                    self.provider().give_back(key, order.total).await.map(|()| PaymentStatus::Refunded)
+                    self.call("refund", self.provider().give_back(key, order.total)).await.map(|()| PaymentStatus::Refunded)
                 }
                 Some(_) | None => self.void(key, trouble.failures > 0).await.map(undone_by_void),
             };
@@ -318,10 +311,10 @@ impl PaymentTask {
     }
 
     async fn void(&self, key: ChargeKey, ask_first: bool) -> Result<Voided, ProviderError> {
-        if ask_first && let Some(known) = self.provider().ask(key).await?.voided() {
+        if ask_first && let Some(known) = self.call("ask", self.provider().ask(key)).await?.voided() {
             return Ok(known);
         }
-        let found = self.provider().close(key).await?;
+        let found = self.call("void", self.provider().close(key)).await?;
         found.voided().ok_or_else(|| ProviderError::unknown("it does not know the key that it has voided"))
     }
 
@@ -444,7 +437,7 @@ impl PaymentTask {
     async fn store(&self, order: &Order, payment: Payment, event: Option<Event>, over: Vec<DeadLetter>) -> Result<Stored, GivenUp> {
         let (shard, correlation) = (order.shard, order.correlation);
         let write = Write::SavePayment { payment, shard, correlation, event, letters: over, closing: None };
-        match self.cell.node.journal.ask(write, None).await {
+        match self.cell.node.journal.ask_for(self.cause, write).await {
             Ok(Fate::Stored(Outcome::Done)) => Ok(Stored::Done),
             // Its batch is stored, but not how this write was decided: what is stored says it.
             Ok(Fate::Recorded) => Ok(Stored::Otherwise),

@@ -91,7 +91,7 @@ fn confirmed(at: Timestamp) -> Vec<LoggedEvent> {
         payment_method: Text::lossy("card"),
         contact: None,
         address: None,
-        correlation: CorrelationId(Uuid::nil()),
+        correlation: CorrelationId::of(Uuid::nil()),
         created_at: at,
     });
     let paid = EventBody::PaymentProcessed { amount: order.total, method: Text::lossy("card") };

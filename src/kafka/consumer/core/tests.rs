@@ -68,12 +68,18 @@ fn name(order: OrderId) -> char {
 
 fn record(partition: i32, offset: i64, order: char, body: EventBody) -> Record {
     let id = self::order(order);
-    let event =
-        Event { order: id, shard: shards().of(id), correlation: CorrelationId(Uuid::nil()), at: Timestamp(1), body, external_ids: None };
+    let event = Event {
+        order: id,
+        shard: shards().of(id),
+        correlation: CorrelationId::of(Uuid::nil()),
+        at: Timestamp(1),
+        body,
+        external_ids: None,
+    };
     let mut value = Vec::new();
     write::value(&event, &mut value).unwrap();
     let mut headers = Headers::default();
-    write::headers(&event, Provenance::Repeat, |name, value| headers.add(name, value));
+    write::headers(&event, Provenance::Repeat, |_| false, |name, value| headers.add(name, value));
     let key = Some(id.to_string().into_bytes());
     Record { topic: Topic::Order, partition, offset, timestamp_ms: Some(1), dated: Dated::CreateTime, key, value: Some(value), headers }
 }

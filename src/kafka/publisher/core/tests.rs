@@ -38,7 +38,7 @@ fn event() -> Event {
     Event {
         order: OrderId::from_parts(1, [1; 10]),
         shard: Shard(0),
-        correlation: CorrelationId(Uuid::nil()),
+        correlation: CorrelationId::of(Uuid::nil()),
         at: Timestamp(1),
         body: EventBody::OrderShipped { carrier: None, tracking: None },
         external_ids: None,
