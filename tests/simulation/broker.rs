@@ -52,6 +52,13 @@ impl Partition {
     }
 }
 
+/// What stands at an offset.
+enum Found<'a> {
+    Record(&'a Record),
+    Nobodys,
+    OutOfRange,
+}
+
 /// What a reader is given.
 pub enum Fetched {
     /// Nothing is there, or it cannot be reached.
@@ -79,6 +86,26 @@ struct Kafka {
     /// What each role has taken, and what of it became a dead letter.
     handled: BTreeSet<(Role, EventId)>,
     buried: BTreeSet<(Role, PartitionId, i64)>,
+}
+
+impl Kafka {
+    fn reaches(&self, node: usize) -> bool {
+        self.cut.get(&node).is_none_or(|until| *until <= Instant::now())
+    }
+
+    /// What stands there; none where there is nothing, or its leader is away.
+    fn find(&self, partition: PartitionId, offset: i64) -> Option<Found<'_>> {
+        let Some(place) = self.partitions.get(&partition) else { return (offset != 0).then_some(Found::OutOfRange) };
+        if place.is_away() {
+            None
+        } else if offset < place.low || offset > place.high() {
+            Some(Found::OutOfRange)
+        } else if offset >= place.stable() {
+            None
+        } else {
+            place.at(offset).map(|entry| entry.as_ref().map_or(Found::Nobodys, |(record, _)| Found::Record(record)))
+        }
+    }
 }
 
 /// Where a message comes from.
@@ -184,12 +211,13 @@ impl Broker {
 
     /// Whether the node can reach the brokers.
     pub fn reaches(&self, node: usize) -> bool {
-        self.kafka().cut.get(&node).is_none_or(|until| *until <= Instant::now())
+        self.kafka().reaches(node)
     }
 
     /// Whether the node can reach the leader of the partition.
     pub fn leads(&self, node: usize, partition: PartitionId) -> bool {
-        self.reaches(node) && !self.kafka().partitions.get(&partition).is_some_and(Partition::is_away)
+        let kafka = self.kafka();
+        kafka.reaches(node) && !kafka.partitions.get(&partition).is_some_and(Partition::is_away)
     }
 
     /// What a lost producer had sent comes later.
@@ -199,24 +227,19 @@ impl Broker {
 
     /// What stands at that offset.
     pub fn fetch(&self, node: usize, partition: PartitionId, offset: i64) -> Fetched {
-        if !self.leads(node, partition) {
-            return Fetched::Nothing;
-        }
         let kafka = self.kafka();
-        let Some(place) = kafka.partitions.get(&partition) else {
-            return if offset == 0 { Fetched::Nothing } else { Fetched::OutOfRange };
-        };
-        if offset < place.low || offset > place.high() {
-            return Fetched::OutOfRange;
-        }
-        if offset >= place.stable() {
-            return Fetched::Nothing;
-        }
-        match place.at(offset) {
-            Some(Some((record, _))) => Fetched::Record(record.clone()),
-            Some(None) => Fetched::Passed(offset + 1),
+        match kafka.find(partition, offset).filter(|_| kafka.reaches(node)) {
+            Some(Found::Record(record)) => Fetched::Record(record.clone()),
+            Some(Found::Nobodys) => Fetched::Passed(offset + 1),
+            Some(Found::OutOfRange) => Fetched::OutOfRange,
             None => Fetched::Nothing,
         }
+    }
+
+    /// The first of these places at which the node would fetch something.
+    pub fn next(&self, node: usize, places: impl IntoIterator<Item = (PartitionId, i64)>) -> Option<(PartitionId, i64)> {
+        let kafka = self.kafka();
+        places.into_iter().find(|(partition, offset)| kafka.find(*partition, *offset).is_some()).filter(|_| kafka.reaches(node))
     }
 
     /// The first offset that is there, and the one behind the last.

@@ -187,7 +187,7 @@ impl Run {
         let mut looks = every(self.shell.broker.settings.probe_ms);
         loop {
             let changed = changes.notified();
-            let has_some = self.reads().is_some();
+            let has_some = self.next().is_some();
             tokio::select! {
                 biased;
                 owned = self.shell.owned.recv() => match owned {
@@ -222,16 +222,15 @@ impl Run {
         }
     }
 
-    /// The next partition that has something.
-    fn reads(&self) -> Option<(PartitionId, Fetched)> {
-        let Shell { broker, node, .. } = &self.shell;
+    /// The next partition that has something, and where it is.
+    fn next(&self) -> Option<(PartitionId, i64)> {
         let open = self.positions.iter().filter(|(key, position)| !position.is_paused && !self.gaps.contains(key));
-        open.map(|(key, position)| (*key, broker.fetch(*node, *key, position.next))).find(|(_, found)| !matches!(found, Fetched::Nothing))
+        self.shell.broker.next(self.shell.node, open.map(|(key, position)| (*key, position.next)))
     }
 
     fn read(&mut self) {
-        let Some((key, found)) = self.reads() else { return };
-        match found {
+        let Some((key, offset)) = self.next() else { return };
+        match self.shell.broker.fetch(self.shell.node, key, offset) {
             Fetched::Nothing => {}
             Fetched::Passed(next) => self.go_to(key, next),
             Fetched::Record(record) => {
@@ -276,7 +275,7 @@ impl Run {
     fn tell_positions(&mut self) {
         let (broker, node) = (&self.shell.broker, self.shell.node);
         for (key, position) in &self.positions {
-            if matches!(broker.fetch(node, *key, position.next), Fetched::Nothing) {
+            if broker.next(node, [(*key, position.next)]).is_none() {
                 self.core.stands_at(*key, position.next, position.next);
             }
         }

@@ -2,6 +2,7 @@
 //! cores of publisher and consumer on simulated brokers, with faults at every turn. A seed fixes everything; a seed that fails prints the command that repeats it.
 //!
 //! `ORDERMILL_SEED=n` runs one seed (with its trace), `ORDERMILL_SEEDS=n` runs so many, `ORDERMILL_FIRST=n` begins there.
+//! `scripts/simulate` runs many, fast.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +35,12 @@ mod workload;
 
 use ordermill::plants::Plant;
 use run::{Bug, Options, Outcome, run};
+use rustix::time::{ClockId, clock_gettime};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// As the program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What one test run has time for.
 const SEEDS: u64 = 30;
@@ -60,7 +66,8 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
             (first..first + number("ORDERMILL_SEEDS").unwrap_or(SEEDS)).collect()
         }
     };
-    let traced = seeds.len() == 1;
+    let (count, began) = (seeds.len(), clock_gettime(ClockId::ThreadCPUTime));
+    let traced = count == 1;
     let mut counts = chaos::Counts::default();
     let mut failed = Vec::new();
     for seed in seeds {
@@ -76,6 +83,9 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
         }
     }
     println!("{counts:?}");
+    let took = clock_gettime(ClockId::ThreadCPUTime) - began;
+    let took_s = took.tv_sec as f64 + took.tv_nsec as f64 / 1e9;
+    println!("{count} seeds, {} fail; {took_s:.1} s of CPU time, {:.0} seeds a minute", failed.len(), count as f64 * 60.0 / took_s);
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }
 

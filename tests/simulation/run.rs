@@ -73,7 +73,7 @@ pub fn run(options: Options) -> Outcome {
     let watch = crate::watch::Watch::default();
     let _watching = tracing::subscriber::set_default(watch.clone());
     let system =
-        actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap());
+        actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap());
     system.block_on(async move {
         let outcome = simulate(options).await;
         *slot.borrow_mut() = Some(outcome);
