@@ -20,7 +20,7 @@ pub mod store;
 pub mod write;
 
 pub use crate::db::error::StoreError;
-pub use crate::db::rows::{AnalyticsRow, AuditEntry};
+pub use crate::db::rows::{AnalyticsRow, AuditEntry, ConsumedPlace, Consumption};
 pub use read::{
     Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderAudit, OrderFilter,
     OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoredOrder, WriterRow,

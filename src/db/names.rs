@@ -24,6 +24,7 @@ impl Write {
             Self::CloseLetter(_) => "close-letter",
             Self::SaveAnalytics { .. } => "save-analytics",
             Self::Published { .. } => "published",
+            Self::Consumed { .. } => "consumed",
             Self::ClaimLog { .. } => "claim-log",
             Self::EndExpired { .. } => "end-expired",
             Self::KnowOrder { .. } => "know-order",

@@ -3,7 +3,7 @@
 use super::write::KeptAnswer;
 use crate::config::{ClusterKey, Purpose};
 use crate::db::error::StoreError;
-use crate::db::rows::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry, Consumption};
 use crate::domain::{
     Channel, CustomerId, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, Marker, Money, NoticeTask, Order, OrderId,
     OrderStatus, Payment, Product, ProductId, ReservedLine, Role, Shard, Shards, Timestamp, WriterId,
@@ -382,6 +382,8 @@ pub trait Reads: Send + Sync {
     fn analytics(&self, from: i64, to: i64) -> BoxFuture<'static, Result<Vec<AnalyticsRow>, StoreError>>;
     /// The number up to which each writer's log is counted.
     fn analytics_positions(&self) -> BoxFuture<'static, Result<Vec<(WriterId, i64)>, StoreError>>;
+    /// How far `role` is done with its partitions.
+    fn consumed(&self, role: Role) -> BoxFuture<'static, Result<Consumption, StoreError>>;
     /// All writers.
     fn writers(&self) -> BoxFuture<'static, Result<Vec<WriterRow>, StoreError>>;
     /// All shards of all roles.

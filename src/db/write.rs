@@ -8,7 +8,7 @@ use crate::saga::Record;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-use crate::db::rows::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry, ConsumedPlace};
 
 /// The identity of a request, so that it is done only once.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -259,6 +259,13 @@ pub enum Write {
         /// The last published number.
         seq: i64,
     },
+    /// Records how far a role is done with partitions, each named once. What is said last counts: a topic that was made anew begins again.
+    Consumed {
+        /// The role.
+        role: Role,
+        /// The partitions.
+        places: Vec<ConsumedPlace>,
+    },
     /// Claims a dead writer's log, to publish it, for this batch's writer and for a time by the database's clock. [`Outcome::Missing`] if
     /// another writer's claim still holds, or if the writer is alive.
     ClaimLog {
@@ -327,6 +334,7 @@ impl Write {
             | Self::Audit(_)
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
+            | Self::Consumed { .. }
             | Self::ClaimLog { .. }
             | Self::EndExpired { .. }
             | Self::KnowOrder { .. }
@@ -359,6 +367,7 @@ impl Write {
             | Self::Audit(_)
             | Self::SaveAnalytics { .. }
             | Self::Published { .. }
+            | Self::Consumed { .. }
             | Self::ClaimLog { .. }
             | Self::EndExpired { .. }
             | Self::TakeShards { .. }

@@ -33,6 +33,12 @@ impl Shards {
         (0..self.0).map(Shard)
     }
 
+    /// The shard whose owner reads that partition; a topic may have more partitions than there are shards.
+    #[must_use]
+    pub fn of_partition(self, partition: i32) -> Shard {
+        Shard(u16::try_from(partition.rem_euclid(i32::from(self.0))).unwrap_or(0))
+    }
+
     /// The shard of an order: the partition that Kafka's Java client chooses for its lower-case hyphenated id as key.
     #[must_use]
     pub fn of(self, order: OrderId) -> Shard {

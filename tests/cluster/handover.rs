@@ -2,11 +2,11 @@
 
 use crate::member::{Cluster, Member};
 use crate::support::{LIMIT, line, put_product, run, settled, until};
-use ordermill::actors::{Command, DeadLetterAction};
+use ordermill::actors::{Command, DeadLetterAction, Fate};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::memory::Fault;
-use ordermill::db::{Batch, DeadLetterFilter, Reads};
-use ordermill::domain::{CancelledBy, DeadLetterState, OrderId, OrderStatus, Role, Shards, Text};
+use ordermill::db::{Batch, ConsumedPlace, DeadLetterFilter, Outcome, Reads, Write};
+use ordermill::domain::{CancelledBy, DeadLetterState, OrderId, OrderStatus, Role, Shard, Shards, Text};
 use ordermill::providers::PAYMENT_BREAKER;
 use ordermill::providers::sandbox::Party;
 use ordermill::saga::policy::Backoff;
@@ -191,4 +191,28 @@ fn tries_of_a_payment_are_counted_across_nodes_that_die() {
             until("it fails anew", || async { row().await.failures.is_some_and(|failures| failures.count > 0) }).await;
         });
     }
+}
+
+/// What its node says late would undo what the next owner has said.
+#[test]
+fn how_far_a_role_is_done_is_stored_for_role_shards_of_this_node_only() {
+    run(|| async {
+        let cluster = Cluster::new(47);
+        let first = cluster.start("a", &Role::ALL).await;
+        cluster.is_shared().await;
+        let second = cluster.start("b", &[Role::Order, Role::Payment]).await;
+        until("shards are handed over", || async { second.owns(Role::Order) == 12 }).await;
+        let place = |partition| ConsumedPlace { topic: "ships".to_owned(), partition, next: 9 };
+        let say = |member: &Member, role| member.handle.submit()(Write::Consumed { role, places: (0..48).map(place).collect() });
+        assert_eq!(say(&first, Role::Order).await, Fate::Stored(Outcome::Done));
+        let stored: Vec<i32> =
+            cluster.world.database.consumed(Role::Order).await.unwrap().places.into_iter().map(|place| place.partition).collect();
+        // A topic may have more partitions than there are shards.
+        let is_owned =
+            |partition: &i32| first.handle.role_shards().borrow().has(Role::Order, Shard(u16::try_from(partition % 24).unwrap()));
+        assert_eq!(stored, (0..48).filter(is_owned).collect::<Vec<i32>>());
+        assert_eq!(stored.len(), 24);
+        assert_eq!(say(&second, Role::Inventory).await, Fate::NotOurs);
+        assert!(cluster.world.database.consumed(Role::Inventory).await.unwrap().places.is_empty());
+    });
 }

@@ -3,7 +3,9 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
-use ordermill::db::{Batch, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, Write, WriterRow, WriterState};
+use ordermill::db::{
+    Batch, ConsumedPlace, Consumption, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, Write, WriterRow, WriterState,
+};
 use ordermill::domain::{
     Channel, Closing, DeadLetterKind, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId,
 };
@@ -13,6 +15,7 @@ use std::time::Duration;
 pub(crate) const CASES: &[Case] = &[
     ("a writer's row tells its roles and how long its lease still lasts", |f| Box::pin(row(f))),
     ("a log is published up to a number that only grows", |f| Box::pin(published(f))),
+    ("how far a role is done is what was said last, of each partition", |f| Box::pin(consumed(f))),
     ("a live writer's log is claimed by nobody", |f| Box::pin(claim_alive(f))),
     ("a dead writer's log is claimed once, until the claim ends", |f| Box::pin(claim(f))),
     ("a writer whose lease was seen to have ended is set not alive by another, a live one is not", |f| Box::pin(expired(f))),
@@ -47,6 +50,21 @@ async fn published(f: &mut Fixture) {
         f.write(Write::Published { writer, seq }).await;
         assert_eq!(f.reads.writers().await.unwrap()[0].published_seq, stands);
     }
+}
+
+async fn consumed(f: &mut Fixture) {
+    let place = |topic: &str, partition, next| ConsumedPlace { topic: topic.to_owned(), partition, next };
+    let say = |role, places| Write::Consumed { role, places };
+    assert_eq!(f.reads.consumed(Role::Order).await.unwrap(), Consumption::default(), "a new database is no earlier version's");
+    assert_eq!(f.write(say(Role::Order, vec![place("ships", 10, 7), place("pays", 9, i64::MAX)])).await, (Outcome::Done, vec![]));
+    f.write(say(Role::Inventory, vec![place("ships", 10, 2)])).await;
+    // Twice in one batch, and back: the topic was made anew.
+    f.commit(vec![say(Role::Order, vec![place("ships", 10, 9)]), say(Role::Order, vec![place("ships", 10, 1), place("ships", 2, 5)])])
+        .await;
+    f.write(say(Role::Order, vec![])).await;
+    let told = async |role| f.reads.consumed(role).await.unwrap().places;
+    assert_eq!(told(Role::Order).await, [place("pays", 9, i64::MAX), place("ships", 2, 5), place("ships", 10, 1)]);
+    assert_eq!((told(Role::Inventory).await, told(Role::Payment).await), (vec![place("ships", 10, 2)], vec![]));
 }
 
 async fn claim_alive(f: &mut Fixture) {

@@ -2,7 +2,7 @@
 
 use crate::fixture::{Fixture, Implementation};
 use crate::sample;
-use ordermill::db::{Answer, CorrectionFilter, DeadLetterFilter, IdempotencyKey, ReleaseReason, Write};
+use ordermill::db::{Answer, ConsumedPlace, CorrectionFilter, DeadLetterFilter, IdempotencyKey, ReleaseReason, Write};
 use ordermill::domain::{
     AnalyticsRow, Channel, Closing, Condition, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Order, OrderStatus,
     PaymentStatus, ProductChange, Role, Shard, StockChange,
@@ -67,7 +67,7 @@ impl Dice {
 fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
     let number = dice.below(ORDERS);
     let order = sample::order_of(number, vec![sample::line(number % PRODUCTS, 1), sample::line(PRODUCTS, 2)]);
-    match dice.below(22) {
+    match dice.below(23) {
         0 | 1 => sample::place(&order),
         2 => sample::place_with(
             &order,
@@ -114,6 +114,11 @@ fn write(dice: &mut Dice, fixture: &Fixture) -> Write {
             event: Event::of(&order, sample::at(700), dice.one_of(&[&EventBody::OrderConfirmed, &EventBody::PaymentCancelled]).clone()),
         },
         20 => Write::Published { writer: fixture.writer.writer, seq: i64::try_from(dice.below(9)).unwrap() },
+        21 => {
+            let (topic, partition) = (dice.one_of(&["a", "b"]).to_owned(), i32::try_from(dice.below(2)).unwrap());
+            let place = ConsumedPlace { topic, partition, next: i64::try_from(dice.below(9)).unwrap() };
+            Write::Consumed { role: dice.one_of(&Role::ALL), places: vec![place] }
+        }
         _ => shards(dice),
     }
 }
@@ -167,6 +172,9 @@ async fn contents(fixture: &Fixture) -> Vec<String> {
     tell(&mut lines, "shard", reads.shard_rows().await.unwrap().into_iter().filter(|row| row.writer.is_some()).collect());
     for writer in reads.writers().await.unwrap() {
         lines.push(format!("writer {:?}", (writer.writer, writer.commits, writer.last_seq, writer.published_seq)));
+    }
+    for role in Role::ALL {
+        tell(&mut lines, role.name(), reads.consumed(role).await.unwrap().places);
     }
     for n in 0..ORDERS {
         let order = sample::order(n).id;

@@ -5,7 +5,7 @@ use crate::world::{Journal, Mock, database, reads, settings, until};
 use futures_util::future::BoxFuture;
 use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{DeadLetterFilter, Outcome, Reads as _, Write};
+use ordermill::db::{ConsumedPlace, DeadLetterFilter, Outcome, Reads as _, Write};
 use ordermill::domain::{
     Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, EventKind, OrderId, Role, RoleShards, Text, Timestamp, Topic,
 };
@@ -119,6 +119,11 @@ impl InboundEvents for Shared {
             close(&journal, letter, DeadLetterState::Reprocessed).await;
             Ok(())
         })
+    }
+
+    fn store_places(&self, role: Role, places: Vec<ConsumedPlace>) -> BoxFuture<'static, bool> {
+        let journal = self.0.journal.clone();
+        Box::pin(async move { journal.commit(vec![Write::Consumed { role, places }]).await == [Outcome::Done] })
     }
 }
 

@@ -14,10 +14,13 @@ mod place;
 #[path = "../support/process.rs"]
 mod process;
 mod publishing;
+mod put_back;
 #[path = "../support/recipe.rs"]
 mod recipe;
 mod recipes;
 mod sample;
+#[path = "../support/postgres.rs"]
+mod server;
 #[path = "../support/services.rs"]
 mod services;
 mod troubles;

@@ -202,6 +202,8 @@ async fn a_letter_that_was_closed_stays_closed_when_offsets_are_lost_and_is_copi
         place.admin().delete_groups(&[&group], &AdminOptions::new()).await.unwrap().into_iter().all(|one| one.is_ok())
     })
     .await;
+    // The places of its own database, too.
+    place.database.upgrade();
     let node = place.node(node.fake.clone(), &[Role::Order]);
     teller.tell(&without_local(&event_of(3, EventKind::PaymentProcessed)));
     until("all is heard again", async || !node.fake.kinds_of(order(3).id).is_empty()).await;

@@ -99,6 +99,7 @@ fn a_database_of_the_first_version_is_counted_anew() {
         "{board}"
     );
     assert_eq!(shop.number("SELECT count(*) FROM analytics WHERE metric IN (23, 24)"), 0);
+    assert_eq!(shop.number("SELECT count(*) FROM meta WHERE name = 'offsets'"), 1, "Kafka's offsets count where no place is stored");
     // The new version goes on.
     assert_eq!(shop.plan.place("10.00").unwrap().status, 202);
     node.wait_settled(LIMIT);

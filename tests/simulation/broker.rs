@@ -75,6 +75,8 @@ pub enum Fetched {
 struct Kafka {
     partitions: BTreeMap<PartitionId, Partition>,
     offsets: BTreeMap<(Role, PartitionId), i64>,
+    /// What was said to be done in the roles' own database.
+    stored: BTreeMap<(Role, PartitionId), i64>,
     /// The furthest that was ever committed: who has given a partition up may commit late, and behind its next owner.
     reached: BTreeMap<(Role, PartitionId), i64>,
     /// Nodes that cannot reach the brokers until then.
@@ -260,13 +262,24 @@ impl Broker {
         let reached = kafka.reached.entry((role, partition)).or_insert(0);
         *reached = offset.max(*reached);
         self.chaos.tell(|| format!("brokers: {role:?} has committed {offset} of {partition:?}, after {before}"));
+        self.check_done(&kafka, "committed", (role, partition), before, offset);
+    }
+
+    /// Stores an offset in the role's own database: the same holds of it.
+    pub fn stores(&self, role: Role, partition: PartitionId, offset: i64) {
+        let mut kafka = self.kafka();
+        let before = kafka.stored.insert((role, partition), offset).unwrap_or(0);
+        self.check_done(&kafka, "stored", (role, partition), before, offset);
+    }
+
+    fn check_done(&self, kafka: &Kafka, how: &str, (role, partition): (Role, PartitionId), before: i64, offset: i64) {
         let Some(place) = kafka.partitions.get(&partition) else { return };
         for at in before.max(place.low)..offset {
             let Some(Some((record, event))) = place.at(at) else { continue };
             let is_work = matches!(Work::of(record, role, &self.reading), Work::Hear(_));
             let is_dealt_with = kafka.handled.contains(&(role, *event)) || kafka.buried.contains(&(role, partition, at));
             if is_work && !is_dealt_with && !self.is_letter(role, partition, at) {
-                self.chaos.breaks(format!("{role:?} has committed {offset} of {partition:?} and has not taken {at}"));
+                self.chaos.breaks(format!("{role:?} has {how} {offset} of {partition:?} and has not taken {at}"));
             }
         }
     }

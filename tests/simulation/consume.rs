@@ -8,16 +8,18 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ordermill::actors::{NodeHandle, World};
+use ordermill::db::ConsumedPlace;
 use ordermill::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Shard, Topic};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
 use ordermill::kafka::consumer::core::gap::Gap;
 use ordermill::kafka::consumer::core::standing::Standing;
+use ordermill::kafka::consumer::core::starts::Starts;
 use ordermill::kafka::consumer::core::work::End;
 use ordermill::kafka::consumer::core::{Action, Begun, ConsumerCore, Taken, letters};
-use ordermill::kafka::consumer::parked;
 use ordermill::kafka::consumer::processor::{CopyJob, MessageProcessor};
-use ordermill::kafka::consumer::{CopyWriter, InboundError, InboundEvents, NodeInbound};
+use ordermill::kafka::consumer::{CopyWriter, InboundError, InboundEvents, NodeInbound, parked, places};
 use ordermill::kafka::message::{Reading, Record};
+use ordermill::kafka::topics::TopicNames;
 use ordermill::plants::Plant;
 use ordermill::saga::Shipment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +115,14 @@ impl InboundEvents for Inbound {
     fn close_letter(&self, letter: DeadLetterId) -> Answer {
         self.node.close_letter(letter)
     }
+
+    fn store_places(&self, role: Role, places: Vec<ConsumedPlace>) -> BoxFuture<'static, bool> {
+        let names = TopicNames::of(&self.broker.settings);
+        for place in &places {
+            self.broker.stores(role, (names.topic(&place.topic).unwrap(), place.partition), place.next);
+        }
+        self.node.store_places(role, places)
+    }
 }
 
 /// Copies of dead letters arrive somewhere; nothing here stands on a wrong partition.
@@ -141,6 +151,7 @@ enum Finished {
     Found(Option<Vec<OrderId>>),
     Begun(Option<Begun>),
     Committed(BTreeSet<Topic>),
+    Stored(bool),
     Gap(Gap),
 }
 
@@ -208,6 +219,7 @@ impl Run {
                 }
                 _ = ticks.tick() => {
                     self.tell_positions();
+                    self.store();
                     self.commit();
                     self.core.look_at_parked();
                 }
@@ -281,6 +293,15 @@ impl Run {
         }
     }
 
+    fn store(&mut self) {
+        let places = self.core.to_store();
+        if !places.is_empty() {
+            let places = places::named(places, &TopicNames::of(&self.shell.broker.settings));
+            let storing = self.shell.processor.inbound.store_places(self.shell.role, places);
+            self.working.push(async move { Finished::Stored(storing.await) }.boxed_local());
+        }
+    }
+
     fn commit(&mut self) {
         let offsets = self.core.to_commit();
         if offsets.is_empty() {
@@ -307,27 +328,30 @@ impl Run {
         self.gone.get(&key).cloned().unwrap_or_else(|| Arc::new(AtomicBool::new(true)))
     }
 
+    fn ask_where(&mut self, new: Vec<PartitionId>, shards: BTreeSet<Shard>) {
+        let (reads, role) = (self.shell.handle.reads().clone(), self.shell.role);
+        let (broker, node, chance) = (self.shell.broker.clone(), self.shell.node, &mut self.shell.chance);
+        let (fate, ms) = (self.shell.chaos.fate(chance), if self.shell.chaos.rages() { chance.delay_ms(2000) } else { 5 });
+        let ask = async move {
+            let Ok(starts) = places::load(&reads, role, &TopicNames::of(&broker.settings)).await else {
+                return Finished::Begun(None);
+            };
+            pause(ms).await;
+            if !broker.reaches(node) || fate != crate::publish::Fate::Taken {
+                return Finished::Begun(None);
+            }
+            let starts = Starts { committed: broker.committed(role, &new), ..starts };
+            let parked = parked::load(&reads, role, &shards).await.ok();
+            Finished::Begun(parked.map(|parked| Begun { starts, parked, ..Begun::default() }))
+        };
+        self.working.push(ask.boxed_local());
+    }
+
     fn act(&mut self, action: Action) {
         let processor = self.shell.processor.clone();
         let (reads, role) = (self.shell.handle.reads().clone(), self.shell.role);
         match action {
-            Action::AskWhere(new, shards) => {
-                let (broker, node, chance) = (self.shell.broker.clone(), self.shell.node, &mut self.shell.chance);
-                let (fate, ms) = (self.shell.chaos.fate(chance), if self.shell.chaos.rages() { chance.delay_ms(2000) } else { 5 });
-                let ask = async move {
-                    pause(ms).await;
-                    if !broker.reaches(node) || fate != crate::publish::Fate::Taken {
-                        return Finished::Begun(None);
-                    }
-                    let known = broker.committed(role, &new);
-                    Finished::Begun(parked::load(&reads, role, &shards).await.ok().map(|parked| Begun {
-                        known,
-                        parked,
-                        ..Begun::default()
-                    }))
-                };
-                self.working.push(ask.boxed_local());
-            }
+            Action::AskWhere(new, shards) => self.ask_where(new, shards),
             Action::Listen(places, life) => {
                 for (key, at) in places {
                     let next = at.unwrap_or_else(|| self.shell.broker.watermarks(key).0);
@@ -342,6 +366,7 @@ impl Run {
                     flag.fetch_or(is_gone, Ordering::AcqRel);
                     !is_gone
                 });
+                self.store();
                 self.commit();
             }
             Action::Fetch(key, at, life) => {
@@ -423,6 +448,7 @@ impl Run {
                 self.core.begun(begun);
             }
             Finished::Committed(failed) => self.core.committed(&failed),
+            Finished::Stored(is_stored) => self.core.stored(is_stored),
             Finished::Gap(gap) => {
                 self.gaps.remove(&gap.partition);
                 self.core.pass_gap(&gap);

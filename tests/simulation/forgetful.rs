@@ -4,11 +4,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::MemoryDatabase;
 use ordermill::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, KeptAnswer, LogEntry,
-    OpenCount, OrderFilter, OrderRow, Page, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, Consumption, Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, KeptAnswer,
+    LogEntry, OpenCount, OrderFilter, OrderRow, Page, Reads, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use ordermill::domain::{
-    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Shards, WriterId,
 };
 use std::sync::Arc;
 
@@ -100,6 +100,9 @@ impl Reads for Forgetful {
     }
     fn analytics_positions(&self) -> Answer<Vec<(WriterId, i64)>> {
         self.0.analytics_positions()
+    }
+    fn consumed(&self, role: Role) -> Answer<Consumption> {
+        self.0.consumed(role)
     }
     fn writers(&self) -> Answer<Vec<WriterRow>> {
         self.0.writers()

@@ -196,6 +196,7 @@ fn summary(write: &Write) -> String {
         Write::CloseLetter(closing) => format!("close {} {}", closing.id.0, closing.state.name()),
         Write::Audit(entry) => format!("audit {} {}", entry.action, entry.subject),
         Write::Published { writer, seq } => format!("published {} {seq}", writer.0),
+        Write::Consumed { role, places } => format!("consumed {role:?} {places:?}"),
         Write::ClaimLog { writer, .. } => format!("claim {}", writer.0),
         Write::EndExpired { leases } => format!("end {:?}", leases.iter().map(|(writer, _)| writer.0).collect::<Vec<_>>()),
         Write::KnowOrder { order } => format!("know {}", order.id),

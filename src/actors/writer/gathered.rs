@@ -40,7 +40,7 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     let mut refused = Vec::new();
     {
         let mut role_shards = node.journal.role_shards();
-        for queued in taken {
+        for mut queued in taken {
             let is_old = queued.epoch.is_some_and(|written_in| written_in != epoch);
             let closes = !is_old;
             #[cfg(feature = "plants")]
@@ -52,7 +52,13 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
                     role_shards.remove(role, shard);
                 }
             }
-            if queued.write.role_shard().is_some_and(|(role, shard)| !role_shards.has(role, shard)) {
+            let mut is_others = queued.write.role_shard().is_some_and(|(role, shard)| !role_shards.has(role, shard));
+            if let Write::Consumed { role, places } = &mut queued.write {
+                // Their next owner may have come further by now.
+                places.retain(|place| role_shards.has(*role, node.shards().of_partition(place.partition)));
+                is_others = places.is_empty();
+            }
+            if is_others {
                 refused.push((queued.origin, Fate::NotOurs));
             } else if is_old || queued.ticket.as_ref().is_some_and(|ticket| !ticket.send()) {
                 refused.push((queued.origin, Fate::NotStored));

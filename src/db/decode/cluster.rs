@@ -4,6 +4,7 @@ use super::{Columns, role, shard};
 use crate::db::failure::Failure;
 use crate::db::plan::Owner;
 use crate::db::read::{ShardRow, WriterRow};
+use crate::db::rows::{ConsumedPlace, Consumption};
 use crate::domain::WriterId;
 
 /// `writer, node, url, proof, roles, alive`, then `lease_until`, the rest of the lease in milliseconds, `commits, last_seq,
@@ -54,4 +55,17 @@ pub(in crate::db) fn owner(writer: Option<i64>, after: (Option<i64>, Option<i64>
         (None, (Some(before), Some(seq))) => Owner::Nobody(Some((WriterId(before), seq))),
         (None, _) => Owner::Nobody(None),
     }
+}
+
+/// `topic, partition, next`.
+pub(in crate::db) type ConsumedRow<C> = (String, <C as Columns>::Count, i64);
+
+/// How far a role is done: its rows, and how many marks there are that an earlier version used the database.
+pub(in crate::db) fn consumption<C: Columns>(rows: Vec<ConsumedRow<C>>, upgraded: Vec<i64>) -> Result<Consumption, Failure> {
+    let place = |(topic, partition, next): ConsumedRow<C>| {
+        let partition = i32::try_from(partition.into()).map_err(|_| Failure::Column("a partition"))?;
+        Ok(ConsumedPlace { topic, partition, next })
+    };
+    let places = rows.into_iter().map(place).collect::<Result<_, Failure>>()?;
+    Ok(Consumption { places, is_upgraded: upgraded.into_iter().any(|marks| marks > 0) })
 }

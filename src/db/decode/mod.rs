@@ -14,7 +14,7 @@ mod payments;
 mod stock;
 
 pub(super) use audit::{AuditParts, CorrectionRow, EntryRow, correction, entry};
-pub(super) use cluster::{ShardColumns, WriterColumns, owner, shard_rows, writer};
+pub(super) use cluster::{ConsumedRow, ShardColumns, WriterColumns, consumption, owner, shard_rows, writer};
 pub(super) use letters::{GroupRow, LetterRow, StoredLetterRow, group, letter, stored_letter};
 pub(super) use log::{AnalyticsColumns, EventRow, MARKER, analytics, event, log_entry, logged_events};
 pub(super) use orders::{AnswerRow, KeyRow, ListedRow, StoredRow, kept_answer, listed, placed, status, stored, stored_key};

@@ -210,6 +210,9 @@ fn flush_cluster(tables: &mut Tables, cluster: &Cluster<'_>, own: WriterId) {
             row.published_seq = row.published_seq.max(seq);
         }
     }
+    for (role, topic, partition, next) in cluster.consumed() {
+        tables.consumed.insert((role, topic.to_owned(), partition), next);
+    }
     for order in cluster.copies() {
         tables.known.entry(order.id).or_insert_with(|| order.clone().into());
     }

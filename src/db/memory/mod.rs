@@ -87,6 +87,14 @@ impl MemoryDatabase {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
+    /// Makes it one that an earlier version has used: it holds no places, and Kafka's offsets count instead.
+    pub fn upgrade(&self) {
+        let mut tables = self.lock();
+        let tables = Arc::make_mut(&mut tables);
+        tables.consumed.clear();
+        tables.is_upgraded = true;
+    }
+
     /// Changes rows past all rules, to break what `verify` must find.
     #[cfg(test)]
     pub(crate) fn raw<R>(&self, change: impl FnOnce(&mut Tables) -> R) -> R {

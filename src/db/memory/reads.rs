@@ -5,12 +5,12 @@ use super::tables::{Entry, Tables};
 use super::{Call, MemoryDatabase, faults, snapshot::MemorySnapshot};
 use crate::db::write::STOCK_ACTION;
 use crate::db::{
-    AnalyticsRow, AuditEntry, Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, KeptAnswer, LogEntry,
-    OpenCount, OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
+    AnalyticsRow, AuditEntry, ConsumedPlace, Consumption, Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace,
+    KeptAnswer, LogEntry, OpenCount, OrderFilter, OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoreError, StoredOrder, WriterRow,
 };
 use crate::domain::{
     Channel, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, LoggedEvent, NoticeStatus, NoticeTask, Order, OrderId, Payment,
-    Product, ProductId, Shard, Shards, WriterId,
+    Product, ProductId, Role, Shard, Shards, WriterId,
 };
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
@@ -177,6 +177,18 @@ impl Reads for MemoryDatabase {
 
     fn analytics_positions(&self) -> Reading<Vec<(WriterId, i64)>> {
         self.ask(positions_of)
+    }
+
+    fn consumed(&self, role: Role) -> Reading<Consumption> {
+        self.ask(move |tables| {
+            let of_role = tables.consumed.iter().filter(|((of, ..), _)| *of == role);
+            let place = |((_, topic, partition), next): (&(Role, String, i32), &i64)| ConsumedPlace {
+                topic: topic.clone(),
+                partition: *partition,
+                next: *next,
+            };
+            Consumption { places: of_role.map(place).collect(), is_upgraded: tables.is_upgraded }
+        })
     }
 
     fn writers(&self) -> Reading<Vec<WriterRow>> {

@@ -28,6 +28,10 @@ pub(crate) struct Tables {
     pub(crate) writers: BTreeMap<WriterId, WriterRow>,
     /// Who publishes a dead writer's log, and until when.
     pub(crate) claims: BTreeMap<WriterId, (WriterId, Timestamp)>,
+    /// By role, topic and partition.
+    pub(crate) consumed: BTreeMap<(Role, String, i32), i64>,
+    /// Whether an earlier version left what is missing there to Kafka.
+    pub(crate) is_upgraded: bool,
     /// Copies of orders whose owner is elsewhere.
     pub(crate) known: BTreeMap<OrderId, Arc<Order>>,
     /// Events that came before their order.

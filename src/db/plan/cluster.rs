@@ -2,6 +2,7 @@
 //! must keep of orders whose owner is elsewhere.
 
 use super::log::Log;
+use crate::db::rows::ConsumedPlace;
 use crate::db::write::Outcome;
 use crate::domain::{Event, Marker, Order, OrderId, Role, Shard, WriterId};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -44,6 +45,8 @@ pub(in crate::db) struct Cluster<'a> {
     stored: StoredCluster,
     handed: BTreeMap<(Role, Shard), Handed>,
     published: BTreeMap<WriterId, i64>,
+    /// By role, topic and partition.
+    consumed: BTreeMap<(Role, &'a str, i32), i64>,
     copies: BTreeMap<OrderId, &'a Order>,
     told: Vec<OrderId>,
     /// By order and the kind's number.
@@ -87,6 +90,10 @@ impl<'a> Cluster<'a> {
         *published = seq.max(*published);
     }
 
+    pub(super) fn consume(&mut self, role: Role, places: &'a [ConsumedPlace]) {
+        self.consumed.extend(places.iter().map(|place| ((role, place.topic.as_str(), place.partition), place.next)));
+    }
+
     pub(super) fn claim(&self, writer: WriterId) -> Outcome {
         if self.stored.claimed.contains(&writer) { Outcome::Done } else { Outcome::Missing }
     }
@@ -123,6 +130,11 @@ impl<'a> Cluster<'a> {
     /// Up to where logs are published, at least.
     pub(in crate::db) fn published(&self) -> impl Iterator<Item = (WriterId, i64)> {
         self.published.iter().map(|(writer, seq)| (*writer, *seq))
+    }
+
+    /// How far roles are done: role, topic, partition, and the first offset that is not done.
+    pub(in crate::db) fn consumed(&self) -> impl Iterator<Item = (Role, &'a str, i32, i64)> {
+        self.consumed.iter().map(|(&(role, topic, partition), next)| (role, topic, partition, *next))
     }
 
     /// The orders of which a copy is kept; there may be one already.

@@ -214,6 +214,10 @@ impl<'a> Plan<'a> {
                 self.cluster.publish(*writer, *seq);
                 Outcome::Done
             }
+            Write::Consumed { role, places } => {
+                self.cluster.consume(*role, places);
+                Outcome::Done
+            }
             Write::ClaimLog { writer, .. } => self.cluster.claim(*writer),
             Write::EndExpired { .. } => Outcome::Done,
             Write::KnowOrder { order } => Outcome::Repeated(self.cluster.know(order)),

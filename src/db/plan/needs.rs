@@ -100,7 +100,7 @@ impl<'a> Needs<'a> {
             Write::CloseLetter(closing) => self.letters.push(closing.id),
             Write::MarkLetter { id, .. } => self.letters.push(*id),
             Write::SaveAnalytics { source, .. } => self.sources.push(*source),
-            Write::Published { .. } | Write::Audit(_) => {}
+            Write::Published { .. } | Write::Consumed { .. } | Write::Audit(_) => {}
             Write::ClaimLog { writer, lease_ms } => self.claims.push((*writer, *lease_ms)),
             Write::EndExpired { leases } => self.expired.extend(leases),
             Write::KnowOrder { order } => self.copied.push(order.id),

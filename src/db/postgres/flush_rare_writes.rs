@@ -54,6 +54,11 @@ sql!(
     "UPDATE writers SET published_seq = n.seq FROM unnest(?, ?) AS n (writer, seq) \
      WHERE writers.writer = n.writer AND published_seq < n.seq"
 );
+sql!(
+    PutConsumed,
+    "INSERT INTO consumed (role, topic, partition, next) SELECT * FROM unnest(?, ?, ?, ?) \
+     ON CONFLICT (role, topic, partition) DO UPDATE SET next = excluded.next"
+);
 sql!(KnowOrders, "INSERT INTO known_orders (id, shard, created_at, details) SELECT * FROM unnest(?, ?, ?, ?) ON CONFLICT (id) DO NOTHING");
 sql!(DropHeld, "DELETE FROM held_events WHERE order_id = ANY(?)");
 sql!(
@@ -167,6 +172,15 @@ pub(super) fn add_cluster(script: &mut Script, cluster: &Cluster<'_>, writer: i6
     script.add(given.0.len(), GiveShards, || [Value::Int(writer), Value::Names(given.0), Value::Int2s(given.1), Value::Ints(given.2)]);
     let (logs, seqs): (Vec<_>, Vec<_>) = cluster.published().map(|(log, seq)| (log.0, seq)).unzip();
     script.add(logs.len(), MovePublished, || [Value::Ints(logs), Value::Ints(seqs)]);
+    let consumed: Vec<_> = cluster.consumed().collect();
+    script.add(consumed.len(), PutConsumed, || {
+        [
+            Value::Names(consumed.iter().map(|(role, ..)| role.name()).collect()),
+            Value::Texts(consumed.iter().map(|(_, topic, ..)| (*topic).to_owned()).collect()),
+            Value::Int4s(consumed.iter().map(|(.., partition, _)| *partition).collect()),
+            Value::Ints(consumed.iter().map(|(.., next)| *next).collect()),
+        ]
+    });
     let copies: Vec<&Order> = cluster.copies().collect();
     let details = copies.iter().map(|order| codec::encode_order(order).map_err(Failure::codec("an order"))).collect::<Result<_, _>>()?;
     script.add(copies.len(), KnowOrders, || {

@@ -7,12 +7,14 @@ use super::rows::{self, NoticeRow, NoticeTypes, PaymentRow, PaymentTypes, PgColu
 use super::statement::{Sql, Time, Value, select, sql, time, timestamp};
 use crate::db::decode;
 use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, Page, ShardRow, StoredOrder, WriterRow};
-use crate::db::rows::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry, Consumption};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Shard, Timestamp, WriterId,
+    Channel, LoggedEvent, NoticeTask, Order, OrderId, OrderStatus, Payment, Product, ProductId, Role, Shard, Timestamp, WriterId,
 };
-use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    BigInt, Binary, Bool, Integer, Nullable, Numeric, SmallInt, Text, Timestamp as SqlTimestamp, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::AsyncPgConnection;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -351,6 +353,15 @@ pub(super) async fn analytics(conn: &AsyncPgConnection, from: i64, to: i64) -> R
 pub(super) async fn analytics_positions(conn: &AsyncPgConnection) -> Result<Vec<(WriterId, i64)>, Failure> {
     let rows: Vec<(i64, i64)> = select(conn, AnalyticsPositions, []).await?;
     Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
+}
+
+sql!(Consumed, "SELECT topic, partition, next FROM consumed WHERE role = ? ORDER BY topic, partition" => (Text, Integer, BigInt));
+sql!(IsUpgraded, "SELECT count(*) FROM meta WHERE name = 'offsets'" => BigInt);
+
+pub(super) async fn consumed(conn: &AsyncPgConnection, role: Role) -> Result<Consumption, Failure> {
+    let rows: Vec<decode::ConsumedRow<PgColumns>> = select(conn, Consumed, [Value::Text(role.name().to_owned())]).await?;
+    let upgraded: Vec<i64> = select(conn, IsUpgraded, []).await?;
+    decode::consumption::<PgColumns>(rows, upgraded)
 }
 
 type WriterTypes = ((BigInt, Text, Text, Text, Text, Bool), (Timestamptz, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));

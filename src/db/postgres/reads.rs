@@ -11,10 +11,10 @@ use crate::db::read::{
     Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page,
     Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
-use crate::db::rows::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry, Consumption};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Shards, WriterId,
 };
 use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
@@ -186,6 +186,10 @@ impl Reads for PgReads {
 
     fn analytics_positions(&self) -> Reading<Vec<(WriterId, i64)>> {
         self.read(|conn| Box::pin(queries::analytics_positions(conn)))
+    }
+
+    fn consumed(&self, role: Role) -> Reading<Consumption> {
+        self.read(move |conn| Box::pin(queries::consumed(conn, role)))
     }
 
     fn writers(&self) -> Reading<Vec<WriterRow>> {

@@ -12,6 +12,11 @@ use diesel::sqlite::SqliteConnection;
 
 sql!(MovePublished, "UPDATE writers SET published_seq = max(published_seq, ?) WHERE writer = ?");
 sql!(
+    PutConsumed,
+    "INSERT INTO consumed (role, topic, partition, next) VALUES ",
+    " ON CONFLICT (role, topic, partition) DO UPDATE SET next = excluded.next"
+);
+sql!(
     ClaimLog,
     "UPDATE writers SET publisher = ?, publish_until = CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000 + ? \
      WHERE writer = ? AND alive = 0 \
@@ -90,6 +95,13 @@ pub(super) fn flush(conn: &mut SqliteConnection, cluster: &Cluster<'_>, writer: 
     for (log, seq) in cluster.published() {
         run(conn, MovePublished, [Value::Int(seq), Value::Int(log.0)])?;
     }
+    let consumed: Vec<_> = cluster
+        .consumed()
+        .map(|(role, topic, partition, next)| {
+            [Value::Text(role.name()), Value::Text(topic), Value::Int(i64::from(partition)), Value::Int(next)]
+        })
+        .collect();
+    insert(conn, PutConsumed, &consumed)?;
     for order in cluster.copies() {
         let details = Value::Bytes(codec::encode_order(order).map_err(Failure::codec("an order"))?);
         let shard = Value::Int(i64::from(order.shard.0));

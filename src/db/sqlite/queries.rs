@@ -5,8 +5,10 @@ use super::rows::{self, ProductRow, ProductTypes, SqliteColumns};
 use super::statement::{Id, Sql, Value, among, select, sql};
 use crate::db::decode;
 use crate::db::read::{Correction, CorrectionFilter, LogEntry, OpenCount, OrderFilter, OrderRow, Page, ShardRow, StoredOrder, WriterRow};
-use crate::db::rows::{AnalyticsRow, AuditEntry};
-use crate::domain::{Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Shard, Timestamp, WriterId};
+use crate::db::rows::{AnalyticsRow, AuditEntry, Consumption};
+use crate::domain::{
+    Channel, CustomerId, LoggedEvent, NoticeTask, OrderId, OrderStatus, Product, ProductId, Role, Shard, Timestamp, WriterId,
+};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use std::collections::BTreeMap;
@@ -345,6 +347,15 @@ pub(super) fn analytics(conn: &mut SqliteConnection, from: i64, to: i64) -> Resu
 pub(super) fn analytics_positions(conn: &mut SqliteConnection) -> Result<Vec<(WriterId, i64)>, Failure> {
     let rows = select::<_, (i64, i64), 0>(conn, AnalyticsPositions, [])?;
     Ok(rows.into_iter().map(|(writer, seq)| (WriterId(writer), seq)).collect())
+}
+
+sql!(Consumed, "SELECT topic, partition, next FROM consumed WHERE role = ? ORDER BY topic, partition" => (Text, BigInt, BigInt));
+sql!(IsUpgraded, "SELECT count(*) FROM meta WHERE name = 'offsets'" => BigInt);
+
+pub(super) fn consumed(conn: &mut SqliteConnection, role: Role) -> Result<Consumption, Failure> {
+    let rows = select::<_, decode::ConsumedRow<SqliteColumns>, 1>(conn, Consumed, [Value::Text(role.name())])?;
+    let upgraded = select::<_, i64, 0>(conn, IsUpgraded, [])?;
+    decode::consumption::<SqliteColumns>(rows, upgraded)
 }
 
 type WriterTypes = ((BigInt, Text, Text, Text, Text, BigInt), (BigInt, BigInt, BigInt, BigInt, BigInt, Nullable<BigInt>));

@@ -11,10 +11,10 @@ use crate::db::read::{
     Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderFilter, OrderRow, Page,
     Reads, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
-use crate::db::rows::{AnalyticsRow, AuditEntry};
+use crate::db::rows::{AnalyticsRow, AuditEntry, Consumption};
 use crate::db::write::KeptAnswer;
 use crate::domain::{
-    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Shard, Shards, WriterId,
+    Channel, DeadLetter, DeadLetterId, LoggedEvent, NoticeTask, Order, OrderId, Payment, Product, ProductId, Role, Shard, Shards, WriterId,
 };
 use diesel::sqlite::SqliteConnection;
 use futures_util::future::BoxFuture;
@@ -195,6 +195,10 @@ impl Reads for SqliteReads {
 
     fn analytics_positions(&self) -> BoxFuture<'static, Result<Vec<(WriterId, i64)>, StoreError>> {
         self.read(queries::analytics_positions)
+    }
+
+    fn consumed(&self, role: Role) -> BoxFuture<'static, Result<Consumption, StoreError>> {
+        self.read(move |conn| queries::consumed(conn, role))
     }
 
     fn writers(&self) -> BoxFuture<'static, Result<Vec<WriterRow>, StoreError>> {

@@ -77,7 +77,7 @@ impl Desk {
         Ok(committed)
     }
 
-    fn execute(&mut self, sql: &str) {
+    pub(super) fn execute(&mut self, sql: &str) {
         self.store.conn().unwrap().batch_execute(sql).unwrap();
     }
 

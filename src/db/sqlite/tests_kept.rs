@@ -1,10 +1,12 @@
 //! What is kept, and how long the write-ahead log grows.
 
-use super::SqliteStore;
 use super::tests::{Desk, options, place};
-use crate::db::{Batch, NewWriter, Store as _};
+use super::{SqliteReads, SqliteStore};
+use crate::db::{Batch, NewWriter, Reads as _, Store as _};
+use crate::domain::Role;
 use diesel::connection::SimpleConnection as _;
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 
 /// The tables that `docs/retention.md` names.
 fn kept_tables() -> Vec<String> {
@@ -67,4 +69,19 @@ fn a_log_that_a_reader_holds_up_begins_anew_as_soon_as_it_lets_go() {
         (0..6).for_each(|_| write(&mut store));
         assert!(length() < 3_000, "round {round}: the log has {} pages", length());
     }
+}
+
+/// It went on from Kafka's offsets, and does so once more; a new one reads from the beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_before_places_were_stored_is_marked() {
+    let mut desk = Desk::new();
+    let options = options(desk.folder.path());
+    let reads = SqliteReads::open(options.clone(), Handle::current()).unwrap();
+    let is_upgraded = async || reads.consumed(Role::Order).await.unwrap().is_upgraded;
+    assert!(!is_upgraded().await);
+    desk.execute("DROP TABLE consumed; DELETE FROM __diesel_schema_migrations WHERE version = '00000000000090'");
+    let Desk { store, folder: _keep, .. } = desk;
+    drop(store);
+    drop(SqliteStore::open(options).unwrap());
+    assert!(is_upgraded().await);
 }

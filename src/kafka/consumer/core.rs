@@ -1,16 +1,19 @@
 //! What the consumer of one role decides: which partitions it listens to, which message is handled next, what waits behind a dead letter,
-//! which offset is done, what is committed, and what a partition leaves behind that is given up.
+//! which offset is done, what is stored and committed of that, and what a partition leaves behind that is given up.
 //!
 //! It does no IO and knows no clock: what happened is put in, and what is to be done is asked for ([`ConsumerCore::poll`],
-//! [`ConsumerCore::to_commit`]). The shell (`run.rs` and its neighbours) puts it between librdkafka, the roles and the database; the
-//! simulation between brokers and nodes that fail.
+//! [`ConsumerCore::to_store`], [`ConsumerCore::to_commit`]). The shell (`run.rs` and its neighbours) puts it between librdkafka, the roles
+//! and the database; the simulation between brokers and nodes that fail.
 
 pub mod assignment;
 pub mod gap;
+mod keeping;
 mod lanes;
+mod ledger;
 pub mod letters;
 mod parked;
 pub mod standing;
+pub mod starts;
 mod window;
 pub mod work;
 
@@ -22,8 +25,10 @@ use crate::plants::Plant;
 use assignment::PartitionId;
 use gap::Gap;
 use lanes::Lanes;
+use ledger::Ledger;
 use parked::Parked;
 use standing::Standing;
+use starts::Starts;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use window::Window;
 use work::{End, Work};
@@ -55,9 +60,9 @@ pub struct Task {
 /// Where partitions begin.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Begun {
-    /// What the group has committed.
-    pub known: BTreeMap<PartitionId, i64>,
-    /// Topics of which the brokers do not say so; they hold up no others.
+    /// What is known of them.
+    pub starts: Starts,
+    /// Topics of which the brokers do not say what is committed; they hold up no others.
     pub refused: BTreeSet<Topic>,
     /// The orders that are parked there.
     pub parked: Vec<OrderId>,
@@ -70,7 +75,7 @@ pub enum Action {
     AskWhere(Vec<PartitionId>, BTreeSet<Shard>),
     /// Fetch from there, or from the beginning; it is that assignment of each.
     Listen(Vec<(PartitionId, Option<i64>)>, u64),
-    /// Fetch nothing more of these, and commit what is done; what is under way of them need not go on.
+    /// Fetch nothing more of these, and store and commit what is done; what is under way of them need not go on.
     Leave(Vec<PartitionId>),
     /// Fetch from there instead, or from the beginning; it is that assignment.
     Fetch(PartitionId, Option<i64>, u64),
@@ -94,14 +99,6 @@ struct Partition {
     window: Window,
     is_paused: bool,
     life: u64,
-}
-
-/// A partition that was given up, and is to be committed up to there.
-#[derive(Debug)]
-struct Leaving {
-    next: i64,
-    /// Whether the commit under way has it.
-    is_sent: bool,
 }
 
 /// A message that waits for its turn, or has it.
@@ -131,9 +128,9 @@ pub struct ConsumerCore {
     /// The partitions of which it is being asked where they begin; those that were lost meanwhile are none of them.
     asked: BTreeSet<PartitionId>,
     is_asking: bool,
-    /// What is still to be committed of partitions that were given up.
-    leaving: BTreeMap<PartitionId, Leaving>,
-    is_committing: bool,
+    /// What the role's own database has of how far partitions are done, and the brokers' copy of it.
+    stored: Ledger,
+    committed: Ledger,
     actions: VecDeque<Action>,
     #[cfg(feature = "plants")]
     plant: Option<Plant>,
@@ -156,8 +153,8 @@ impl ConsumerCore {
             parked: Parked::default(),
             asked: BTreeSet::new(),
             is_asking: false,
-            leaving: BTreeMap::new(),
-            is_committing: false,
+            stored: Ledger::default(),
+            committed: Ledger::default(),
             actions: VecDeque::new(),
             #[cfg(feature = "plants")]
             plant: None,
@@ -219,13 +216,13 @@ impl ConsumerCore {
         self.is_asking
     }
 
-    /// What is done of them is committed beside, so that their next owner begins there; if he is faster, he hears the last of it again.
+    /// What is done of them is stored and committed beside, so that their next owner begins there; if he is faster, he hears the last of it
+    /// again.
     fn give_up(&mut self, gone: Vec<PartitionId>) {
         for key in &gone {
-            let last = self.partitions.remove(key).and_then(|partition| partition.window.last_commit(self.is_committing));
-            if let Some(next) = last {
-                self.leaving.insert(*key, Leaving { next, is_sent: false });
-            }
+            let next = self.partitions.remove(key).and_then(|partition| partition.window.next());
+            self.stored.give_up(*key, next);
+            self.committed.give_up(*key, next);
         }
         self.actions.push_back(Action::Leave(gone));
         let partitions = &self.partitions;
@@ -242,8 +239,10 @@ impl ConsumerCore {
         self.parked.add(begun.parked.into_iter().filter(|order| shards.contains(&self.reading.shards.of(*order))));
         if !asked.is_empty() {
             self.lives += 1;
-            let places: Vec<_> = asked.into_iter().map(|key| (key, begun.known.get(&key).copied())).collect();
+            let places: Vec<_> = asked.into_iter().map(|key| (key, begun.starts.of(key, self.external))).collect();
             for (key, at) in &places {
+                self.stored.begin(*key, begun.starts.stored.get(key).copied());
+                self.committed.begin(*key, begun.starts.committed.get(key).copied());
                 self.partitions.insert(*key, Partition { window: Window::beginning_at(*at), is_paused: false, life: self.lives });
             }
             self.actions.push_back(Action::Listen(places, self.lives));
@@ -290,9 +289,8 @@ impl ConsumerCore {
 
     /// Of several roles that listen one deals with what is no event of its order: one letter, one copy, one publishing.
     fn answers_for(&self, record: &Record) -> bool {
-        let shards = i32::from(self.reading.shards.count());
-        let shard = u16::try_from(record.partition % shards.max(1)).map(Shard).ok();
-        shard.is_none_or(|shard| assignment::answers_for(self.role, (record.topic, shard), self.external, &self.role_shards))
+        let shard = self.reading.shards.of_partition(record.partition);
+        assignment::answers_for(self.role, (record.topic, shard), self.external, &self.role_shards)
     }
 
     fn begin(&mut self, item: Item) {
@@ -386,44 +384,6 @@ impl ConsumerCore {
         }
     }
 
-    /// What is to be committed now, by topic; [`Self::committed`] follows, unless there is nothing. One commit at a time.
-    pub fn to_commit(&mut self) -> BTreeMap<Topic, Vec<(i32, i64)>> {
-        let mut all: BTreeMap<Topic, Vec<(i32, i64)>> = BTreeMap::new();
-        if self.is_committing {
-            return all;
-        }
-        // One that came back meanwhile is committed as one that is here.
-        self.leaving.retain(|key, _| !self.partitions.contains_key(key));
-        for ((topic, number), leaving) in &mut self.leaving {
-            all.entry(*topic).or_default().push((*number, leaving.next));
-            leaving.is_sent = true;
-        }
-        for ((topic, number), partition) in &mut self.partitions {
-            if let Some(next) = partition.window.take_commit() {
-                all.entry(*topic).or_default().push((*number, next));
-            }
-        }
-        self.is_committing = !all.is_empty();
-        all
-    }
-
-    /// The commit has ended, and failed for these topics: it is done again with the next one.
-    pub fn committed(&mut self, failed: &BTreeSet<Topic>) {
-        self.is_committing = false;
-        // Of what was given up it is tried once: who listens to it now hears the last of it again then, or has come further.
-        self.leaving.retain(|_, leaving| !leaving.is_sent);
-        for (_, partition) in self.partitions.iter_mut().filter(|((topic, _), _)| failed.contains(topic)) {
-            partition.window.not_committed();
-        }
-    }
-
-    /// The topics of which something is done and not being committed.
-    #[must_use]
-    pub fn uncommitted(&self) -> BTreeSet<Topic> {
-        let waiting = self.partitions.iter().filter(|(_, one)| one.window.must_commit());
-        waiting.map(|((topic, _), _)| *topic).collect()
-    }
-
     /// What comes next in each partition, as far as is known: the brokers may not have it any more.
     #[must_use]
     pub fn places(&self) -> Vec<(PartitionId, i64)> {
@@ -447,7 +407,7 @@ impl ConsumerCore {
         if gap.is_new_topic() {
             // Its numbers begin anew: what is under way of the old ones is nobody's any more.
             self.lives += 1;
-            *partition = Partition { window: Window::default(), is_paused: false, life: self.lives };
+            *partition = Partition { window: Window::beginning_at(Some(gap.low)), is_paused: false, life: self.lives };
         } else {
             partition.window.pass_to(gap.low);
         }
@@ -467,10 +427,11 @@ impl ConsumerCore {
         self.partitions.keys().copied().collect()
     }
 
-    /// The partitions that are listened to, and those that are still to be committed.
+    /// The partitions that are listened to, and those of which it is still to be stored or committed how far they are done.
     #[must_use]
     pub fn partitions(&self) -> usize {
-        self.partitions.len() + self.leaving.len()
+        let leaving: BTreeSet<PartitionId> = self.stored.leaving().chain(self.committed.leaving()).collect();
+        self.partitions.len() + leaving.len()
     }
 
     /// Orders of which a message is a dead letter.

@@ -1,8 +1,8 @@
 //! The node's handle as what the consumer talks to.
 
 use super::parts::{InboundError, InboundEvents};
-use crate::actors::{Command, CommandError, InboundError as NotHeard, NodeHandle, WriteError};
-use crate::db::Write;
+use crate::actors::{Command, CommandError, Fate, InboundError as NotHeard, NodeHandle, WriteError};
+use crate::db::{ConsumedPlace, Write};
 use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp};
 use crate::saga::park::WRITE_REFUSED;
 use crate::saga::{Rejection, Shipment};
@@ -90,5 +90,11 @@ impl InboundEvents for NodeInbound {
     fn close_letter(&self, letter: DeadLetterId) -> BoxFuture<'static, Result<(), InboundError>> {
         let (state, by, at) = (DeadLetterState::Reprocessed, Text::lossy(CONSUMER), (self.now)());
         self.write(Write::CloseLetter(Closing { id: letter, state, by, note: None, overrules: None, at }))
+    }
+
+    /// Also while the node stops, so that its next start hears little again.
+    fn store_places(&self, role: Role, places: Vec<ConsumedPlace>) -> BoxFuture<'static, bool> {
+        let storing = (self.handle.submit())(Write::Consumed { role, places });
+        async move { matches!(storing.await, Fate::Stored(_) | Fate::Recorded) }.boxed()
     }
 }

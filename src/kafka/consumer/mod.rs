@@ -1,8 +1,9 @@
 //! The consumer: reads what other nodes and teams write, and hands it to the roles of this node.
 //!
 //! For each role it owns a thread with a client, and the partitions that the role consumes: those of the shards that this node owns for the
-//! role, if the role that writes the topic is on another node. Nothing else decides this: there is no group rebalance, and the group only
-//! keeps the offsets. Guarantees: an offset is committed once its message and all before it are done. Messages of one order are handled one
+//! role, if the role that writes the topic is on another node. Nothing else decides this: there is no group rebalance. How far it is done
+//! is stored in the role's own database, from which it goes on ([`core::starts`]); the group's offsets are a copy for tools. Guarantees: an
+//! offset is stored and committed once its message and all before it are done. Messages of one order are handled one
 //! after another, those of different orders concurrently. A message that fails holds up only its own order, and becomes a dead letter
 //! behind which later messages of that order wait. An unreachable database or broker does not count as a failure of a message. Work in
 //! progress is bounded: beyond the window a partition is paused.
@@ -18,6 +19,7 @@ mod gaps;
 mod inbound;
 pub mod parked;
 mod parts;
+pub mod places;
 pub mod processor;
 mod reassign;
 mod run;

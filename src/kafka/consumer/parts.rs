@@ -1,7 +1,7 @@
 //! What the consumer is made of, and what it asks of others.
 
 use crate::config::KafkaSettings;
-use crate::db::Reads;
+use crate::db::{ConsumedPlace, Reads};
 use crate::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Roles, Timestamp, Topic};
 use crate::kafka::client::BrokerState;
 use crate::kafka::message::Record;
@@ -48,6 +48,8 @@ pub trait InboundEvents: Send + Sync {
     fn mark_letter(&self, letter: DeadLetterId, origin: String) -> BoxFuture<'static, Result<(), InboundError>>;
     /// Closes a letter whose message was taken after all.
     fn close_letter(&self, letter: DeadLetterId) -> BoxFuture<'static, Result<(), InboundError>>;
+    /// Stores how far a role is done with partitions. `false`: it is not known to be stored.
+    fn store_places(&self, role: Role, places: Vec<ConsumedPlace>) -> BoxFuture<'static, bool>;
 }
 
 /// What the consumer is made of.

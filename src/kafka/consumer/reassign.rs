@@ -3,8 +3,9 @@
 
 use super::core::Begun;
 use super::core::assignment::PartitionId;
+use super::core::starts::Starts;
 use super::state::{Finished, Run};
-use super::{gaps, parked};
+use super::{gaps, parked, places};
 use crate::domain::{RoleShards, Shard, Topic};
 use crate::kafka::client::Brokers;
 use crate::kafka::troubles::TroubleKind;
@@ -28,11 +29,12 @@ impl Run<'_> {
         }
     }
 
-    /// What is done of them is committed beside.
+    /// What is done of them is stored and committed beside.
     pub(super) async fn leave(&mut self, gone: &[PartitionId]) -> Result<(), KafkaError> {
         self.client.incremental_unassign(&self.list(gone.iter().map(|key| (*key, Offset::Invalid)))?)?;
         self.give_up(gone);
         self.forget_topics();
+        self.store().await;
         self.commit().await;
         Ok(())
     }
@@ -56,18 +58,25 @@ impl Run<'_> {
         let (client, limit, names) = (self.client.clone(), self.limit(), self.names.clone());
         let (reads, role) = (self.shared.parts.reads.clone(), self.shared.role);
         let ask = async move {
+            let starts = match places::load(&reads, role, &names).await {
+                Ok(starts) => starts,
+                Err(error) => {
+                    tracing::warn!(error = %error, "how far the consumer was could not be read; trying again");
+                    return Finished::Begun(Err(None));
+                }
+            };
             let known = match gaps::committed(&client, list, limit).await {
                 Ok(known) => known,
                 Err(error) => return Finished::Begun(Err(Some(error))),
             };
             let refused = known.refused;
             let place = |((name, partition), offset): (gaps::Place, i64)| Some(((names.topic(&name)?, partition), offset));
-            let known = known.committed.into_iter().filter_map(place).collect();
-            // After the offsets: what was parked before them is known then.
+            let starts = Starts { committed: known.committed.into_iter().filter_map(place).collect(), ..starts };
+            // After the places: what was parked before them is known then.
             match parked::load(&reads, role, &shards).await {
                 Ok(parked) => {
                     let topics = refused.keys().filter_map(|name| names.topic(name)).collect();
-                    Finished::Begun(Ok((Begun { known, refused: topics, parked }, refused)))
+                    Finished::Begun(Ok((Begun { starts, refused: topics, parked }, refused)))
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "the dead letters could not be read for the consumer; trying again");

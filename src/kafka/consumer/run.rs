@@ -36,7 +36,7 @@ pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver
         match catch_unwind(running) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => shared.parts.state.away(&error.to_string()),
-            Err(_) => tracing::error!(role = shared.role.name(), "the consumer panicked; it goes on from what is committed"),
+            Err(_) => tracing::error!(role = shared.role.name(), "the consumer panicked; it goes on from what is stored"),
         }
         failures += 1;
         let rest = Duration::from_millis(rhythm.after(failures));
@@ -103,6 +103,7 @@ impl Run<'_> {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => {
+                    self.store_whole().await;
                     self.commit_whole().await;
                     return Ok(());
                 }
@@ -116,6 +117,7 @@ impl Run<'_> {
                 }
                 _ = ticks.tick() => {
                     self.pass_markers();
+                    self.store().await;
                     self.commit().await;
                     self.core.look_at_parked();
                     self.look_around();

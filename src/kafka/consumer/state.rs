@@ -97,6 +97,8 @@ pub(super) struct Run<'s> {
     pub(super) watch: Watch,
     /// The offsets that are being committed.
     pub(super) committing: Option<Committing>,
+    /// The places that are being stored; whether they are.
+    pub(super) storing: Option<JoinHandle<bool>>,
     pub(super) group: Group,
 }
 
@@ -127,6 +129,7 @@ impl<'s> Run<'s> {
             working: FuturesUnordered::new(),
             watch,
             committing: None,
+            storing: None,
             group: Group::default(),
         }
     }

@@ -109,9 +109,10 @@ impl Bench {
         match step {
             Own(owned) => core.assign(&owned.iter().map(|shard| (Role::Notification, Shard(*shard))).collect()),
             Begun(known, parked) => {
-                let known = known.iter().map(|(partition, offset)| ((Topic::Order, *partition), *offset)).collect();
+                let committed = known.iter().map(|(partition, offset)| ((Topic::Order, *partition), *offset)).collect();
                 let parked = parked.iter().map(|name| order(*name)).collect();
-                core.begun(Some(super::Begun { known, parked, ..super::Begun::default() }));
+                let starts = Starts { committed, ..Starts::default() };
+                core.begun(Some(super::Begun { starts, parked, ..super::Begun::default() }));
             }
             NotBegun => core.begun(None),
             Again => core.plan(),
@@ -220,8 +221,18 @@ fn asks_then(window: usize, steps: &[(Step, &str)]) -> Bench {
     asks(window, &[&begin, steps].concat())
 }
 
-/// What it commits, and how that ends.
+/// What it stores, and that it is stored.
+fn stores(bench: &mut Bench) -> Vec<(i32, i64)> {
+    let all = bench.core.to_store();
+    if !all.is_empty() {
+        bench.core.stored(true);
+    }
+    all.into_iter().map(|((_, number), next)| (number, next)).collect()
+}
+
+/// What it commits, and how that ends. It is stored beside.
 fn commits(bench: &mut Bench, is_taken: bool) -> Vec<(i32, i64)> {
+    stores(bench);
     let all: Vec<(i32, i64)> = bench.core.to_commit().into_values().flatten().collect();
     if !all.is_empty() {
         bench.core.committed(&Topic::ALL.into_iter().filter(|_| !is_taken).collect());
@@ -334,6 +345,26 @@ fn what_is_given_up_during_a_commit_is_committed_by_the_next_one() {
     let mut bench = asks_then(10, &[(Take('a', 5), "hear a5"), (Done(5), ""), (Own(&[]), "leave 0"), (Own(&[0]), "ask 0")]);
     bench.run(Begun(&[(0, 5)], &[]));
     assert_eq!(commits(&mut bench, true), [], "one that came back says itself how far it is");
+}
+
+#[test]
+fn what_is_done_is_stored_and_what_is_begun_elsewhere_than_it_is_stored_is_stored_at_once() {
+    let mut bench = asks_then(10, &[(Take('a', 5), "hear a5"), (Take('b', 6), "hear b6"), (Done(6), "")]);
+    assert_eq!((stores(&mut bench), stores(&mut bench)), (vec![(0, 5)], vec![]), "only the brokers had it");
+    bench.run(Done(5));
+    assert_eq!(bench.core.to_store(), [((Topic::Order, 0), 7)]);
+    bench.run(Own(&[]));
+    assert_eq!((bench.core.to_store(), bench.core.partitions()), (vec![], 1), "one at a time");
+    bench.core.stored(false);
+    assert_eq!((stores(&mut bench), commits(&mut bench, true)), (vec![(0, 7)], vec![(0, 7)]));
+    assert_eq!((bench.core.partitions(), bench.told().as_str()), (0, "leave 0"));
+}
+
+/// Else it would be told anew at each start, until something is done there.
+#[test]
+fn a_topic_that_was_made_anew_is_stored_from_its_new_beginning() {
+    let mut bench = asks_then(10, &[(Gap(0, 2), "fetch 0@0")]);
+    assert_eq!((stores(&mut bench), commits(&mut bench, true)), (vec![(0, 0)], vec![(0, 0)]));
 }
 
 #[test]

@@ -2,25 +2,28 @@
 
 use std::collections::VecDeque;
 
-/// What was taken from one partition and is not committed.
+/// What was taken from one partition and is not done.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Window {
     /// Offsets in order, and whether each is done.
     taken: VecDeque<(i64, bool)>,
     /// How many are not done.
     waiting: usize,
-    /// Where the partition goes on after a restart; none while nothing is done.
+    /// Where the partition goes on after a restart; none where it began at its beginning and nothing is done.
     next: Option<i64>,
-    /// What of it is committed.
-    committed: Option<i64>,
     /// What comes next, as far as is known.
     at: Option<i64>,
 }
 
 impl Window {
-    /// Of a partition that is committed up to there.
-    pub(super) fn beginning_at(committed: Option<i64>) -> Self {
-        Self { committed, at: committed, ..Self::default() }
+    /// Of a partition that is done up to there.
+    pub(super) fn beginning_at(next: Option<i64>) -> Self {
+        Self { next, at: next, ..Self::default() }
+    }
+
+    /// Where it goes on after a restart: the lowest message that is not done.
+    pub(super) fn next(&self) -> Option<i64> {
+        self.next
     }
 
     /// What comes next, as far as is known.
@@ -66,28 +69,6 @@ impl Window {
     pub(super) fn held(&self) -> usize {
         self.taken.len()
     }
-
-    /// The offset to commit, if it has moved: that of the lowest message that is not done.
-    pub(super) fn take_commit(&mut self) -> Option<i64> {
-        let next = self.next.filter(|_| self.must_commit())?;
-        self.committed = Some(next);
-        Some(next)
-    }
-
-    /// Whether there is something to commit that is not being committed.
-    pub(super) fn must_commit(&self) -> bool {
-        self.next.is_some() && self.committed != self.next
-    }
-
-    /// Where it goes on after a restart, if that may not be committed yet.
-    pub(super) fn last_commit(&self, is_committing: bool) -> Option<i64> {
-        self.next.filter(|_| is_committing || self.must_commit())
-    }
-
-    /// What was to be committed was not.
-    pub(super) fn not_committed(&mut self) {
-        self.committed = None;
-    }
 }
 
 #[cfg(test)]
@@ -97,29 +78,26 @@ mod tests {
     #[test]
     fn the_lowest_unfinished_message_is_where_a_restart_begins() {
         let mut window = Window::default();
-        assert_eq!(window.take_commit(), None);
+        assert_eq!(window.next(), None);
         for offset in [5, 6, 9, 10] {
             window.take(offset);
         }
         window.done(6);
         window.done(9);
-        assert_eq!((window.take_commit(), window.waiting(), window.held()), (None, 2, 4), "5 is not done");
+        assert_eq!((window.next(), window.waiting(), window.held()), (None, 2, 4), "5 is not done");
         window.done(5);
-        assert_eq!((window.take_commit(), window.take_commit()), (Some(10), None), "said once");
-        window.not_committed();
-        assert_eq!(window.take_commit(), Some(10));
+        assert_eq!(window.next(), Some(10));
         window.pass_to(20);
-        assert_eq!((window.take_commit(), window.at()), (None, Some(11)), "10 is not done");
+        assert_eq!((window.next(), window.at()), (Some(10), Some(11)), "10 is not done");
         window.done(10);
         window.done(10);
-        assert_eq!((window.take_commit(), window.waiting(), window.held()), (Some(11), 0, 0));
+        assert_eq!((window.next(), window.waiting(), window.held()), (Some(11), 0, 0));
         window.pass_to(13);
         window.pass_to(12);
-        assert_eq!((window.take_commit(), window.at()), (Some(13), Some(13)), "past the marker of a transaction");
-        assert_eq!((window.must_commit(), window.last_commit(false), window.last_commit(true)), (false, None, Some(13)));
+        assert_eq!((window.next(), window.at()), (Some(13), Some(13)), "past the marker of a transaction");
         let mut again = Window::beginning_at(Some(13));
-        assert_eq!((again.take_commit(), again.at()), (None, Some(13)));
+        assert_eq!((again.next(), again.at()), (Some(13), Some(13)));
         again.pass_to(14);
-        assert_eq!(again.take_commit(), Some(14));
+        assert_eq!(again.next(), Some(14));
     }
 }

@@ -1,0 +1,2 @@
+DELETE FROM meta WHERE name = 'offsets';
+DROP TABLE consumed;
