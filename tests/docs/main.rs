@@ -10,6 +10,7 @@ mod links;
 mod logs;
 #[path = "../support/process.rs"]
 mod process;
+mod proxies;
 mod release;
 mod runbook;
 mod scripts;
