@@ -11,6 +11,7 @@ use ordermill::domain::{
 };
 use reqwest::Method;
 use serde_json::json;
+use std::time::Duration;
 use uuid::Uuid;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -231,13 +232,20 @@ fn a_node_that_has_just_started_does_not_say_that_no_node_takes_orders() {
         until("it has the shard", || async { has.owns(Role::Order) == 1 }).await;
         put_stock(&has).await;
         shared.cannot_be_read(true);
-        let fresh = shared.start("fresh", Settings::default()).await;
+        let mut hasty = Settings::default();
+        hasty.order.request_limit_ms = 100;
+        let fresh = shared.start("hasty", hasty).await;
         let (status, body) = json(fresh.post_order(&[]).await).await;
         let detail = body["detail"].as_str().unwrap();
         assert!(status == 503 && detail.contains("has just started and does not know yet"), "{status}: {detail}");
-        shared.cannot_be_read(false);
-        agree(Role::Order, &[&has, &fresh], &[1, 0]).await;
-        assert_eq!(fresh.post_order(&[]).await.status(), 202);
+        // One with more time waits until it knows.
+        let fresh = shared.start("patient", Settings::default()).await;
+        let learns = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            shared.cannot_be_read(false);
+        };
+        let (placed, ()) = tokio::join!(fresh.post_order(&[]), learns);
+        assert_eq!(placed.status(), 202);
     });
 }
 

@@ -50,10 +50,11 @@ impl NodeHandle {
         }
     }
 
-    /// Whether this node has read who owns what since it started.
-    #[must_use]
-    pub fn knows_the_others(&self) -> bool {
-        self.cluster().me.is_some()
+    /// Returns once this node has read who owns what since it started.
+    pub async fn knows_the_others(&self) {
+        let mut cluster = self.node.cluster.subscribe();
+        // The sender is the node's own: it is there as long as this is.
+        let _is_known = cluster.wait_for(|cluster| cluster.me.is_some()).await;
     }
 
     /// An id for an order that another node will place, and that node's address; `None` if no other node accepts orders.

@@ -33,6 +33,7 @@ pub(crate) async fn to_host(call: &Call, request: &HttpRequest, payload: Payload
         return Err(Problem::new(ProblemKind::NotFound, format!("the {} role is run by another team", role.name())));
     }
     let body = body::any(&call.state, request, payload).await?;
+    learn(call).await?;
     let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
     match path_id(request).map(OrderId) {
         Ok(order) if role == Role::Order && !is_read => return to_owner(call, request, body, (role, order), None).await,
@@ -89,6 +90,7 @@ pub(crate) async fn to_shard(
     (role, shard): (Role, Shard),
     path: Option<&str>,
 ) -> Result<HttpResponse, Problem> {
+    learn(call).await?;
     let mut tried: Option<String> = None;
     for _ in 0..TRIES {
         let url = match call.state.handle.owner(role, shard) {
@@ -112,6 +114,7 @@ pub(crate) async fn to_shard(
 /// # Errors
 /// 503, 504 as [`Lost`].
 pub(crate) async fn place(call: &Call, request: &HttpRequest, body: Bytes) -> Result<HttpResponse, Problem> {
+    learn(call).await?;
     for _ in 0..TRIES {
         let Some((order, url)) = call.state.handle.promise() else { break };
         let mut forwarded = ForwardedRequest::new(request, body.clone());
@@ -123,10 +126,18 @@ pub(crate) async fn place(call: &Call, request: &HttpRequest, body: Bytes) -> Re
             Err(Lost::Loop) => return Err(looped()),
         }
     }
-    if !call.state.handle.knows_the_others() {
-        return Err(not_taken("this node has just started and does not know yet which nodes accept orders; nothing was stored".to_owned()));
-    }
     Err(not_taken("no node accepts orders at the moment; nothing was stored".to_owned()))
+}
+
+/// A node that has just started learns in a moment who answers what; a proxy that asks no health address sends requests already.
+///
+/// # Errors
+/// 503: it has not learnt it within the limit of a request.
+async fn learn(call: &Call) -> Result<(), Problem> {
+    let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
+    let learnt = tokio::time::timeout(limit, call.state.handle.knows_the_others()).await;
+    learnt
+        .map_err(|_| not_taken("this node has just started and does not know yet which nodes accept orders; nothing was stored".to_owned()))
 }
 
 /// The owner's answer to who looks at an order and waits for it to change. None where there is no other owner, or where it is lost:
