@@ -184,7 +184,7 @@ fn compose_takes_every_profile_and_each_has_its_services() {
         let wanted = profiles.split(',').flat_map(|profile| match profile {
             "default" => &["balancer", "node", "postgres", "kafka"][..],
             "roles" => &["balancer", "order", "inventory", "payment", "notification", "analytics", "postgres", "kafka"],
-            "monitoring" => &["prometheus", "alertmanager", "grafana"],
+            "monitoring" => &["prometheus", "alertmanager", "grafana", "jaeger"],
             _ => &["elasticsearch", "kibana", "shipper"],
         });
         let missing: Vec<&&str> = wanted.filter(|service| !services.contains(**service)).collect();
