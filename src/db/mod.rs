@@ -11,9 +11,11 @@ pub mod error;
 mod failure;
 pub mod memory;
 mod names;
+pub mod outcome;
 mod plan;
 pub mod postgres;
 pub mod read;
+pub mod request;
 pub mod rows;
 pub mod sqlite;
 pub mod store;
@@ -21,9 +23,11 @@ pub mod write;
 
 pub use crate::db::error::StoreError;
 pub use crate::db::rows::{AnalyticsRow, AuditEntry, ConsumedPlace, Consumption};
+pub use outcome::{AnswerOutcome, Answered, CountOutcome, Group, Outcome, PlaceOutcome, ProductOutcome, RowOutcome, StepOutcome};
 pub use read::{
     Correction, CorrectionFilter, DeadLetterFilter, DeadLetterGroup, DeadLetterPlace, LogEntry, OpenCount, OrderAudit, OrderFilter,
     OrderRow, Page, Reads, Scan, ShardRow, Snapshot, StoredOrder, WriterRow,
 };
+pub use request::{Request, TypedWrite};
 pub use store::{Batch, CommitError, Committed, Deleted, NewWriter, Publishing, Retention, Store, WriterState};
-pub use write::{Answer, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, ReleaseReason, StockStep, Write};
+pub use write::{Answer, IdempotencyKey, KeptAnswer, ProductWrite, ReleaseReason, StockStep, Write};

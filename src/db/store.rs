@@ -1,6 +1,7 @@
 //! The writing side of a database, for the journal: a batch is one transaction of one writer.
 
-use super::write::{Outcome, Write};
+use super::outcome::Outcome;
+use super::write::Write;
 use crate::config::{ClusterKey, Purpose};
 use crate::db::error::StoreError;
 use crate::domain::{LoggedEvent, Role, Shards, Timestamp, WriterId};

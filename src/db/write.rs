@@ -1,8 +1,8 @@
 //! The writing side of the store: typed writes, which the journal gathers into batches; each batch is one transaction.
 
 use crate::domain::{
-    Closing, Condition, CorrelationId, DeadLetter, DeadLetterId, Event, IfMissing, Marker, Money, NoticeTask, Order, OrderId, OrderStatus,
-    Payment, Pricing, Product, ProductChange, ProductId, Role, Shard, StockChange, StockError, Text, Timestamp, WriterId,
+    Closing, Condition, CorrelationId, DeadLetter, DeadLetterId, Event, IfMissing, Money, NoticeTask, Order, OrderId, OrderStatus, Payment,
+    Pricing, Product, ProductChange, ProductId, Role, Shard, StockChange, Text, Timestamp, WriterId,
 };
 use crate::saga::Record;
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ pub struct ProductWrite {
     pub id: ProductId,
     /// The change.
     pub change: ProductChange,
-    /// The condition for the change; if it is not met, [`StockError::Stale`].
+    /// The condition for the change; if it is not met, [`StockError::Stale`](crate::domain::StockError::Stale).
     pub condition: Condition,
     /// The request's key, if the client sent one.
     pub key: Option<IdempotencyKey>,
@@ -117,8 +117,8 @@ pub const STOCK_ACTION: &str = "stock";
 /// One write of one role. Each is idempotent because of its own rows.
 #[derive(Clone, Debug)]
 pub enum Write {
-    /// Stores a new order with its items, its `OrderCreated` event and its idempotency key. An id that exists gives [`Outcome::Repeated`],
-    /// whatever the key; the id is checked first.
+    /// Stores a new order with its items, its `OrderCreated` event and its idempotency key. An id that exists gives
+    /// [`PlaceOutcome::Repeated`](super::PlaceOutcome::Repeated), whatever the key; the id is checked first.
     Place {
         /// The order.
         order: Arc<Order>,
@@ -128,7 +128,7 @@ pub enum Write {
         key: Option<IdempotencyKey>,
     },
     /// Stores the owner's new record of an order, with the order role's events and dead letters. If the order does not exist, the outcome
-    /// is [`Outcome::Missing`] and nothing is written.
+    /// is [`RowOutcome::Missing`](super::RowOutcome::Missing) and nothing is written.
     Save {
         /// The order.
         order: Arc<Order>,
@@ -175,7 +175,8 @@ pub enum Write {
         /// The order and the time.
         step: StockStep,
     },
-    /// Stores a payment's new state if [`Payment::follows`] admits it; otherwise [`Outcome::Repeated`] with the stored answer.
+    /// Stores a payment's new state if [`Payment::follows`] admits it; otherwise [`StepOutcome::Repeated`](super::StepOutcome::Repeated)
+    /// with the stored answer.
     SavePayment {
         /// The state.
         payment: Payment,
@@ -190,7 +191,7 @@ pub enum Write {
         /// The dead letter that a person closed with it.
         closing: Option<Box<Closing>>,
     },
-    /// Stores a notice's new state. A notice that was sent stays sent ([`Outcome::Repeated`]).
+    /// Stores a notice's new state. A notice that was sent stays sent ([`StepOutcome::Repeated`](super::StepOutcome::Repeated)).
     SaveNotice {
         /// The state.
         task: NoticeTask,
@@ -205,10 +206,11 @@ pub enum Write {
         /// The dead letter that a person closed with it.
         closing: Option<Box<Closing>>,
     },
-    /// Creates or changes a product ([`ProductChange::apply`]), with its audit entries. The outcome is [`Outcome::Product`] or
-    /// [`Outcome::Stock`]; under a used key, [`Outcome::Answered`]. A negative quantity is a bad write.
+    /// Creates or changes a product ([`ProductChange::apply`]), with its audit entries. The outcome is a
+    /// [`ProductOutcome`](super::ProductOutcome). A negative quantity is a bad write.
     ChangeProduct(Box<ProductWrite>),
-    /// Stores the answer to a request, for its repeats. A key that has an answer keeps it: [`Outcome::Answered`].
+    /// Stores the answer to a request, for its repeats. A key that has an answer keeps it:
+    /// [`AnswerOutcome::Answered`](super::AnswerOutcome::Answered).
     KeepAnswer {
         /// The request's key.
         key: IdempotencyKey,
@@ -228,7 +230,7 @@ pub enum Write {
         /// The event.
         event: Event,
     },
-    /// Replaces the origin of a dead letter, open or closed; does nothing if it does not exist. Outcome: [`Outcome::Done`].
+    /// Replaces the origin of a dead letter, open or closed; does nothing if it does not exist.
     MarkLetter {
         /// Its id.
         id: DeadLetterId,
@@ -237,11 +239,12 @@ pub enum Write {
     },
     /// Audits a manual action that changes no other row, such as setting a breaker.
     Audit(AuditEntry),
-    /// Closes an open dead letter, with its audit entry. For a closed one, [`Outcome::Missing`].
+    /// Closes an open dead letter, with its audit entry. For a closed one, [`RowOutcome::Missing`](super::RowOutcome::Missing).
     CloseLetter(Closing),
     /// Adds analytics figures counted from a stretch of `source`'s log. If another writer's log ends before `seq`, or its row does not
-    /// exist, the outcome is [`Outcome::Missing`] and nothing is added: the database is older than what was counted of it. If the
-    /// stored position is not `after`, [`Outcome::Repeated`]: somebody else has counted too.
+    /// exist, the outcome is [`CountOutcome::Missing`](super::CountOutcome::Missing) and nothing is added: the database is older than what
+    /// was counted of it. If the stored position is not `after`, [`CountOutcome::Repeated`](super::CountOutcome::Repeated): somebody else
+    /// has counted too.
     SaveAnalytics {
         /// Rows whose `value` is added to what is stored.
         add: Vec<AnalyticsRow>,
@@ -266,8 +269,8 @@ pub enum Write {
         /// The partitions.
         places: Vec<ConsumedPlace>,
     },
-    /// Claims a dead writer's log, to publish it, for this batch's writer and for a time by the database's clock. [`Outcome::Missing`] if
-    /// another writer's claim still holds, or if the writer is alive.
+    /// Claims a dead writer's log, to publish it, for this batch's writer and for a time by the database's clock.
+    /// [`RowOutcome::Missing`](super::RowOutcome::Missing) if another writer's claim still holds, or if the writer is alive.
     ClaimLog {
         /// The writer whose log it is.
         writer: WriterId,
@@ -281,17 +284,19 @@ pub enum Write {
         /// The writers with the leases that were seen.
         leases: Vec<(WriterId, Timestamp)>,
     },
-    /// Stores a copy of an order that another node owns. Outcome: [`Outcome::Repeated`] with the events that waited for it.
+    /// Stores a copy of an order that another node owns. Outcome: the events that waited for it.
     KnowOrder {
         /// The order.
         order: Arc<Order>,
     },
-    /// Stores an event that arrived before its order. If the order is known by now: [`Outcome::Repeated`] with this event.
+    /// Stores an event that arrived before its order. If the order is known by now:
+    /// [`StepOutcome::Repeated`](super::StepOutcome::Repeated) with this event.
     HoldEvent {
         /// The event.
         event: Event,
     },
-    /// Takes free shards, or those of dead writers, and puts a [`Marker`] for each into the log. Outcome: [`Outcome::Taken`].
+    /// Takes free shards, or those of dead writers, and puts a [`Marker`](crate::domain::Marker) for each into the log. Outcome:
+    /// those markers.
     TakeShards {
         /// The roles.
         roles: Vec<Role>,
@@ -374,35 +379,4 @@ impl Write {
             | Self::ReleaseShards { .. } => self.role_shard().map(|(_, shard)| shard),
         }
     }
-}
-
-/// What was decided about one write of a stored batch.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Outcome {
-    /// Stored.
-    Done,
-    /// It had been done before and nothing was written now; holds the stored answers, if the write has any.
-    Repeated(Vec<Event>),
-    /// The idempotency key belongs to another order; nothing was written.
-    KeyTaken {
-        /// That order.
-        order: OrderId,
-        /// Whether it was placed with the same body.
-        same_body: bool,
-    },
-    /// The product as it is now.
-    Product(Product),
-    /// The idempotency key was used: nothing was written.
-    Answered {
-        /// The answer given then.
-        answer: Answer,
-        /// Whether the request's body was the same.
-        same_body: bool,
-    },
-    /// The stock change was refused.
-    Stock(StockError),
-    /// The subject of the write does not exist, or not any more.
-    Missing,
-    /// The shards that were taken.
-    Taken(Vec<Marker>),
 }

@@ -203,7 +203,7 @@ fn how_far_a_role_is_done_is_stored_for_role_shards_of_this_node_only() {
         let second = cluster.start("b", &[Role::Order, Role::Payment]).await;
         until("shards are handed over", || async { second.owns(Role::Order) == 12 }).await;
         let place = |partition| ConsumedPlace { topic: "ships".to_owned(), partition, next: 9 };
-        let say = |member: &Member, role| member.handle.submit()(Write::Consumed { role, places: (0..48).map(place).collect() });
+        let say = |member: &Member, role| member.handle.submit().ask(Write::Consumed { role, places: (0..48).map(place).collect() });
         assert_eq!(say(&first, Role::Order).await, Fate::Stored(Outcome::Done));
         let stored: Vec<i32> =
             cluster.world.database.consumed(Role::Order).await.unwrap().places.into_iter().map(|place| place.partition).collect();

@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use ordermill::actors::{Command, DeadLetterAction, DeadLetterError};
 use ordermill::config::providers::Behaviour;
 use ordermill::db::memory::{MemoryDatabase, MemoryStore};
-use ordermill::db::{Batch, CommitError, Committed, Deleted, NewWriter, Outcome, Reads, Retention, Store, StoreError, Write, WriterState};
+use ordermill::db::{
+    Batch, CommitError, Committed, Deleted, NewWriter, Outcome, Reads, Retention, StepOutcome, Store, StoreError, Write, WriterState,
+};
 use ordermill::domain::{
     CancelledBy, Closing, DeadLetter, DeadLetterKind, DeadLetterState, EventKind, NoticeStatus, OrderStatus, Payment, PaymentStatus, Role,
     Shards, Text, WriterId,
@@ -309,7 +311,7 @@ fn a_payment_that_was_decided_for_a_parked_order_is_heard_in_the_end() {
         let unheard =
             Write::SavePayment { payment, shard, correlation, event: None, letters: Vec::new(), closing: Some(Box::new(closing)) };
         let written = node.ask(move |handle| async move { handle.write(unheard, LIMIT).await }).await.unwrap();
-        assert_eq!(written.unwrap(), Some(Outcome::Done));
+        assert_eq!(written.unwrap(), Some(Outcome::Step(StepOutcome::Done)));
         settled(&node.handle, id, OrderStatus::Confirmed).await;
         assert_eq!(stored(&node.handle, id).await.record.parked, None);
         drop(cluster);

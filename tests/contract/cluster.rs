@@ -4,7 +4,8 @@ use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{order, place};
 use ordermill::db::{
-    Batch, ConsumedPlace, Consumption, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, Write, WriterRow, WriterState,
+    Batch, ConsumedPlace, Consumption, Deleted, LogEntry, NewWriter, Outcome, Publishing, Retention, RowOutcome, StepOutcome, Write,
+    WriterRow, WriterState,
 };
 use ordermill::domain::{
     Channel, Closing, DeadLetterKind, DeadLetterState, Event, EventBody, NoticeKind, NoticeStatus, Role, Shard, Timestamp, WriterId,
@@ -69,7 +70,7 @@ async fn consumed(f: &mut Fixture) {
 
 async fn claim_alive(f: &mut Fixture) {
     let writer = f.writer.writer;
-    assert_eq!(f.write(Write::ClaimLog { writer, lease_ms: LEASE_MS }).await.0, Outcome::Missing);
+    assert_eq!(f.write(Write::ClaimLog { writer, lease_ms: LEASE_MS }).await.0, Outcome::Row(RowOutcome::Missing));
 }
 
 async fn claim(f: &mut Fixture) {
@@ -77,20 +78,20 @@ async fn claim(f: &mut Fixture) {
     let dead = f.connect.as_ref().unwrap()().await.start_writer(&NewWriter::of_all_roles("node-3", "", LEASE_MS)).await.unwrap().writer;
     f.store.end_writer(dead).await.unwrap();
     let claim = |lease_ms| Write::ClaimLog { writer: dead, lease_ms };
-    assert_eq!(f.write(claim(LEASE_MS)).await.0, Outcome::Done);
-    assert_eq!(f.write(claim(LEASE_MS)).await.0, Outcome::Done, "one's own claim is renewed");
+    assert_eq!(f.write(claim(LEASE_MS)).await.0, Outcome::Row(RowOutcome::Done));
+    assert_eq!(f.write(claim(LEASE_MS)).await.0, Outcome::Row(RowOutcome::Done), "one's own claim is renewed");
     let mut commits = 0;
     let mut others = async |lease_ms| {
         let batch = Batch { writer: state.writer, commits, last_seq: 0, writes: vec![claim(lease_ms)] };
         commits += 1;
         store.commit(&batch).await.unwrap().outcomes.into_iter().next().unwrap()
     };
-    assert_eq!(others(LEASE_MS).await, Outcome::Missing, "it is claimed");
+    assert_eq!(others(LEASE_MS).await, Outcome::Row(RowOutcome::Missing), "it is claimed");
     let publisher = f.reads.writers().await.unwrap().into_iter().find(|row| row.writer == dead).unwrap().publisher;
     assert_eq!(publisher, Some(f.writer.writer));
     if f.has_real_clock {
         f.write(claim(1)).await;
-        while others(LEASE_MS).await != Outcome::Done {
+        while others(LEASE_MS).await != Outcome::Row(RowOutcome::Done) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -138,11 +139,11 @@ async fn held(f: &mut Fixture) {
     let order = order(7);
     let early = Event::of(&order, crate::sample::at(5), EventBody::InventoryReserved { lines: vec![(&order.lines[0]).into()] });
     assert_eq!(f.reads.known_order(order.id).await.unwrap(), None);
-    assert_eq!(f.write(Write::HoldEvent { event: early.clone() }).await.0, Outcome::Done);
-    assert_eq!(f.write(Write::HoldEvent { event: early.clone() }).await.0, Outcome::Done, "twice is once");
-    assert_eq!(f.write(Write::KnowOrder { order: Arc::clone(&order) }).await.0, Outcome::Repeated(vec![early]));
+    assert_eq!(f.write(Write::HoldEvent { event: early.clone() }).await.0, Outcome::Step(StepOutcome::Done));
+    assert_eq!(f.write(Write::HoldEvent { event: early.clone() }).await.0, Outcome::Step(StepOutcome::Done), "twice is once");
+    assert_eq!(f.write(Write::KnowOrder { order: Arc::clone(&order) }).await.0, Outcome::Known(vec![early]));
     assert_eq!(f.reads.known_order(order.id).await.unwrap(), Some(Arc::clone(&order)));
-    assert_eq!(f.write(Write::KnowOrder { order }).await.0, Outcome::Repeated(vec![]), "it was told");
+    assert_eq!(f.write(Write::KnowOrder { order }).await.0, Outcome::Known(vec![]), "it was told");
 }
 
 async fn known(f: &mut Fixture) {
@@ -150,7 +151,7 @@ async fn known(f: &mut Fixture) {
     f.commit(vec![place(&placed), Write::KnowOrder { order: copied.clone() }]).await;
     for order in [placed, copied] {
         let event = Event::of(&order, crate::sample::at(5), EventBody::PaymentCancelled);
-        assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Repeated(vec![event]));
+        assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Step(StepOutcome::Repeated(vec![event])));
         assert_eq!(f.reads.known_order(order.id).await.unwrap(), Some(order));
     }
 }
@@ -241,8 +242,8 @@ async fn old(f: &mut Fixture) {
     f.write(Write::CloseLetter(Closing { id: waits.id, state, by, note: None, overrules: None, at })).await;
     assert_eq!(f.store.delete_old(&retention).await.unwrap().copies, 1, "nobody needs it any more");
     assert!(f.reads.audit(product.0.to_string()).await.unwrap().is_empty());
-    assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Done);
-    assert_eq!(f.write(Write::KnowOrder { order: early }).await.0, Outcome::Repeated(vec![event]), "what came later waits again");
+    assert_eq!(f.write(Write::HoldEvent { event: event.clone() }).await.0, Outcome::Step(StepOutcome::Done));
+    assert_eq!(f.write(Write::KnowOrder { order: early }).await.0, Outcome::Known(vec![event]), "what came later waits again");
     // A writer goes when its log is counted, published and old.
     retention.events_before = future;
     assert_eq!(f.store.delete_old(&retention).await.unwrap().writers, 0, "its last event is not counted");

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{at, letter, order, place, save};
-use ordermill::db::{AnalyticsRow, DeadLetterFilter, NewWriter, Outcome, Scan, Write};
+use ordermill::db::{AnalyticsRow, CountOutcome, DeadLetterFilter, NewWriter, Outcome, RowOutcome, Scan, StepOutcome, Write};
 use ordermill::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, OrderStatus, PaymentStatus, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
@@ -61,7 +61,7 @@ async fn superseded(f: &mut Fixture) {
     f.write(save(&order, OrderStatus::Pending, vec![], vec![gone.clone()])).await;
     let closed = DeadLetter { state: DeadLetterState::Superseded, closed_at: Some(at(9)), ..first.clone() };
     assert_eq!(f.reads.letter(first.id).await.unwrap(), Some(closed), "it tells what it told");
-    assert_eq!(f.write(close(first.id, DeadLetterState::Done)).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(close(first.id, DeadLetterState::Done)).await, (Outcome::Row(RowOutcome::Done), vec![]));
     f.write(save(&order, OrderStatus::Pending, vec![], vec![gone])).await;
     assert_eq!(f.reads.letter(first.id).await.unwrap().map(|letter| letter.state), Some(DeadLetterState::Done));
     let audit = f.reads.audit(first.id.0.to_string()).await.unwrap();
@@ -85,14 +85,14 @@ async fn decided_twice(f: &mut Fixture) {
     if let Write::SavePayment { closing, .. } = &mut pay {
         *closing = Some(Box::new(decision(charge.id, DeadLetterState::Done)));
     }
-    assert_eq!(f.write(pay.clone()).await.0, Outcome::Done);
+    assert_eq!(f.write(pay.clone()).await.0, Outcome::Step(StepOutcome::Done));
     for (id, last) in [(step.id, "COMPENSATED"), (charge.id, "DONE")] {
         assert_eq!(f.reads.letter(id).await.unwrap().unwrap().state, DeadLetterState::Reprocessed, "who was first");
         let audit = f.reads.audit(id.0.to_string()).await.unwrap();
         let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.by.as_str())).collect();
         assert_eq!(told, [("REPROCESSED", "ann"), ("override", "bob"), (last, "bob")]);
     }
-    assert!(matches!(f.write(pay).await.0, Outcome::Repeated(_)));
+    assert!(matches!(f.write(pay).await.0, Outcome::Step(StepOutcome::Repeated(_))));
     assert_eq!(f.reads.audit(charge.id.0.to_string()).await.unwrap().len(), 3, "what is not stored is not audited");
 }
 
@@ -127,7 +127,7 @@ async fn opened_again(f: &mut Fixture) {
     let stored = f.reads.letter(first.id).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.closed_at, stored.cause.as_str()), (DeadLetterState::Open, None, "declined"));
     assert_eq!(stored.created_at, at(60), "it is new again");
-    assert_eq!(f.write(close(first.id, DeadLetterState::Skipped)).await.0, Outcome::Done);
+    assert_eq!(f.write(close(first.id, DeadLetterState::Skipped)).await.0, Outcome::Row(RowOutcome::Done));
     let actions: Vec<String> = f.reads.audit(first.id.0.to_string()).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert_eq!(actions, ["REPROCESSED", "SKIPPED"], "oldest first");
 }
@@ -142,16 +142,16 @@ async fn closed(f: &mut Fixture) {
     ] {
         let open = letter(&order, n, "timeout", 5);
         f.write(Write::AddLetter(open.clone())).await;
-        assert_eq!(f.write(close(open.id, state)).await, (Outcome::Done, vec![]));
+        assert_eq!(f.write(close(open.id, state)).await, (Outcome::Row(RowOutcome::Done), vec![]));
         let stored = f.reads.letter(open.id).await.unwrap().unwrap();
         assert_eq!(stored, DeadLetter { state, closed_at: Some(at(50)), ..open.clone() });
-        assert_eq!(f.write(close(open.id, DeadLetterState::Discarded)).await.0, Outcome::Missing, "it is closed");
+        assert_eq!(f.write(close(open.id, DeadLetterState::Discarded)).await.0, Outcome::Row(RowOutcome::Missing), "it is closed");
         let audit = f.reads.audit(open.id.0.to_string()).await.unwrap();
         assert_eq!(audit.len(), 1);
         assert_eq!((audit[0].at, audit[0].by.as_str(), audit[0].action.as_str()), (at(50), "ann", state.name()));
         assert_eq!(audit[0].note.as_deref(), Some("called them"));
     }
-    assert_eq!(f.write(close(DeadLetterId(uuid::Uuid::nil()), DeadLetterState::Skipped)).await.0, Outcome::Missing);
+    assert_eq!(f.write(close(DeadLetterId(uuid::Uuid::nil()), DeadLetterState::Skipped)).await.0, Outcome::Row(RowOutcome::Missing));
 }
 
 async fn ids(f: &Fixture, filter: DeadLetterFilter) -> Vec<DeadLetterId> {
@@ -264,7 +264,7 @@ fn row(minute: i64, metric: u8, key: &[u8], value: i64) -> AnalyticsRow {
 async fn analytics(f: &mut Fixture) {
     let source = f.writer.writer;
     let add = vec![row(10, 1, b"", 5), row(10, 2, b"abc", 1), row(11, 1, b"", 7)];
-    assert_eq!(f.write(Write::SaveAnalytics { add, source, after: 0, seq: 3 }).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(Write::SaveAnalytics { add, source, after: 0, seq: 3 }).await, (Outcome::Count(CountOutcome::Done), vec![]));
     f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", -2), row(12, 1, b"", 1)], source, after: 3, seq: 8 }).await;
     let mut stored = f.reads.analytics(10, 12).await.unwrap();
     stored.sort_by_key(|row| (row.minute, row.metric));
@@ -285,7 +285,7 @@ async fn analytics_once(f: &mut Fixture) {
         f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: 1 }).await;
         for (after, seq) in [(0, 1), (2, 1), (3, 1)] {
             let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after, seq }).await;
-            assert_eq!(outcome, Outcome::Repeated(vec![]));
+            assert_eq!(outcome, Outcome::Count(CountOutcome::Repeated));
         }
     }
     assert_eq!(f.reads.analytics(0, 100).await.unwrap(), [row(10, 1, b"", 10)]);
@@ -297,10 +297,10 @@ async fn analytics_of_nothing(f: &mut Fixture) {
     f.store.end_writer(source).await.unwrap();
     f.writer = f.store.start_writer(&NewWriter::of_all_roles("next", "url", 60_000)).await.unwrap();
     let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: end + 1 }).await;
-    assert_eq!(outcome, Outcome::Missing);
+    assert_eq!(outcome, Outcome::Count(CountOutcome::Missing));
     assert_eq!(f.reads.analytics(0, 100).await.unwrap(), []);
     let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source, after: 0, seq: end }).await;
-    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(outcome, Outcome::Count(CountOutcome::Done));
 }
 
 /// As after a failover to a standby that had not even got the start of its writer.
@@ -308,7 +308,7 @@ async fn analytics_of_nobody(f: &mut Fixture) {
     let gone = WriterId(f.writer.writer.0 + 1000);
     for (after, seq) in [(0, 1), (0, 7), (7, 9)] {
         let (outcome, _) = f.write(Write::SaveAnalytics { add: vec![row(10, 1, b"", 5)], source: gone, after, seq }).await;
-        assert_eq!(outcome, Outcome::Missing);
+        assert_eq!(outcome, Outcome::Count(CountOutcome::Missing));
     }
     assert_eq!(f.reads.analytics(0, 100).await.unwrap(), []);
     assert!(f.reads.analytics_positions().await.unwrap().is_empty());

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{letter, order, place, product_id, put};
-use ordermill::db::{Batch, CommitError, NewWriter, Outcome, Write, WriterState};
+use ordermill::db::{Batch, CommitError, NewWriter, Outcome, PlaceOutcome, Write, WriterState};
 use ordermill::domain::{Role, Shard, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
@@ -70,7 +70,7 @@ async fn wrong_commits(f: &mut Fixture) {
     let state = f.writer;
     writes_nothing(f, state.writer, state.commits - 1, state.last_seq).await;
     writes_nothing(f, state.writer, state.commits + 1, state.last_seq).await;
-    assert_eq!(f.write(place(&order(2))).await.0, Outcome::Done, "the writer goes on");
+    assert_eq!(f.write(place(&order(2))).await.0, Outcome::Place(PlaceOutcome::Done), "the writer goes on");
 }
 
 async fn wrong_last_seq(f: &mut Fixture) {
@@ -131,7 +131,7 @@ async fn ends_others(f: &mut Fixture) {
     assert_eq!(alive, [f.writer.writer]);
     let batch = Batch { writer: old.writer, commits: old.commits, last_seq: old.last_seq, writes: vec![place(&order(1))] };
     assert!(matches!(f.store.commit(&batch).await, Err(CommitError::NoMatch)));
-    assert_eq!(f.write(place(&order(1))).await.0, Outcome::Done);
+    assert_eq!(f.write(place(&order(1))).await.0, Outcome::Place(PlaceOutcome::Done));
 }
 
 async fn two_writers(f: &mut Fixture) {
@@ -146,7 +146,7 @@ async fn two_writers(f: &mut Fixture) {
     assert!(matches!(f.try_commit(vec![place(&order(3))]).await, Err(CommitError::NoMatch)), "ended by the other");
     let batch = Batch { writer: state.writer, commits: 1, last_seq: 1, writes: vec![place(&first), place(&order(3))] };
     let outcomes = other.commit(&batch).await.unwrap().outcomes;
-    assert!(matches!(outcomes[..], [Outcome::Repeated(_), Outcome::Done]), "{outcomes:?}");
+    assert!(matches!(outcomes[..], [Outcome::Place(PlaceOutcome::Repeated), Outcome::Place(PlaceOutcome::Done)]), "{outcomes:?}");
 }
 
 async fn bad_write(f: &mut Fixture) {
@@ -160,6 +160,6 @@ async fn bad_write(f: &mut Fixture) {
         assert_eq!(f.reads.order(order(n).id).await.unwrap(), None);
     }
     assert_eq!(f.reads.product(product_id(6)).await.unwrap(), None);
-    assert_eq!(f.write(place(&order(2))).await.0, Outcome::Done, "the same number is used by the next");
+    assert_eq!(f.write(place(&order(2))).await.0, Outcome::Place(PlaceOutcome::Done), "the same number is used by the next");
     assert_eq!(f.log().await.last().unwrap().seq, 2);
 }

@@ -8,6 +8,7 @@ mod desk;
 mod differential;
 mod fence;
 mod fixture;
+mod groups;
 mod load;
 mod memory;
 mod orders;
@@ -32,7 +33,7 @@ use std::panic::AssertUnwindSafe;
 type Case = (&'static str, for<'a> fn(&'a mut Fixture) -> LocalBoxFuture<'a, ()>);
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    let all: [&'static [Case]; 11] = [
+    let all: [&'static [Case]; 12] = [
         orders::CASES,
         fence::CASES,
         stock::CASES,
@@ -44,6 +45,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         verifying::CASES,
         racing::CASES,
         load::CASES,
+        groups::CASES,
     ];
     all.into_iter().flatten()
 }

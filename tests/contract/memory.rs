@@ -4,7 +4,7 @@ use crate::fixture::{Connect, Fixture, Implementation};
 use crate::sample;
 use futures_util::future::BoxFuture;
 use ordermill::db::memory::{Answer, Call, Fault, Faults, MemoryDatabase, Nodes, Verdict};
-use ordermill::db::{Batch, CommitError, NewWriter, Outcome, Reads as _, Store as _};
+use ordermill::db::{Batch, CommitError, NewWriter, Outcome, PlaceOutcome, Reads as _, Store as _};
 use std::sync::Arc;
 
 /// A database that one process opens.
@@ -61,7 +61,7 @@ async fn a_verdict_decides_what_is_written_and_what_is_told() {
         assert_eq!(state.commits, i64::from(is_written), "{verdict:?}: the row tells");
         assert_eq!(database.order(order.id).await.unwrap().is_some(), is_written);
         match store.commit(&batch).await {
-            Ok(committed) => assert_eq!((is_written, committed.outcomes), (false, vec![Outcome::Done])),
+            Ok(committed) => assert_eq!((is_written, committed.outcomes), (false, vec![Outcome::Place(PlaceOutcome::Done)])),
             Err(CommitError::NoMatch) => assert!(is_written, "the very same transaction is never written twice"),
             Err(other) => panic!("{other}"),
         }

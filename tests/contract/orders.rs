@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::{Fixture, kinds};
 use crate::sample::{at, letter, order, place, place_with, save};
-use ordermill::db::{IdempotencyKey, Outcome, Write};
+use ordermill::db::{IdempotencyKey, Outcome, PlaceOutcome, RowOutcome, Write};
 use ordermill::domain::{DeadLetterState, EventBody, EventKind, LoggedEvent, Order, OrderStatus};
 use ordermill::saga::{self, HistoryEntry};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
 
 async fn placed(f: &mut Fixture) {
     let order = order(1);
-    assert_eq!(f.write(place(&order)).await, (Outcome::Done, vec![EventKind::OrderCreated]));
+    assert_eq!(f.write(place(&order)).await, (Outcome::Place(PlaceOutcome::Done), vec![EventKind::OrderCreated]));
     let stored = f.reads.order(order.id).await.unwrap().unwrap();
     assert_eq!(stored.order, order);
     assert_eq!(stored.record, saga::step::placed(&order));
@@ -41,30 +41,45 @@ async fn placed_again(f: &mut Fixture) {
     let order = order(1);
     f.commit(vec![place(&order), save(&order, OrderStatus::Confirmed, Vec::new(), Vec::new())]).await;
     let (outcome, events) = f.write(place(&order)).await;
-    assert!(matches!(outcome, Outcome::Repeated(_)), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Place(PlaceOutcome::Repeated)), "{outcome:?}");
     assert!(events.is_empty());
     assert_eq!(f.reads.order(order.id).await.unwrap().unwrap().status, OrderStatus::Confirmed);
     let twice = crate::sample::order(2);
     let committed = f.commit(vec![place(&twice), place(&twice)]).await;
-    assert!(matches!(committed.outcomes[..], [Outcome::Done, Outcome::Repeated(_)]), "{:?}", committed.outcomes);
+    assert!(
+        matches!(committed.outcomes[..], [Outcome::Place(PlaceOutcome::Done), Outcome::Place(PlaceOutcome::Repeated)]),
+        "{:?}",
+        committed.outcomes
+    );
     assert_eq!(kinds(&committed.events), [EventKind::OrderCreated]);
 }
 
 async fn key_taken(f: &mut Fixture) {
     let (first, same, other) = (order(1), order(2), order(3));
-    assert_eq!(f.write(place_with(&first, 7, 1, at(u64::from(u32::MAX)))).await.0, Outcome::Done);
-    let taken = |same_body| (Outcome::KeyTaken { order: first.id, same_body }, vec![]);
+    assert_eq!(f.write(place_with(&first, 7, 1, at(u64::from(u32::MAX)))).await.0, Outcome::Place(PlaceOutcome::Done));
+    let taken = |same_body| (Outcome::Place(PlaceOutcome::KeyTaken { order: first.id, same_body }), vec![]);
     assert_eq!(f.write(place_with(&same, 7, 1, at(u64::from(u32::MAX)))).await, taken(true));
     assert_eq!(f.write(place_with(&other, 7, 2, at(u64::from(u32::MAX)))).await, taken(false));
     assert_eq!(f.reads.order(same.id).await.unwrap(), None);
-    assert_eq!(f.write(place_with(&other, 8, 1, at(u64::from(u32::MAX)))).await.0, Outcome::Done, "another key, same body");
+    assert_eq!(
+        f.write(place_with(&other, 8, 1, at(u64::from(u32::MAX)))).await.0,
+        Outcome::Place(PlaceOutcome::Done),
+        "another key, same body"
+    );
 }
 
 async fn key_taken_in_one_batch(f: &mut Fixture) {
     let (first, second) = (order(1), order(2));
     let late = at(u64::from(u32::MAX));
     let committed = f.commit(vec![place_with(&first, 7, 1, late), place_with(&second, 7, 2, late), place(&order(3))]).await;
-    assert_eq!(committed.outcomes, [Outcome::Done, Outcome::KeyTaken { order: first.id, same_body: false }, Outcome::Done]);
+    assert_eq!(
+        committed.outcomes,
+        [
+            Outcome::Place(PlaceOutcome::Done),
+            Outcome::Place(PlaceOutcome::KeyTaken { order: first.id, same_body: false }),
+            Outcome::Place(PlaceOutcome::Done)
+        ]
+    );
     assert_eq!(committed.events.iter().map(|logged| logged.seq).collect::<Vec<_>>(), [1, 2]);
 }
 
@@ -72,15 +87,15 @@ async fn key_of_its_own(f: &mut Fixture) {
     let order = order(1);
     let write = place_with(&order, 7, 1, at(u64::from(u32::MAX)));
     f.write(write.clone()).await;
-    assert!(matches!(f.write(write).await.0, Outcome::Repeated(_)));
+    assert!(matches!(f.write(write).await.0, Outcome::Place(PlaceOutcome::Repeated)));
 }
 
 /// Expired by the order's time and by any database's clock.
 async fn key_expired(f: &mut Fixture) {
     let (first, second, third) = (order(1), order(2_000_000), order(2_000_001));
     f.write(place_with(&first, 7, 1, at(1000))).await;
-    assert_eq!(f.write(place_with(&second, 7, 2, at(u64::from(u32::MAX)))).await.0, Outcome::Done);
-    let taken = Outcome::KeyTaken { order: second.id, same_body: true };
+    assert_eq!(f.write(place_with(&second, 7, 2, at(u64::from(u32::MAX)))).await.0, Outcome::Place(PlaceOutcome::Done));
+    let taken = Outcome::Place(PlaceOutcome::KeyTaken { order: second.id, same_body: true });
     assert_eq!(f.write(place_with(&third, 7, 2, at(u64::from(u32::MAX)))).await.0, taken, "the new one holds it");
 }
 
@@ -90,7 +105,7 @@ async fn saved(f: &mut Fixture) {
     let bodies = vec![EventBody::OrderConfirmed, EventBody::OrderShipped { carrier: None, tracking: Some(crate::sample::text("T1")) }];
     let write = save(&order, OrderStatus::Shipped, bodies, vec![letter(&order, 1, "odd", 5)]);
     let Write::Save { record: wanted, .. } = write.clone() else { unreachable!() };
-    assert_eq!(f.write(write).await, (Outcome::Done, vec![EventKind::OrderConfirmed, EventKind::OrderShipped]));
+    assert_eq!(f.write(write).await, (Outcome::Row(RowOutcome::Done), vec![EventKind::OrderConfirmed, EventKind::OrderShipped]));
     let stored = f.reads.order(order.id).await.unwrap().unwrap();
     assert_eq!((stored.status, stored.open, stored.updated_at), (OrderStatus::Shipped, true, at(500)));
     assert_eq!((stored.record, stored.order), (wanted, order.clone()));
@@ -131,7 +146,7 @@ async fn sold(f: &mut Fixture) {
 async fn saved_missing(f: &mut Fixture) {
     let order = order(1);
     let write = save(&order, OrderStatus::Confirmed, vec![EventBody::OrderConfirmed], vec![letter(&order, 1, "odd", 5)]);
-    assert_eq!(f.write(write).await, (Outcome::Missing, vec![]));
+    assert_eq!(f.write(write).await, (Outcome::Row(RowOutcome::Missing), vec![]));
     assert_eq!(f.reads.order(order.id).await.unwrap(), None);
     assert_eq!(f.reads.letter(letter(&order, 1, "odd", 5).id).await.unwrap(), None);
 }

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::fixture::Fixture;
 use crate::sample::{letter, notice, order, payment, place};
-use ordermill::db::{Outcome, Write};
+use ordermill::db::{Outcome, StepOutcome, Write};
 use ordermill::domain::{Channel, EventKind, Failures, NoticeKind, NoticeStatus, NoticeTask, Order, PaymentStatus};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn stored(f: &mut Fixture) {
         assert_eq!(f.reads.payment(order.id).await.unwrap(), None);
         let write = payment(&order, 2, status);
         let Write::SavePayment { payment: wanted, .. } = write.clone() else { unreachable!() };
-        assert_eq!(f.write(write).await, (Outcome::Done, vec![kind]));
+        assert_eq!(f.write(write).await, (Outcome::Step(StepOutcome::Done), vec![kind]));
         assert_eq!(f.reads.payment(order.id).await.unwrap(), Some(wanted));
     }
 }
@@ -44,7 +44,7 @@ async fn stored(f: &mut Fixture) {
 /// The kind of the one event that is repeated.
 async fn repeated(f: &mut Fixture, write: Write) -> Vec<EventKind> {
     let (outcome, logged) = f.write(write).await;
-    let Outcome::Repeated(events) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Step(StepOutcome::Repeated(events)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(logged, [], "a repeat logs nothing");
     events.iter().map(ordermill::domain::Event::kind).collect()
 }
@@ -61,7 +61,7 @@ async fn first_stays(f: &mut Fixture) {
             let Write::SavePayment { payment: kept, event: Some(told), .. } = write.clone() else { unreachable!() };
             f.write(write).await;
             let (outcome, _) = f.write(payment(&order, 2, second)).await;
-            assert_eq!(outcome, Outcome::Repeated(vec![told]), "the very same event");
+            assert_eq!(outcome, Outcome::Step(StepOutcome::Repeated(vec![told])), "the very same event");
             assert_eq!(repeated(f, payment(&order, 1, PaymentStatus::Trying)).await, [kind]);
             assert_eq!(f.reads.payment(order.id).await.unwrap(), Some(kept));
         }
@@ -71,7 +71,10 @@ async fn first_stays(f: &mut Fixture) {
 async fn refunded(f: &mut Fixture) {
     let order = placed(f, 1).await;
     f.write(payment(&order, 1, PaymentStatus::Charged)).await;
-    assert_eq!(f.write(payment(&order, 1, PaymentStatus::Refunded)).await, (Outcome::Done, vec![EventKind::PaymentRefunded]));
+    assert_eq!(
+        f.write(payment(&order, 1, PaymentStatus::Refunded)).await,
+        (Outcome::Step(StepOutcome::Done), vec![EventKind::PaymentRefunded])
+    );
     assert_eq!(repeated(f, payment(&order, 1, PaymentStatus::Refunded)).await, [EventKind::PaymentRefunded]);
     assert_eq!(repeated(f, payment(&order, 1, PaymentStatus::Charged)).await, [EventKind::PaymentRefunded]);
     let failed = placed(f, 2).await;
@@ -81,13 +84,19 @@ async fn refunded(f: &mut Fixture) {
 
 async fn attempts(f: &mut Fixture) {
     let order = placed(f, 1).await;
-    assert_eq!(f.write(payment(&order, 2, PaymentStatus::Trying)).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(payment(&order, 2, PaymentStatus::Trying)).await, (Outcome::Step(StepOutcome::Done), vec![]));
     assert_eq!(repeated(f, payment(&order, 2, PaymentStatus::Trying)).await, [], "nothing is decided");
     assert_eq!(repeated(f, payment(&order, 1, PaymentStatus::Charged)).await, [], "an older attempt");
-    assert_eq!(f.write(payment(&order, 3, PaymentStatus::Trying)).await, (Outcome::Done, vec![]));
-    assert_eq!(f.write(payment(&order, 3, PaymentStatus::Charged)).await, (Outcome::Done, vec![EventKind::PaymentProcessed]));
+    assert_eq!(f.write(payment(&order, 3, PaymentStatus::Trying)).await, (Outcome::Step(StepOutcome::Done), vec![]));
+    assert_eq!(
+        f.write(payment(&order, 3, PaymentStatus::Charged)).await,
+        (Outcome::Step(StepOutcome::Done), vec![EventKind::PaymentProcessed])
+    );
     let committed = f.commit(vec![payment(&order, 3, PaymentStatus::Refunded), payment(&order, 4, PaymentStatus::Charged)]).await;
-    assert!(matches!(committed.outcomes[..], [Outcome::Done, Outcome::Repeated(_)]), "also within one batch");
+    assert!(
+        matches!(committed.outcomes[..], [Outcome::Step(StepOutcome::Done), Outcome::Step(StepOutcome::Repeated(_))]),
+        "also within one batch"
+    );
 }
 
 async fn refused_writes_nothing(f: &mut Fixture) {
@@ -120,15 +129,24 @@ async fn failures_counted(f: &mut Fixture) {
         write
     };
     let stored = async |f: &Fixture| f.reads.payment(order.id).await.unwrap().unwrap();
-    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 1)).await, (Outcome::Done, vec![]));
-    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 2)).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 1)).await, (Outcome::Step(StepOutcome::Done), vec![]));
+    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 2)).await, (Outcome::Step(StepOutcome::Done), vec![]));
     assert_eq!(stored(f).await.failures, Some(Failures { count: 2, since: crate::sample::at(700) }));
-    assert_eq!(f.write(failing(PaymentStatus::Trying, 1, 2)).await, (Outcome::Repeated(vec![]), vec![]), "that is known");
-    assert_eq!(f.write(payment(&order, 1, PaymentStatus::Charged)).await, (Outcome::Done, vec![EventKind::PaymentProcessed]));
+    assert_eq!(
+        f.write(failing(PaymentStatus::Trying, 1, 2)).await,
+        (Outcome::Step(StepOutcome::Repeated(vec![])), vec![]),
+        "that is known"
+    );
+    assert_eq!(
+        f.write(payment(&order, 1, PaymentStatus::Charged)).await,
+        (Outcome::Step(StepOutcome::Done), vec![EventKind::PaymentProcessed])
+    );
     assert_eq!(stored(f).await.failures, None);
     // A refund that fails; the charge is not told again, by whom ever.
-    assert_eq!(f.write(failing(PaymentStatus::Charged, 1, 3)).await, (Outcome::Done, vec![]));
-    let Outcome::Repeated(events) = f.write(payment(&order, 1, PaymentStatus::Charged)).await.0 else { panic!("it is charged already") };
+    assert_eq!(f.write(failing(PaymentStatus::Charged, 1, 3)).await, (Outcome::Step(StepOutcome::Done), vec![]));
+    let Outcome::Step(StepOutcome::Repeated(events)) = f.write(payment(&order, 1, PaymentStatus::Charged)).await.0 else {
+        panic!("it is charged already")
+    };
     assert_eq!(events.len(), 1);
     assert_eq!((stored(f).await.status, stored(f).await.failures.map(|failures| failures.count)), (PaymentStatus::Charged, Some(3)));
     let snapshot = f.reads.snapshot().await.unwrap().orders(None, 10).await.unwrap();
@@ -141,13 +159,13 @@ async fn notice_stored(f: &mut Fixture) {
     (task.attempt, task.next_try_at, task.reason) = (2, Some(crate::sample::at(900)), Some(crate::sample::text("busy")));
     let (shard, correlation) = (order.shard, order.correlation);
     let write = Write::SaveNotice { task: task.clone(), shard, correlation, event: None, letter: None, closing: None };
-    assert_eq!(f.write(write).await, (Outcome::Done, vec![]));
+    assert_eq!(f.write(write).await, (Outcome::Step(StepOutcome::Done), vec![]));
     assert_eq!(f.reads.notices(order.id).await.unwrap(), vec![task.clone()]);
     (task.status, task.next_try_at) = (NoticeStatus::GivenUp, None);
     let event = task.answer(shard, correlation, crate::sample::at(901));
     let letter = letter(&order, 1, "smtp", 5);
     let write = Write::SaveNotice { task: task.clone(), shard, correlation, event, letter: Some(letter.clone()), closing: None };
-    assert_eq!(f.write(write).await, (Outcome::Done, vec![EventKind::NotificationFailed]));
+    assert_eq!(f.write(write).await, (Outcome::Step(StepOutcome::Done), vec![EventKind::NotificationFailed]));
     assert_eq!(f.reads.notices(order.id).await.unwrap(), vec![task]);
     assert_eq!(f.reads.letter(letter.id).await.unwrap(), Some(letter));
 }
@@ -159,10 +177,14 @@ async fn notice_stays(f: &mut Fixture) {
     f.write(make(Channel::Sms, NoticeStatus::Withdrawn)).await;
     for late in NoticeStatus::ALL {
         let (outcome, logged) = f.write(make(Channel::Email, late)).await;
-        let Outcome::Repeated(events) = outcome else { panic!("{outcome:?}") };
+        let Outcome::Step(StepOutcome::Repeated(events)) = outcome else { panic!("{outcome:?}") };
         assert_eq!(events.iter().map(ordermill::domain::Event::kind).collect::<Vec<_>>(), [EventKind::NotificationSent]);
         assert_eq!(logged, []);
-        assert_eq!(f.write(make(Channel::Sms, late)).await, (Outcome::Repeated(vec![]), vec![]), "nothing was told then");
+        assert_eq!(
+            f.write(make(Channel::Sms, late)).await,
+            (Outcome::Step(StepOutcome::Repeated(vec![])), vec![]),
+            "nothing was told then"
+        );
     }
     let stored: Vec<NoticeStatus> = f.reads.notices(order.id).await.unwrap().iter().map(|task| task.status).collect();
     assert_eq!(stored, [NoticeStatus::Sent, NoticeStatus::Withdrawn]);
@@ -173,7 +195,9 @@ async fn notice_revived(f: &mut Fixture) {
     let make = |status, attempt| notice(&order, NoticeKind::Shipping, Channel::Email, status, attempt);
     f.write(make(NoticeStatus::GivenUp, 4)).await;
     // A notice that is put off untried (asked for twice, say) takes the place of nothing that is known …
-    let Outcome::Repeated(events) = f.write(make(NoticeStatus::Pending, 0)).await.0 else { panic!("it was revived by nobody") };
+    let Outcome::Step(StepOutcome::Repeated(events)) = f.write(make(NoticeStatus::Pending, 0)).await.0 else {
+        panic!("it was revived by nobody")
+    };
     assert_eq!(events.iter().map(ordermill::domain::Event::kind).collect::<Vec<_>>(), [EventKind::NotificationFailed]);
     // … but one that a person asked for has tried, and says why it waits.
     let mut asked_for = make(NoticeStatus::Pending, 0);
@@ -181,7 +205,7 @@ async fn notice_revived(f: &mut Fixture) {
         task.reason = Some(ordermill::domain::Text::lossy("circuit breaker open"));
         task.created_at = crate::sample::at(9_000);
     }
-    assert_eq!(f.write(asked_for.clone()).await.0, Outcome::Done);
+    assert_eq!(f.write(asked_for.clone()).await.0, Outcome::Step(StepOutcome::Done));
     // It begins anew, and goes on from there.
     for _ in 0..2 {
         let begun: Vec<_> = f.reads.notices(order.id).await.unwrap().iter().map(|task| task.created_at).collect();
@@ -189,9 +213,9 @@ async fn notice_revived(f: &mut Fixture) {
         if let Write::SaveNotice { task, .. } = &mut asked_for {
             task.created_at = crate::sample::at(9_999);
         }
-        assert_eq!(f.write(asked_for.clone()).await.0, Outcome::Done);
+        assert_eq!(f.write(asked_for.clone()).await.0, Outcome::Step(StepOutcome::Done));
     }
-    assert_eq!(f.write(make(NoticeStatus::Sent, 1)).await, (Outcome::Done, vec![EventKind::NotificationSent]));
+    assert_eq!(f.write(make(NoticeStatus::Sent, 1)).await, (Outcome::Step(StepOutcome::Done), vec![EventKind::NotificationSent]));
 }
 
 async fn notices_apart(f: &mut Fixture) {

@@ -3,7 +3,9 @@
 use crate::Case;
 use crate::fixture::{Fixture, LEASE_MS};
 use crate::sample::{at, line, order, order_of, place, place_with, product_id, put, reserve, shards};
-use ordermill::db::{AnalyticsRow, Batch, CommitError, Committed, NewWriter, Outcome, Store, Write, WriterState};
+use ordermill::db::{
+    AnalyticsRow, Batch, CommitError, Committed, CountOutcome, NewWriter, Outcome, PlaceOutcome, Store, Write, WriterState,
+};
 use ordermill::domain::{EventKind, Role, WriterId};
 
 pub(crate) const CASES: &[Case] = &[
@@ -53,11 +55,11 @@ async fn keys(f: &mut Fixture) {
         let theirs_first = vec![beside(4 * u64::from(n) + 2, 2 * n + 1), with(&theirs, 2), beside(4 * u64::from(n) + 3, 2 * n)];
         let (a, b) = futures_util::future::join(f.commit(mine_first), other.commit(theirs_first)).await;
         let wanted = match (&a.outcomes[1], &b.outcomes[1]) {
-            (Outcome::Done, taken) => (taken.clone(), mine.id),
-            (taken, Outcome::Done) => (taken.clone(), theirs.id),
+            (Outcome::Place(PlaceOutcome::Done), taken) => (taken.clone(), mine.id),
+            (taken, Outcome::Place(PlaceOutcome::Done)) => (taken.clone(), theirs.id),
             both => panic!("neither or both: {both:?}"),
         };
-        assert_eq!(wanted.0, Outcome::KeyTaken { order: wanted.1, same_body: false });
+        assert_eq!(wanted.0, Outcome::Place(PlaceOutcome::KeyTaken { order: wanted.1, same_body: false }));
         let loser = if wanted.1 == mine.id { theirs.id } else { mine.id };
         assert_eq!(f.reads.order(loser).await.unwrap(), None, "the loser is not stored");
     }
@@ -127,8 +129,8 @@ async fn counted(f: &mut Fixture) {
         let count = || vec![Write::SaveAnalytics { add: add.clone(), source, after: 0, seq }];
         let (a, b) = futures_util::future::join(f.commit(count()), other.commit(count())).await;
         let mut outcomes = [a.outcomes[0].clone(), b.outcomes[0].clone()];
-        outcomes.sort_by_key(|outcome| *outcome != Outcome::Done);
-        assert_eq!(outcomes, [Outcome::Done, Outcome::Repeated(vec![])]);
+        outcomes.sort_by_key(|outcome| *outcome != Outcome::Count(CountOutcome::Done));
+        assert_eq!(outcomes, [Outcome::Count(CountOutcome::Done), Outcome::Count(CountOutcome::Repeated)]);
         assert_eq!(f.reads.analytics(minute, minute + 1).await.unwrap(), add);
     }
 }

@@ -106,7 +106,7 @@ async fn only_owner(f: &mut Fixture) {
     taken(f, take(&[Role::Order], &[0])).await;
     let old = next_writer(f).await;
     let (outcome, _) = f.write(give(&[Role::Order], &[0, 3])).await;
-    assert!(matches!(outcome, Outcome::Done | Outcome::Missing), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Done), "{outcome:?}");
     assert_eq!(owned(f, old).await.len(), 1);
 }
 

@@ -3,7 +3,10 @@
 use crate::Case;
 use crate::fixture::{Fixture, kinds};
 use crate::sample::{adjust, at, change_of, hold, line, money, order, order_of, place, product_id, put, release, reserve, ship, text};
-use ordermill::db::{Answer, CorrectionFilter, IdempotencyKey, Outcome, ProductWrite, ReleaseReason, Write};
+use ordermill::db::{
+    Answer, AnswerOutcome, Answered, CorrectionFilter, IdempotencyKey, Outcome, ProductOutcome, ProductWrite, ReleaseReason, StepOutcome,
+    Write,
+};
 use ordermill::domain::{
     Condition, EventBody, EventKind, IfMissing, Order, Pricing, ProductChange, ReservedLine, Shortage, StockChange, StockError,
 };
@@ -43,8 +46,8 @@ fn lines(order: &Order) -> Vec<ReservedLine> {
 /// The bodies of the events that a write made, or of those that it repeats.
 async fn told(f: &mut Fixture, write: Write) -> (bool, Vec<EventBody>) {
     let committed = f.commit(vec![write]).await;
-    let Outcome::Repeated(events) = &committed.outcomes[0] else {
-        assert_eq!(committed.outcomes, [Outcome::Done]);
+    let Outcome::Step(StepOutcome::Repeated(events)) = &committed.outcomes[0] else {
+        assert_eq!(committed.outcomes, [Outcome::Step(StepOutcome::Done)]);
         return (true, committed.events.into_iter().map(|logged| logged.event.body).collect());
     };
     assert!(committed.events.is_empty(), "a repeat logs nothing");
@@ -54,7 +57,7 @@ async fn told(f: &mut Fixture, write: Write) -> (bool, Vec<EventBody>) {
 async fn reserves(f: &mut Fixture) {
     let order = f.placed(1, 10).await;
     let (outcome, _) = f.write(reserve(&order)).await;
-    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(outcome, Outcome::Step(StepOutcome::Done));
     let event = f.log().await.pop().unwrap().event;
     assert_eq!(event.body, EventBody::InventoryReserved { lines: lines(&order) });
     assert_eq!((event.order, event.shard, event.correlation), (order.id, order.shard, order.correlation));
@@ -122,7 +125,7 @@ async fn unknown_product(f: &mut Fixture) {
 async fn repeats(f: &mut Fixture) {
     let order = f.placed(1, 10).await;
     let committed = f.commit(vec![reserve(&order), reserve(&order)]).await;
-    let Outcome::Repeated(events) = &committed.outcomes[1] else { panic!("{:?}", committed.outcomes) };
+    let Outcome::Step(StepOutcome::Repeated(events)) = &committed.outcomes[1] else { panic!("{:?}", committed.outcomes) };
     assert_eq!(events[..], [committed.events[0].event.clone()], "the very same event");
     assert_eq!(told(f, reserve(&order)).await, (false, vec![EventBody::InventoryReserved { lines: lines(&order) }]));
     assert_eq!(f.sums(product_id(1)).await, [9, 1, 0, 10]);
@@ -252,22 +255,33 @@ async fn puts(f: &mut Fixture) {
     let shipped = f.placed(2, 10).await;
     f.commit(vec![reserve(&order), reserve(&shipped), ship(&shipped)]).await;
     let write = Write::product(product_id(2), text("Better thing"), money(1500), 30);
-    let Outcome::Product(product) = f.write(write).await.0 else { panic!("the answer is the product") };
+    let Outcome::Product(ProductOutcome::Done(product)) = f.write(write).await.0 else { panic!("the answer is the product") };
     assert_eq!(product, f.product(product_id(2)).await);
     assert_eq!((product.name.as_str(), product.price), ("Better thing", money(1500)));
     assert_eq!(f.sums(product_id(2)).await, [30, 2, 2, 34]);
-    let Outcome::Product(product) = f.write(put(product_id(50), 0)).await.0 else { panic!("the answer is the product") };
+    let Outcome::Product(ProductOutcome::Done(product)) = f.write(put(product_id(50), 0)).await.0 else {
+        panic!("the answer is the product")
+    };
     assert_eq!([product.available, product.reserved, product.shipped, product.supplied], [0; 4]);
 }
 
 async fn adjusts(f: &mut Fixture) {
     f.write(put(product_id(1), 3)).await;
-    let Outcome::Product(product) = f.write(adjust(product_id(1), -3)).await.0 else { panic!("the answer is the product") };
+    let Outcome::Product(ProductOutcome::Done(product)) = f.write(adjust(product_id(1), -3)).await.0 else {
+        panic!("the answer is the product")
+    };
     assert_eq!((product.available, product.supplied), (0, 0));
-    assert_eq!(f.write(adjust(product_id(1), -1)).await.0, Outcome::Stock(StockError::BelowZero { available: 0 }));
-    assert_eq!(f.write(adjust(product_id(9), 1)).await.0, Outcome::Stock(StockError::Unknown));
+    assert_eq!(
+        f.write(adjust(product_id(1), -1)).await.0,
+        Outcome::Product(ProductOutcome::Refused(StockError::BelowZero { available: 0 }))
+    );
+    assert_eq!(f.write(adjust(product_id(9), 1)).await.0, Outcome::Product(ProductOutcome::Refused(StockError::Unknown)));
     let committed = f.commit(vec![adjust(product_id(1), 5), adjust(product_id(1), -6), adjust(product_id(1), -5)]).await;
-    assert!(matches!(committed.outcomes[1], Outcome::Stock(StockError::BelowZero { available: 5 })), "{:?}", committed.outcomes);
+    assert!(
+        matches!(committed.outcomes[1], Outcome::Product(ProductOutcome::Refused(StockError::BelowZero { available: 5 }))),
+        "{:?}",
+        committed.outcomes
+    );
     assert_eq!(f.sums(product_id(1)).await, [0, 0, 0, 0]);
     let audit = f.reads.audit(product_id(1).to_string()).await.unwrap();
     assert_eq!(audit.len(), 3, "one for each change, none for the refused");
@@ -296,11 +310,11 @@ async fn changes(f: &mut Fixture) {
     f.write(change_of(product_id(2), put(StockChange::Counted(7)))).await;
     assert_eq!(f.sums(product_id(2)).await, [5, 2, 0, 7]);
     let refused = f.write(change_of(product_id(2), put(StockChange::Counted(1)))).await.0;
-    assert_eq!(refused, Outcome::Stock(StockError::CountBelowReserved { counted: 1, reserved: 2 }));
+    assert_eq!(refused, Outcome::Product(ProductOutcome::Refused(StockError::CountBelowReserved { counted: 1, reserved: 2 })));
     f.write(change_of(product_id(40), put(StockChange::First(4)))).await;
     assert_eq!(f.sums(product_id(40)).await, [4, 0, 0, 4]);
     let missing = ProductChange { if_missing: IfMissing::Refuse, ..put(StockChange::Keep) };
-    assert_eq!(f.write(change_of(product_id(41), missing)).await.0, Outcome::Stock(StockError::Unknown));
+    assert_eq!(f.write(change_of(product_id(41), missing)).await.0, Outcome::Product(ProductOutcome::Refused(StockError::Unknown)));
 }
 
 async fn stale(f: &mut Fixture) {
@@ -312,8 +326,15 @@ async fn stale(f: &mut Fixture) {
     };
     // Both of one batch: the second one's state is past by then.
     let committed = f.commit(vec![change(Condition::Is(vec![seen])), change(Condition::Is(vec![seen])), change(Condition::Exists)]).await;
-    assert!(matches!(committed.outcomes[..], [Outcome::Product(_), Outcome::Stock(StockError::Stale), Outcome::Product(_)]));
-    assert_eq!(f.write(change(Condition::Absent)).await.0, Outcome::Stock(StockError::Stale));
+    assert!(matches!(
+        committed.outcomes[..],
+        [
+            Outcome::Product(ProductOutcome::Done(_)),
+            Outcome::Product(ProductOutcome::Refused(StockError::Stale)),
+            Outcome::Product(ProductOutcome::Done(_))
+        ]
+    ));
+    assert_eq!(f.write(change(Condition::Absent)).await.0, Outcome::Product(ProductOutcome::Refused(StockError::Stale)));
     assert_eq!(f.product(product_id(1)).await.price, money(7));
 }
 
@@ -338,24 +359,27 @@ async fn keys(f: &mut Fixture) {
         Write::ChangeProduct(Box::new(ProductWrite { key, ..ProductWrite::of(product_id(1), change, text("ann"), at(at_s)) }))
     };
     let committed = f.commit(vec![keyed(1, 10), keyed(1, 11)]).await;
-    let Outcome::Product(first) = &committed.outcomes[0] else { panic!("{:?}", committed.outcomes) };
+    let Outcome::Product(ProductOutcome::Done(first)) = &committed.outcomes[0] else { panic!("{:?}", committed.outcomes) };
     let answer = Answer::Product(first.clone());
-    assert_eq!(committed.outcomes[1], Outcome::Answered { answer: answer.clone(), same_body: true });
-    assert_eq!(f.write(keyed(2, 12)).await.0, Outcome::Answered { answer: answer.clone(), same_body: false });
+    assert_eq!(committed.outcomes[1], Outcome::Product(ProductOutcome::Answered(Answered { answer: answer.clone(), same_body: true })));
+    assert_eq!(
+        f.write(keyed(2, 12)).await.0,
+        Outcome::Product(ProductOutcome::Answered(Answered { answer: answer.clone(), same_body: false }))
+    );
     assert_eq!(f.sums(product_id(1)).await[0], 6);
     let kept = f.reads.answer([7; 32]).await.unwrap().unwrap();
     assert_eq!((kept.body, kept.answer, kept.expires_at), (vec![1; 32], answer, at(100)));
     assert_eq!(f.reads.answer([8; 32]).await.unwrap(), None);
     // It has expired.
-    assert!(matches!(f.write(keyed(2, 100)).await.0, Outcome::Product(_)));
+    assert!(matches!(f.write(keyed(2, 100)).await.0, Outcome::Product(ProductOutcome::Done(_))));
     assert_eq!(f.sums(product_id(1)).await[0], 7);
     let http = Answer::Http { status: 202, body: "{}".to_owned() };
     let keep = |status| {
         let key = IdempotencyKey { key: [9; 32], body: [1; 32], expires_at: at(100) };
         Write::KeepAnswer { key, answer: Answer::Http { status, body: "{}".to_owned() }, at: at(1) }
     };
-    assert_eq!(f.write(keep(202)).await.0, Outcome::Done);
-    assert_eq!(f.write(keep(409)).await.0, Outcome::Answered { answer: http, same_body: true });
+    assert_eq!(f.write(keep(202)).await.0, Outcome::Answer(AnswerOutcome::Done));
+    assert_eq!(f.write(keep(409)).await.0, Outcome::Answer(AnswerOutcome::Answered(Answered { answer: http, same_body: true })));
 }
 
 async fn corrections(f: &mut Fixture) {
@@ -374,9 +398,9 @@ async fn corrections(f: &mut Fixture) {
 
 async fn too_large(f: &mut Fixture) {
     f.write(put(product_id(1), i32::MAX)).await;
-    assert_eq!(f.write(adjust(product_id(1), 1)).await.0, Outcome::Stock(StockError::TooLarge));
+    assert_eq!(f.write(adjust(product_id(1), 1)).await.0, Outcome::Product(ProductOutcome::Refused(StockError::TooLarge)));
     let order = order_of(1, vec![line(1, 1)]);
     f.commit(vec![place(&order), reserve(&order)]).await;
-    assert_eq!(f.write(put(product_id(1), i32::MAX)).await.0, Outcome::Stock(StockError::TooLarge));
+    assert_eq!(f.write(put(product_id(1), i32::MAX)).await.0, Outcome::Product(ProductOutcome::Refused(StockError::TooLarge)));
     assert_eq!(f.sums(product_id(1)).await, [i32::MAX - 1, 1, 0, i32::MAX]);
 }

@@ -182,7 +182,7 @@ impl Journal {
 
     pub(crate) fn submit(&self) -> Submit {
         let journal = self.clone();
-        Arc::new(move |write| {
+        Submit::new(move |write| {
             let journal = journal.clone();
             Box::pin(async move { Fate::Stored(journal.commit(vec![write]).await.remove(0)) })
         })

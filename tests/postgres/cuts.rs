@@ -6,7 +6,7 @@ use crate::sample::{order, place, product_id, put, reserve};
 use crate::server::{self, Database};
 use crate::{Desk, options, sample};
 use ordermill::db::postgres::{PgOptions, PgReads};
-use ordermill::db::{CommitError, Outcome, Reads as _, Store as _, Write};
+use ordermill::db::{CommitError, Outcome, PlaceOutcome, Reads as _, StepOutcome, Store as _, Write};
 use tokio::runtime::Handle;
 
 struct OrderLine {
@@ -44,7 +44,7 @@ async fn a_line_cut_before_commit_is_sent_loses_nothing_and_fails_nothing() {
     for (n, moment) in [(1, Moment::Question), (2, Moment::Answer)] {
         line.proxy.cut(moment, 1);
         let committed = line.desk.commit(writes(n)).await.unwrap();
-        assert_eq!(committed.outcomes, [Outcome::Done, Outcome::Done], "{moment:?}");
+        assert_eq!(committed.outcomes, [Outcome::Place(PlaceOutcome::Done), Outcome::Step(StepOutcome::Done)], "{moment:?}");
         assert!(line.is_stored(n).await);
         assert_eq!(line.desk.store.state(line.desk.writer.writer).await.unwrap(), line.desk.writer);
         // A fresh connection after `state`: its statements are prepared before the next cut.

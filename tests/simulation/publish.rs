@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use ordermill::actors::{self, NodeHandle};
-use ordermill::db::{Outcome, Write};
+use ordermill::db::{RowOutcome, TypedWrite, Write};
 use ordermill::domain::{Event, WriterId};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
 use ordermill::kafka::publisher::core::{Outgoing, PublisherCore};
@@ -208,15 +208,15 @@ impl Run {
         let Ok(Ok(rows)) = timeout(LIMIT, handle.reads().writers()).await else { return self.core.not_looked() };
         let is_cut_off = !self.shell.broker.reaches(self.shell.node);
         for writer in self.core.looked(&rows, handle.writer(), is_cut_off) {
-            let claim = (handle.submit())(Write::ClaimLog { writer, lease_ms: 5000 });
-            let is_ours = matches!(timeout(LIMIT, claim).await, Ok(actors::Fate::Stored(Outcome::Done)));
+            let claim = handle.submit().ask(TypedWrite::claim_log(writer, 5000));
+            let is_ours = matches!(timeout(LIMIT, claim).await, Ok(actors::Fate::Stored(RowOutcome::Done)));
             self.core.claimed(writer, is_ours);
         }
     }
 
     fn mark(&mut self) {
         for (writer, seq) in self.core.to_mark() {
-            let stored = (self.shell.handle.submit())(Write::Published { writer, seq });
+            let stored = self.shell.handle.submit().ask(Write::Published { writer, seq });
             self.marking.push(Box::pin(async move { (writer, seq, matches!(stored.await, actors::Fate::Stored(_))) }));
         }
     }

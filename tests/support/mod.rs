@@ -5,7 +5,7 @@ use ordermill::actors::faults::Faults;
 use ordermill::actors::{ActorSettings, Actors, AnalyticsSettings, NewOrder, NodeHandle, Parts, Where, World};
 use ordermill::config::providers::ProviderSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
-use ordermill::db::{Outcome, StoredOrder, Write};
+use ordermill::db::{Outcome, ProductOutcome, StoredOrder, Write};
 use ordermill::domain::{
     CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, ProductId, Quantity, Roles, Shards, Text, Timestamp,
 };
@@ -136,7 +136,7 @@ pub fn product(n: u128) -> ProductId {
 
 pub async fn put_product(handle: &NodeHandle, n: u128, price: i64, available: i32) {
     let write = Write::product(product(n), Text::lossy("thing"), Money::from_minor(price).unwrap(), available);
-    assert!(matches!(handle.write(write, LIMIT).await, Ok(Some(Outcome::Product(_)))));
+    assert!(matches!(handle.write(write, LIMIT).await, Ok(Some(Outcome::Product(ProductOutcome::Done(_))))));
 }
 
 pub fn line(n: u128, quantity: i64, price: i64) -> OrderLine {

@@ -4,7 +4,7 @@
 use super::decision::DeadLetterError;
 use super::handle::{NodeHandle, WriteError};
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{Outcome, Write};
+use crate::db::{StepOutcome, TypedWrite, Write};
 use crate::domain::{
     BY_HAND, Closing, CorrelationId, DeadLetter, DeadLetterKind, OVERRULED, Order, OrderId, Payment, PaymentStatus, Role, Text,
 };
@@ -176,13 +176,12 @@ impl NodeHandle {
     ) -> Result<Option<Closing>, DeadLetterError> {
         let status = payment.status;
         let event = payment.answer(order.shard, order.correlation);
-        let (shard, correlation) = (order.shard, order.correlation);
         let letters = open_key.clone().into_iter().chain(superseded::of_payment(order, status, self.node.now())).collect();
-        let write = Write::SavePayment { payment, shard, correlation, event, letters, closing: Some(Box::new(closing.clone())) };
+        let write = TypedWrite::save_payment(order, payment, event, letters, Some(Box::new(closing.clone())));
         match self.write(write, limit).await {
             // Of a batch whose commit was in doubt it is not known how it was decided: the row says it.
-            Ok(outcome @ (Some(Outcome::Repeated(_)) | None)) => {
-                let answers = if let Some(Outcome::Repeated(answers)) = outcome { answers } else { Vec::new() };
+            Ok(outcome @ (Some(StepOutcome::Repeated(_)) | None)) => {
+                let answers = if let Some(StepOutcome::Repeated(answers)) = outcome { answers } else { Vec::new() };
                 let stored = self.node.reads.payment(order.id).await.map_err(|_| DeadLetterError::Unavailable)?;
                 let Some(stored) = stored.filter(|stored| stored.status == status) else {
                     return Err(DeadLetterError::NotApplicable("the payment already has a different outcome: look at the order"));
@@ -197,7 +196,7 @@ impl NodeHandle {
                 }
                 Ok(Some(closing))
             }
-            Ok(_) => Ok(None),
+            Ok(Some(StepOutcome::Done)) => Ok(None),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }

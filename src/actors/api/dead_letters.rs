@@ -5,7 +5,7 @@ use crate::actors::api::decision::{DeadLetterAction, DeadLetterError};
 use crate::actors::api::handle::{NodeHandle, WriteError};
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{AuditEntry, Outcome, Write};
+use crate::db::{AuditEntry, RowOutcome, StepOutcome, TypedWrite};
 use crate::domain::{
     Channel, Closing, CorrelationId, DeadLetter, DeadLetterId, DeadLetterKind, DeadLetterState, NoticeKind, NoticeTask, OrderId, Role,
     Shard, Text,
@@ -138,9 +138,9 @@ impl NodeHandle {
     /// Closes the dead letter of a decision that was not stored with its effect.
     async fn close(&self, closing: Closing, limit: Duration) -> Result<(), DeadLetterError> {
         let (id, state) = (closing.id, closing.state);
-        match self.write(Write::CloseLetter(closing), limit).await {
-            Ok(Some(Outcome::Missing)) => {}
-            Ok(_) => return Ok(()),
+        match self.write(TypedWrite::close_letter(closing), limit).await {
+            Ok(Some(RowOutcome::Missing)) => {}
+            Ok(Some(RowOutcome::Done) | None) => return Ok(()),
             Err(_) => return Err(DeadLetterError::Unavailable),
         }
         if self.letter(id).await?.state == state { Ok(()) } else { Err(DeadLetterError::Closed) }
@@ -186,7 +186,7 @@ impl NodeHandle {
         };
         let (task, correlation) = (NoticeTask::asked_for(order, kind, channel, self.node.now()), CorrelationId::of(order.0));
         let stores = Some(Box::new(closing.clone()));
-        let write = Write::SaveNotice { task, shard, correlation, event: None, letter: None, closing: stores };
+        let write = TypedWrite::save_notice(task, (shard, correlation), None, None, stores);
         let stored = self.write(write, limit).await;
         // Stored, or perhaps: what is not there is not sent.
         if let Some(inbox) = self.node.inbox_of(shard) {
@@ -194,8 +194,8 @@ impl NodeHandle {
         }
         match stored {
             // Of a batch whose commit was in doubt it is not known how it was decided: the dead letter says it.
-            Ok(Some(Outcome::Repeated(_)) | None) => Ok(Some(closing)),
-            Ok(_) => Ok(None),
+            Ok(Some(StepOutcome::Repeated(_)) | None) => Ok(Some(closing)),
+            Ok(Some(StepOutcome::Done)) => Ok(None),
             Err(WriteError::Refused(why)) => Err(DeadLetterError::FailedAgain(why.to_string())),
             Err(WriteError::NotStored | WriteError::Unknown) => Err(DeadLetterError::Unavailable),
         }

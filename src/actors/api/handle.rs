@@ -5,10 +5,9 @@ use crate::actors::protocol::command::{Ask, CommandError, OrderCommand};
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::{Inbound, NewPlace};
 use crate::actors::protocol::ticket::Ticket;
-use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::retry::Stopping;
-use crate::db::{IdempotencyKey, Outcome, StoredOrder, Write};
+use crate::db::{IdempotencyKey, PlaceOutcome, Request, StoredOrder};
 use crate::domain::{
     Address, CancelledBy, Closing, Contact, CorrelationId, CustomerId, Money, Order, OrderId, OrderLine, OrderStatus, Revision, Role, Text,
     Timestamp,
@@ -189,8 +188,10 @@ impl NodeHandle {
             let inbox = self.node.inbox_of(order.shard).ok_or(PlaceError::NotStored)?;
             inbox.push(Inbound::Place(new));
             match fate.await {
-                Ok(Fate::Stored(Outcome::Done | Outcome::Repeated(_))) => return Ok(Placed { order: order.clone(), replayed: false }),
-                Ok(Fate::Stored(Outcome::KeyTaken { order: first, same_body })) => return self.replay(first, same_body).await,
+                Ok(Fate::Stored(PlaceOutcome::Done | PlaceOutcome::Repeated)) => {
+                    return Ok(Placed { order: order.clone(), replayed: false });
+                }
+                Ok(Fate::Stored(PlaceOutcome::KeyTaken { order: first, same_body })) => return self.replay(first, same_body).await,
                 Ok(Fate::NotOurs) => return Err(PlaceError::NotHere),
                 Ok(Fate::NotStored) => return Err(PlaceError::NotStored),
                 Ok(Fate::Refused(why)) => {
@@ -198,12 +199,6 @@ impl NodeHandle {
                     return Err(PlaceError::Refused);
                 }
                 Ok(Fate::Recorded) => {}
-                Ok(Fate::Stored(
-                    Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_),
-                )) => {
-                    invariant::violated("a placement got another kind's answer", "handle");
-                    return Err(PlaceError::Unknown(order.id));
-                }
                 // Its actor died, or has gone with its shard. Unsent it is known not to be stored; else what is stored tells.
                 Err(_) if ticket.withdraw() => {
                     let is_ours = self.owns(Role::Order, order.shard);
@@ -341,12 +336,12 @@ impl NodeHandle {
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn write(&self, write: Write, limit: Duration) -> Result<Option<Outcome>, WriteError> {
+    pub async fn write<R: Request>(&self, request: R, limit: Duration) -> Result<Option<R::Outcome>, WriteError> {
         if self.is_closed() {
             return Err(WriteError::NotStored);
         }
         let ticket = Arc::new(Ticket::default());
-        let fate = self.node.journal.ask(write, Some(ticket.clone()));
+        let fate = self.node.journal.ask(request, Some(ticket.clone()));
         match tokio::time::timeout(limit, fate).await {
             Ok(Ok(Fate::Stored(outcome))) => Ok(Some(outcome)),
             Ok(Ok(Fate::Recorded)) => Ok(None),

@@ -1,12 +1,13 @@
 //! The cluster side of the handle: who owns what, and inbound events of other nodes and teams.
 
 use crate::actors::api::handle::NodeHandle;
+use crate::actors::journal::submit::Submit;
 use crate::actors::node::cluster::{Cluster, Owner};
 use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::fate::Fate;
-use crate::actors::protocol::hooks::{DeadLetterAgain, Submit};
+use crate::actors::protocol::hooks::DeadLetterAgain;
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{Outcome, Write};
+use crate::db::{StepOutcome, TypedWrite};
 use crate::domain::{Event, EventBody, Order, OrderId, Role, RoleShards, Roles, Shard, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,8 +157,8 @@ impl NodeHandle {
 
     /// Stores a copy of an order that another node owns, and delivers the events that arrived before it.
     async fn know(&self, order: Arc<Order>) -> Result<(), InboundError> {
-        match self.node.journal.ask(Write::KnowOrder { order: order.clone() }, None).await {
-            Ok(Fate::Stored(Outcome::Repeated(waiting))) => {
+        match self.node.journal.ask(TypedWrite::know_order(order.clone()), None).await {
+            Ok(Fate::Stored(waiting)) => {
                 for early in waiting {
                     self.push(None, early, Some(order.clone()));
                 }
@@ -177,8 +178,8 @@ impl NodeHandle {
             self.push(Some(role), event, known);
             return Ok(());
         }
-        match self.node.journal.ask(Write::HoldEvent { event }, None).await {
-            Ok(Fate::Stored(Outcome::Done)) => Ok(()),
+        match self.node.journal.ask(TypedWrite::hold_event(event), None).await {
+            Ok(Fate::Stored(StepOutcome::Done)) => Ok(()),
             // Not stored, or the order is known by now: taken again it finds it.
             Ok(_) | Err(_) => Err(InboundError::NotNow),
         }

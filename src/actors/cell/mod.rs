@@ -9,12 +9,12 @@ use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{
     Alarm, Deliver, EventRef, Load, OrderDied, Quit, Recorded, RetryNotice, RoleRestarted, Wake, WakeWith,
 };
-use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::StepOf;
 use crate::actors::runtime::death;
 use crate::actors::runtime::death::Death;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tell::tell_surely;
-use crate::db::Write;
+use crate::db::{StepOutcome, TypedWrite, Write};
 use crate::domain::{Channel, CorrelationId, DeadLetter, Event, EventBody, NoticeKind, Order, OrderId, Role, RoleShards, Shard, Text};
 use crate::saga::park::{WRITE_REFUSED, step_letter};
 use actix::Recipient;
@@ -208,9 +208,9 @@ impl Cell {
         self.orders.order(order)
     }
 
-    /// Submits a role's write: it rests on the event that asks for it, which is stored, and on nothing that a fence makes void.
-    pub(crate) fn submit(&self, origin: Origin, write: Write, cause: Option<Cause>) {
-        self.node.journal.submit(self.epoch.get(), origin, write, cause);
+    /// Submits a role's step: it rests on the event that asks for it, which is stored, and on nothing that a fence makes void.
+    pub(crate) fn submit(&self, whose: StepOf, write: TypedWrite<StepOutcome>, cause: Option<Cause>) {
+        self.node.journal.step(self.epoch.get(), whose, write, cause);
     }
 
     pub(crate) fn epoch(&self) -> u64 {

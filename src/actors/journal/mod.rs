@@ -3,16 +3,23 @@
 //! Guarantees: writes settle in the sequence of submission. A write that was withdrawn while it waited is never stored, nor is one for a
 //! role shard that this node does not own.
 
+pub(crate) mod submit;
+
+use crate::actors::journal::submit::of_group;
 use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::fate::Fate;
-use crate::actors::protocol::ticket::{Origin, Ticket};
-use crate::db::{Outcome, Write};
-use crate::domain::{RoleShards, Roles, WriterId};
+use crate::actors::protocol::ticket::{Origin, StepOf, Ticket, WriteOf};
+use crate::db::{PlaceOutcome, Request, RowOutcome, StepOutcome, TypedWrite, Write};
+use crate::domain::{OrderId, RoleShards, Roles, Shard, WriterId};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
+
+/// What became of a request; none if the journal ended with it in hand.
+pub(crate) type AnswerTo<R> = Result<Fate<<R as Request>::Outcome>, RecvError>;
 
 /// A write that waits for its transaction.
 pub(crate) struct Queued {
@@ -164,40 +171,61 @@ impl Journal {
         if lease.may_be_away(lease_ms) || lease.held_until < Instant::now() { Duration::ZERO } else { lease.since.elapsed() }
     }
 
-    /// Submits what an actor wrote in `epoch`.
-    pub(crate) fn submit(&self, epoch: u64, origin: Origin, write: Write, cause: Option<Cause>) {
-        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch), cause });
-    }
-
-    pub(crate) fn submit_with(&self, epoch: u64, origin: Origin, write: Write, ticket: Arc<Ticket>) {
+    /// Submits a new order, for its actor's incarnation, which writes in `epoch`.
+    pub(crate) fn place(
+        &self,
+        epoch: u64,
+        (shard, order, incarnation): (Shard, OrderId, u64),
+        write: TypedWrite<PlaceOutcome>,
+        ticket: Arc<Ticket>,
+    ) {
+        let (origin, write) = (Origin::Actor(WriteOf::Place(shard, order, incarnation)), write.into_write());
         self.push(Queued { origin, write, ticket: Some(ticket), epoch: Some(epoch), cause: None });
     }
 
-    /// Submits and returns where the answer comes.
-    pub(crate) fn ask(&self, write: Write, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Fate<Outcome>> {
-        self.ask_of(None, write, ticket, None)
+    /// Submits an order's new record, for its actor's incarnation.
+    pub(crate) fn save(
+        &self,
+        epoch: u64,
+        (shard, order, incarnation): (Shard, OrderId, u64),
+        write: TypedWrite<RowOutcome>,
+        cause: Option<Cause>,
+    ) {
+        let (origin, write) = (Origin::Actor(WriteOf::Save(shard, order, incarnation)), write.into_write());
+        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch), cause });
+    }
+
+    /// Submits a role's step.
+    pub(crate) fn step(&self, epoch: u64, whose: StepOf, write: TypedWrite<StepOutcome>, cause: Option<Cause>) {
+        let (origin, write) = (Origin::Actor(WriteOf::Step(whose)), write.into_write());
+        self.push(Queued { origin, write, ticket: None, epoch: Some(epoch), cause });
+    }
+
+    /// Submits at once and returns where the answer comes.
+    pub(crate) fn ask<R: Request>(&self, request: R, ticket: Option<Arc<Ticket>>) -> impl Future<Output = AnswerTo<R>> + Send + use<R> {
+        self.ask_of(None, request, ticket, None)
     }
 
     /// The same, for what a step stores.
-    pub(crate) fn ask_for(&self, cause: Option<Cause>, write: Write) -> oneshot::Receiver<Fate<Outcome>> {
-        self.ask_of(None, write, None, cause)
+    pub(crate) fn ask_for<R: Request>(&self, cause: Option<Cause>, request: R) -> impl Future<Output = AnswerTo<R>> + Send + use<R> {
+        self.ask_of(None, request, None, cause)
     }
 
     /// The same, for a write that rests on what was so in that epoch: a later writer does not store it.
-    pub(crate) fn ask_in(&self, epoch: u64, write: Write) -> oneshot::Receiver<Fate<Outcome>> {
-        self.ask_of(Some(epoch), write, None, None)
+    pub(crate) fn ask_in<R: Request>(&self, epoch: u64, request: R) -> impl Future<Output = AnswerTo<R>> + Send + use<R> {
+        self.ask_of(Some(epoch), request, None, None)
     }
 
-    fn ask_of(
+    fn ask_of<R: Request>(
         &self,
         epoch: Option<u64>,
-        write: Write,
+        request: R,
         ticket: Option<Arc<Ticket>>,
         cause: Option<Cause>,
-    ) -> oneshot::Receiver<Fate<Outcome>> {
+    ) -> impl Future<Output = AnswerTo<R>> + Send + use<R> {
         let (reply, fate) = oneshot::channel();
-        self.push(Queued { origin: Origin::Ask(reply), write, ticket, epoch, cause });
-        fate
+        self.push(Queued { origin: Origin::Ask(reply), write: request.into_write(), ticket, epoch, cause });
+        async move { Ok(of_group(fate.await?)) }
     }
 
     fn push(&self, queued: Queued) {

@@ -4,9 +4,10 @@ pub(crate) mod cluster;
 pub(crate) mod traced;
 
 use crate::actors::journal::Journal;
+use crate::actors::journal::submit::Submit;
 use crate::actors::node::cluster::Cluster;
 use crate::actors::protocol::fate::Fate;
-use crate::actors::protocol::hooks::{DeadLetterAgain, Repeats, Submit};
+use crate::actors::protocol::hooks::{DeadLetterAgain, Repeats};
 use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::slot::OpenSlots;
@@ -17,7 +18,7 @@ use crate::actors::runtime::retry as reading;
 use crate::actors::runtime::retry::Stopping;
 use crate::actors::runtime::step_times::StepTimes;
 use crate::config::ClusterKey;
-use crate::db::{Reads, StoreError, Write};
+use crate::db::{Reads, StoreError};
 use crate::domain::{Event, OrderId, Pricing, Role, RoleShards, Roles, Shard, Shards, Timestamp};
 use crate::providers::Providers;
 use crate::saga::external;
@@ -274,7 +275,7 @@ impl Node {
     /// The way into the journal for writes that belong to no order.
     pub(crate) fn submitter(self: &Arc<Self>) -> Submit {
         let node = self.clone();
-        Arc::new(move |write: Write| {
+        Submit::new(move |write| {
             let fate = node.journal.ask(write, None);
             async move { fate.await.unwrap_or(Fate::Recorded) }.boxed()
         })

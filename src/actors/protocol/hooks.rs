@@ -1,7 +1,5 @@
-//! What a commit says to those who follow the log, and how they write.
+//! What a commit says to those who follow the log, and what they are given to call.
 
-use crate::actors::protocol::fate::Fate;
-use crate::db::{Outcome, Write};
 use crate::domain::{DeadLetter, Event, LoggedEvent, WriterId};
 use actix::Message;
 use futures_util::future::BoxFuture;
@@ -23,11 +21,6 @@ pub struct Logged {
 
 /// Takes each committed batch, in order: the analytics actor's way in, and the publisher's.
 pub type Counter = Arc<dyn Fn(Logged) + Send + Sync>;
-
-/// Submits a write to the journal and answers when its fate is known: there is no limit on the wait, because a save that may still be
-/// stored later must not be counted again meanwhile. A journal that ends with the write in hand answers [`Fate::Recorded`] once its
-/// writer is known to write no more.
-pub type Submit = Arc<dyn Fn(Write) -> BoxFuture<'static, Fate<Outcome>> + Send + Sync>;
 
 /// Takes a dead letter's message again. It failed again: the reason; it cannot be taken now: none.
 pub type DeadLetterAgain = Arc<dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), Option<String>>> + Send + Sync>;

@@ -3,8 +3,8 @@
 use crate::actors::protocol::command::Ask;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::slot::OpenSlot;
-use crate::actors::protocol::ticket::{Origin, Ticket};
-use crate::db::{IdempotencyKey, Outcome};
+use crate::actors::protocol::ticket::{Ticket, WriteOf};
+use crate::db::{IdempotencyKey, Outcome, PlaceOutcome};
 use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Role, RoleShards};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ pub(crate) enum Inbound {
     /// A command to an order of this arbiter.
     Command(OrderId, Ask),
     /// A committed batch's share: what became of this arbiter's writes, and the events of its shards.
-    Stored { done: Vec<(Origin, Fate<Outcome>)>, events: Arc<Vec<LoggedEvent>>, mine: Vec<u32> },
+    Stored { done: Vec<(WriteOf, Fate<Outcome>)>, events: Arc<Vec<LoggedEvent>>, mine: Vec<u32> },
     /// An event to deliver again, to this node's roles.
     Again(Event),
     /// An event from another node or team, for one role of this node beside the order's own, or for each that takes it.
@@ -47,6 +47,6 @@ pub(crate) struct NewPlace {
     pub(crate) order: Arc<Order>,
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) ticket: Arc<Ticket>,
-    pub(crate) reply: oneshot::Sender<Fate<Outcome>>,
+    pub(crate) reply: oneshot::Sender<Fate<PlaceOutcome>>,
     pub(crate) slot: OpenSlot,
 }

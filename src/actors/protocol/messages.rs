@@ -4,7 +4,7 @@ use crate::actors::protocol::command::Ask;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Loading;
 use crate::actors::protocol::kind::ActorKind;
-use crate::db::Outcome;
+use crate::db::{PlaceOutcome, RowOutcome};
 use crate::domain::{Channel, Event, LoggedEvent, NoticeKind, Order, OrderId, Shard};
 use actix::Message;
 use std::sync::Arc;
@@ -51,7 +51,10 @@ pub(crate) struct Answer(pub(crate) EventRef);
 /// What became of the order actor's write.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Stored(pub(crate) Fate<Outcome>);
+pub(crate) enum Stored {
+    Place(Fate<PlaceOutcome>),
+    Save(Fate<RowOutcome>),
+}
 
 /// A command for an order.
 #[derive(Message)]

@@ -25,15 +25,40 @@ impl Ticket {
     }
 }
 
+/// Which actor's write it is.
+#[derive(Debug)]
+pub(crate) enum WriteOf {
+    /// An order's actor, in one of its incarnations, that places its order.
+    Place(Shard, OrderId, u64),
+    /// The same, for a new record.
+    Save(Shard, OrderId, u64),
+    /// A role, about its step.
+    Step(StepOf),
+}
+
+/// Whose step it is.
+#[derive(Debug)]
+pub(crate) enum StepOf {
+    /// A role's, about an order.
+    Role(Role, Shard, OrderId),
+    /// The notifier's, about a notice; none where a notice is withdrawn that nobody waits for.
+    Notice(Shard, OrderId, Option<(NoticeKind, Channel)>),
+}
+
+impl WriteOf {
+    /// The shard of its order.
+    pub(crate) fn shard(&self) -> Shard {
+        match self {
+            Self::Place(shard, ..) | Self::Save(shard, ..) | Self::Step(StepOf::Role(_, shard, _) | StepOf::Notice(shard, ..)) => *shard,
+        }
+    }
+}
+
 /// Who wants to know what became of a write.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// An order's actor, in one of its lives.
-    Order(Shard, OrderId, u64),
-    /// A role, about an order.
-    Role(Role, Shard, OrderId),
-    /// The notifier, about a notice; none where a notice is withdrawn that nobody waits for.
-    Notice(Shard, OrderId, Option<(NoticeKind, Channel)>),
+    /// An actor: its router tells it.
+    Actor(WriteOf),
     /// Somebody who waits.
     Ask(oneshot::Sender<Fate<Outcome>>),
 }

@@ -4,9 +4,9 @@
 use crate::actors::cell::CellRef;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::Deliver;
-use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::StepOf;
 use crate::actors::runtime::faults::Point;
-use crate::db::{ReleaseReason, StockStep, Write};
+use crate::db::{ReleaseReason, StepOutcome, StockStep, TypedWrite};
 use crate::domain::{Event, EventBody, Role};
 use actix::{Actor, Context, Handler};
 
@@ -20,17 +20,15 @@ impl StockKeeper {
         Self { cell }
     }
 
-    fn step(&self, event: &Event) -> Option<Write> {
+    fn step(&self, event: &Event) -> Option<TypedWrite<StepOutcome>> {
         let at = self.cell.node.now();
         let step = StockStep { order: event.order, shard: event.shard, correlation: event.correlation, at };
         match event.body.content() {
-            EventBody::OrderCreated(order) => Some(Write::Reserve { order: order.clone(), pricing: self.cell.node.settings.pricing, at }),
-            EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => {
-                Some(Write::Release { step, undo: ReleaseReason::PaymentFailed })
-            }
-            EventBody::OrderCancelRequested { .. } => Some(Write::Release { step, undo: ReleaseReason::Cancelled }),
-            EventBody::ShipmentHeld => Some(Write::HoldStock { step }),
-            EventBody::OrderShipped { .. } => Some(Write::ShipStock { step }),
+            EventBody::OrderCreated(order) => Some(TypedWrite::reserve(order.clone(), self.cell.node.settings.pricing, at)),
+            EventBody::PaymentFailed { .. } | EventBody::PaymentCancelled => Some(TypedWrite::release(step, ReleaseReason::PaymentFailed)),
+            EventBody::OrderCancelRequested { .. } => Some(TypedWrite::release(step, ReleaseReason::Cancelled)),
+            EventBody::ShipmentHeld => Some(TypedWrite::hold_stock(step)),
+            EventBody::OrderShipped { .. } => Some(TypedWrite::ship_stock(step)),
             EventBody::InventoryReserved { .. }
             | EventBody::InventoryInsufficient { .. }
             | EventBody::InventoryReleased { .. }
@@ -72,7 +70,7 @@ impl Handler<Deliver> for StockKeeper {
         self.cell.node.faults.pass(Point::StockKeeperMessage, Some(event.order));
         if let Some(write) = self.step(event) {
             let cause = self.cell.node.cause(event, Role::Inventory);
-            self.cell.submit(Origin::Role(Role::Inventory, event.shard, event.order), write, cause);
+            self.cell.submit(StepOf::Role(Role::Inventory, event.shard, event.order), write, cause);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::actors::node::cluster::Cluster;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::runtime::pause::pause;
-use crate::db::{Outcome, StoreError, Write};
+use crate::db::{StoreError, TypedWrite, Write};
 use crate::domain::{Role, RoleShards, Shard, WriterId};
 #[cfg(feature = "plants")]
 use crate::plants::Plant;
@@ -103,8 +103,8 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
         done = Done::Something;
     }
     for (shards, roles) in take {
-        let fate = node.journal.ask_in(epoch, Write::TakeShards { roles, shards }).await;
-        if let Ok(Fate::Stored(Outcome::Taken(markers))) = fate {
+        let fate = node.journal.ask_in(epoch, TypedWrite::take_shards(roles, shards)).await;
+        if let Ok(Fate::Stored(markers)) = fate {
             let taken: RoleShards = markers.into_iter().map(|marker| (marker.role, marker.shard)).collect();
             if !taken.is_empty() {
                 load(node, taken, epoch);

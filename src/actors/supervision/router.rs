@@ -2,19 +2,19 @@
 //! is the only way from the journal to the roles; with all roles here a saga never leaves the arbiter.
 
 use crate::actors::cell::{CellRef, LiveOrders};
+use crate::actors::journal::submit::of_group;
 use crate::actors::protocol::command::{Ask, CommandError, park_command, refuse};
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Answer, Do, EventRef, Quit, Recorded, RetryNotice, Stored, WakeWith};
-use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::{StepOf, WriteOf};
 use crate::actors::roles::order::Begin;
 use crate::actors::roles::order::live_orders::OrderActorsRef;
 use crate::actors::runtime::faults::{Delivery, Point};
-use crate::actors::runtime::invariant;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tell::tell_surely;
-use crate::db::Outcome;
+use crate::db::{Outcome, StepOutcome};
 use crate::domain::{Channel, CorrelationId, Event, EventBody, NoticeKind, Order, OrderId, Role};
 use crate::saga::park::{STORE, WRITE_REFUSED};
 use actix::prelude::SendError;
@@ -48,8 +48,8 @@ impl Router {
             }
             Inbound::Command(id, ask) => self.command(id, ask),
             Inbound::Stored { done, events, mine } => {
-                for (origin, fate) in done {
-                    self.settled(origin, fate);
+                for (whose, fate) in done {
+                    self.settled(whose, fate);
                 }
                 for index in mine {
                     if let Some(event) = EventRef::at(&events, index as usize) {
@@ -90,34 +90,37 @@ impl Router {
         }
     }
 
-    /// Tells who wrote what became of it. A write without a living writer wakes its order: it may be stored and nobody's.
-    fn settled(&self, origin: Origin, fate: Fate<Outcome>) {
-        match origin {
-            Origin::Order(_, id, incarnation) => {
-                let living = self.orders.incarnation(id);
-                // A later incarnation has read what became of it.
-                if living.as_ref().is_some_and(|(_, now)| *now != incarnation) {
-                    return;
-                }
-                match living.map(|(addr, _)| (addr.try_send(Stored(fate)), addr)) {
-                    Some((Ok(()), _)) => {}
-                    // Its word must not be lost: the actor waits for it. The wait is a task of its own and holds nobody up.
-                    Some((Err(refused), addr)) => {
-                        actix::spawn(async move {
-                            // It may end while it is waited for; its order is woken then.
-                            let _gone = addr.send(refused.into_inner()).await;
-                        });
-                    }
-                    None => self.cell.wake(id, WakeWith::Stored),
-                }
-            }
-            Origin::Role(role, _, order) => self.role_settled(role, order, fate),
-            Origin::Notice(_, order, notice) => self.notice_settled(order, notice, fate),
-            Origin::Ask(_) => invariant::violated("an asked outcome came to a router", "router"),
+    /// Tells who wrote what became of it.
+    fn settled(&self, whose: WriteOf, fate: Fate<Outcome>) {
+        match whose {
+            WriteOf::Place(_, order, incarnation) => self.order_settled(order, incarnation, Stored::Place(of_group(fate))),
+            WriteOf::Save(_, order, incarnation) => self.order_settled(order, incarnation, Stored::Save(of_group(fate))),
+            WriteOf::Step(StepOf::Role(role, _, order)) => self.role_settled(role, order, of_group(fate)),
+            WriteOf::Step(StepOf::Notice(_, order, notice)) => self.notice_settled(order, notice, of_group(fate)),
         }
     }
 
-    fn notice_settled(&self, order: OrderId, notice: Option<(NoticeKind, Channel)>, fate: Fate<Outcome>) {
+    /// A write without a living writer wakes its order: it may be stored and nobody's.
+    fn order_settled(&self, order: OrderId, incarnation: u64, stored: Stored) {
+        let living = self.orders.incarnation(order);
+        // A later incarnation has read what became of it.
+        if living.as_ref().is_some_and(|(_, now)| *now != incarnation) {
+            return;
+        }
+        match living.map(|(addr, _)| (addr.try_send(stored), addr)) {
+            Some((Ok(()), _)) => {}
+            // Its word must not be lost: the actor waits for it. The wait is a task of its own and holds nobody up.
+            Some((Err(refused), addr)) => {
+                actix::spawn(async move {
+                    // It may end while it is waited for; its order is woken then.
+                    let _gone = addr.send(refused.into_inner()).await;
+                });
+            }
+            None => self.cell.wake(order, WakeWith::Stored),
+        }
+    }
+
+    fn notice_settled(&self, order: OrderId, notice: Option<(NoticeKind, Channel)>, fate: Fate<StepOutcome>) {
         self.recorded(order);
         match (fate, notice) {
             (Fate::Refused(why), Some(notice)) => {
@@ -130,15 +133,15 @@ impl Router {
         }
     }
 
-    fn role_settled(&self, role: Role, order: OrderId, fate: Fate<Outcome>) {
+    fn role_settled(&self, role: Role, order: OrderId, fate: Fate<StepOutcome>) {
         match fate {
-            Fate::Stored(Outcome::Repeated(answers)) => {
+            Fate::Stored(StepOutcome::Repeated(answers)) => {
                 for answer in answers {
                     self.deliver(&EventRef::alone(answer), true);
                 }
             }
             Fate::Refused(why) => self.refused(role, order, &why),
-            Fate::Stored(_) | Fate::Recorded | Fate::NotStored | Fate::NotOurs => {}
+            Fate::Stored(StepOutcome::Done) | Fate::Recorded | Fate::NotStored | Fate::NotOurs => {}
         }
     }
 

@@ -11,10 +11,10 @@ use crate::actors::roles::order::{Begin, OrderActor};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::retry::Stopping;
-use crate::db::{StoredOrder, Write};
+use crate::db::{StoredOrder, TypedWrite};
 use crate::domain::{OrderId, Role};
 use crate::saga::policy::{self, Restarts};
-use crate::saga::{Effects, owed, park, status};
+use crate::saga::{Effects, owed, park};
 use actix::prelude::SendError;
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use std::collections::HashMap;
@@ -159,16 +159,8 @@ impl Supervisor {
             let letter = park::restarts_letter(order.id, order.shard, now);
             let letter = letter.because(park::RESTART_LIMIT, &cause, cell.node.settings.restart_limit.restarts);
             park::park(&mut record, letter, &mut effects);
-            let write = Write::Save {
-                status: status(&record.facts),
-                open: !owed(&record.facts, order.channels()).is_nothing(),
-                record,
-                events: effects.events,
-                letters: effects.letters,
-                closings: effects.closings,
-                at: now,
-                order: order.clone(),
-            };
+            let is_open = !owed(&record.facts, order.channels()).is_nothing();
+            let write = TypedWrite::save(order.clone(), record, is_open, effects, now);
             // Nobody waits: once stored, the order stays as it is until a person comes.
             let _stored = cell.node.journal.ask(write, None).await;
             tracing::error!(order.id = %id, cause = %cause, "an order was restarted too often and is parked");

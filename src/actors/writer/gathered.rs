@@ -69,9 +69,9 @@ pub(super) fn admit(taken: Vec<Queued>, node: &Node) -> Vec<Queued> {
     }
     for (origin, fate) in refused {
         match origin {
-            Origin::Order(shard, ..) | Origin::Role(_, shard, _) | Origin::Notice(shard, ..) => {
-                if let Some(inbox) = node.inbox_of(shard) {
-                    inbox.push(Inbound::Stored { done: vec![(origin, fate)], events: Arc::default(), mine: Vec::new() });
+            Origin::Actor(whose) => {
+                if let Some(inbox) = node.inbox_of(whose.shard()) {
+                    inbox.push(Inbound::Stored { done: vec![(whose, fate)], events: Arc::default(), mine: Vec::new() });
                 }
             }
             Origin::Ask(reply) => drop(reply.send(fate)),

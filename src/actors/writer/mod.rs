@@ -18,7 +18,7 @@ use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{Counter, Logged};
 use crate::actors::protocol::inbound::Inbound;
 use crate::actors::protocol::kind::ActorKind;
-use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::{Origin, WriteOf};
 use crate::actors::runtime::death;
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::step_times::Step;
@@ -391,9 +391,9 @@ impl JournalWriter {
         let mut shares: Vec<Share> = self.node.inboxes.iter().map(|_| Share::default()).collect();
         for (origin, fate) in told {
             match origin {
-                Origin::Order(shard, ..) | Origin::Role(_, shard, _) | Origin::Notice(shard, ..) => {
-                    if let Some(share) = shares.get_mut(self.node.arbiter_of(shard)) {
-                        share.done.push((origin, fate));
+                Origin::Actor(whose) => {
+                    if let Some(share) = shares.get_mut(self.node.arbiter_of(whose.shard())) {
+                        share.done.push((whose, fate));
                     }
                 }
                 // Whoever asked may have gone; what became of the write stays so.
@@ -454,7 +454,7 @@ impl JournalWriter {
 
 #[derive(Default)]
 struct Share {
-    done: Vec<(Origin, Fate<Outcome>)>,
+    done: Vec<(WriteOf, Fate<Outcome>)>,
     mine: Vec<u32>,
 }
 

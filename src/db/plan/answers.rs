@@ -1,6 +1,7 @@
 //! The answers that are kept under their requests' keys, so that a repeat gets the first one's.
 
-use crate::db::write::{Answer, IdempotencyKey, KeptAnswer, Outcome};
+use crate::db::outcome::Answered;
+use crate::db::write::{Answer, IdempotencyKey, KeptAnswer};
 use crate::domain::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,10 +19,10 @@ impl Answers {
     }
 
     /// What a request of this key was answered; none where it is the first.
-    pub(super) fn find(&self, key: &IdempotencyKey, at: Timestamp) -> Option<Outcome> {
+    pub(super) fn find(&self, key: &IdempotencyKey, at: Timestamp) -> Option<Answered> {
         let stored = self.stored.get(key.key.as_slice()).filter(|kept| kept.expires_at > at);
         let kept = self.new.get(&key.key).or(stored)?;
-        Some(Outcome::Answered { answer: kept.answer.clone(), same_body: kept.body == key.body })
+        Some(Answered { answer: kept.answer.clone(), same_body: kept.body == key.body })
     }
 
     pub(super) fn keep(&mut self, key: &IdempotencyKey, answer: Answer) {

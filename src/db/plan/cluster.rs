@@ -2,8 +2,8 @@
 //! must keep of orders whose owner is elsewhere.
 
 use super::log::Log;
+use crate::db::outcome::{RowOutcome, StepOutcome};
 use crate::db::rows::ConsumedPlace;
-use crate::db::write::Outcome;
 use crate::domain::{Event, Marker, Order, OrderId, Role, Shard, WriterId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -94,8 +94,8 @@ impl<'a> Cluster<'a> {
         self.consumed.extend(places.iter().map(|place| ((role, place.topic.as_str(), place.partition), place.next)));
     }
 
-    pub(super) fn claim(&self, writer: WriterId) -> Outcome {
-        if self.stored.claimed.contains(&writer) { Outcome::Done } else { Outcome::Missing }
+    pub(super) fn claim(&self, writer: WriterId) -> RowOutcome {
+        if self.stored.claimed.contains(&writer) { RowOutcome::Done } else { RowOutcome::Missing }
     }
 
     /// Returns the events that waited for the order.
@@ -114,12 +114,12 @@ impl<'a> Cluster<'a> {
         events
     }
 
-    pub(super) fn hold(&mut self, event: &'a Event) -> Outcome {
+    pub(super) fn hold(&mut self, event: &'a Event) -> StepOutcome {
         if self.stored.known.contains(&event.order) {
-            return Outcome::Repeated(vec![event.clone()]);
+            return StepOutcome::Repeated(vec![event.clone()]);
         }
         self.waiting.entry((event.order, event.kind().number())).or_insert(event);
-        Outcome::Done
+        StepOutcome::Done
     }
 
     /// The shards that change hands, each with its last state.

@@ -18,8 +18,9 @@ pub(super) use rare_writes::{RareWrites, StoredLetter};
 pub(super) use stock::{ChangedProduct, StockPlan, numbers};
 pub(crate) use stock::{OrderStock, StepName, StockRow};
 
+use crate::db::outcome::{AnswerOutcome, Outcome, PlaceOutcome, ProductOutcome, RowOutcome, StepOutcome};
 use crate::db::store::Batch;
-use crate::db::write::{self, IdempotencyKey, KeptAnswer, Outcome, ProductWrite, Write};
+use crate::db::write::{self, IdempotencyKey, KeptAnswer, ProductWrite, Write};
 use crate::domain::{
     Closing, CorrelationId, DeadLetter, DeadLetterId, Event, EventBody, NoticeStatus, NoticeTask, Order, OrderId, OrderStatus, Payment,
     Product, Shard, Shards, Timestamp, WriterId,
@@ -160,46 +161,45 @@ impl<'a> Plan<'a> {
 
     fn write(&mut self, write: &'a Write) -> Outcome {
         match write {
-            Write::Place { order, record, key } => self.place(order, record, key.as_ref()),
+            Write::Place { order, record, key } => Outcome::Place(self.place(order, record, key.as_ref())),
             Write::Save { order, status, open, record, events, letters, closings, at } => {
                 let saved = OrderState { order, status: *status, open: *open, record, updated_at: *at };
-                self.save(saved, events, letters, closings)
+                Outcome::Row(self.save(saved, events, letters, closings))
             }
             Write::Reserve { order, pricing, at } => {
                 let answer = self.stock.reserve(order, *pricing, *at);
-                self.stock_outcome(answer)
+                Outcome::Step(self.stock_outcome(answer))
             }
             Write::Release { step, undo } => {
                 let answer = self.stock.release(step, *undo);
-                self.stock_outcome(answer)
+                Outcome::Step(self.stock_outcome(answer))
             }
             Write::HoldStock { step } => {
                 let answer = self.stock.hold(step);
-                self.stock_outcome(answer)
+                Outcome::Step(self.stock_outcome(answer))
             }
             Write::ShipStock { step } => {
                 let answer = self.stock.ship(step);
-                self.stock_outcome(answer)
+                Outcome::Step(self.stock_outcome(answer))
             }
             Write::SavePayment { payment, shard, correlation, event, letters, closing } => {
-                self.save_payment(payment, (*shard, *correlation), event.as_ref(), (letters, closing.as_deref()))
+                let told = (event.as_ref(), letters.as_slice(), closing.as_deref());
+                Outcome::Step(self.save_payment(payment, (*shard, *correlation), told))
             }
             Write::SaveNotice { task, shard, correlation, event, letter, closing } => {
-                self.save_notice(task, (*shard, *correlation), event.as_ref(), (letter.as_ref(), closing.as_deref()))
+                let told = (event.as_ref(), letter.as_ref(), closing.as_deref());
+                Outcome::Step(self.save_notice(task, (*shard, *correlation), told))
             }
-            Write::ChangeProduct(write) => self.change_product(write),
-            Write::KeepAnswer { key, answer, at } => match self.answers.find(key, *at) {
-                Some(answered) => answered,
-                None => {
-                    self.answers.keep(key, answer.clone());
-                    Outcome::Done
-                }
-            },
+            Write::ChangeProduct(write) => Outcome::Product(self.change_product(write)),
+            Write::KeepAnswer { key, answer, at } => Outcome::Answer(self.keep_answer(key, answer, *at)),
             Write::AddLetter(letter) => {
                 self.rare.add_letter(letter);
                 Outcome::Done
             }
-            Write::ParkStep { letter, event } => self.told(Some(event), Some(&**letter)),
+            Write::ParkStep { letter, event } => {
+                self.told(Some(event), Some(&**letter));
+                Outcome::Done
+            }
             Write::Audit(entry) => {
                 self.rare.audit_entry(entry.clone());
                 Outcome::Done
@@ -208,8 +208,8 @@ impl<'a> Plan<'a> {
                 self.rare.mark_letter(*id, origin);
                 Outcome::Done
             }
-            Write::CloseLetter(closing) => self.rare.close_letter(closing),
-            Write::SaveAnalytics { add, source, after, seq } => self.rare.save_analytics(add, *source, (*after, *seq)),
+            Write::CloseLetter(closing) => Outcome::Row(self.rare.close_letter(closing)),
+            Write::SaveAnalytics { add, source, after, seq } => Outcome::Count(self.rare.save_analytics(add, *source, (*after, *seq))),
             Write::Published { writer, seq } => {
                 self.cluster.publish(*writer, *seq);
                 Outcome::Done
@@ -218,11 +218,10 @@ impl<'a> Plan<'a> {
                 self.cluster.consume(*role, places);
                 Outcome::Done
             }
-            Write::ClaimLog { writer, .. } => self.cluster.claim(*writer),
+            Write::ClaimLog { writer, .. } => Outcome::Row(self.cluster.claim(*writer)),
             Write::EndExpired { .. } => Outcome::Done,
-            Write::KnowOrder { order } => Outcome::Repeated(self.cluster.know(order)),
-            Write::HoldEvent { event } if self.placed.contains_key(&event.order) => Outcome::Repeated(vec![event.clone()]),
-            Write::HoldEvent { event } => self.cluster.hold(event),
+            Write::KnowOrder { order } => Outcome::Known(self.cluster.know(order)),
+            Write::HoldEvent { event } => Outcome::Step(self.hold_event(event)),
             Write::TakeShards { roles, shards } => Outcome::Taken(self.cluster.take_shards(self.writer, roles, shards, &mut self.log)),
             Write::ReleaseShards { roles, shards } => {
                 self.cluster.release_shards(self.writer, roles, shards, self.log.last_seq);
@@ -231,37 +230,51 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn change_product(&mut self, change: &ProductWrite) -> Outcome {
+    fn keep_answer(&mut self, key: &IdempotencyKey, answer: &write::Answer, at: Timestamp) -> AnswerOutcome {
+        if let Some(answered) = self.answers.find(key, at) {
+            return AnswerOutcome::Answered(answered);
+        }
+        self.answers.keep(key, answer.clone());
+        AnswerOutcome::Done
+    }
+
+    fn hold_event(&mut self, event: &'a Event) -> StepOutcome {
+        if self.placed.contains_key(&event.order) {
+            return StepOutcome::Repeated(vec![event.clone()]);
+        }
+        self.cluster.hold(event)
+    }
+
+    fn change_product(&mut self, change: &ProductWrite) -> ProductOutcome {
         if let Some(answered) = change.key.as_ref().and_then(|key| self.answers.find(key, change.at)) {
-            return answered;
+            return ProductOutcome::Answered(answered);
         }
         let (product, audit) = match self.stock.change(change) {
             Ok(changed) => changed,
-            Err(error) => return Outcome::Stock(error),
+            Err(error) => return ProductOutcome::Refused(error),
         };
         self.rare.audit_stock(audit);
         if let Some(key) = &change.key {
             self.answers.keep(key, write::Answer::Product(product.clone()));
         }
-        Outcome::Product(product)
+        ProductOutcome::Done(product)
     }
 
-    fn stock_outcome(&mut self, answer: Answer) -> Outcome {
+    fn stock_outcome(&mut self, answer: Answer) -> StepOutcome {
         match answer {
             Answer::New(event) => {
                 if let Some(event) = event {
                     self.log.add(event);
                 }
-                Outcome::Done
+                StepOutcome::Done
             }
-            Answer::Repeated(events) => Outcome::Repeated(events),
+            Answer::Repeated(events) => StepOutcome::Repeated(events),
         }
     }
 
-    fn place(&mut self, order: &'a Arc<Order>, record: &'a Record, key: Option<&'a IdempotencyKey>) -> Outcome {
-        let created = Event::of(order, order.created_at, EventBody::OrderCreated(Arc::clone(order)));
+    fn place(&mut self, order: &'a Arc<Order>, record: &'a Record, key: Option<&'a IdempotencyKey>) -> PlaceOutcome {
         if self.placed.contains_key(&order.id) || self.stored.orders.contains(&order.id) {
-            return Outcome::Repeated(vec![created]);
+            return PlaceOutcome::Repeated;
         }
         if let Some(key) = key {
             // A key of an order that is not stored yet is this one's: it was taken while looking.
@@ -269,7 +282,7 @@ impl<'a> Plan<'a> {
             #[cfg(feature = "plants")]
             let holder = holder.filter(|_| self.stored.plant != Some(Plant::ForgetsKeys));
             if let Some(held) = holder.filter(|held| held.order != order.id) {
-                return Outcome::KeyTaken { order: held.order, same_body: held.body == key.body };
+                return PlaceOutcome::KeyTaken { order: held.order, same_body: held.body == key.body };
             }
             let held = StoredKey { body: key.body.to_vec(), order: order.id, expires_at: key.expires_at };
             if self.stored.keys.insert(key.key.to_vec(), held).is_some() {
@@ -286,18 +299,18 @@ impl<'a> Plan<'a> {
             record,
             updated_at: order.created_at,
         });
-        self.log.add(created);
-        Outcome::Done
+        self.log.add(Event::of(order, order.created_at, EventBody::OrderCreated(Arc::clone(order))));
+        PlaceOutcome::Done
     }
 
-    fn save(&mut self, saved: OrderState<'a>, events: &'a [Event], letters: &'a [DeadLetter], closings: &[Closing]) -> Outcome {
+    fn save(&mut self, saved: OrderState<'a>, events: &'a [Event], letters: &'a [DeadLetter], closings: &[Closing]) -> RowOutcome {
         let (id, order, record) = (saved.order.id, saved.order, saved.record);
         if let Some(new) = self.placed.get(&id).and_then(|index| self.orders.get_mut(*index)) {
             *new = saved;
         } else if self.stored.orders.contains(&id) {
             self.saves.insert(id, saved);
         } else {
-            return Outcome::Missing;
+            return RowOutcome::Missing;
         }
         for event in events {
             self.log.add_told(event, order, record);
@@ -308,20 +321,19 @@ impl<'a> Plan<'a> {
         for letter in letters {
             self.rare.add_letter(letter);
         }
-        Outcome::Done
+        RowOutcome::Done
     }
 
     fn save_payment(
         &mut self,
         payment: &'a Payment,
         (shard, correlation): (Shard, CorrelationId),
-        event: Option<&Event>,
-        (letters, closing): (&[DeadLetter], Option<&Closing>),
-    ) -> Outcome {
+        (event, letters, closing): (Option<&Event>, &[DeadLetter], Option<&Closing>),
+    ) -> StepOutcome {
         let earlier = self.paid.get(&payment.order).and_then(|index| self.payments.get_mut(*index));
         let stored = earlier.as_deref().copied().or_else(|| self.stored.payments.get(&payment.order));
         if let Some(stored) = stored.filter(|stored| !payment.follows(Some(stored))) {
-            return Outcome::Repeated(stored.answer(shard, correlation).into_iter().collect());
+            return StepOutcome::Repeated(stored.answer(shard, correlation).into_iter().collect());
         }
         match earlier {
             Some(earlier) => *earlier = payment,
@@ -333,23 +345,23 @@ impl<'a> Plan<'a> {
         if let Some(closing) = closing {
             self.rare.decide_letter(closing);
         }
-        self.told(event, letters)
+        self.told(event, letters);
+        StepOutcome::Done
     }
 
     fn save_notice(
         &mut self,
         task: &'a NoticeTask,
         (shard, correlation): (Shard, CorrelationId),
-        event: Option<&Event>,
-        (letter, closing): (Option<&DeadLetter>, Option<&Closing>),
-    ) -> Outcome {
+        (event, letter, closing): (Option<&Event>, Option<&DeadLetter>, Option<&Closing>),
+    ) -> StepOutcome {
         let key = notice_key(task);
         let stored = match self.notices.get(&key) {
             Some(saved) => Some((saved.task, saved.updated_at, saved.created_at)),
             None => self.stored.notices.get(&key).map(|(task, at)| (task, *at, task.created_at)),
         };
         if let Some((stored, at, _)) = stored.filter(|(stored, ..)| !task.follows(Some(stored))) {
-            return Outcome::Repeated(stored.answer(shard, correlation, at).into_iter().collect());
+            return StepOutcome::Repeated(stored.answer(shard, correlation, at).into_iter().collect());
         }
         let updated_at = event.map_or(task.created_at, |event| event.at);
         let goes_on = stored.filter(|(stored, ..)| stored.status != NoticeStatus::GivenUp);
@@ -358,16 +370,16 @@ impl<'a> Plan<'a> {
         if let Some(closing) = closing {
             self.rare.decide_letter(closing);
         }
-        self.told(event, letter)
+        self.told(event, letter);
+        StepOutcome::Done
     }
 
-    fn told<'l>(&mut self, event: Option<&Event>, letters: impl IntoIterator<Item = &'l DeadLetter>) -> Outcome {
+    fn told<'l>(&mut self, event: Option<&Event>, letters: impl IntoIterator<Item = &'l DeadLetter>) {
         if let Some(event) = event {
             self.log.add(event.clone());
         }
         for letter in letters {
             self.rare.add_letter(letter);
         }
-        Outcome::Done
     }
 }

@@ -1,7 +1,7 @@
 //! The rare writes of one batch: dead letters, audit, analytics.
 
+use crate::db::outcome::{CountOutcome, RowOutcome};
 use crate::db::rows::{AnalyticsRow, AuditEntry};
-use crate::db::write::Outcome;
 use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Text, Timestamp, WriterId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -82,24 +82,24 @@ impl<'a> RareWrites<'a> {
     }
 
     /// What a person decided counts also where its letter was superseded meanwhile, by that very decision perhaps.
-    pub(super) fn close_letter(&mut self, closing: &Closing) -> Outcome {
+    pub(super) fn close_letter(&mut self, closing: &Closing) -> RowOutcome {
         let &Closing { id, state, at, .. } = closing;
         let is_closable = |known: DeadLetterState| {
             known == DeadLetterState::Open || (known == DeadLetterState::Superseded && state != DeadLetterState::Superseded)
         };
-        let Some(known) = self.stored.get_mut(&id).filter(|known| is_closable(known.state)) else { return Outcome::Missing };
+        let Some(known) = self.stored.get_mut(&id).filter(|known| is_closable(known.state)) else { return RowOutcome::Missing };
         known.state = state;
         match self.letters.get_mut(&id) {
             Some(letter) => (letter.state, letter.closed_at) = (state, Some(at)),
             None => drop(self.closed.insert(id, (state, at))),
         }
         self.audit_closing(closing);
-        Outcome::Done
+        RowOutcome::Done
     }
 
     /// The same for a decision whose effect is stored too: that is audited even if its letter was closed by somebody else meanwhile.
     pub(super) fn decide_letter(&mut self, closing: &Closing) {
-        if self.close_letter(closing) == Outcome::Missing {
+        if self.close_letter(closing) == RowOutcome::Missing {
             self.audit_closing(closing);
         }
     }
@@ -125,19 +125,19 @@ impl<'a> RareWrites<'a> {
 
     /// Moves the position from where it is believed to stand; numbers that another has counted are not counted again. A log that is
     /// not there, or not so far, cannot have been counted: the database went back. The own log is guarded by the fence.
-    pub(super) fn save_analytics(&mut self, add: &'a [AnalyticsRow], source: WriterId, (after, seq): (i64, i64)) -> Outcome {
+    pub(super) fn save_analytics(&mut self, add: &'a [AnalyticsRow], source: WriterId, (after, seq): (i64, i64)) -> CountOutcome {
         if source != self.own && seq > self.ends.get(&source).copied().unwrap_or(0) {
-            return Outcome::Missing;
+            return CountOutcome::Missing;
         }
         let position = self.positions.get(&source).or_else(|| self.stored_positions.get(&source));
         if position.copied().unwrap_or(0) != after {
-            return Outcome::Repeated(Vec::new());
+            return CountOutcome::Repeated;
         }
         self.positions.insert(source, seq);
         for row in add {
             *self.numbers.entry((row.minute, row.metric, &row.key)).or_insert(0) += row.value;
         }
-        Outcome::Done
+        CountOutcome::Done
     }
 
     /// The letters that are new or tell something new, whole.

@@ -4,8 +4,8 @@
 use super::checkpoint::{self, LogSize};
 use super::{SqliteOptions, SqliteReads, SqliteStore};
 use crate::db::{
-    Batch, CommitError, Committed, IdempotencyKey, NewWriter, OrderFilter, Outcome, Publishing, Reads as _, Retention, Store as _,
-    StoreError, Write, WriterState,
+    Batch, CommitError, Committed, IdempotencyKey, NewWriter, OrderFilter, Outcome, PlaceOutcome, Publishing, Reads as _, Retention,
+    Store as _, StoreError, Write, WriterState,
 };
 use crate::domain::{
     Closing, CorrelationId, CustomerId, DeadLetter, DeadLetterKind, DeadLetterState, Money, Order, OrderId, OrderLine, OrderStatus,
@@ -89,7 +89,7 @@ impl Desk {
     fn goes_on_with(&mut self, writes: Vec<Write>) {
         assert_eq!(self.state(), self.writer, "nothing was written");
         let committed = self.commit(writes).unwrap();
-        assert!(committed.outcomes.iter().all(|outcome| *outcome == Outcome::Done));
+        assert!(committed.outcomes.iter().all(|outcome| *outcome == Outcome::Place(PlaceOutcome::Done)));
         assert_eq!(self.state(), self.writer);
     }
 }

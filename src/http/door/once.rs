@@ -4,7 +4,7 @@
 //! The other commands do nothing when given twice; of them only the answer is kept, after they are done. A node may die in between: then a
 //! repeat that is refused is answered from what is stored, if it says that the command was done.
 
-use crate::db::{Answer, IdempotencyKey, Outcome, Write};
+use crate::db::{Answer, AnswerOutcome, Answered, IdempotencyKey, TypedWrite};
 use crate::http::door::call::Call;
 use crate::http::wire::problem::{FieldErrors, Problem, ProblemKind};
 use crate::http::wire::query::idempotency_key;
@@ -59,8 +59,8 @@ impl Once {
         if let Some(Self { key }) = once {
             let answer = Answer::Http { status: status.as_u16(), body: body.clone() };
             let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-            match call.state.handle.write(Write::KeepAnswer { key, answer, at: now() }, limit).await {
-                Ok(Some(Outcome::Answered { answer, same_body: true })) => {
+            match call.state.handle.write(TypedWrite::keep_answer(key, answer, now()), limit).await {
+                Ok(Some(AnswerOutcome::Answered(Answered { answer, same_body: true }))) => {
                     return replay(&answer, true).unwrap_or_else(|_| json(status, body));
                 }
                 Ok(_) => {}

@@ -2,7 +2,7 @@
 //! blocking thread: a large file takes a while, and a worker has other clients.
 
 use crate::actors::WriteError;
-use crate::db::{ProductWrite, Write};
+use crate::db::ProductWrite;
 use crate::domain::{IfMissing, ProductChange};
 use crate::http::door::body;
 use crate::http::door::call::Call;
@@ -85,7 +85,7 @@ async fn write_all(call: &Call, rows: Vec<ProductRow>, mode: Mode, once: Option<
         // A row that is sent again must not set a stock anew that orders have taken of; names and prices may be set twice.
         let key = once.filter(|_| mode != Mode::First).map(|once| once.part(id.0));
         let write = ProductWrite { key, ..ProductWrite::of(id, change, call.caller.name.clone(), now()) };
-        let outcome = handle.write(Write::ChangeProduct(Box::new(write)), limit).await?;
+        let outcome = handle.write(write, limit).await?;
         let product = outcome.ok_or_else(|| WriteError::Unknown.into()).and_then(product_of);
         product.map_err(|problem| Problem::new(problem.kind(), format!("product {id}: {problem}")))
     });

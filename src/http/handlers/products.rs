@@ -2,7 +2,7 @@
 //! stock is changed by a delta, by a count of the shelf, or set where that is asked for.
 
 use crate::actors::WriteError;
-use crate::db::{CorrectionFilter, Outcome, ProductWrite, Write};
+use crate::db::{Answer, Answered, CorrectionFilter, ProductOutcome, ProductWrite};
 use crate::domain::{Condition, IfMissing, Money, Product, ProductChange, ProductId, StockChange, StockError};
 use crate::http::door::call::Call;
 use crate::http::door::once::Once;
@@ -275,8 +275,8 @@ fn read_count(reader: &mut Reader, raw: &str, name: &str) -> Option<i32> {
 
 async fn write(call: &Call, write: ProductWrite) -> Result<HttpResponse, Problem> {
     let limit = Duration::from_millis(call.state.settings.order.request_limit_ms);
-    let outcome = call.state.handle.write(Write::ChangeProduct(Box::new(write)), limit).await?.ok_or(WriteError::Unknown)?;
-    if let Outcome::Answered { answer, same_body } = &outcome {
+    let outcome = call.state.handle.write(write, limit).await?.ok_or(WriteError::Unknown)?;
+    if let ProductOutcome::Answered(Answered { answer, same_body }) = &outcome {
         return once::replay(answer, *same_body);
     }
     product_of(outcome).map(|product| shown(&product))
@@ -286,20 +286,19 @@ async fn write(call: &Call, write: ProductWrite) -> Result<HttpResponse, Problem
 ///
 /// # Errors
 /// The stock's refusal, or the database's.
-pub(crate) fn product_of(outcome: Outcome) -> Result<Product, Problem> {
+pub(crate) fn product_of(outcome: ProductOutcome) -> Result<Product, Problem> {
     match outcome {
-        Outcome::Product(product) => Ok(product),
-        Outcome::Answered { answer: crate::db::Answer::Product(product), same_body: true } => Ok(product),
-        Outcome::Answered { .. } => Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the same body as before")),
-        Outcome::Stock(StockError::Unknown) | Outcome::Missing => Err(no_such_product()),
-        Outcome::Stock(StockError::Stale) => Err(precondition::stale()),
-        Outcome::Stock(error @ (StockError::BelowZero { .. } | StockError::CountBelowReserved { .. })) => {
+        ProductOutcome::Done(product) => Ok(product),
+        ProductOutcome::Answered(Answered { answer: Answer::Product(product), same_body: true }) => Ok(product),
+        ProductOutcome::Answered(_) => {
+            Err(Problem::new(ProblemKind::KeyReused, "send another Idempotency-Key, or the same body as before"))
+        }
+        ProductOutcome::Refused(StockError::Unknown) => Err(no_such_product()),
+        ProductOutcome::Refused(StockError::Stale) => Err(precondition::stale()),
+        ProductOutcome::Refused(error @ (StockError::BelowZero { .. } | StockError::CountBelowReserved { .. })) => {
             Err(Problem::new(ProblemKind::Conflict, error.to_string()))
         }
-        Outcome::Stock(error @ StockError::TooLarge) => Err(Problem::field(Place::Body, "", error.to_string())),
-        Outcome::Done | Outcome::Repeated(_) | Outcome::KeyTaken { .. } | Outcome::Taken(_) => {
-            Err(Problem::new(ProblemKind::Internal, "the store gave an answer that a product's write does not have"))
-        }
+        ProductOutcome::Refused(error @ StockError::TooLarge) => Err(Problem::field(Place::Body, "", error.to_string())),
     }
 }
 

@@ -94,7 +94,7 @@ impl InboundEvents for NodeInbound {
 
     /// Also while the node stops, so that its next start hears little again.
     fn store_places(&self, role: Role, places: Vec<ConsumedPlace>) -> BoxFuture<'static, bool> {
-        let storing = (self.handle.submit())(Write::Consumed { role, places });
+        let storing = self.handle.submit().ask(Write::Consumed { role, places });
         async move { matches!(storing.await, Fate::Stored(_) | Fate::Recorded) }.boxed()
     }
 }

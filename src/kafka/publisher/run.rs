@@ -3,7 +3,7 @@
 use super::core::PublisherCore;
 use super::producer::{Counters, Failure, NotTaken, Producer, Told};
 use crate::actors::Fate;
-use crate::db::{Outcome, Write};
+use crate::db::{RowOutcome, TypedWrite, Write};
 use crate::domain::WriterId;
 use crate::kafka::client::{self, Brokers};
 use crate::kafka::publisher::parts::{FeedEnd, PublisherParts, Repeat, Stop};
@@ -264,8 +264,8 @@ impl<'s> Run<'s> {
         let is_cut_off = matches!(parts.state.get(), Brokers::Away(_));
         let lease_ms = parts.settings.publish_recheck_ms.saturating_mul(CLAIM_LOOKS).max(1_000);
         for writer in self.core.looked(&rows, (parts.own)(), is_cut_off) {
-            let claim = (parts.submit)(Write::ClaimLog { writer, lease_ms });
-            let is_ours = matches!(timeout(limit, claim).await, Ok(Fate::Stored(Outcome::Done)));
+            let claim = parts.submit.ask(TypedWrite::claim_log(writer, lease_ms));
+            let is_ours = matches!(timeout(limit, claim).await, Ok(Fate::Stored(RowOutcome::Done)));
             self.core.claimed(writer, is_ours);
         }
     }
@@ -273,7 +273,7 @@ impl<'s> Run<'s> {
     /// Has the points that are reached stored.
     fn mark(&mut self) {
         for (writer, seq) in self.core.to_mark() {
-            let stored = (self.shared.parts.submit)(Write::Published { writer, seq });
+            let stored = self.shared.parts.submit.ask(Write::Published { writer, seq });
             self.marking.spawn(async move { (writer, seq, matches!(stored.await, Fate::Stored(_))) });
         }
     }
@@ -289,7 +289,7 @@ impl<'s> Run<'s> {
             self.take_acked(told);
         }
         for (writer, seq) in self.core.unmarked() {
-            drop(timeout_at(by, (self.shared.parts.submit)(Write::Published { writer, seq })).await);
+            drop(timeout_at(by, self.shared.parts.submit.ask(Write::Published { writer, seq })).await);
         }
     }
 }

@@ -14,10 +14,11 @@ mod tests;
 #[cfg(test)]
 mod tests_void;
 
+use crate::actors::journal::submit::Submit;
 use crate::actors::protocol::fate::Fate;
-use crate::actors::protocol::hooks::{Logged, Submit};
+use crate::actors::protocol::hooks::Logged;
 use crate::actors::runtime::faults::{Faults, Point};
-use crate::db::{Outcome, Reads, StoreError, Write, WriterRow};
+use crate::db::{CountOutcome, Reads, StoreError, TypedWrite, WriterRow};
 use crate::domain::WriterId;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use log_tracker::{Bounds, Increment, LogTracker, Saved, Stretch};
@@ -249,9 +250,9 @@ impl Analytics {
 }
 
 /// Submits the increment in a task of its own, which holds the gate until its fate is known, whatever becomes of the actor.
-fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -> oneshot::Receiver<Fate<Outcome>> {
+fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -> oneshot::Receiver<Fate<CountOutcome>> {
     let (sender, receiver) = oneshot::channel();
-    let fate = submit(Write::SaveAnalytics { add: increment.add, source: increment.source, after: increment.after, seq: increment.seq });
+    let fate = submit.ask(TypedWrite::save_analytics(increment.add, increment.source, (increment.after, increment.seq)));
     actix_rt::spawn(async move {
         let fate = fate.await;
         drop(permit);
@@ -261,21 +262,21 @@ fn submit(submit: &Submit, increment: Increment, permit: OwnedSemaphorePermit) -
     receiver
 }
 
-fn verdict(fate: &Fate<Outcome>) -> Saved {
+fn verdict(fate: &Fate<CountOutcome>) -> Saved {
     match fate {
-        Fate::Stored(Outcome::Done) => Saved::Yes,
+        Fate::Stored(CountOutcome::Done) => Saved::Yes,
         Fate::NotStored | Fate::NotOurs => Saved::No,
         Fate::Refused(cause) => {
             tracing::error!(cause = %cause, "the database refuses the analytics numbers; trying again");
             Saved::No
         }
-        Fate::Stored(Outcome::Missing) => {
+        Fate::Stored(CountOutcome::Missing) => {
             tracing::error!(
                 "the database is older than what was counted of another node's log; the analytics are counted again from what is stored"
             );
             Saved::Void
         }
-        Fate::Stored(_) | Fate::Recorded => Saved::Unclear,
+        Fate::Stored(CountOutcome::Repeated) | Fate::Recorded => Saved::Unclear,
     }
 }
 

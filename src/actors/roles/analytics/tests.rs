@@ -3,7 +3,7 @@
 use super::log_tracker::{Bounds, LogTracker, Saved};
 use super::*;
 use crate::db::memory::{MemoryDatabase, MemoryStore, Nodes};
-use crate::db::{AnalyticsRow, Batch, Committed, NewWriter, Store, WriterState};
+use crate::db::{AnalyticsRow, Batch, Committed, NewWriter, Store, Write, WriterState};
 use crate::domain::analytics::{Numbers, TOTAL};
 use crate::domain::{
     CorrelationId, CustomerId, Event, EventBody, LoggedEvent, Metric, Money, Order, OrderId, OrderLine, ProductId, Quantity, Role, Shard,
@@ -265,7 +265,7 @@ impl World {
 
     async fn parts(&self) -> AnalyticsParts {
         let (journal, answers, door) = (self.journal.clone(), self.answers.clone(), self.door.clone());
-        let submit: Submit = Arc::new(move |write| {
+        let submit = Submit::new(move |write| {
             let (journal, door) = (journal.clone(), door.clone());
             let answer = answers.lock().unwrap().pop_front();
             Box::pin(async move {

@@ -4,7 +4,7 @@ use super::log_tracker::{LogTracker, Saved};
 use super::tests::{BOUNDS, Model, read_one};
 use super::verdict;
 use crate::actors::protocol::fate::Fate;
-use crate::db::Outcome;
+use crate::db::CountOutcome;
 use crate::domain::WriterId;
 
 #[test]
@@ -22,7 +22,7 @@ fn a_log_that_went_back_is_counted_to_its_new_end() {
     assert_eq!(tracker.next_save().map(|increment| (increment.source, increment.after, increment.seq)), Some((other, 0, 10)));
     // What the store answers then.
     model.ends.insert(other, 4);
-    assert!(!tracker.saved(verdict(&Fate::Stored(Outcome::Missing))), "what is stored must be loaded");
+    assert!(!tracker.saved(verdict(&Fate::Stored(CountOutcome::Missing))), "what is stored must be loaded");
     model.load(&mut tracker, own);
     while read_one(&model, &mut tracker, 100) {}
     tracker.mark_due();
@@ -44,7 +44,7 @@ fn a_log_that_went_back_is_counted_to_its_new_end() {
 #[test]
 fn a_log_that_is_gone_with_its_writer_is_not_waited_for() {
     let (other, own) = (WriterId(1), WriterId(2));
-    for fate in [Outcome::Missing, Outcome::Repeated(Vec::new())].map(Fate::Stored) {
+    for fate in [CountOutcome::Missing, CountOutcome::Repeated].map(Fate::Stored) {
         let mut model = Model::default();
         model.append(own, 3);
         model.append(other, 4);

@@ -5,13 +5,13 @@ use crate::actors::cell::CellRef;
 use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Deliver, EventRef, Load, Recorded, RetryNotice};
-use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::StepOf;
 use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
 use crate::actors::roles::notification::task::{Begun, DeliveryTask, Way, message, save, sent};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::recent::Recent;
 use crate::actors::runtime::tasks::{Ended, Signal, Tasks, at_once};
-use crate::db::Write;
+use crate::db::{StepOutcome, TypedWrite};
 use crate::domain::{Channel, CorrelationId, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Timestamp};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use std::collections::HashMap;
@@ -137,9 +137,14 @@ impl Notifier {
         self.record((shard, key.0, None), save(task, shard, correlation, None, None), None);
     }
 
-    fn record(&mut self, (shard, order, notice): (Shard, OrderId, Option<(NoticeKind, Channel)>), write: Write, cause: Option<Cause>) {
+    fn record(
+        &mut self,
+        (shard, order, notice): (Shard, OrderId, Option<(NoticeKind, Channel)>),
+        write: TypedWrite<StepOutcome>,
+        cause: Option<Cause>,
+    ) {
         *self.recording.entry(order).or_insert(0) += 1;
-        self.cell.submit(Origin::Notice(shard, order, notice), write, cause);
+        self.cell.submit(StepOf::Notice(shard, order, notice), write, cause);
     }
 
     fn admit(&mut self, key: Key, turn: Turn) {
@@ -164,8 +169,9 @@ impl Notifier {
             };
             match at_once(&mut call) {
                 Some(Ok(())) => {
-                    let write = sent(order, key.1, key.2, 1, self.cell.node.now());
+                    let (sent, event) = sent(order, key.1, key.2, 1, self.cell.node.now());
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(order.id));
+                    let write = save(sent, order.shard, order.correlation, Some(event), None);
                     self.record((order.shard, order.id, Some((key.1, key.2))), write, turn.cause);
                     return self.ended(&key);
                 }

@@ -9,7 +9,7 @@ use crate::actors::roles::notification::board::{NoticeBoard, tell_waiting};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
-use crate::db::{Outcome, Write};
+use crate::db::{StepOutcome, TypedWrite};
 use crate::domain::{
     Channel, CorrelationId, DeadLetter, Event, EventBody, NoticeKind, NoticeStatus, NoticeTask, Order, OrderId, Role, Shard, Text,
     Timestamp,
@@ -46,15 +46,21 @@ pub(crate) struct DeliveryTask {
     pub(crate) cause: Option<Cause>,
 }
 
-pub(crate) fn save(task: NoticeTask, shard: Shard, correlation: CorrelationId, event: Option<Event>, letter: Option<DeadLetter>) -> Write {
-    Write::SaveNotice { task, shard, correlation, event, letter, closing: None }
+pub(crate) fn save(
+    task: NoticeTask,
+    shard: Shard,
+    correlation: CorrelationId,
+    event: Option<Event>,
+    letter: Option<DeadLetter>,
+) -> TypedWrite<StepOutcome> {
+    TypedWrite::save_notice(task, (shard, correlation), event, letter, None)
 }
 
-/// The write that a sent notice makes.
-pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u32, now: Timestamp) -> Write {
+/// The row and the event that a sent notice makes.
+pub(crate) fn sent(order: &Order, kind: NoticeKind, channel: Channel, attempt: u32, now: Timestamp) -> (NoticeTask, Event) {
     let task = NoticeTask { status: NoticeStatus::Sent, attempt, ..NoticeTask::new(order, kind, channel, now) };
     let event = Event::of(order, now, EventBody::NotificationSent { kind, channel });
-    save(task, order.shard, order.correlation, Some(event), None)
+    (task, event)
 }
 
 /// Sends the notice to its provider; `None` if the customer gave no address.
@@ -149,8 +155,8 @@ impl DeliveryTask {
             let error = match result {
                 Ok(()) => {
                     self.cell.node.faults.pass(Point::NotifierAnswered, Some(self.id));
-                    let write = sent(order, self.kind, self.channel, task.attempt + 1, self.cell.node.now());
-                    self.submit(order, write).await;
+                    let (sent, event) = sent(order, self.kind, self.channel, task.attempt + 1, self.cell.node.now());
+                    self.store(order, sent, Some(event), None).await;
                     return;
                 }
                 Err(error) => error,
@@ -291,15 +297,11 @@ impl DeliveryTask {
     }
 
     async fn store(&self, order: &Order, task: NoticeTask, event: Option<Event>, letter: Option<DeadLetter>) {
-        self.submit(order, save(task, order.shard, order.correlation, event, letter)).await;
-    }
-
-    async fn submit(&self, order: &Order, write: Write) {
-        let Write::SaveNotice { task, event, .. } = &write else { return };
         // A notice that only waits has reported its last try already.
         let (attempt, is_withdrawn) = (task.attempt + u32::from(event.is_none()), task.status == NoticeStatus::Withdrawn);
+        let write = save(task, order.shard, order.correlation, event, letter);
         match self.cell.node.journal.ask_for(self.cause, write).await {
-            Ok(Fate::Stored(Outcome::Repeated(answers))) => {
+            Ok(Fate::Stored(StepOutcome::Repeated(answers))) => {
                 for answer in answers {
                     self.cell.again(answer);
                 }
@@ -310,7 +312,7 @@ impl DeliveryTask {
             Ok(Fate::Refused(why)) => {
                 self.cell.give_up_notice((order.id, order.correlation), (self.kind, self.channel), attempt, &why).await;
             }
-            Ok(_) | Err(_) => {}
+            Ok(Fate::Stored(StepOutcome::Done) | Fate::Recorded | Fate::NotStored | Fate::NotOurs) | Err(_) => {}
         }
     }
 }

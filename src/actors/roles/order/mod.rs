@@ -18,14 +18,14 @@ use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Alarm, Answer, Do, EventRef, Quit, Ring, Stored, WakeWith};
 use crate::actors::protocol::slot::OpenSlot;
-use crate::actors::protocol::ticket::{Origin, Ticket};
+use crate::actors::protocol::ticket::Ticket;
 use crate::actors::roles::order::due::{Due, Overdue};
 use crate::actors::roles::order::late::{Late, micros};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::invariant;
 use crate::actors::runtime::live::Change;
 use crate::actors::runtime::step_times::Step;
-use crate::db::{IdempotencyKey, Outcome, Write};
+use crate::db::{IdempotencyKey, PlaceOutcome, RowOutcome, TypedWrite};
 use crate::domain::{Channel, EventBody, NoticeKind, Order, OrderStatus, Role, Text, Timestamp};
 #[cfg(feature = "plants")]
 use crate::plants::Plant;
@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 #[expect(clippy::large_enum_variant, reason = "an actor keeps it in a box")]
 pub(crate) enum Begin {
     /// It was just posted.
-    New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Fate<Outcome>>, slot: OpenSlot },
+    New { key: Option<IdempotencyKey>, ticket: Arc<Ticket>, reply: oneshot::Sender<Fate<PlaceOutcome>>, slot: OpenSlot },
     /// From the store.
     Loaded {
         record: Record,
@@ -61,7 +61,7 @@ pub(crate) struct OrderActor {
     record: Record,
     /// Boxed, for it is gone when the actor has started, and a hundred thousand may live.
     begin: Option<Box<Begin>>,
-    placing: Option<oneshot::Sender<Fate<Outcome>>>,
+    placing: Option<oneshot::Sender<Fate<PlaceOutcome>>>,
     in_flight: bool,
     /// The record has facts that are not stored yet.
     dirty: bool,
@@ -252,18 +252,8 @@ impl OrderActor {
     fn save(&mut self, effects: Effects, debts: Owed, now: Timestamp, cause: Option<Cause>) {
         self.in_flight = true;
         self.dirty = false;
-        let write = Write::Save {
-            order: self.order.clone(),
-            status: status(&self.record.facts),
-            open: !debts.is_nothing(),
-            record: self.record.clone(),
-            events: effects.events,
-            letters: effects.letters,
-            closings: effects.closings,
-            at: now,
-        };
-        let origin = Origin::Order(self.order.shard, self.order.id, self.incarnation);
-        self.cell.node.journal.submit(self.epoch, origin, write, cause);
+        let write = TypedWrite::save(self.order.clone(), self.record.clone(), !debts.is_nothing(), effects, now);
+        self.cell.node.journal.save(self.epoch, (self.order.shard, self.order.id, self.incarnation), write, cause);
         self.pass(Point::OrderSave);
     }
 
@@ -274,6 +264,38 @@ impl OrderActor {
         let status = status(&self.record.facts);
         for waiting in self.waiting.drain(..) {
             reply(waiting, Ok(status));
+        }
+    }
+
+    fn placed(&mut self, fate: Fate<PlaceOutcome>) {
+        if let Some(reply) = self.placing.take() {
+            drop(reply.send(fate.clone()));
+        }
+        match fate {
+            Fate::Stored(PlaceOutcome::Done | PlaceOutcome::Repeated) => {
+                self.cell.node.times.record(Step::Answer, micros(self.order.created_at, self.cell.node.now()));
+                self.stored();
+                self.proceed();
+            }
+            // Stored or, if its key was taken, not: what is stored says it.
+            Fate::Recorded => self.begin_anew(),
+            Fate::Stored(PlaceOutcome::KeyTaken { .. }) | Fate::NotStored | Fate::NotOurs | Fate::Refused(_) => self.leave(),
+        }
+    }
+
+    fn saved(&mut self, fate: Fate<RowOutcome>) {
+        match fate {
+            Fate::Stored(RowOutcome::Done) | Fate::Recorded => {
+                self.stored();
+                self.proceed();
+            }
+            Fate::NotStored | Fate::NotOurs => self.leave(),
+            Fate::Stored(RowOutcome::Missing) => invariant::violated("an order that was placed is not in the database", "order"),
+            // The record does not say what is stored any more: start again from what is.
+            Fate::Refused(why) => {
+                invariant::violated("an order's record was refused by the database", &why);
+                self.begin_anew();
+            }
         }
     }
 
@@ -363,15 +385,10 @@ impl Actor for OrderActor {
                 self.placing = Some(reply);
                 #[cfg(feature = "plants")]
                 if self.cell.node.faults.has(Plant::AnswersBeforeCommit) {
-                    self.placing.take().into_iter().for_each(|reply| drop(reply.send(Fate::Stored(Outcome::Done))));
+                    self.placing.take().into_iter().for_each(|reply| drop(reply.send(Fate::Stored(PlaceOutcome::Done))));
                 }
-                let write = Write::Place { order: self.order.clone(), record: self.record.clone(), key };
-                self.cell.node.journal.submit_with(
-                    self.epoch,
-                    Origin::Order(self.order.shard, self.order.id, self.incarnation),
-                    write,
-                    ticket,
-                );
+                let write = TypedWrite::place(self.order.clone(), self.record.clone(), key);
+                self.cell.node.journal.place(self.epoch, (self.order.shard, self.order.id, self.incarnation), write, ticket);
                 self.rearm(self.cell.node.now());
             }
             Some(Begin::Loaded { record, asks }) => {
@@ -461,35 +478,12 @@ impl Handler<Quit> for OrderActor {
 
 impl Handler<Stored> for OrderActor {
     type Result = ();
-    fn handle(&mut self, Stored(fate): Stored, _ctx: &mut Self::Context) {
+    fn handle(&mut self, stored: Stored, _ctx: &mut Self::Context) {
         self.pass(Point::OrderStored);
-        let now = self.cell.node.now();
         self.in_flight = false;
-        let placing = self.placing.take();
-        let is_placing = placing.is_some();
-        if let Some(reply) = placing {
-            drop(reply.send(fate.clone()));
-        }
-        match fate {
-            // Stored or, if its key was taken, not: what is stored says it.
-            Fate::Recorded if is_placing => self.begin_anew(),
-            Fate::Stored(Outcome::Done | Outcome::Repeated(_)) | Fate::Recorded => {
-                if is_placing {
-                    self.cell.node.times.record(Step::Answer, micros(self.order.created_at, now));
-                }
-                self.stored();
-                self.proceed();
-            }
-            Fate::Stored(Outcome::KeyTaken { .. }) | Fate::NotStored | Fate::NotOurs => self.leave(),
-            Fate::Refused(_) if is_placing => self.leave(),
-            // The record does not say what is stored any more: start again from what is.
-            Fate::Refused(why) => {
-                invariant::violated("an order's record was refused by the database", &why);
-                self.begin_anew();
-            }
-            Fate::Stored(Outcome::Product(_) | Outcome::Answered { .. } | Outcome::Stock(_) | Outcome::Missing | Outcome::Taken(_)) => {
-                invariant::violated("an order's write got another kind's answer", "order");
-            }
+        match stored {
+            Stored::Place(fate) => self.placed(fate),
+            Stored::Save(fate) => self.saved(fate),
         }
     }
 }

@@ -5,12 +5,13 @@ use crate::actors::cell::CellRef;
 use crate::actors::protocol::cause::Cause;
 use crate::actors::protocol::kind::ActorKind;
 use crate::actors::protocol::messages::{Alarm, Deliver};
-use crate::actors::protocol::ticket::Origin;
+use crate::actors::protocol::ticket::StepOf;
 use crate::actors::roles::payment::calls;
 use crate::actors::roles::payment::task;
 use crate::actors::roles::payment::task::{Begun, Goal};
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::tasks::{Ended, Signal, Tasks, at_once};
+use crate::db::TypedWrite;
 use crate::domain::{CorrelationId, EventBody, Order, OrderId, Role, Shard};
 use crate::providers::Charge;
 use actix::{Actor, AsyncContext, Context, Handler, StreamHandler};
@@ -96,15 +97,8 @@ impl PaymentGateway {
         self.cell.node.faults.pass(Point::PaymentGatewayAnswered, Some(order.id));
         let now = self.cell.node.now();
         let (payment, event) = task::charged(order, 1, charge, now);
-        let write = crate::db::Write::SavePayment {
-            payment,
-            shard: order.shard,
-            correlation: order.correlation,
-            event: Some(event),
-            letters: Vec::new(),
-            closing: None,
-        };
-        self.cell.submit(Origin::Role(Role::Payment, order.shard, order.id), write, cause);
+        let write = TypedWrite::save_payment(order, payment, Some(event), Vec::new(), None);
+        self.cell.submit(StepOf::Role(Role::Payment, order.shard, order.id), write, cause);
     }
 
     fn run(&mut self, id: OrderId, turn: Turn, begun: Option<Begun>, signal: Signal) {

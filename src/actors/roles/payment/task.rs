@@ -12,7 +12,7 @@ use crate::actors::roles::payment::trouble::Trouble;
 use crate::actors::runtime::faults::Point;
 use crate::actors::runtime::pause::pause;
 use crate::actors::runtime::tasks::Signal;
-use crate::db::{Outcome, Write};
+use crate::db::{StepOutcome, TypedWrite};
 use crate::domain::{
     CorrelationId, DeadLetter, Event, EventBody, Failures, Order, OrderId, Payment, PaymentStatus, Role, Shard, Text, Timestamp,
 };
@@ -435,20 +435,19 @@ impl PaymentTask {
 
     /// `over`: dead letters about steps that end with it.
     async fn store(&self, order: &Order, payment: Payment, event: Option<Event>, over: Vec<DeadLetter>) -> Result<Stored, GivenUp> {
-        let (shard, correlation) = (order.shard, order.correlation);
-        let write = Write::SavePayment { payment, shard, correlation, event, letters: over, closing: None };
+        let write = TypedWrite::save_payment(order, payment, event, over, None);
         match self.cell.node.journal.ask_for(self.cause, write).await {
-            Ok(Fate::Stored(Outcome::Done)) => Ok(Stored::Done),
+            Ok(Fate::Stored(StepOutcome::Done)) => Ok(Stored::Done),
             // Its batch is stored, but not how this write was decided: what is stored says it.
             Ok(Fate::Recorded) => Ok(Stored::Otherwise),
-            Ok(Fate::Stored(Outcome::Repeated(answers))) => {
+            Ok(Fate::Stored(StepOutcome::Repeated(answers))) => {
                 for answer in answers {
                     self.cell.again(answer);
                 }
                 Ok(Stored::Otherwise)
             }
             Ok(Fate::Refused(why)) => self.park(order, At::Step(STORE, None), (WRITE_REFUSED, &why, 1)).await,
-            Ok(Fate::Stored(_) | Fate::NotStored | Fate::NotOurs) | Err(_) => Err(GivenUp),
+            Ok(Fate::NotStored | Fate::NotOurs) | Err(_) => Err(GivenUp),
         }
     }
 
