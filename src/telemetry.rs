@@ -164,7 +164,8 @@ mod tests {
     fn the_rooms_are_those_of_the_source() {
         let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
         let stems = folder.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
-        let found: std::collections::BTreeSet<String> = stems.filter(|name| !["lib", "main"].contains(&name.as_str())).collect();
+        // The plants are in what is built for tests alone.
+        let found: std::collections::BTreeSet<String> = stems.filter(|name| !["lib", "main", "plants"].contains(&name.as_str())).collect();
         assert_eq!(found, ROOMS.map(str::to_owned).into_iter().collect());
     }
 
