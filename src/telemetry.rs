@@ -12,23 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 /// The rooms of this program, whose modules are the targets of its log lines.
-const ROOMS: [&str; 15] = [
-    "actors",
-    "app",
-    "cli",
-    "command",
-    "config",
-    "db",
-    "domain",
-    "http",
-    "kafka",
-    "plants",
-    "providers",
-    "saga",
-    "sheet",
-    "telemetry",
-    "verify",
-];
+const ROOMS: [&str; 14] =
+    ["actors", "app", "cli", "command", "config", "db", "domain", "http", "kafka", "providers", "saga", "sheet", "telemetry", "verify"];
 
 /// Other crates that say something worth reading.
 const CRATES: [&str; 16] = [
