@@ -22,9 +22,11 @@ use crate::telemetry::traces::{SenderError, Tracer};
 use crate::telemetry::{Telemetry, TelemetryError};
 use actix_web::dev::ServerHandle;
 use edge::{Edge, EdgeError, EdgeParts};
+pub use edge::{ToldError, told_and_lost};
 use sampler::Sampler;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -139,8 +141,9 @@ impl Node {
         };
         let actors = Actors::start(parts, Where::Threads).await?;
         let edge = edge_parts.map(|edge_parts| edge_parts.start(&settings, actors.handle(), &hosted)).transpose()?.map(Arc::new);
-        let sampler = Sampler::start(actors.handle().reads().clone(), roles, &settings);
-        let operations = Arc::new(NodeOperations { telemetry, handle: actors.handle().clone(), edge: edge.clone() });
+        let losses = Arc::default();
+        let sampler = Sampler::start(actors.handle().reads().clone(), roles, &settings, Arc::clone(&losses));
+        let operations = Arc::new(NodeOperations { telemetry, handle: actors.handle().clone(), edge: edge.clone(), losses });
         let state = Arc::new(HttpState::new(HttpParts {
             handle: actors.handle().clone(),
             settings: settings.clone(),
@@ -422,18 +425,25 @@ struct NodeOperations {
     telemetry: &'static Telemetry,
     handle: actors::NodeHandle,
     edge: Option<Arc<Edge>>,
+    /// Dead letters about lost commits that no person has closed.
+    losses: Arc<AtomicU64>,
 }
 
 impl Operations for NodeOperations {
     fn components(&self) -> Vec<Component> {
         let trouble = self.handle.not_ready().into_iter().find_map(|why| why.strip_prefix("database: ").map(str::to_owned));
         let slow = self.handle.slow_commit().map(|age| format!("a commit has not been answered for {} s", age.as_secs()));
-        let health = match (&trouble, &slow) {
+        let losses = self.losses.load(Ordering::Relaxed);
+        // The node that has lost them is gone; whoever looks next hears of it until a person has dealt with it.
+        let lost =
+            (losses > 0).then(|| format!("it has lost commits that were answered; open dead letters about it (commits-lost): {losses}"));
+        let wrong = slow.or(lost);
+        let health = match (&trouble, &wrong) {
             (Some(_), _) => Health::Down,
             (None, Some(_)) => Health::Degraded,
             (None, None) => Health::Up,
         };
-        let database = Component { name: "database".to_owned(), health, detail: trouble.or(slow) };
+        let database = Component { name: "database".to_owned(), health, detail: trouble.or(wrong) };
         std::iter::once(database).chain(self.edge.as_ref().map(|edge| edge.component())).collect()
     }
 

@@ -43,8 +43,16 @@ impl Node for Local {
             None => None,
         };
         let expect = if args.allow_open { Expect::Live } else { Expect::Settled };
-        let report =
+        let mut report =
             check(&settings, verify::Options { recorded, ..options(expect, &args.external_roles, &settings) }, args.provider.as_deref())?;
+        if let Some(hours) = args.topics {
+            if !settings.kafka.is_on() {
+                return Err(Usage("--topics needs the brokers: set kafka.brokers".to_owned()).into());
+            }
+            let runtime = app::database_runtime(&settings)?;
+            let reads = app::open_reads(&settings, &runtime)?;
+            report.told_and_lost = Some(runtime.block_on(app::told_and_lost(&settings, &*reads, hours))?);
+        }
         show(&report, args.json)
     }
 

@@ -38,3 +38,4 @@ pub use runtime::invariant;
 pub use runtime::live::{Change, Live, Watch};
 pub use runtime::step_times::{Step, StepSummary, StepTimes};
 pub use start::{Actors, Parts, Where};
+pub use writer::lost::COMMITS_LOST;

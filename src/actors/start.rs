@@ -109,6 +109,7 @@ impl Actors {
             retries: crate::actors::node::Retries::default(),
             url: parts.url.clone(),
             tracer: parts.tracer,
+            ends: crate::actors::node::ends::Ends::default(),
             halted: watch::Sender::default(),
         });
         let analytics: Slot = Slot::default();

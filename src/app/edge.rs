@@ -2,13 +2,16 @@
 
 use crate::actors::{Counter, DeadLetterAgain, NodeHandle, Repeats};
 use crate::config::{KafkaSettings, Settings};
-use crate::domain::{Role, Roles, Timestamp};
+use crate::db::{Reads, StoreError};
+use crate::domain::{Role, Roles, Timestamp, WriterId};
 use crate::http::{Component, Health};
 use crate::kafka::client::{self, BrokerState, Brokers};
 use crate::kafka::consumer::{Consumer, ConsumerParts, NodeInbound, ReprocessError};
 use crate::kafka::probe::Probe;
 use crate::kafka::publisher::{self, Feed, FeedEnd, Publisher, PublisherParts};
+use crate::kafka::told;
 use futures_util::FutureExt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -105,6 +108,40 @@ fn again(consumer: &Arc<Consumer>) -> DeadLetterAgain {
 
 /// Troubles that /health tells in full.
 const MOST_TOLD: usize = 5;
+
+/// What the topics have told in the last hours and no log has: lost in a failover after it was published.
+///
+/// # Errors
+/// The brokers do not answer, or the database cannot be read.
+pub async fn told_and_lost(settings: &Settings, reads: &dyn Reads, hours: u32) -> Result<Vec<String>, ToldError> {
+    let kept_ms = i64::try_from(settings.store.event_retention_ms).unwrap_or(i64::MAX);
+    // Of older events the writer may have been deleted.
+    let since_ms = chrono::Utc::now().timestamp_millis() - kept_ms.min(i64::from(hours) * 3_600_000);
+    let ends = ends(reads).await?;
+    let is_stored = move |(writer, seq)| ends.get(&writer).is_some_and(|end| seq <= *end);
+    let (kafka, external) = (settings.kafka.clone(), settings.cluster.external());
+    let reading = tokio::task::spawn_blocking(move || told::not_stored(&kafka, external, since_ms, is_stored));
+    let mut found = reading.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+    // What was stored while the topics were read is there now.
+    let ends = self::ends(reads).await?;
+    found.retain(|told| ends.get(&told.place.0).is_none_or(|end| told.place.1 > *end));
+    Ok(found.iter().map(ToString::to_string).collect())
+}
+
+async fn ends(reads: &dyn Reads) -> Result<BTreeMap<WriterId, i64>, StoreError> {
+    Ok(reads.writers().await?.into_iter().map(|row| (row.writer, row.last_seq)).collect())
+}
+
+/// Why the topics could not be compared with the logs.
+#[derive(Debug, thiserror::Error)]
+pub enum ToldError {
+    /// The database.
+    #[error("database")]
+    Store(#[from] StoreError),
+    /// The brokers.
+    #[error("kafka")]
+    Kafka(#[from] told::TopicError),
+}
 
 /// Publisher and consumer of a node.
 pub(super) struct Edge {

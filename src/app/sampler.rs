@@ -1,6 +1,7 @@
 //! What the metrics tell of the database: read in a steady rhythm, so that a scrape costs nothing there, and so that orders and letters
 //! count whoever owns them, or nobody.
 
+use crate::actors::COMMITS_LOST;
 use crate::config::Settings;
 use crate::db::{Reads, ShardRow, StoreError};
 use crate::domain::analytics::{Numbers, REASONS, TOTAL};
@@ -8,6 +9,7 @@ use crate::domain::{Channel, Metric, OrderStatus, Role, Roles, Timestamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Groups of dead letters that have series of their own; what more there is stands under `other`.
@@ -25,15 +27,17 @@ pub(super) struct Sampler {
     sqlite: Option<PathBuf>,
     /// Every group that was ever told, so that one without letters goes back to 0.
     letters: BTreeMap<Group, u64>,
+    /// How many of them tell of lost commits.
+    losses: Arc<AtomicU64>,
 }
 
 impl Sampler {
     /// Reads on until it is aborted.
-    pub(super) fn start(reads: Arc<dyn Reads>, roles: Roles, settings: &Settings) -> tokio::task::JoinHandle<()> {
+    pub(super) fn start(reads: Arc<dyn Reads>, roles: Roles, settings: &Settings, losses: Arc<AtomicU64>) -> tokio::task::JoinHandle<()> {
         let every = Duration::from_millis(settings.telemetry.sample_ms);
         let sqlite = settings.database().expose().strip_prefix("sqlite:").map(PathBuf::from);
         let external = settings.cluster.external();
-        let mut sampler = Self { reads, roles, external, sqlite, letters: BTreeMap::new() };
+        let mut sampler = Self { reads, roles, external, sqlite, letters: BTreeMap::new(), losses };
         actix_web::rt::spawn(async move {
             loop {
                 let now: Timestamp = chrono::Utc::now().into();
@@ -75,6 +79,8 @@ impl Sampler {
     async fn letters(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let groups = self.reads.letter_groups().await?;
         let oldest = groups.iter().map(|group| group.oldest).min();
+        let losses = groups.iter().filter(|group| group.cause == COMMITS_LOST).map(|group| group.count).sum();
+        self.losses.store(losses, Ordering::Relaxed);
         metrics::gauge!("ordermill_dead_letters_oldest_age_seconds").set(age(oldest, now));
         self.letters.values_mut().for_each(|count| *count = 0);
         for group in groups {

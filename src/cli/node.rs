@@ -84,6 +84,9 @@ pub struct VerifyArgs {
     /// Also compare with the payment provider's books, which `ordermill sandbox` shows at URL/charges
     #[arg(long, value_name = "URL")]
     pub provider: Option<String>,
+    /// Also list what the Kafka topics have told in the last HOURS and the database does not have, as after a failover that lost commits
+    #[arg(long, value_name = "HOURS", num_args = 0..=1, default_missing_value = "24")]
+    pub topics: Option<u32>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,

@@ -277,6 +277,7 @@ fn cloud_event() -> Value {
                 headers::WRITER: text("the writer whose log holds the event"),
                 headers::SEQ: text("the event's number in that log"),
                 headers::REPEAT: text("true: a repeat; do what was not done, but count nothing again"),
+                headers::SAID_AT: text("of a repeat: the writer that said it, and how far its log went"),
                 headers::LOCAL: text("the roles that got the event on the node that wrote it"),
             },
         },

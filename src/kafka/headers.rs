@@ -1,6 +1,6 @@
 //! Header names and their values. CloudEvents 1.0 in binary mode, W3C trace context, and our own.
 
-use crate::domain::{EventKind, Role, Topic};
+use crate::domain::{EventKind, Role, Topic, WriterId};
 
 /// CloudEvents: version of its specification.
 pub const SPEC_VERSION: &str = "ce_specversion";
@@ -30,6 +30,8 @@ pub const WRITER: &str = "writer";
 pub const SEQ: &str = "seq";
 /// It was said before: do what was not done, count nothing.
 pub const REPEAT: &str = "repeat";
+/// Of a repeat: the writer that said it, and how far its log went.
+pub const SAID_AT: &str = "saidAt";
 /// The roles that have it already, with commas between.
 pub const LOCAL: &str = "local";
 /// What Spring's JSON serialiser writes: the class's name.
@@ -69,6 +71,20 @@ impl Headers {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The log that must be there for the message to be true, and up to which number: where the event stands, or what a repeat rests on.
+    /// None of what no node of ours has said.
+    #[must_use]
+    pub fn rests_on(&self, topic: Topic) -> Option<(WriterId, i64)> {
+        if self.get(SOURCE) != Some(source(topic)) {
+            return None;
+        }
+        let (writer, seq) = match (self.text(WRITER), self.text(SEQ)) {
+            (Some(writer), Some(seq)) => (writer, seq),
+            _ => self.text(SAID_AT)?.split_once('/')?,
+        };
+        Some((WriterId(writer.parse().ok()?), seq.parse().ok()?))
+    }
+
     /// Whether `role` had it where it was written.
     #[must_use]
     pub fn was_local_to(&self, role: Role) -> bool {
@@ -99,4 +115,31 @@ pub fn type_of(kind: EventKind) -> String {
 #[must_use]
 pub fn schema_of(kind: EventKind) -> String {
     format!("urn:ordermill:schema:{}:v{VERSION}", kind.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_ours_names_what_it_rests_on() {
+        let rests_on = |all: &[(&str, &str)]| {
+            let mut headers = Headers::default();
+            all.iter().for_each(|(name, value)| headers.add(name, value.as_bytes()));
+            headers.rests_on(Topic::Payment)
+        };
+        let ours = (SOURCE, "/ordermill/payment");
+        assert_eq!(rests_on(&[ours, (WRITER, "3"), (SEQ, "12")]), Some((WriterId(3), 12)));
+        assert_eq!(rests_on(&[ours, (REPEAT, "true"), (SAID_AT, "3/40")]), Some((WriterId(3), 40)));
+        for others in [
+            &[(WRITER, "3"), (SEQ, "12")][..],
+            &[(SOURCE, "/shop/payment"), (WRITER, "3"), (SEQ, "12")],
+            &[(SOURCE, "/ordermill/order"), (WRITER, "3"), (SEQ, "12")],
+            &[ours],
+            &[ours, (WRITER, "me"), (SEQ, "12")],
+            &[ours, (REPEAT, "true"), (SAID_AT, "3")],
+        ] {
+            assert_eq!(rests_on(others), None, "{others:?}");
+        }
+    }
 }

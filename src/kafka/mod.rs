@@ -15,6 +15,7 @@ pub mod publisher;
 pub mod read;
 mod read_body;
 mod times;
+pub mod told;
 pub mod topics;
 mod traced;
 pub mod troubles;

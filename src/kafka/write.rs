@@ -23,8 +23,8 @@ pub enum Provenance<'a> {
         /// The roles that were given the event on the node that wrote it, so that they need not hear of it again.
         local: &'a [Role],
     },
-    /// Said again, by whoever misses an answer or gives one again.
-    Repeat,
+    /// Said again, by whoever misses an answer or gives one again: a writer that had come so far, if it is one of ours.
+    Repeat(Option<(WriterId, i64)>),
 }
 
 /// The record's value, written over what `out` holds.
@@ -169,7 +169,12 @@ pub fn headers(event: &Event, from: Provenance<'_>, by_share: impl FnOnce(&Trace
                 add(headers::LOCAL, names.join(",").as_bytes());
             }
         }
-        Provenance::Repeat => add(headers::REPEAT, b"true"),
+        Provenance::Repeat(said_at) => {
+            add(headers::REPEAT, b"true");
+            if let Some((writer, seq)) = said_at {
+                add(headers::SAID_AT, format!("{}/{seq}", writer.0).as_bytes());
+            }
+        }
     }
 }
 

@@ -89,6 +89,12 @@ pub const METRICS: &[About] = &[
     node("ordermill_journal_commit_seconds", Histogram, &[], "How long a transaction took, including its sync."),
     node("ordermill_journal_commit_age_seconds", Gauge, &[], "How long the current transaction has been running; 0 if there is none."),
     node("ordermill_journal_batch_writes", Histogram, &[], "Writes per transaction."),
+    node(
+        "ordermill_commits_lost_total",
+        Counter,
+        &[],
+        "Commits of this node that a failover has lost; the node ends, and the open dead letter (commits-lost) stays.",
+    ),
     node("ordermill_redrives_total", Counter, &["event"], "Events that an order delivered again because an answer was overdue."),
     node(
         "ordermill_deliveries_left_to_redrive_total",
@@ -123,6 +129,12 @@ pub const METRICS: &[About] = &[
         Counter,
         &["topic"],
         "Records that the topic deleted before this node read them; each gap is a dead letter.",
+    ),
+    node(
+        "ordermill_kafka_lost_events_total",
+        Counter,
+        &["topic"],
+        "Records passed over because they tell what the database lost in a failover; the log names each.",
     ),
     node("ordermill_kafka_moved_total", Counter, &["topic"], "Records on the wrong partition, published again on the right one."),
     node("ordermill_kafka_tombstones_total", Counter, &["topic"], "Records without a value."),

@@ -153,9 +153,13 @@ impl CheckReport {
 
 /// What all checks found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// One for each check that was made.
     pub checks: Vec<CheckReport>,
+    /// What the topics have told and no log has; none where they were not read. A failover has lost it: no rule is broken by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_and_lost: Option<Vec<String>>,
     #[serde(skip)]
     shown: usize,
 }
@@ -183,7 +187,7 @@ impl Report {
             | Check::Orphans
             | Check::Analytics => true,
         };
-        Self { checks: Check::ALL.into_iter().filter(is_made).map(CheckReport::of).collect(), shown: options.shown }
+        Self { checks: Check::ALL.into_iter().filter(is_made).map(CheckReport::of).collect(), told_and_lost: None, shown: options.shown }
     }
 
     /// Whether nothing is broken: the exit code is 0.
@@ -256,6 +260,12 @@ impl fmt::Display for Report {
             let more = check.decided.saturating_sub(check.decided_shown.len() as u64);
             if more > 0 {
                 writeln!(f, "     - and {more} more that a person decided")?;
+            }
+        }
+        if let Some(told) = &self.told_and_lost {
+            writeln!(f, "the topics tell {} events that the database does not have", told.len())?;
+            for event in told {
+                writeln!(f, "     - {event}")?;
             }
         }
         match self.violations() {

@@ -18,6 +18,7 @@ mod external;
 mod fence;
 mod handover;
 mod loading;
+mod lost;
 mod member;
 mod nodes;
 mod refused;

@@ -8,6 +8,7 @@ mod end_to_end;
 mod kubernetes;
 mod links;
 mod logs;
+mod model;
 #[path = "../support/process.rs"]
 mod process;
 mod proxies;

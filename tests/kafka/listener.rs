@@ -7,7 +7,7 @@ use ordermill::config::KafkaSettings;
 use ordermill::db::memory::{MemoryDatabase, Nodes};
 use ordermill::db::{ConsumedPlace, DeadLetterFilter, Outcome, Reads as _, Write};
 use ordermill::domain::{
-    Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, EventKind, OrderId, Role, RoleShards, Text, Timestamp, Topic,
+    Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, EventKind, OrderId, Role, RoleShards, Text, Timestamp, Topic, WriterId,
 };
 use ordermill::kafka::client::BrokerState;
 use ordermill::kafka::consumer::{Consumer, ConsumerParts, InboundError, InboundEvents};
@@ -77,6 +77,10 @@ impl FakeRoles {
 pub(crate) struct Shared(Arc<FakeRoles>);
 
 impl InboundEvents for Shared {
+    fn is_lost(&self, _: Role, _: &Event, _: (WriterId, i64)) -> BoxFuture<'static, Result<bool, InboundError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>> {
         let fake = self.0.clone();
         Box::pin(async move {

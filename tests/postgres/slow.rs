@@ -104,6 +104,9 @@ fn a_database_that_went_back_ends_the_node_which_names_what_is_lost() {
     process::until("an alert could tell of it", process::LIMIT, || {
         plan.metric(r#"ordermill_dead_letters_open{kind="MESSAGE",cause="commits-lost",step="commits"}"#) > 0.0
     });
+    let health = plan.get("/health").unwrap();
+    assert_eq!(health.status, 200);
+    assert!(health.body.contains("\"DEGRADED\"") && health.body.contains("(commits-lost): 1"), "{}", health.body);
     node.stop();
     let (sound, report) = plan.verify(&[]);
     assert!(sound, "{report}");

@@ -2,7 +2,7 @@
 //! the fence. Keeps books of its own: whose each shard is, and in which order the events of each order became true.
 
 use crate::chaos::Chaos;
-use ordermill::db::{Batch, Committed, Outcome, Reads, Write, WriterRow};
+use ordermill::db::{Batch, Committed, Outcome, PlaceOutcome, Reads, Write, WriterRow};
 use ordermill::domain::{Event, EventId, OrderId, Role, Shard, Topic, WriterId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -55,6 +55,11 @@ impl Auditor {
         for (write, outcome) in batch.writes.iter().zip(&committed.outcomes) {
             broken.extend(books.written(batch.writer, &alive, write, outcome, chaos));
         }
+        for (write, outcome) in batch.writes.iter().zip(&committed.outcomes) {
+            if let (Write::Place { order, .. }, Outcome::Place(PlaceOutcome::Done)) = (write, outcome) {
+                chaos.failovers().placed(order.id, batch.writer);
+            }
+        }
         for logged in &committed.events {
             let event = &logged.event;
             if books.known.insert(event.id()) {
@@ -79,6 +84,25 @@ impl Auditor {
         }
         broken.into_iter().for_each(|what| chaos.breaks(what));
         self.stored.notify_one();
+    }
+
+    /// A standby has taken over: what is in its logs has become true, and nothing else.
+    pub fn promoted(&self, chaos: &Chaos) {
+        let rows = chaos.ask(|database| database.writers());
+        let shards = chaos.ask(|database| database.shard_rows());
+        let logged = |writer| chaos.ask(|database| database.events(writer, 0, 1_000_000));
+        let known: HashSet<EventId> = rows.iter().flat_map(|row| logged(row.writer)).map(|logged| logged.event.id()).collect();
+        let mut books = self.books.lock().unwrap();
+        let Books { owners, given, alive, history, known: all, told, told_once } = &mut *books;
+        given.clear();
+        *owners = shards.iter().filter_map(|row| Some(((row.role, row.shard), row.writer?))).collect();
+        *alive = rows.iter().filter(|row| row.alive).map(|row| row.writer).collect();
+        history.values_mut().for_each(|events| events.retain(|event| known.contains(event)));
+        told_once.retain(|event| known.contains(event));
+        for (of, events) in history.iter() {
+            told.insert(*of, events.iter().filter(|event| told_once.contains(event)).count());
+        }
+        *all = known;
     }
 
     /// An event has been published. First occurrences are in the order in which they became true.

@@ -115,8 +115,8 @@ impl Kafka {
 pub enum Sent {
     /// A log, and the roles that had it.
     Log { writer: ordermill::domain::WriterId, seq: i64, local: Vec<Role> },
-    /// It is said again.
-    Repeat,
+    /// It is said again, by a writer that had come so far.
+    Repeat((ordermill::domain::WriterId, i64)),
     /// Another team's.
     Theirs,
 }
@@ -175,7 +175,13 @@ impl Broker {
 
     /// Writes a message to its partition.
     pub fn append(&self, event: &Event, sent: &Sent) {
+        // What was lost in a failover and is told all the same contradicts nothing: nobody takes it.
+        let is_lost = match sent {
+            Sent::Log { writer, seq, .. } | Sent::Repeat((writer, seq)) => crate::failover::is_lost(&self.chaos, *writer, *seq),
+            Sent::Theirs => false,
+        };
         if !matches!(sent, Sent::Theirs)
+            && !is_lost
             && let Some(broken) = self.auditor.published(event)
         {
             self.chaos.breaks(format!("{broken}: {sent:?}"));
@@ -185,7 +191,8 @@ impl Broker {
         let mut headers = Headers::default();
         let from = match sent {
             Sent::Log { writer, seq, local } => Provenance::Log { writer: *writer, seq: *seq, local },
-            Sent::Repeat | Sent::Theirs => Provenance::Repeat,
+            Sent::Repeat(said_at) => Provenance::Repeat(Some(*said_at)),
+            Sent::Theirs => Provenance::Repeat(None),
         };
         write::headers(event, from, |_| false, |name, value| headers.add(name, value));
         let (topic, partition) = (event.kind().topic(), i32::from(event.shard.0));

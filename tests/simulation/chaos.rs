@@ -2,6 +2,7 @@
 //! dice decides them in the order in which they come.
 
 use crate::chance::Chance;
+use crate::failover::Failovers;
 use crate::publish::Fate;
 use futures_util::FutureExt;
 use ordermill::actors::faults::Point;
@@ -91,6 +92,7 @@ pub enum Cut {
 /// See the module.
 pub struct Chaos {
     state: Mutex<State>,
+    failovers: Mutex<Failovers>,
     database: MemoryDatabase,
     began: Instant,
 }
@@ -117,6 +119,8 @@ pub(crate) struct NodeState {
     pub(crate) crash: Option<oneshot::Sender<()>>,
     pub(crate) cut: Option<(Instant, Cut)>,
     asleep_since: Option<Instant>,
+    /// How often it has begun to live.
+    lives: u64,
     /// Its writer was ended by force, while its lease lasted: until it hears of that it goes on, and what it sends is not stored.
     is_fenced: bool,
     /// When it was dead, or asleep for long.
@@ -158,6 +162,10 @@ pub struct Counts {
     pub fences: u64,
     pub takes: u64,
     pub gives: u64,
+    /// Failovers that lost commits, orders that nodes have named as lost, and those that died with who had answered them.
+    pub promotions: u64,
+    pub named: u64,
+    pub unknowable: u64,
 }
 
 impl Counts {
@@ -170,6 +178,9 @@ impl Counts {
         self.fences += other.fences;
         self.takes += other.takes;
         self.gives += other.gives;
+        self.promotions += other.promotions;
+        self.named += other.named;
+        self.unknowable += other.unknowable;
     }
 }
 
@@ -179,6 +190,7 @@ impl Chaos {
             crash: None,
             cut: None,
             asleep_since: None,
+            lives: 0,
             is_fenced: false,
             away: Vec::new(),
             cuts: Vec::new(),
@@ -195,7 +207,7 @@ impl Chaos {
             broken: Vec::new(),
             counts: Counts::default(),
         };
-        Self { state: Mutex::new(state), database, began: Instant::now() }
+        Self { state: Mutex::new(state), failovers: Mutex::default(), database, began: Instant::now() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -208,6 +220,7 @@ impl Chaos {
         {
             let mut state = self.lock();
             state.nodes[node].crash = Some(crash);
+            state.nodes[node].lives += 1;
             let since = state.nodes[node].dead_since;
             state.nodes[node].away.push((since, Instant::now()));
         }
@@ -223,6 +236,21 @@ impl Chaos {
             state.nodes[node].dead_since = Instant::now();
         }
         self.tell(|| format!("node {node}: life ends"));
+    }
+
+    /// What is known of failovers.
+    pub fn failovers(&self) -> MutexGuard<'_, Failovers> {
+        self.failovers.lock().unwrap()
+    }
+
+    /// Which of its lives the node lives.
+    pub fn life(&self, node: usize) -> u64 {
+        self.lock().nodes[node].lives
+    }
+
+    /// A notice may be sent once more: that it was sent is lost.
+    pub fn forgive(&self, notice: NoticeId) {
+        *self.lock().excused.entry(notice).or_insert(0) += 1;
     }
 
     /// Kills the node.

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use ordermill::actors::{NodeHandle, World};
 use ordermill::db::ConsumedPlace;
-use ordermill::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Shard, Topic};
+use ordermill::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Shard, Topic, WriterId};
 use ordermill::kafka::consumer::core::assignment::PartitionId;
 use ordermill::kafka::consumer::core::gap::Gap;
 use ordermill::kafka::consumer::core::standing::Standing;
@@ -71,6 +71,20 @@ struct Inbound {
 type Answer = BoxFuture<'static, Result<(), InboundError>>;
 
 impl InboundEvents for Inbound {
+    fn is_lost(&self, role: Role, event: &Event, rests_on: (WriterId, i64)) -> BoxFuture<'static, Result<bool, InboundError>> {
+        let (broker, id) = (self.broker.clone(), event.id());
+        let asking = self.node.is_lost(role, event, rests_on);
+        async move {
+            let is_lost = asking.await;
+            if is_lost == Ok(true) {
+                // There is nothing to be taken.
+                broker.handled(role, id);
+            }
+            is_lost
+        }
+        .boxed()
+    }
+
     fn handle(&self, role: Role, event: Event) -> Answer {
         let is_theirs = event.kind().topic().role().is_none_or(|role| self.broker.external.has(role));
         let chaos = self.broker.chaos.clone();

@@ -119,6 +119,7 @@ impl FaultPlan for Hand {
 
 impl Faults for Hand {
     fn commit(&self, batch: &Batch) -> Fault {
+        self.chaos.failovers().writes(batch.writer, (self.node, self.chaos.life(self.node)));
         let fault = self.fault();
         self.chaos.tell(|| {
             let Fault { verdict, before_ms, after_ms } = fault;

@@ -243,11 +243,23 @@ impl Node {
                 if let (Ok(actors), Some(tasks)) = (node.start(hooks).await, own.upgrade()) {
                     let (stop, stopped) = oneshot::channel();
                     let handle = actors.handle().clone();
+                    let halting = handle.clone();
                     if let (Some(broker), Some(feed)) = (&node.ground.broker, feed) {
                         node.connect(broker, &handle, feed, seed);
                     }
                     *node.life.borrow_mut() = Some(Rc::new(Life { handle, tasks, stop: RefCell::new(Some(stop)) }));
-                    let _asked = stopped.await;
+                    tokio::select! {
+                        biased;
+                        _asked = stopped => {}
+                        why = halting.halted() => {
+                            // As the program exits at once.
+                            let chaos = &node.ground.chaos;
+                            chaos.tell(|| format!("node {}: ends: {why}", node.index));
+                            chaos.failovers().noticed((node.index, chaos.life(node.index)));
+                            let _nobody_waits = ended.send(());
+                            return std::future::pending().await;
+                        }
+                    }
                     actors.stop(Duration::from_secs(10)).await;
                 }
                 let _nobody_waits = ended.send(());

@@ -20,6 +20,7 @@ mod broker;
 mod chance;
 mod chaos;
 mod consume;
+mod failover;
 mod forgetful;
 mod hand;
 mod life;
@@ -86,6 +87,30 @@ fn whatever_fails_every_order_settles_and_every_invariant_holds() {
     let took = clock_gettime(ClockId::ThreadCPUTime) - began;
     let took_s = took.tv_sec as f64 + took.tv_nsec as f64 / 1e9;
     println!("{count} seeds, {} fail; {took_s:.1} s of CPU time, {:.0} seeds a minute", failed.len(), count as f64 * 60.0 / took_s);
+    assert!(failed.is_empty(), "seeds {failed:?} fail");
+}
+
+#[test]
+fn after_a_failover_that_lost_commits_all_is_well_but_for_what_the_nodes_name() {
+    let first = number("ORDERMILL_FIRST").unwrap_or(1);
+    let seeds = match number("ORDERMILL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => first..first + number("ORDERMILL_SEEDS").unwrap_or(SEEDS),
+    };
+    let traced = seeds.end - seeds.start == 1;
+    let mut counts = chaos::Counts::default();
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let outcome = try_seed(Options { seed, traced, loses_commits: true, ..Options::default() });
+        counts.add(outcome.counts);
+        outcome.trace.iter().for_each(|line| println!("{line}"));
+        if !outcome.broken.is_empty() {
+            println!("seed {seed}: {}", outcome.broken.join("\n"));
+            println!("ORDERMILL_SEED={seed} cargo test --test simulation after_a_failover -- --nocapture");
+            failed.push(seed);
+        }
+    }
+    println!("{counts:?}");
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }
 

@@ -141,7 +141,7 @@ impl Run {
                 Outgoing::Logged { writer, logged, .. } => {
                     Flight { event: logged.event, sent: Sent::Log { writer, seq: logged.seq, local } }
                 }
-                Outgoing::Repeat(event) => Flight { event, sent: Sent::Repeat },
+                Outgoing::Repeat(event, said_at) => Flight { event, sent: Sent::Repeat(said_at) },
             });
         }
     }
@@ -171,7 +171,7 @@ impl Run {
             }
             match (fate, &flight.sent) {
                 (Fate::Taken, Sent::Log { writer, seq, .. }) => self.taken.push((*writer, *seq)),
-                (Fate::Taken, Sent::Repeat | Sent::Theirs) => {}
+                (Fate::Taken, Sent::Repeat(_) | Sent::Theirs) => {}
                 (Fate::Unheard | Fate::Refused, _) => {
                     chaos.tell(|| format!("node {node}: {} of {} is {fate:?}", flight.event.kind().name(), flight.event.order));
                     failed = Some((fate == Fate::Refused, partition));

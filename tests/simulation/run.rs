@@ -5,6 +5,7 @@ use crate::auditor::Auditor;
 use crate::broker::{Broker, shards};
 use crate::chance::Chance;
 use crate::chaos::{Chaos, Counts, Odds};
+use crate::failover::{self, Named};
 use crate::life::{Fleet, Ground, cast, pause};
 use crate::support::SimWorld;
 use crate::team::{self, Teams};
@@ -50,6 +51,8 @@ pub struct Options {
     pub bug: Option<Bug>,
     /// An actor finds an invariant broken.
     pub finds_one_broken: bool,
+    /// A standby takes over that lacks the last commits.
+    pub loses_commits: bool,
 }
 
 /// How it went.
@@ -71,11 +74,12 @@ pub fn run(options: Options) -> Outcome {
     let slot = done.clone();
     invariant::go_on();
     let watch = crate::watch::Watch::default();
+    let named = watch.named();
     let _watching = tracing::subscriber::set_default(watch.clone());
     let system =
         actix::System::with_tokio_rt(|| tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap());
     system.block_on(async move {
-        let outcome = simulate(options).await;
+        let outcome = simulate(options, &named).await;
         *slot.borrow_mut() = Some(outcome);
     });
     let outcome = done.borrow_mut().take();
@@ -84,7 +88,7 @@ pub fn run(options: Options) -> Outcome {
     outcome
 }
 
-async fn simulate(options: Options) -> Outcome {
+async fn simulate(options: Options, named: &Named) -> Outcome {
     if options.finds_one_broken {
         invariant::violated("a test", "broken on purpose");
     }
@@ -113,6 +117,9 @@ async fn simulate(options: Options) -> Outcome {
         people.push(actix::spawn(commander(fleet.clone(), book.clone(), options.seed, number, SPAN_MS)));
     }
     people.push(actix::spawn(vandal(fleet.clone(), options.seed, SPAN_MS)));
+    if options.loses_commits {
+        people.push(actix::spawn(failover::play(fleet.clone(), options.seed, SPAN_MS)));
+    }
     let mut broken = Vec::new();
     for _ in 0..SPAN_MS / 4000 {
         pause(4000).await;
@@ -133,6 +140,7 @@ async fn simulate(options: Options) -> Outcome {
     }
     if broken.is_empty() && chaos.broken().is_empty() {
         broken.extend(audit::at_rest(&fleet, &book).await);
+        broken.extend(failover::named(&fleet, &book, &audit::orders_now(&chaos), named));
     }
     if broken.is_empty() && chaos.broken().is_empty() && !fleet.ground.teams.roles.is_empty() {
         broken.extend(speak_again(&fleet, &book, &mut chance).await);
@@ -169,7 +177,8 @@ fn fleet(options: Options, chance: &mut Chance) -> Rc<Fleet> {
     let nodes = if count == 0 { Nodes::One } else { Nodes::Many };
     let database = MemoryDatabase::new(shards(), nodes, Arc::new(move || ordermill::actors::World::now(&*clock)));
     let odds = Odds::of(chance);
-    let teams = Rc::new(Teams::of(options.seed, nodes == Nodes::Many));
+    // Their messages are not said again, and what was made of them may be lost.
+    let teams = Rc::new(Teams::of(options.seed, nodes == Nodes::Many && !options.loses_commits));
     let roles = cast(chance, count.max(1), &teams.ours());
     let skews: Vec<i64> = roles.iter().map(|_| skew_ms(chance)).collect();
     let mut settings = settings(chance);
@@ -298,7 +307,8 @@ async fn desk(fleet: &Rc<Fleet>, chance: &mut Chance) {
     // What waits behind another message goes on by itself.
     for letter in letters(fleet, DeadLetterKind::Message).into_iter().filter(|letter| letter.cause.as_str() != WAITS) {
         // Of records that were deleted there is nothing to try again.
-        let action = if letter.origin.is_none() { DeadLetterAction::Skip } else { DeadLetterAction::Reprocess };
+        let is_of_none = letter.origin.is_none() || letter.cause.as_str() == "commits-lost";
+        let action = if is_of_none { DeadLetterAction::Skip } else { DeadLetterAction::Reprocess };
         let acted = act(fleet, chance, letter.id, action).await;
         fleet.ground.chaos.tell(|| format!("desk: {action:?} {:?} {}: {acted:?}", letter.order, letter.cause.as_str()));
     }

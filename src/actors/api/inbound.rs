@@ -7,8 +7,8 @@ use crate::actors::protocol::command::{CommandError, OrderCommand};
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::DeadLetterAgain;
 use crate::actors::protocol::inbound::Inbound;
-use crate::db::{StepOutcome, TypedWrite};
-use crate::domain::{Event, EventBody, Order, OrderId, Role, RoleShards, Roles, Shard, WriterId};
+use crate::db::{StepOutcome, StoreError, TypedWrite};
+use crate::domain::{Event, EventBody, Order, OrderId, Role, RoleShards, Roles, Shard, Timestamp, WriterId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -115,6 +115,20 @@ impl NodeHandle {
     pub fn takes_letters_again(&self, again: DeadLetterAgain) {
         // Set once, at the start.
         let _set_before = self.node.letters_again.set(again);
+    }
+
+    /// Whether the database does not have number `seq` of this writer's log, though an event from `at` rests on it: it was lost in a
+    /// failover after it was told. The logs of old writers are deleted; of them nothing is known.
+    ///
+    /// # Errors
+    /// The database cannot be read, or this node is about to end because the database is older than it was.
+    pub async fn is_lost(&self, writer: WriterId, seq: i64, at: Timestamp) -> Result<bool, StoreError> {
+        let (is_there, went_back) = self.node.ends.goes_to(&*self.node.reads, writer, seq).await?;
+        if let Some(went_back) = went_back {
+            self.node.journal.doubt();
+            return Err(StoreError::WentBack(went_back.to_string()));
+        }
+        Ok(!is_there && self.node.now().ms_since(at) < self.node.settings.keep_events_ms)
     }
 
     /// Handles an inbound event for one role of this node. For the order role it returns once the order has stored the event; for another

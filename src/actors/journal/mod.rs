@@ -49,6 +49,8 @@ pub(crate) struct Journal {
     /// Counts the fences: what an actor wrote before it heard of the last one must not be stored by the new writer.
     pub(crate) epoch: AtomicU64,
     stop: AtomicBool,
+    /// Whether somebody has seen that the database is older than it was: the writer is to look before it writes.
+    doubted: AtomicBool,
     /// Writes that wait, those being committed not counted.
     waiting: AtomicU64,
     pub(crate) commits: AtomicU64,
@@ -94,6 +96,7 @@ impl Journal {
             settling: Notify::new(),
             epoch: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            doubted: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             writes: AtomicU64::new(0),
@@ -128,6 +131,17 @@ impl Journal {
     pub(crate) fn host(&self, roles: Roles) {
         *self.roles.lock().unwrap_or_else(PoisonError::into_inner) = roles;
         self.wake.notify_one();
+    }
+
+    /// The database seems to be older than it was: the writer looks for itself, before it writes again.
+    pub(crate) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether it does, since this was asked last.
+    pub(crate) fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::AcqRel)
     }
 
     fn lease(&self) -> MutexGuard<'_, Lease> {
@@ -302,11 +316,11 @@ impl Journal {
         taken
     }
 
-    /// Waits for writes; none when the journal was stopped, an empty list when it is time to renew the lease, or other roles than
-    /// `hosted` are wanted.
+    /// Waits for writes; none when the journal was stopped, an empty list when it is time to renew the lease, other roles than
+    /// `hosted` are wanted, or the database is doubted.
     pub(crate) async fn next(&self, most: usize, renew_at: Instant, hosted: Roles) -> Option<Vec<Queued>> {
         loop {
-            if self.roles() != hosted {
+            if self.roles() != hosted || self.doubted.load(Ordering::Acquire) {
                 return Some(Vec::new());
             }
             let taken = self.take(most);

@@ -1,11 +1,13 @@
 //! What all actors of a node share, whatever thread they live on.
 
 pub(crate) mod cluster;
+pub(crate) mod ends;
 pub(crate) mod traced;
 
 use crate::actors::journal::Journal;
 use crate::actors::journal::submit::Submit;
 use crate::actors::node::cluster::Cluster;
+use crate::actors::node::ends::Ends;
 use crate::actors::protocol::fate::Fate;
 use crate::actors::protocol::hooks::{DeadLetterAgain, Repeats};
 use crate::actors::protocol::inbound::Loading;
@@ -267,6 +269,8 @@ pub(crate) struct Node {
     pub(crate) url: String,
     /// Where spans are told.
     pub(crate) tracer: Tracer,
+    /// How far the writers were seen to have come.
+    pub(crate) ends: Ends,
     /// Why the node must end at once, if it must.
     pub(crate) halted: watch::Sender<Option<String>>,
 }

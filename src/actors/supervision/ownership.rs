@@ -72,7 +72,12 @@ async fn turn(node: &Node) -> Result<Done, StoreError> {
     // may have taken an outage.
     let had_waited = has_waited();
     let began = Instant::now();
-    let writers = node.reads.writers().await?;
+    let (writers, went_back) = node.ends.look(&*node.reads).await?;
+    if went_back.is_some() {
+        // The writer tells what is lost, and ends the node.
+        node.journal.doubt();
+        return Ok(Done::Nothing);
+    }
     node.journal.note_there(began, lease_ms);
     let had_waited = had_waited && has_waited();
     let began = Instant::now();

@@ -6,7 +6,7 @@
 
 mod acknowledged;
 mod gathered;
-mod lost;
+pub(crate) mod lost;
 mod retention;
 pub(crate) mod slow_commit;
 mod traced;
@@ -52,6 +52,8 @@ pub(crate) struct JournalWriter {
     hosted: Roles,
     /// The last orders that were answered.
     acknowledged: Acknowledged,
+    /// Whether the database may have become older since it was looked at last.
+    must_look: bool,
 }
 
 impl JournalWriter {
@@ -84,6 +86,7 @@ impl JournalWriter {
             new,
             hosted,
             acknowledged: Acknowledged::default(),
+            must_look: false,
         })
     }
 
@@ -96,6 +99,7 @@ impl JournalWriter {
         let most = self.node.settings.max_batch.max(1);
         self.node.counters.stats(ActorKind::Journal).alive.store(1, Ordering::Relaxed);
         while let Some(taken) = self.node.journal.clone().next(most, self.renew_at, self.hosted).await {
+            self.look_if_doubted().await;
             if self.node.journal.roles() != self.hosted {
                 self.host_others().await;
             }
@@ -115,6 +119,7 @@ impl JournalWriter {
             }
         }
         self.node.counters.stats(ActorKind::Journal).alive.store(0, Ordering::Relaxed);
+        self.tell_loss_at_end().await;
         if let Err(error) = self.store.end_writer(self.state.writer).await {
             tracing::warn!(error = %error, "the writer could not be ended; its lease ends it");
         }
@@ -124,6 +129,7 @@ impl JournalWriter {
     async fn host_others(&mut self) {
         let wanted = self.node.journal.roles();
         let mut failures = 0;
+        self.make_sure().await;
         while let Err(error) = self.store.end_writer(self.state.writer).await {
             failures += 1;
             self.wait(failures, &error).await;
@@ -286,6 +292,11 @@ impl JournalWriter {
 
     /// One try. A panic leaves the outcome unknown, like a lost connection.
     async fn attempt(&mut self, batch: &Batch) -> Result<Committed, CommitError> {
+        if self.must_look
+            && let Err(error) = self.look().await
+        {
+            return Err(CommitError::NotWritten(error));
+        }
         let faults = self.node.faults.clone();
         let store = &mut self.store;
         let step = async move {
@@ -305,6 +316,7 @@ impl JournalWriter {
 
     async fn wait(&mut self, failures: u32, error: &StoreError) {
         self.halt_if_void(error).await;
+        self.must_look = true;
         self.node.journal.note_trouble();
         self.node.counters.set_not_ready("database", Some(&error.to_string()));
         if failures == 1 {
@@ -359,8 +371,9 @@ impl JournalWriter {
         }
         let from = self.state.last_seq;
         self.state.commits += 1;
-        self.acknowledged.note(self.state.commits, &committed.events);
+        self.acknowledged.note(self.state.writer, self.state.commits, &committed.events);
         self.state.last_seq = committed.last_seq;
+        self.node.ends.note(self.state.writer, self.state.commits, self.state.last_seq);
         let events = Arc::new(committed.events);
         if from != committed.last_seq {
             let logged = Logged { writer: self.state.writer, after: from, to: committed.last_seq, events: events.clone() };
@@ -437,7 +450,6 @@ impl JournalWriter {
             match self.store.start_writer(&self.new).await {
                 Ok(state) => {
                     self.state = state;
-                    self.acknowledged = Acknowledged::default();
                     self.node.journal.renewed(began, self.new.lease_ms);
                     self.node.counters.set_not_ready("database", None);
                     self.node.journal.writer.send_replace(state.writer);

@@ -24,6 +24,7 @@ pub(crate) use tables::Tables;
 
 use crate::db::StoreError;
 use crate::domain::{Shards, Timestamp};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The database's clock, by which leases are judged.
@@ -54,14 +55,37 @@ struct Shared {
     clock: Clock,
     /// Copied on write, so that a snapshot is one pointer.
     tables: Mutex<Arc<Tables>>,
+    /// How often a standby was promoted: what began before, ends with the server that was.
+    promotions: AtomicU64,
+    /// The highest id that a writer ever had; ids do not go back.
+    last_writer: AtomicI64,
 }
+
+/// What a standby has got: everything up to a moment.
+#[derive(Clone)]
+pub struct Standby(Arc<Tables>);
 
 impl MemoryDatabase {
     /// An empty database.
     #[must_use]
     pub fn new(shards: Shards, nodes: Nodes, clock: Clock) -> Self {
         let tables = Mutex::new(Arc::new(Tables::default()));
-        Self { shared: Arc::new(Shared { shards, nodes, clock, tables }), faults: Arc::default(), reads_orders: true }
+        let (promotions, last_writer) = Default::default();
+        let shared = Arc::new(Shared { shards, nodes, clock, tables, promotions, last_writer });
+        Self { shared, faults: Arc::default(), reads_orders: true }
+    }
+
+    /// What a standby has that gets nothing more from now on.
+    #[must_use]
+    pub fn standby(&self) -> Standby {
+        Standby(self.lock().clone())
+    }
+
+    /// The standby takes over: what was committed since is lost, and so is every transaction under way.
+    pub fn promote(&self, standby: Standby) {
+        let mut tables = self.lock();
+        self.shared.promotions.fetch_add(1, Ordering::SeqCst);
+        *tables = standby.0;
     }
 
     /// Another line to the same database, with faults of its own: none yet.

@@ -7,21 +7,33 @@ use crate::db::{Batch, CommitError, Committed, Deleted, NewWriter, Retention, St
 use crate::domain::{Shards, WriterId};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A connection of a [`MemoryDatabase`] that writes. Any number may be open, each as another process would be.
 pub struct MemoryStore {
     database: MemoryDatabase,
+    /// To which server it has a connection: to the one that a promotion has ended it fails once.
+    connected: AtomicU64,
 }
 
 impl MemoryStore {
     pub(super) fn new(database: MemoryDatabase) -> Self {
-        Self { database }
+        let connected = AtomicU64::new(database.shared.promotions.load(Ordering::SeqCst));
+        Self { database, connected }
     }
 
-    fn write(&self, batch: &Batch) -> Result<Committed, CommitError> {
+    fn promotions(&self) -> u64 {
+        self.database.shared.promotions.load(Ordering::SeqCst)
+    }
+
+    /// Writes on the server that was there when `promotions` were counted.
+    fn write(&self, batch: &Batch, promotions: u64) -> Result<Committed, CommitError> {
         apply::check(batch, self.database.shared.shards).map_err(|error| self.fenced_or(batch, CommitError::BadWrite(error)))?;
         let now = self.database.now();
         let mut tables = self.database.lock();
+        if self.promotions() != promotions {
+            return Err(CommitError::Unknown(faults::unavailable()));
+        }
         if !tables.writers.get(&batch.writer).is_some_and(|row| admits(row, batch)) {
             return Err(CommitError::NoMatch);
         }
@@ -43,10 +55,10 @@ impl MemoryStore {
 
     /// A backend of its own, which lives on whatever becomes of the caller.
     fn backend(&self, batch: &Batch, after_ms: u64) -> tokio::task::JoinHandle<Result<Committed, CommitError>> {
-        let (store, batch) = (Self::new(self.database.clone()), batch.clone());
+        let (store, batch, promotions) = (Self::new(self.database.clone()), batch.clone(), self.promotions());
         tokio::spawn(async move {
             faults::sleep(after_ms).await;
-            store.write(&batch)
+            store.write(&batch, promotions)
         })
     }
 
@@ -64,7 +76,9 @@ impl MemoryStore {
             Nodes::One => tables.writers.values_mut().for_each(|row| row.alive = false),
             Nodes::Many => {}
         }
-        let writer = WriterId(tables.writers.keys().next_back().map_or(1, |last| last.0 + 1));
+        let last = &self.database.shared.last_writer;
+        last.fetch_max(tables.writers.keys().next_back().map_or(0, |last| last.0), Ordering::SeqCst);
+        let writer = WriterId(last.fetch_add(1, Ordering::SeqCst) + 1);
         let row = WriterRow {
             writer,
             node: new.node.clone(),
@@ -99,12 +113,16 @@ impl Store for MemoryStore {
 
     fn commit<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         Box::pin(async move {
+            let promotions = self.promotions();
+            if self.connected.swap(promotions, Ordering::SeqCst) != promotions {
+                return Err(CommitError::NotWritten(faults::unavailable()));
+            }
             let fault = self.database.faults().map_or(Fault::NONE, |faults| faults.commit(batch));
             if fault.verdict != Verdict::Outlives {
                 faults::sleep(fault.before_ms).await;
             }
             let result = match fault.verdict {
-                Verdict::Proceed => self.write(batch),
+                Verdict::Proceed => self.write(batch, promotions),
                 Verdict::Outlives => {
                     let written = self.backend(batch, fault.before_ms).await;
                     written.unwrap_or_else(|error| Err(CommitError::Unknown(StoreError::Unavailable(error.to_string()))))
@@ -116,7 +134,7 @@ impl Store for MemoryStore {
                 Verdict::NotWritten => Err(CommitError::NotWritten(faults::unavailable())),
                 Verdict::LostUnknown => Err(CommitError::Unknown(faults::unavailable())),
                 // What the database answers before COMMIT is not lost with the reply to COMMIT.
-                Verdict::WrittenUnknown => self.write(batch).and(Err(CommitError::Unknown(faults::unavailable()))),
+                Verdict::WrittenUnknown => self.write(batch, promotions).and(Err(CommitError::Unknown(faults::unavailable()))),
             };
             faults::sleep(fault.after_ms).await;
             result
@@ -167,5 +185,5 @@ fn state_of(row: &WriterRow) -> WriterState {
 }
 
 fn unknown(writer: WriterId) -> StoreError {
-    StoreError::Statement(format!("there is no writer {}", writer.0))
+    StoreError::WentBack(format!("writer {} is gone", writer.0))
 }

@@ -49,6 +49,7 @@ fn script(roles: Roles, login: &str) -> String {
         if tables.is_empty() { String::new() } else { format!("GRANT {what} ON {} TO {login};", tables.join(", ")) }
     };
     text += &grant("SELECT, INSERT, UPDATE, DELETE", SHARED);
+    text += &format!("GRANT USAGE ON SEQUENCE public.writers_writer_seq TO {login};");
     text += &grant("SELECT, INSERT, UPDATE, DELETE", &own);
     text += &grant("SELECT", &read);
     text += &grant("SELECT", READ);

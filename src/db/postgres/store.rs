@@ -19,6 +19,16 @@ use std::future::Future;
 use tokio::runtime::Handle;
 
 sql!(
+    /// A standby that takes over may not know all numbers that the sequence has given. Each promotion begins another timeline, so ids of
+    /// different timelines differ.
+    InsertNewWriter,
+    "INSERT INTO writers (writer, node, url, roles, alive, lease_until) OVERRIDING SYSTEM VALUE \
+     VALUES (nextval(pg_get_serial_sequence('writers', 'writer')) \
+     + (('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint - 1) * 1000000, \
+     ?, ?, ?, true, clock_timestamp() + ? * interval '1 millisecond') RETURNING writer" => BigInt
+);
+sql!(
+    /// For a login that may not ask for a number, and a server that does not tell its timeline.
     InsertWriter,
     "INSERT INTO writers (node, url, roles, alive, lease_until) \
      VALUES (?, ?, ?, true, clock_timestamp() + ? * interval '1 millisecond') RETURNING writer" => BigInt
@@ -229,11 +239,14 @@ fn ms(ms: u64) -> Value {
 impl Store for PgStore {
     fn start_writer<'a>(&'a mut self, new: &'a NewWriter) -> BoxFuture<'a, Result<WriterState, StoreError>> {
         let roles = crate::db::codec::encode_roles(&new.roles);
-        let values = [Value::Text(new.node.clone()), Value::Text(new.url.clone()), Value::Text(roles), ms(new.lease_ms)];
         let new = new.clone();
         Box::pin(self.simple(move |conn| {
             Box::pin(async move {
-                let writer: Vec<i64> = select(conn, InsertWriter, values).await?;
+                let values = || [Value::Text(new.node.clone()), Value::Text(new.url.clone()), Value::Text(roles.clone()), ms(new.lease_ms)];
+                let writer: Vec<i64> = match select(conn, InsertNewWriter, values()).await {
+                    Ok(writer) => writer,
+                    Err(_) => select(conn, InsertWriter, values()).await?,
+                };
                 let writer = writer.into_iter().next().map(WriterId).ok_or(Failure::NoMatch)?;
                 run(conn, ProveWriter, [Value::Text(new.proof(writer)), Value::Int(writer.0)]).await?;
                 Ok(WriterState { writer, alive: true, commits: 0, last_seq: 0 })

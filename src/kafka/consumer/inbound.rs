@@ -3,7 +3,7 @@
 use super::parts::{InboundError, InboundEvents};
 use crate::actors::{Command, CommandError, Fate, InboundError as NotHeard, NodeHandle, WriteError};
 use crate::db::{ConsumedPlace, Write};
-use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp};
+use crate::domain::{Closing, DeadLetter, DeadLetterId, DeadLetterState, Event, OrderId, Role, Text, Timestamp, WriterId};
 use crate::saga::park::WRITE_REFUSED;
 use crate::saga::{Rejection, Shipment};
 use futures_util::FutureExt;
@@ -46,6 +46,11 @@ impl NodeInbound {
 }
 
 impl InboundEvents for NodeInbound {
+    fn is_lost(&self, _: Role, event: &Event, (writer, seq): (WriterId, i64)) -> BoxFuture<'static, Result<bool, InboundError>> {
+        let (handle, at) = (self.handle.clone(), event.at);
+        async move { handle.is_lost(writer, seq, at).await.map_err(|error| InboundError::Away(error.to_string())) }.boxed()
+    }
+
     fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>> {
         let (handle, limit) = (self.handle.clone(), self.limit);
         async move {

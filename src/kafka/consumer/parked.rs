@@ -67,7 +67,7 @@ pub async fn take_again(processor: &MessageProcessor, letter: &DeadLetter) -> Re
         Work::Move(_) => read::read(&record, &processor.reading).map_err(|unread| unreadable(&unread.error.to_string()))?,
         Work::Unreadable(unread) => return Err(unreadable(&unread.error.to_string())),
     };
-    match processor.handle(record.topic, &event).await {
+    match processor.handle(&record, &event).await {
         Ok(()) => Ok(()),
         Err(InboundError::Away(why)) => Err(ReprocessError::Away(why)),
         Err(InboundError::Failed { detail, .. } | InboundError::Never { detail, .. }) => Err(ReprocessError::Failed(detail)),

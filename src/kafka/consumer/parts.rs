@@ -2,7 +2,7 @@
 
 use crate::config::KafkaSettings;
 use crate::db::{ConsumedPlace, Reads};
-use crate::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Roles, Timestamp, Topic};
+use crate::domain::{DeadLetter, DeadLetterId, Event, OrderId, Role, RoleShards, Roles, Timestamp, Topic, WriterId};
 use crate::kafka::client::BrokerState;
 use crate::kafka::message::Record;
 use crate::saga::Shipment;
@@ -38,6 +38,8 @@ pub enum InboundError {
 
 /// What the consumer asks of the node.
 pub trait InboundEvents: Send + Sync {
+    /// Whether an event rests on what the database has lost: `seq` of that writer's log is not there.
+    fn is_lost(&self, role: Role, event: &Event, rests_on: (WriterId, i64)) -> BoxFuture<'static, Result<bool, InboundError>>;
     /// Hands an event to a role of this node; answers once a restart would not lose it.
     fn handle(&self, role: Role, event: Event) -> BoxFuture<'static, Result<(), InboundError>>;
     /// The goods of an order have left.

@@ -111,7 +111,7 @@ impl MessageProcessor {
         let rhythm = Backoff { first_ms: self.settings.retry_first_ms, most_ms: u64::MAX };
         let mut tries = 0;
         loop {
-            match self.handle(record.topic, event).await {
+            match self.handle(record, event).await {
                 Ok(()) => return Ok(()),
                 Err(InboundError::Away(why)) if gone.load(Ordering::Acquire) => {
                     return Err(Failure { cause: "gone".to_owned(), detail: why, tries });
@@ -132,9 +132,22 @@ impl MessageProcessor {
         }
     }
 
-    /// Hands the event over once. A shipment of another team is a command to the order, not an answer of ours.
-    pub async fn handle(&self, topic: Topic, event: &Event) -> Result<(), InboundError> {
-        if topic == Topic::Shipping
+    /// Hands the event over once, unless the database has lost what it tells. A shipment of another team is a command to the order, not an
+    /// answer of ours.
+    pub async fn handle(&self, record: &Record, event: &Event) -> Result<(), InboundError> {
+        if let Some(rests_on) = record.headers.rests_on(record.topic)
+            && self.inbound.is_lost(self.role, event, rests_on).await?
+        {
+            let (writer, seq) = rests_on;
+            tracing::error!(
+                order.id = %event.order, event.kind = event.kind().name(), writer = writer.0, seq, kafka.topic = record.topic.name(),
+                kafka.partition = record.partition, kafka.offset = record.offset,
+                "a message tells what the database has lost; it is passed over"
+            );
+            metrics::counter!("ordermill_kafka_lost_events_total", "topic" => record.topic.name()).increment(1);
+            return Ok(());
+        }
+        if record.topic == Topic::Shipping
             && let EventBody::OrderShipped { carrier, tracking } = &event.body
         {
             let shipment = Shipment { carrier: carrier.clone(), tracking: tracking.clone() };

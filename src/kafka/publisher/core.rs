@@ -32,8 +32,8 @@ pub enum Outgoing {
         /// Whether the log is this node's own, so that it is known who had the event here.
         is_own: bool,
     },
-    /// An event that was said before.
-    Repeat(Event),
+    /// An event that was said before, by a writer that had come so far.
+    Repeat(Event, (WriterId, i64)),
 }
 
 impl Outgoing {
@@ -43,7 +43,7 @@ impl Outgoing {
             Self::Logged { logged: LoggedEvent { event, .. }, is_own: true, .. } => {
                 event.kind().subscribers().iter().filter(|role| hosts(**role, event.shard)).copied().collect()
             }
-            Self::Logged { .. } | Self::Repeat(_) => Vec::new(),
+            Self::Logged { .. } | Self::Repeat(..) => Vec::new(),
         }
     }
 }
@@ -182,8 +182,8 @@ impl PublisherCore {
                 Incoming::Commit(list, at) => self.next_of_commit(list, at, own),
                 Incoming::Page { writer, after, entries } => self.next_of_page(writer, after, entries, own),
                 Incoming::Repeat(writer, event) => {
-                    let is_next = writer == own && self.logs.get(&writer).is_some_and(Log::is_level);
-                    (is_next && self.has_room()).then_some(Outgoing::Repeat(event))
+                    let level = self.logs.get(&writer).filter(|log| writer == own && log.is_level()).map(|log| log.next);
+                    level.filter(|_| self.has_room()).map(|upto| Outgoing::Repeat(event, (writer, upto)))
                 }
             };
             if outgoing.is_some() {

@@ -216,7 +216,7 @@ impl Producer {
     /// Hands an event over. Events of one partition keep their order; what is said again may be lost.
     pub(super) fn send(&mut self, outgoing: &Outgoing, local: &[Role]) -> Result<(), NotTaken> {
         match outgoing {
-            Outgoing::Repeat(event) => self.hand_over(event, Provenance::Repeat, None),
+            Outgoing::Repeat(event, said_at) => self.hand_over(event, Provenance::Repeat(Some(*said_at)), None),
             Outgoing::Logged { writer, logged, .. } => {
                 let place = (*writer, logged.seq);
                 self.told.waiting.fetch_add(1, Ordering::SeqCst);

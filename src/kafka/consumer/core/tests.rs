@@ -79,7 +79,7 @@ fn record(partition: i32, offset: i64, order: char, body: EventBody) -> Record {
     let mut value = Vec::new();
     write::value(&event, &mut value).unwrap();
     let mut headers = Headers::default();
-    write::headers(&event, Provenance::Repeat, |_| false, |name, value| headers.add(name, value));
+    write::headers(&event, Provenance::Repeat(None), |_| false, |name, value| headers.add(name, value));
     let key = Some(id.to_string().into_bytes());
     Record { topic: Topic::Order, partition, offset, timestamp_ms: Some(1), dated: Dated::CreateTime, key, value: Some(value), headers }
 }

@@ -109,7 +109,7 @@ fn sends(window: usize, steps: &[(Step, &str)]) -> PublisherCore {
         while let Some(outgoing) = core.poll_send(OWN) {
             sent.push(match outgoing {
                 Outgoing::Logged { writer, logged, .. } => format!("{}/{}", writer.0, logged.seq),
-                Outgoing::Repeat(_) => "again".to_owned(),
+                Outgoing::Repeat(..) => "again".to_owned(),
             });
         }
         assert_eq!(sent.join(" "), *want, "step {number}");
@@ -353,7 +353,7 @@ fn a_point_is_stored_when_all_before_it_is_acknowledged() {
 fn who_had_an_event_is_known_of_the_nodes_own_log_alone() {
     let outgoing = |is_own| Outgoing::Logged { writer: OWN, logged: logged(1), is_own };
     let hosts = |role, shard| role == Role::Notification && shard == Shard(0);
-    let cases = [(outgoing(true), vec![Role::Notification]), (outgoing(false), vec![]), (Outgoing::Repeat(event()), vec![])];
+    let cases = [(outgoing(true), vec![Role::Notification]), (outgoing(false), vec![]), (Outgoing::Repeat(event(), (OWN, 1)), vec![])];
     for (outgoing, want) in cases {
         assert_eq!(outgoing.local(hosts), want, "{outgoing:?}");
     }
