@@ -96,6 +96,7 @@ async fn what_waits_in_letters_goes_on_where_its_role_listens_to_nothing() {
     until("both are letters", async || node.letters().await.len() == 2).await;
     node.consumer.stop(LIMIT).await;
     node.fake.answer_with(|_, _| Ok(()));
+    let settings = KafkaSettings { probe_ms: 50, ..settings };
     let node = Node::start(&settings, &node.database, node.fake.clone(), &Role::ALL);
     let letter = node.letters().await.into_iter().find(|letter| letter.cause.as_str() == "broken").unwrap();
     assert_eq!(node.consumer.reprocess(letter.clone()).await, Ok(()));

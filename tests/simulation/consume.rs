@@ -209,7 +209,7 @@ impl Run {
         let changes = self.shell.broker.changes.clone();
         let every = |ms| interval(Duration::from_millis(ms));
         let mut ticks = every(self.shell.broker.settings.commit_ms);
-        let mut looks = every(self.shell.broker.settings.probe_ms);
+        let mut looks = every(u64::from(parked::FIND_PROBES) * self.shell.broker.settings.probe_ms);
         loop {
             let changed = changes.notified();
             let has_some = self.next().is_some();

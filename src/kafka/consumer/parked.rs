@@ -11,6 +11,9 @@ use crate::kafka::read;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// So many times `kafka.probe_ms` pass between two searches for parked orders: all open letters of messages are read, and there may be many.
+pub const FIND_PROBES: u32 = 15;
+
 /// Letters read at once.
 const PAGE: u32 = 500;
 

@@ -53,7 +53,9 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
     let (parts, role) = (&shared.parts, shared.role);
     let mut role_shards = parts.role_shards.clone();
     let mut stopping = shared.stopping.clone();
-    // A role that hears everything without Kafka needs no client, unless it heard otherwise before and something waits from then.
+    // A role that hears everything without Kafka needs no client, unless it heard otherwise before and something waits from then, or a
+    // person has it tried again.
+    let mut looks = (1..=parked::FIND_PROBES).cycle();
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
@@ -62,8 +64,11 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
                 break;
             }
             () = tokio::time::sleep(Duration::from_millis(parts.settings.probe_ms.max(1))) => {
+                if !asked.is_empty() {
+                    break;
+                }
                 let owned = parts.role_shards.borrow().shards_of(role).into_iter().collect();
-                if parked::load(&parts.reads, role, &owned).await.is_ok_and(|parked| !parked.is_empty()) {
+                if looks.next() == Some(parked::FIND_PROBES) && parked::load(&parts.reads, role, &owned).await.is_ok_and(|parked| !parked.is_empty()) {
                     break;
                 }
             }

@@ -69,8 +69,9 @@ pub(super) struct Group {
 /// What is under way of the looking around, and what it has found.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// When it was last looked around.
+    /// When it was last looked around, and how often it was.
     pub(super) looked: Instant,
+    pub(super) looks: u32,
     /// Whether gaps must be looked for, and whether they are.
     pub(super) must_scan: bool,
     pub(super) is_scanning: bool,
@@ -111,6 +112,7 @@ impl<'s> Run<'s> {
     ) -> Self {
         let watch = Watch {
             looked: Instant::now(),
+            looks: 0,
             must_scan: false,
             is_scanning: false,
             is_counting: false,

@@ -3,6 +3,7 @@
 use super::core::assignment::{self, PartitionId};
 use super::core::gap::Gap;
 use super::gaps::{self, Place};
+use super::parked::FIND_PROBES;
 use super::state::{Finished, Run};
 use crate::domain::{DeadLetterId, DeadLetterState, Topic};
 use crate::kafka::topics::{self, Counts};
@@ -21,7 +22,10 @@ impl Run<'_> {
             return;
         }
         self.watch.looked = Instant::now();
-        self.core.find_parked();
+        self.watch.looks += 1;
+        if self.watch.looks.is_multiple_of(FIND_PROBES) {
+            self.core.find_parked();
+        }
         if self.watch.must_scan {
             self.look_for_gaps();
         }

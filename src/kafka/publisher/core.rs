@@ -144,8 +144,9 @@ impl PublisherCore {
         }
     }
 
-    /// `writer` says an event again, and its log goes to `end` by then: some of its commits may not have been fed. What finds no room is said again by whoever still misses an answer; so is what would overtake events
-    /// that are still to be sent, also those of a writer that has ended since.
+    /// `writer` says an event again, and its log goes to `end` by then: some of its commits may not have been fed. What finds no room is
+    /// said again by whoever still misses an answer; so is what would overtake events that are still to be sent, also those of a writer
+    /// that has ended since.
     pub fn repeat(&mut self, writer: WriterId, end: i64, event: Event) {
         if let Some(log) = self.logs.get_mut(&writer) {
             log.end = log.end.max(end);
