@@ -1,5 +1,6 @@
 //! What watches a node asks for what there is, and what starts it in containers goes together.
 
+use crate::process::Plan;
 use crate::scripts::said_by;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -161,6 +162,21 @@ fn prometheus_takes_its_settings_and_each_alert_fires_on_its_bad_day_alone() {
     promtool(&["check", "config", "prometheus.yml"]);
     promtool(&["check", "rules", "alerts.yml"]);
     promtool(&["test", "rules", "alerts_test.yml"]);
+}
+
+#[test]
+fn a_scrape_follows_the_rules_of_prometheus() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan::new(env!("CARGO_BIN_EXE_ordermill"), folder.path());
+    let node = plan.start();
+    plan.put_product("10.00");
+    assert_eq!(plan.place("10.00").unwrap().status, 202);
+    let scrape = folder.path().join("scrape");
+    std::fs::write(&scrape, plan.get("/metrics").unwrap().body).unwrap();
+    node.stop();
+    let told = Command::new("promtool").args(["check", "metrics"]).stdin(std::fs::File::open(&scrape).unwrap()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(told.status.success() && said.is_empty(), "{said}");
 }
 
 /// The values of a key of compose.yaml, wherever it stands.
