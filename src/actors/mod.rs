@@ -26,6 +26,7 @@ pub use api::inbound::InboundError;
 pub use api::report::{ActorCount, ActorsReport};
 pub use journal::submit::Submit;
 pub use node::cluster::{Cluster, Owner};
+pub(crate) use node::traced::sampled;
 pub use node::{ActorSettings, RealWorld, World};
 pub use protocol::command::CommandError;
 pub use protocol::fate::Fate;

@@ -54,8 +54,8 @@ pub(super) struct Screen {
 impl Screen {
     /// None where none can be drawn: the output is no terminal, or a dumb one.
     pub(super) fn open() -> Option<Self> {
-        let is_dumb = std::env::var("TERM").is_ok_and(|term| term.is_empty() || term == "dumb");
-        if is_dumb || std::env::var_os("TERM").is_none() || size().is_none() {
+        let can_draw = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        if !can_draw || size().is_none() {
             return None;
         }
         let stdin = std::io::stdin();

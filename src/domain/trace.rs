@@ -34,7 +34,7 @@ impl TraceContext {
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let bytes = header.as_bytes();
-        let version = byte(bytes.get(..2)?)?;
+        let [version] = bytes_of(bytes.get(..2)?)?;
         let ends = match version {
             0xff => return None,
             0 => bytes.len() == LENGTH,
@@ -44,8 +44,8 @@ impl TraceContext {
         if !(ends && dashes) {
             return None;
         }
-        let (trace, span) = (hex::<16>(bytes.get(3..35)?)?, hex::<8>(bytes.get(36..52)?)?);
-        let flags = byte(bytes.get(53..LENGTH)?)?;
+        let (trace, span) = (bytes_of(bytes.get(3..35)?)?, bytes_of(bytes.get(36..52)?)?);
+        let [flags] = bytes_of(bytes.get(53..LENGTH)?)?;
         let is_valid = trace != [0; 16] && span != [0; 8];
         is_valid.then_some(Self { trace, span, is_sampled: flags & SAMPLED != 0, is_kept: true })
     }
@@ -80,23 +80,11 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// Two lower-case hexadecimal digits.
-fn byte(digits: &[u8]) -> Option<u8> {
-    let digit = |digit: &u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let [high, low] = digits else { return None };
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+/// Hexadecimal digits, which must be lower-case ones.
+fn bytes_of<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    for (to, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *to = byte(pair)?;
-    }
-    Some(bytes)
+    let is_lower = !digits.iter().any(u8::is_ascii_uppercase);
+    (is_lower && hex::decode_to_slice(digits, &mut bytes).is_ok()).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Header names and their values. CloudEvents 1.0 in binary mode, W3C trace context, and our own.
 
 use crate::domain::{EventKind, Role, Topic, WriterId};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 /// CloudEvents: version of its specification.
 pub const SPEC_VERSION: &str = "ce_specversion";
@@ -52,6 +53,13 @@ impl Headers {
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
         Self(Vec::with_capacity(count))
+    }
+
+    /// Those of a message.
+    #[must_use]
+    pub fn of(message: &BorrowedMessage<'_>) -> Self {
+        let all = message.headers().into_iter().flat_map(|all| all.iter());
+        Self(all.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect())
     }
 
     /// Adds one at the end.

@@ -8,7 +8,7 @@ use crate::domain::{Roles, Topic, WriterId};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 pub use rdkafka::error::KafkaError as TopicError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -103,8 +103,7 @@ fn read(
 }
 
 fn told(topic: Topic, message: &BorrowedMessage<'_>) -> Option<ToldEvent> {
-    let mut all = Headers::default();
-    all.0.extend(message.headers()?.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))));
+    let all = Headers::of(message);
     let place = all.rests_on(topic).filter(|_| all.get(headers::REPEAT).is_none())?;
     Some(ToldEvent {
         kind: all.text(headers::TYPE)?.to_owned(),

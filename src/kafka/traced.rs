@@ -1,10 +1,11 @@
 //! The spans of messages: one for each that is sent, until the brokers have it, and one for each that is processed. A message says in
 //! `traceparent` which step it comes from, whoever sends it and however often.
 
-use crate::domain::{CorrelationId, Event, EventBody, Role, SpanId, TraceContext, TraceId};
+use crate::actors::sampled;
+use crate::domain::{Event, EventBody, Role, SpanId, TraceContext, TraceId};
 use crate::kafka::headers;
 use crate::kafka::message::Record;
-use crate::telemetry::traces::{Span, SpanKind, Tracer, Value, messaging, names, new_span};
+use crate::telemetry::traces::{Span, SpanKind, Tracer, Value, messaging, names, new_span, now_us};
 use std::sync::Arc;
 
 /// A message of a sampled order on its way to the brokers.
@@ -129,22 +130,11 @@ fn context(record: &Record) -> Option<TraceContext> {
     record.headers.text(headers::TRACE_PARENT).and_then(TraceContext::parse)
 }
 
-fn sampled(tracer: &Tracer, correlation: CorrelationId) -> Option<TraceId> {
-    if !tracer.is_on() {
-        return None;
-    }
-    correlation.sampled(|trace| tracer.samples(trace))
-}
-
-fn now_us() -> i64 {
-    chrono::Utc::now().timestamp_micros()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::TelemetrySettings;
-    use crate::domain::{CustomerId, Money, Order, OrderId, Shard, Text, Timestamp, Topic};
+    use crate::domain::{CorrelationId, CustomerId, Money, Order, OrderId, Shard, Text, Timestamp, Topic};
     use crate::kafka::headers::Headers;
     use crate::kafka::message::Dated;
     use uuid::Uuid;

@@ -7,7 +7,7 @@ use crate::actors::node::Node;
 use crate::actors::protocol::cause::Cause;
 use crate::domain::{CorrelationId, Event, EventKind, OrderId, Role, SpanId, Timestamp, TraceContext, TraceId};
 use crate::providers::{Call, ProviderError};
-use crate::telemetry::traces::{Span, SpanKind, Value, names, new_span};
+use crate::telemetry::traces::{Span, SpanKind, Tracer, Value, names, new_span};
 use std::sync::Arc;
 
 /// A call to a provider, under way.
@@ -26,10 +26,7 @@ pub(crate) struct Calling {
 impl Node {
     /// The trace of what follows from a request, if it is sampled.
     pub(crate) fn sampled(&self, correlation: CorrelationId) -> Option<TraceId> {
-        if !self.tracer.is_on() {
-            return None;
-        }
-        correlation.sampled(|trace| self.tracer.samples(trace))
+        sampled(&self.tracer, correlation)
     }
 
     /// What a step of `role` follows from that takes `event` up now.
@@ -52,6 +49,14 @@ impl Node {
     }
 }
 
+/// The trace of what follows from a request, if spans are told and it is sampled.
+pub(crate) fn sampled(tracer: &Tracer, correlation: CorrelationId) -> Option<TraceId> {
+    if !tracer.is_on() {
+        return None;
+    }
+    correlation.sampled(|trace| tracer.samples(trace))
+}
+
 impl Calling {
     /// What the provider is told of where the call stands.
     pub(crate) fn correlation(&self) -> CorrelationId {
@@ -72,13 +77,12 @@ impl Calling {
             Some(ProviderError::Open { .. }) => return,
         };
         let (order, correlation) = (self.order.to_string(), self.correlation.to_string());
-        let attributes = [
+        let mut attributes = vec![
             (names::PROVIDER, Value::Text(self.provider)),
             (names::ORDER, Value::Text(&order)),
             (names::CORRELATION, Value::Text(&correlation)),
-            (names::ERROR, Value::Text(error.unwrap_or_default())),
         ];
-        let known = if error.is_some() { &attributes[..] } else { attributes.split_last().map_or(&[][..], |(_, known)| known) };
+        attributes.extend(error.map(|error| (names::ERROR, Value::Text(error))));
         self.node.tracer.tell(&Span {
             trace: self.trace,
             id: self.span,
@@ -87,7 +91,7 @@ impl Calling {
             kind: SpanKind::Client,
             began_us: self.began.0,
             ended_us: self.node.now().0,
-            attributes: known,
+            attributes: &attributes,
             links: &[],
             links_left_out: 0,
             error,
@@ -97,12 +101,19 @@ impl Calling {
 
 /// The call with its span, if it has one.
 pub(crate) fn traced<T: 'static>(calling: Option<Calling>, call: Call<T>) -> Call<T> {
-    let Some(calling) = calling else { return call };
-    Box::pin(async move {
-        let result = call.await;
+    if calling.is_some() { Box::pin(followed(calling, call)) } else { call }
+}
+
+/// The same for a call that is awaited where it is made.
+pub(crate) async fn followed<T>(
+    calling: Option<Calling>,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    let result = call.await;
+    if let Some(calling) = calling {
         calling.ended(result.as_ref().err());
-        result
-    })
+    }
+    result
 }
 
 /// What a step is called that makes such an event true.

@@ -5,7 +5,7 @@
 
 use crate::domain::{CorrelationId, SpanId, TraceContext, TraceId};
 use crate::http::door::access::Need;
-use crate::telemetry::traces::{Span, SpanKind, Tracer, Value, names, new_span};
+use crate::telemetry::traces::{Span, SpanKind, Tracer, Value, names, new_span, now_us};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::http::{Method, StatusCode};
 
@@ -95,10 +95,6 @@ impl RequestSpan {
             error: is_failed.then_some(""),
         });
     }
-}
-
-fn now_us() -> i64 {
-    chrono::Utc::now().timestamp_micros()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::saga::policy::Backoff;
 use futures_util::{FutureExt, StreamExt};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp as KafkaTime};
+use rdkafka::message::{BorrowedMessage, Message as _, Timestamp as KafkaTime};
 use rdkafka::topic_partition_list::Offset;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until};
 
 /// Runs the loop until it is stopped, and a new one when it panics or its client breaks.
 pub(super) fn keep(runtime: &Runtime, shared: &Shared, mut asked: mpsc::Receiver<Reprocess>) {
@@ -55,7 +55,9 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
     let mut stopping = shared.stopping.clone();
     // A role that hears everything without Kafka needs no client, unless it heard otherwise before and something waits from then, or a
     // person has it tried again.
-    let mut looks = (1..=parked::FIND_PROBES).cycle();
+    let probe = Duration::from_millis(parts.settings.probe_ms.max(1));
+    let finding = probe * parked::FIND_PROBES;
+    let mut finds = interval_at(Instant::now() + finding, finding);
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
@@ -63,12 +65,14 @@ async fn listen(shared: &Shared, asked: &mut mpsc::Receiver<Reprocess>) -> Resul
                 drop(changed);
                 break;
             }
-            () = tokio::time::sleep(Duration::from_millis(parts.settings.probe_ms.max(1))) => {
+            () = tokio::time::sleep(probe) => {
                 if !asked.is_empty() {
                     break;
                 }
+            }
+            _ = finds.tick() => {
                 let owned = parts.role_shards.borrow().shards_of(role).into_iter().collect();
-                if looks.next() == Some(parked::FIND_PROBES) && parked::load(&parts.reads, role, &owned).await.is_ok_and(|parked| !parked.is_empty()) {
+                if parked::load(&parts.reads, role, &owned).await.is_ok_and(|parked| !parked.is_empty()) {
                     break;
                 }
             }
@@ -177,10 +181,6 @@ impl Run<'_> {
     }
 
     fn record(&self, message: &BorrowedMessage<'_>) -> Option<Record> {
-        let mut headers = Headers::default();
-        if let Some(all) = message.headers() {
-            headers.0.extend(all.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))));
-        }
         Some(Record {
             topic: self.names.topic(message.topic())?,
             partition: message.partition(),
@@ -192,7 +192,7 @@ impl Run<'_> {
             },
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
-            headers,
+            headers: Headers::of(message),
         })
     }
 

@@ -140,6 +140,12 @@ pub fn new_trace() -> [u8; 16] {
     uuid::Uuid::new_v4().into_bytes()
 }
 
+/// The time of a span that begins or ends now, in microseconds since 1970.
+#[must_use]
+pub fn now_us() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
+
 fn random_bits(trace: &[u8; 16]) -> u64 {
     let low = u128::from_be_bytes(*trace) & ((1 << RANDOM_BITS) - 1);
     u64::try_from(low).unwrap_or(u64::MAX)

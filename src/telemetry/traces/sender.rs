@@ -236,7 +236,7 @@ impl Run {
         let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/x-protobuf").body(body);
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Tried::Failed(chain(&error.without_url()), None),
+            Err(error) => return Tried::Failed(format!("{:#}", anyhow::Error::from(error.without_url())), None),
         };
         let status = response.status();
         if status.is_success() {
@@ -266,17 +266,6 @@ async fn read(mut response: reqwest::Response) -> Vec<u8> {
         }
     }
     body
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::task::PaymentTask;
 use crate::actors::node::Node;
-use crate::actors::node::traced::{Calling, traced};
+use crate::actors::node::traced::{Calling, followed, traced};
 use crate::actors::protocol::cause::Cause;
 use crate::domain::Order;
 use crate::providers::{Call, Charge, ChargeKey, ChargeRequest, PAYMENT_BREAKER, ProviderError};
@@ -33,10 +33,6 @@ impl PaymentTask {
         call: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
         let calling = self.cell.node.calling((PAYMENT_BREAKER, what), (self.id, self.correlation), self.cause);
-        let result = call.await;
-        if let Some(calling) = calling {
-            calling.ended(result.as_ref().err());
-        }
-        result
+        followed(calling, call).await
     }
 }
